@@ -1,0 +1,35 @@
+"""The tasks, in one literal table. To add one: a file here and a line in `TASKS`, or a JSONL."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from latent_core.tasks.base import Example, Mark, Score, Task, resolve_splits
+from latent_core.tasks.generation import Generation
+from latent_core.tasks.jsonl import JsonlTask
+from latent_core.tasks.repetition import Repetition
+from latent_core.tasks.summation import Summation
+
+TASKS: dict[str, type[Task]] = {
+    "generation": Generation,
+    "summation": Summation,
+    "repetition": Repetition,
+}
+
+
+def load_task(name_or_path: str | Path) -> Task:
+    """A task by name, or from a JSONL file of prompt/answer pairs (a path ending in .jsonl).
+
+    Raises `ValueError` for an unknown name, `FileNotFoundError` for a file that is not there.
+    """
+    name = str(name_or_path)
+    if name in TASKS:
+        return TASKS[name]()
+    if name.endswith(".jsonl"):
+        return JsonlTask(name)
+    raise ValueError(
+        f"unknown task {name!r}; expected one of {', '.join(TASKS)}, or a path ending in .jsonl"
+    )
+
+
+__all__ = ["TASKS", "Example", "Mark", "Score", "Task", "load_task", "resolve_splits"]

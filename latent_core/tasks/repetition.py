@@ -1,0 +1,42 @@
+"""Repetition: write an equation n times, no more and no fewer (instruction adherence, H3).
+
+    Repeat 3 times: 12+34=46
+    12+34=46,12+34=46,12+34=46.
+
+Trained on n of 1 to 5. Beyond that the equation is still easy to copy; what is hard is to
+hold on to the number asked for while the output grows, and to stop there.
+"""
+
+from __future__ import annotations
+
+import random
+from typing import final
+
+from latent_core.tasks.base import Example, Score, SyntheticTask, score_items, until_stop
+
+
+@final
+class Repetition(SyntheticTask):
+    """Repeat a two-digit addition n times; an equation's key is the equation, whatever n is."""
+
+    name = "repetition"
+    description = "Repeat an equation n times, separated by commas, ending in a full stop."
+    hypothesis = "H3 instruction adherence: latent tokens keep an instruction alive."
+    exact_metric = "the equation exactly n times, then a full stop, then nothing"
+    graded_metric = "leading equations right / the larger of n and the number written"
+    level_name = "repeats"
+    id_levels = (1, 2, 3, 4, 5)
+    ood_levels = (6, 8, 10, 15)
+
+    def draw(self, rng: random.Random, level: int) -> tuple[str, str, str]:
+        """A random equation (8100 exist), to be written `level` times."""
+        left, right = rng.randint(10, 99), rng.randint(10, 99)
+        equation = f"{left}+{right}={left + right}"
+        times = "time" if level == 1 else "times"
+        prompt = f"Repeat {level} {times}: {equation}\n"
+        return prompt, ",".join([equation] * level) + ".", equation
+
+    def score(self, example: Example, response: str) -> Score:
+        """Reads up to the first full stop, which `exact` demands to be there and to be last."""
+        graded, marks = score_items([example.key] * example.level, until_stop(response))
+        return Score(response.strip() == example.answer, graded, marks)

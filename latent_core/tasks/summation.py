@@ -1,0 +1,61 @@
+"""Summation: find two values in a list and add them (retrieval, H2).
+
+    kd=37,mq=21,zo=11
+    kd+zo=37+11=48.
+
+Trained on lists of 5 to 15 variables. The sum stays as easy in a longer list; finding its
+operands does not. The answer spells the operands out, so that a failed look-up and a
+failed addition can be told apart.
+"""
+
+from __future__ import annotations
+
+import random
+from itertools import product
+from string import ascii_lowercase
+from typing import Final, final
+
+from latent_core.tasks.base import Example, Mark, Score, SyntheticTask, until_stop
+
+_NAMES: Final = tuple(a + b for a, b in product(ascii_lowercase, repeat=2))
+
+
+@final
+class Summation(SyntheticTask):
+    """Sums of two of many variables; the key is the unordered pair of their values."""
+
+    name = "summation"
+    description = "Look up two variables in a list and add their values."
+    hypothesis = "H2 retrieval: latent tokens are anchors for finding things in the input."
+    exact_metric = "both operands in order, their sum, a full stop, then nothing"
+    graded_metric = "share of the three numbers (two operands, one sum) that are right"
+    level_name = "variables"
+    id_levels = tuple(range(5, 16))
+    ood_levels = (20, 30, 40, 50)
+
+    def draw(self, rng: random.Random, level: int) -> tuple[str, str, str]:
+        """`level` two-letter names with values of 10 to 49, no two names alike."""
+        names = rng.sample(_NAMES, level)
+        values = [rng.randint(10, 49) for _ in names]
+        first, second = rng.sample(range(level), 2)
+        a, b = values[first], values[second]
+        listed = ",".join(f"{name}={value}" for name, value in zip(names, values, strict=True))
+        prompt = f"{listed}\n{names[first]}+{names[second]}="
+        low, high = sorted((a, b))
+        return prompt, f"{a}+{b}={a + b}.", f"{low}+{high}"
+
+    def score(self, example: Example, response: str) -> Score:
+        """Compares the numbers before the first full stop, in order, with those wanted.
+
+        More numbers than three cost: the share is of the larger of three and those written.
+        """
+        text = until_stop(response)
+        wanted = until_stop(example.answer).replace("=", "+").split("+")
+        marks = []
+        start = 0
+        for index, piece in enumerate(text.replace("=", "+").split("+") if text.strip() else []):
+            right = index < len(wanted) and piece.strip() == wanted[index]
+            marks.append(Mark(start, start + len(piece), right))
+            start += len(piece) + 1
+        graded = sum(mark.correct for mark in marks) / max(len(wanted), len(marks))
+        return Score(response.strip() == example.answer, graded, tuple(marks))

@@ -1,0 +1,96 @@
+"""Tasks from JSONL: splits, scoring, and errors that name file and line."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from latent_core.tasks import load_task
+
+
+def write(path: Path, *lines: dict[str, Any] | str) -> Path:
+    texts = [line if isinstance(line, str) else json.dumps(line) for line in lines]
+    path.write_text("\n".join(texts) + "\n", encoding="utf-8")
+    return path
+
+
+def pair(number: int, **fields: Any) -> dict[str, Any]:
+    return {"prompt": f"p{number}\n", "answer": f"{number},{number}", **fields}
+
+
+def test_lines_without_a_split_are_split_by_hash(tmp_path: Path) -> None:
+    task = load_task(write(tmp_path / "own.jsonl", *(pair(i) for i in range(200))))
+    assert task.name == "own"
+    assert task.splits == ("train", "validation", "id")
+    keys = {s: {e.key for e in task.examples(s, 1000, seed=0)} for s in task.splits}
+    assert sum(len(k) for k in keys.values()) == 200
+    assert len(keys["train"]) > len(keys["id"]) > len(keys["validation"]) > 0
+
+
+def test_given_splits_and_levels(tmp_path: Path) -> None:
+    lines = (pair(1, split="train"), pair(2, split="id", level=7), pair(3, split="ood-12"))
+    task = load_task(str(write(tmp_path / "own.jsonl", *lines, pair(4, split="ood-9"))))
+    assert task.splits == ("train", "id", "ood-9", "ood-12")
+    assert task.ood_levels == (9, 12)
+    assert [task.examples(s, 1, 0)[0].level for s in task.splits] == [2, 7, 9, 12]
+    assert len(task.examples("train", 5, seed=0)) == 5  # goes round again
+    assert len(task.examples("id", 5, seed=0)) == 1  # all there is
+
+
+def test_order_is_fixed_by_seed_and_count_is_a_prefix(tmp_path: Path) -> None:
+    task = load_task(write(tmp_path / "own.jsonl", *(pair(i, split="train") for i in range(20))))
+    many = task.examples("train", 50, seed=1)
+    assert task.examples("train", 25, seed=1) == many[:25]
+    assert task.examples("train", 20, seed=2) != many[:20]
+
+
+def test_scoring(tmp_path: Path) -> None:
+    line = {"prompt": "abc", "answer": "a, b,c", "split": "id"}
+    task = load_task(write(tmp_path / "own.jsonl", line))
+    example = task.examples("id", 1, seed=0)[0]
+    assert task.score(example, " a, b,c\n").exact
+    assert task.score(example, "a,b,x").graded == pytest.approx(2 / 3)
+    assert task.score(example, "a,b,c,d").graded == pytest.approx(3 / 4)
+    score = task.score(example, "a, b,c")
+    assert [(mark.start, mark.end) for mark in score.marks] == [(0, 1), (3, 4), (5, 6)]
+
+
+@pytest.mark.parametrize(
+    ("line", "complaint"),
+    [
+        ('{"prompt": "a", ', "not valid JSON"),
+        ("[1, 2]", "expected a JSON object, got list"),
+        ('{"prompt": "a"}', "the field 'answer' is missing"),
+        ('{"prompt": "", "answer": "b"}', "'prompt' must be text that is not empty"),
+        ('{"prompt": "a", "answer": 5}', "'answer' must be text"),
+        ('{"prompt": "a", "answer": "b", "splitt": "id"}', "unknown field 'splitt'"),
+        ('{"prompt": "a", "answer": "b", "split": "test"}', "split must be train, validation"),
+        ('{"prompt": "a", "answer": "b", "level": -1}', "level must be a whole number"),
+        ('{"prompt": "a", "answer": "b", "split": "id"}', "some lines have a 'split'"),
+    ],
+)
+def test_a_bad_line_is_named(tmp_path: Path, line: str, complaint: str) -> None:
+    path = write(tmp_path / "own.jsonl", pair(1), "", line)
+    with pytest.raises(ValueError, match=r"own\.jsonl, line 3: ") as raised:
+        load_task(path)
+    assert complaint in str(raised.value)
+
+
+def test_a_prompt_in_two_splits_is_refused(tmp_path: Path) -> None:
+    path = write(tmp_path / "own.jsonl", pair(1, split="train"), pair(1, split="id"))
+    with pytest.raises(ValueError, match=r"line 2: .* at line 1, in 'train'"):
+        load_task(path)
+
+
+def test_missing_empty_and_undecodable_files(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="no task file at"):
+        load_task(tmp_path / "none.jsonl")
+    with pytest.raises(ValueError, match="is empty"):
+        load_task(write(tmp_path / "empty.jsonl", ""))
+    path = tmp_path / "latin.jsonl"
+    path.write_bytes(b'{"prompt": "a", "answer": "b"}\n{"prompt": "\xe9"}\n')
+    with pytest.raises(ValueError, match="line 2: not UTF-8"):
+        load_task(path)
