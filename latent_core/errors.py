@@ -1,0 +1,47 @@
+"""The errors a user can cause, each a `ValueError` whose text says what was expected, what came, and the fix.
+
+Knows nothing of the parts that raise them; the command line turns every one into exit code 2.
+"""
+
+__all__ = [
+    "AdapterError",
+    "BackboneError",
+    "LatentError",
+    "LayoutError",
+    "PromptError",
+    "SettingError",
+    "TaskError",
+    "TrainingDivergedError",
+]
+
+
+class LatentError(ValueError):
+    """Root of the errors that bad input causes."""
+
+
+class LayoutError(LatentError):
+    """A layout that cannot be read, or that the tokenizer cannot realise."""
+
+
+class BackboneError(LatentError):
+    """A backbone that is missing, or that cannot honour what latent tokens need."""
+
+
+class AdapterError(LatentError):
+    """A saved adapter that is missing, damaged, or made for another backbone."""
+
+
+class PromptError(LatentError):
+    """A prompt that is empty or too long for the backbone."""
+
+
+class TaskError(LatentError):
+    """A task, split or data file that does not exist or cannot be read."""
+
+
+class SettingError(LatentError):
+    """A number or option outside its range."""
+
+
+class TrainingDivergedError(LatentError):
+    """The training loss became NaN or infinite."""
