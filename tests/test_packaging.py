@@ -129,9 +129,11 @@ def test_every_third_party_import_is_a_declared_dependency(project: dict) -> Non
 def test_a_second_setup_does_nothing(require) -> None:
     require(Path(sys.prefix) == ROOT / ".venv", "not run by `make test`")
     started = time.perf_counter()
-    done = subprocess.run(["make", "--question", "setup"], cwd=ROOT, env=environment_for_make())
-    assert done.returncode == 0, "`make setup` would do something again"
+    said = subprocess.run(
+        ["make", "setup"], cwd=ROOT, env=environment_for_make(), capture_output=True, text=True
+    ).stdout
     assert time.perf_counter() - started < 1.0
+    assert said == ".venv is ready: try `make lab` or `make test`\n"
 
 
 def environment_for_make() -> dict[str, str]:
@@ -249,9 +251,9 @@ def test_the_import_scan_sees_every_form(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 def in_fresh_process(code: str) -> str:
-    return subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
-    ).stdout.strip()
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
 
 
 def test_import_is_instant_and_loads_nothing_heavy() -> None:
