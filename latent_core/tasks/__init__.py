@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from latent_core.errors import TaskError
 from latent_core.tasks.base import Example, Mark, Score, Task, resolve_splits
 from latent_core.tasks.generation import Generation
 from latent_core.tasks.jsonl import JsonlTask
@@ -20,14 +21,14 @@ TASKS: dict[str, type[Task]] = {
 def load_task(name_or_path: str | Path) -> Task:
     """A task by name, or from a JSONL file of prompt/answer pairs (a path ending in .jsonl).
 
-    Raises `ValueError` for an unknown name, `FileNotFoundError` for a file that is not there.
+    Raises `TaskError` for an unknown name, `FileNotFoundError` for a file that is not there.
     """
     name = str(name_or_path)
     if name in TASKS:
         return TASKS[name]()
     if name.endswith(".jsonl"):
         return JsonlTask(name)
-    raise ValueError(
+    raise TaskError(
         f"unknown task {name!r}; expected one of {', '.join(TASKS)}, or a path ending in .jsonl"
     )
 

@@ -19,6 +19,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final, final
 
+from latent_core.errors import TaskError
+
 #: Per cent of all keys that go to each bucket; the rest (20 %) is for testing.
 TRAIN_PERCENT: Final = 70
 VALIDATION_PERCENT: Final = 10
@@ -97,7 +99,7 @@ class Task(ABC):
     def examples(self, split: str, count: int, seed: int) -> list[Example]:
         """`count` examples, fixed by (split, seed): the first k are the same for any count >= k.
 
-        Levels take turns, so every level has the same share. Raises `ValueError` for an
+        Levels take turns, so every level has the same share. Raises `TaskError` for an
         unknown split or a negative count.
         """
 
@@ -109,18 +111,18 @@ class Task(ABC):
     def few_shot(self, example: Example, shots: int, seed: int) -> str:
         """The example's prompt with `shots` solved training examples in front of it."""
         if shots < 0:
-            raise ValueError(f"shots must be 0 or more, got {shots}")
+            raise TaskError(f"shots must be 0 or more, got {shots}")
         solved = self.examples("train", shots, seed)
         return "".join(f"{s.prompt}{s.answer}\n\n" for s in solved) + example.prompt
 
     @final
     def check_request(self, split: str, count: int) -> None:
-        """Raises `ValueError` unless the split exists and the count is not negative."""
+        """Raises `TaskError` unless the split exists and the count is not negative."""
         resolve_splits(self, (split,))
         if split == "ood" and split not in self.splits:
-            raise ValueError(f"'ood' stands for several splits; name one of {self.splits[3:]}")
+            raise TaskError(f"'ood' stands for several splits; name one of {self.splits[3:]}")
         if count < 0:
-            raise ValueError(f"count must be 0 or more, got {count}")
+            raise TaskError(f"count must be 0 or more, got {count}")
 
 
 class SyntheticTask(Task):
@@ -147,7 +149,7 @@ class SyntheticTask(Task):
             if repeated or bucket_of(self.name, key) != bucket:
                 misses += 1
                 if misses > _PATIENCE:
-                    raise ValueError(
+                    raise TaskError(
                         f"task {self.name!r} has no more than {len(found)} different examples "
                         f"in split {split!r}, {count} were asked for; ask for fewer"
                     )
@@ -170,7 +172,7 @@ def bucket_of(namespace: str, key: str) -> str:
 def resolve_splits(task: Task, names: str | Iterable[str]) -> tuple[str, ...]:
     """Split names, each once, in the order asked for; "ood" stands for every OOD split.
 
-    Raises `ValueError`, listing what exists, for a name the task does not have.
+    Raises `TaskError`, listing what exists, for a name the task does not have.
     """
     resolved: dict[str, None] = {}
     for name in (names,) if isinstance(names, str) else tuple(names):
@@ -179,7 +181,7 @@ def resolve_splits(task: Task, names: str | Iterable[str]) -> tuple[str, ...]:
             continue
         expanded = [s for s in task.splits if s.startswith("ood-")] if name == "ood" else []
         if not expanded:
-            raise ValueError(
+            raise TaskError(
                 f"task {task.name!r} has no split {name!r}; "
                 f"it has {', '.join(task.splits)}, and 'ood' for all its OOD splits"
             )

@@ -17,6 +17,7 @@ import re
 from pathlib import Path
 from typing import Any, Final, final
 
+from latent_core.errors import TaskError
 from latent_core.tasks.base import Example, Score, Task, bucket_of, score_items
 
 _FIELDS: Final = ("prompt", "answer", "split", "level")
@@ -76,28 +77,28 @@ def _level_of(split: str) -> int:
 
 
 def _read(path: Path) -> dict[str, list[Example]]:
-    """The file's examples by split. Raises `FileNotFoundError`, or `ValueError` with the line."""
+    """The file's examples by split. Raises `TaskError`, with the line if one is at fault."""
     if not path.is_file():
-        raise FileNotFoundError(f"no task file at {path}; give the path of a .jsonl file")
+        raise TaskError(f"no task file at {path}; give the path of a .jsonl file")
     numbered: list[tuple[int, dict[str, Any]]] = []
     for number, raw in enumerate(path.read_bytes().split(b"\n"), start=1):
         if raw.strip():
             numbered.append((number, _parse(path, number, raw)))
     if not numbered:
-        raise ValueError(f"{path} is empty; expected one JSON object on each line")
+        raise TaskError(f"{path} is empty; expected one JSON object on each line")
     has_split = "split" in numbered[0][1]
     by_split: dict[str, list[Example]] = {}
     first_seen: dict[str, tuple[int, str]] = {}
     for number, fields in numbered:
         if ("split" in fields) != has_split:
-            raise ValueError(
+            raise TaskError(
                 f"{path}, line {number}: some lines have a 'split' and some do not; "
                 "give it on all lines, or on none to have them split by hash"
             )
         example = _example(fields, path.stem)
         seen_at, seen_in = first_seen.setdefault(example.key, (number, example.split))
         if seen_in != example.split:
-            raise ValueError(
+            raise TaskError(
                 f"{path}, line {number}: this prompt is in split {example.split!r} and, at line "
                 f"{seen_at}, in {seen_in!r}; splits must not overlap, so remove one of them"
             )
@@ -106,32 +107,30 @@ def _read(path: Path) -> dict[str, list[Example]]:
 
 
 def _parse(path: Path, number: int, raw: bytes) -> dict[str, Any]:
-    """One line as checked fields, or a `ValueError` that names file and line."""
+    """One line as checked fields, or a `TaskError` that names file and line."""
     where = f"{path}, line {number}"
     try:
         fields = json.loads(raw.decode("utf-8"))
     except UnicodeDecodeError as error:
-        raise ValueError(f"{where}: not UTF-8 ({error.reason}); save the file as UTF-8") from error
+        raise TaskError(f"{where}: not UTF-8 ({error.reason}); save the file as UTF-8") from error
     except json.JSONDecodeError as error:
-        raise ValueError(f"{where}: not valid JSON ({error.msg}); fix the line") from error
-    if not isinstance(fields, dict):  # a fault of the file's content, not of a caller's type
-        raise ValueError(  # noqa: TRY004
-            f"{where}: expected a JSON object, got {type(fields).__name__}"
-        )
+        raise TaskError(f"{where}: not valid JSON ({error.msg}); fix the line") from error
+    if not isinstance(fields, dict):
+        raise TaskError(f"{where}: expected a JSON object, got {type(fields).__name__}")
     for name in ("prompt", "answer"):
         if name not in fields:
-            raise ValueError(f"{where}: the field {name!r} is missing; every line needs it")
+            raise TaskError(f"{where}: the field {name!r} is missing; every line needs it")
         if not isinstance(fields[name], str) or not fields[name].strip():
-            raise ValueError(f"{where}: {name!r} must be text that is not empty")
+            raise TaskError(f"{where}: {name!r} must be text that is not empty")
     if unknown := sorted(set(fields) - set(_FIELDS)):
-        raise ValueError(f"{where}: unknown field {unknown[0]!r}; known are {', '.join(_FIELDS)}")
+        raise TaskError(f"{where}: unknown field {unknown[0]!r}; known are {', '.join(_FIELDS)}")
     split, level = fields.get("split", "train"), fields.get("level", 0)
     if not isinstance(split, str) or not _SPLIT.fullmatch(split):
-        raise ValueError(
+        raise TaskError(
             f"{where}: split must be train, validation, id or ood-<level>, got {split!r}"
         )
     if not isinstance(level, int) or isinstance(level, bool) or level < 0:
-        raise ValueError(f"{where}: level must be a whole number of 0 or more, got {level!r}")
+        raise TaskError(f"{where}: level must be a whole number of 0 or more, got {level!r}")
     return fields
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from latent_core.errors import TaskError
 from latent_core.tasks import load_task
 
 
@@ -74,23 +75,23 @@ def test_scoring(tmp_path: Path) -> None:
 )
 def test_a_bad_line_is_named(tmp_path: Path, line: str, complaint: str) -> None:
     path = write(tmp_path / "own.jsonl", pair(1), "", line)
-    with pytest.raises(ValueError, match=r"own\.jsonl, line 3: ") as raised:
+    with pytest.raises(TaskError, match=r"own\.jsonl, line 3: ") as raised:
         load_task(path)
     assert complaint in str(raised.value)
 
 
 def test_a_prompt_in_two_splits_is_refused(tmp_path: Path) -> None:
     path = write(tmp_path / "own.jsonl", pair(1, split="train"), pair(1, split="id"))
-    with pytest.raises(ValueError, match=r"line 2: .* at line 1, in 'train'"):
+    with pytest.raises(TaskError, match=r"line 2: .* at line 1, in 'train'"):
         load_task(path)
 
 
 def test_missing_empty_and_undecodable_files(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match="no task file at"):
+    with pytest.raises(TaskError, match="no task file at"):
         load_task(tmp_path / "none.jsonl")
-    with pytest.raises(ValueError, match="is empty"):
+    with pytest.raises(TaskError, match="is empty"):
         load_task(write(tmp_path / "empty.jsonl", ""))
     path = tmp_path / "latin.jsonl"
     path.write_bytes(b'{"prompt": "a", "answer": "b"}\n{"prompt": "\xe9"}\n')
-    with pytest.raises(ValueError, match="line 2: not UTF-8"):
+    with pytest.raises(TaskError, match="line 2: not UTF-8"):
         load_task(path)

@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+from latent_core.errors import TaskError
 from latent_core.tasks import TASKS, Example, Task, load_task, resolve_splits
 from latent_core.tasks.base import bucket_of
 from latent_core.tasks.generation import HIDDEN_RULE, DigitRule
@@ -78,17 +79,17 @@ def test_few_shot_puts_solved_training_examples_in_front(task: Task) -> None:
     assert prompt.endswith(example.prompt)
     for solved in task.examples("train", 3, seed=0):
         assert solved.prompt + solved.answer in prompt
-    with pytest.raises(ValueError, match="shots must be 0 or more"):
+    with pytest.raises(TaskError, match="shots must be 0 or more"):
         task.few_shot(example, -1, seed=0)
 
 
 @tasks
 def test_bad_requests_say_what_exists(task: Task) -> None:
-    with pytest.raises(ValueError, match="no split 'ood-999'; it has train, validation, id"):
+    with pytest.raises(TaskError, match="no split 'ood-999'; it has train, validation, id"):
         task.examples("ood-999", 1, seed=0)
-    with pytest.raises(ValueError, match="count must be 0 or more, got -1"):
+    with pytest.raises(TaskError, match="count must be 0 or more, got -1"):
         task.examples("id", -1, seed=0)
-    with pytest.raises(ValueError, match="stands for several splits"):
+    with pytest.raises(TaskError, match="stands for several splits"):
         task.examples("ood", 1, seed=0)
 
 
@@ -104,17 +105,17 @@ def test_resolve_splits_expands_ood_once_and_keeps_order() -> None:
         "ood-15",
     )
     assert resolve_splits(task, ["ood", "ood"]) == levels
-    with pytest.raises(ValueError, match="no split 'test'"):
+    with pytest.raises(TaskError, match="no split 'test'"):
         resolve_splits(task, ("id", "test"))
 
 
 def test_an_exhausted_split_says_so() -> None:
-    with pytest.raises(ValueError, match="no more than .* different examples"):
+    with pytest.raises(TaskError, match=r"no more than .* different examples"):
         load_task("generation").examples("validation", 5000, seed=0)
 
 
 def test_unknown_task_names_those_that_exist() -> None:
-    with pytest.raises(ValueError, match="unknown task 'sorting'; expected one of generation"):
+    with pytest.raises(TaskError, match="unknown task 'sorting'; expected one of generation"):
         load_task("sorting")
 
 
