@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -75,6 +76,7 @@ def lab(repository: Path, require, tmp_path_factory: pytest.TempPathFactory) -> 
         impatience.cancel()
         # Its log must be read on, or the server blocks when the pipe is full.
         threading.Thread(target=process.stdout.read, daemon=True).start()
+        wait_until_it_answers(port)
         yield Lab(found.group(), port)
     finally:
         impatience.cancel()
@@ -84,6 +86,18 @@ def lab(repository: Path, require, tmp_path_factory: pytest.TempPathFactory) -> 
             process.wait(timeout=30)
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
+
+
+def wait_until_it_answers(port: int) -> None:
+    """The address is printed a moment before the port is open."""
+    for attempt in range(100):
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=5).close()
+            return
+        except ConnectionRefusedError:
+            if attempt == 99:
+                raise
+            time.sleep(0.1)
 
 
 def test_the_printed_address_opens_the_notebook(lab: Lab) -> None:
