@@ -79,15 +79,22 @@ class Backbone:
     @property
     def hidden_size(self) -> int:
         """D, the width of the input embeddings."""
-        return int(self.model.get_input_embeddings().weight.shape[1])
+        return self._embedding_weight.shape[1]
 
     @property
     def device(self) -> torch.device:
-        return self.model.get_input_embeddings().weight.device
+        return self._embedding_weight.device
 
     @property
     def dtype(self) -> torch.dtype:
-        return self.model.get_input_embeddings().weight.dtype
+        return self._embedding_weight.dtype
+
+    @property
+    def _embedding_weight(self) -> Tensor:
+        """(V, D)."""
+        weight = self.model.get_input_embeddings().weight
+        assert isinstance(weight, Tensor)
+        return weight
 
     @property
     def context_length(self) -> int | None:
@@ -171,16 +178,19 @@ class Backbone:
             )
         return ids
 
-    def encode_response(self, response: str) -> list[int]:
-        """Verbal ids of a response that ends: no special tokens but the end-of-sequence token."""
+    def encode_response(self, response: str, end: bool = True) -> list[int]:
+        """Verbal ids of a response, closed by the end-of-sequence token if `end`."""
         ids = self.tokenizer(response, add_special_tokens=False)["input_ids"]
-        return ids if self.tokenizer.eos_token_id is None else [*ids, self.tokenizer.eos_token_id]
+        eos = self.tokenizer.eos_token_id
+        return [*ids, eos] if end and eos is not None else ids
 
     def decode(self, ids: Iterable[int]) -> str:
         """Text of verbal ids, special tokens left out."""
-        return self.tokenizer.decode(
+        text = self.tokenizer.decode(
             list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False
         )
+        assert isinstance(text, str)
+        return text
 
     @cached_property
     def token_texts(self) -> tuple[str, ...]:
@@ -246,7 +256,9 @@ def load_backbone(
 
     Args:
         name: a short name of `BACKBONES`, a directory, or a Hugging Face hub id.
-        dtype: of the weights; `auto` takes the checkpoint's own. The latents stay fp32 in any case.
+        dtype: of the weights; `auto` takes the checkpoint's own, but float32 instead of bfloat16 on a
+            processor without bf16 instructions, where bf16 is several times slower. The latents
+            stay fp32 in any case.
         device: where to put the model; by default a GPU if there is one.
         trust_remote_code: whether code that comes with a checkpoint may run.
         from_pretrained: further arguments of `AutoModelForCausalLM.from_pretrained`.
@@ -257,6 +269,7 @@ def load_backbone(
     if isinstance(name, Backbone):
         return name
     text = str(name)
+    target = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     location = str(BACKBONES[text].locate()) if text in BACKBONES else text
     try:
         config = AutoConfig.from_pretrained(location, trust_remote_code=trust_remote_code)
@@ -264,6 +277,8 @@ def load_backbone(
             raise BackboneError(
                 f"{text} is an encoder-decoder ({config.model_type}); expected a decoder-only model"
             )
+        if dtype == "auto" and config.dtype == torch.bfloat16 and not _has_fast_bf16(target):
+            dtype = torch.float32
         tokenizer = AutoTokenizer.from_pretrained(location, trust_remote_code=trust_remote_code)
         model = AutoModelForCausalLM.from_pretrained(
             location, dtype=dtype, trust_remote_code=trust_remote_code, **from_pretrained
@@ -276,8 +291,16 @@ def load_backbone(
             f"with config.json, weights and tokenizer, or a hub id that can be reached; {error}"
         ) from error
     if "device_map" not in from_pretrained:
-        model.to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        torch.nn.Module.to(model, target)
     return Backbone(text, model, tokenizer)
+
+
+def _has_fast_bf16(device: torch.device) -> bool:
+    """Whether bf16 arithmetic is native; unknown kinds of processor count as able."""
+    able = torch.cpu.get_capabilities()
+    if device.type != "cpu" or able.get("architecture") != "x86_64":
+        return True
+    return bool(able.get("avx512_bf16") or able.get("amx_bf16"))
 
 
 @torch.no_grad()
@@ -292,7 +315,7 @@ def _refuse_unfit(backbone: Backbone) -> None:
             f"{', '.join(sorted(missing))}. Decoders with rotary or learned positions do (Llama, "
             "Qwen, Mistral, Gemma, GPT-2, OPT, ...); ALiBi decoders (Bloom, MPT) do not"
         )
-    size = model.get_input_embeddings().weight.shape[0]
+    size = backbone._embedding_weight.shape[0]
     ids = torch.arange(1, 6, device=backbone.device).remainder(size).unsqueeze(0)
     mask, embeds = torch.ones_like(ids), backbone.embed(ids)
     positions = [torch.tensor([p], device=backbone.device) for p in PROBE_POSITIONS]

@@ -78,10 +78,11 @@ class Generation:
 class _Row:
     """The state of one prompt while it is decoded."""
 
+    index: int
     prompt: str
     prompt_ids: list[int]
+    limit: int
     stream: SlotStream
-    index: int
     queue: list[Slot] = field(default_factory=list)
     num_fed: int = 0
     response_ids: list[int] = field(default_factory=list)
@@ -106,7 +107,7 @@ class _Row:
 def generate(
     model: LatentModel,
     prompts: Sequence[str],
-    max_new_tokens: int = 64,
+    max_new_tokens: int | Sequence[int] = 64,
     *,
     do_sample: bool = False,
     temperature: float = 1.0,
@@ -121,7 +122,8 @@ def generate(
     Args:
         model: a latent model.
         prompts: plain texts.
-        max_new_tokens: verbal tokens per response at most, the end-of-sequence token included.
+        max_new_tokens: verbal tokens per response at most, the end-of-sequence token included; one
+            number, or one per prompt.
         do_sample: draw from the distribution instead of taking the likeliest token (greedy).
         temperature, top_k, top_p: as in Transformers; used when sampling.
         seed: of the sampling.
@@ -135,44 +137,45 @@ def generate(
         PromptError: if a prompt is empty, or leaves no room for `max_new_tokens` in the context window.
         SettingError: if a number is out of its range.
     """
-    if max_new_tokens < 1:
-        raise SettingError(f"max_new_tokens is {max_new_tokens}; expected at least 1")
+    if isinstance(max_new_tokens, int):
+        limits = [max_new_tokens] * len(prompts)
+    else:
+        limits = list(max_new_tokens)
+    if len(limits) != len(prompts) or min(limits, default=1) < 1:
+        raise SettingError(
+            f"max_new_tokens is {max_new_tokens}; expected a whole number of at least 1, or one for "
+            f"each of the {len(prompts)} prompts"
+        )
     if batch_size < 1:
         raise SettingError(f"batch_size is {batch_size}; expected at least 1")
     choose = _chooser(do_sample, temperature, top_k, top_p, seed, model.backbone.device)
     encoded = [model.backbone.encode(prompt) for prompt in prompts]
-    limit = model.backbone.context_length
-    for prompt, ids in zip(prompts, encoded, strict=True):
-        if limit is not None and len(ids) + max_new_tokens > limit:
+    window = model.backbone.context_length
+    rows = []
+    for index, (prompt, ids, limit) in enumerate(zip(prompts, encoded, limits, strict=True)):
+        if window is not None and len(ids) + limit > window:
             raise PromptError(
-                f"the prompt {prompt[:40]!r} has {len(ids)} tokens; with max_new_tokens="
-                f"{max_new_tokens} it exceeds the context window of {model.backbone.name}, "
-                f"{limit}. Shorten it or lower max_new_tokens"
+                f"the prompt {prompt[:40]!r} has {len(ids)} tokens; with max_new_tokens={limit} it "
+                f"exceeds the context window of {model.backbone.name}, {window}. Shorten it or "
+                "lower max_new_tokens"
             )
-    done: list[Generation] = []
-    for start in range(0, len(prompts), batch_size):
-        numbers = range(start, min(start + batch_size, len(prompts)))
-        done += _decode(
-            model, [(n, prompts[n], encoded[n]) for n in numbers], max_new_tokens, choose, on_token
-        )
-    return done
+        row = _Row(index, prompt, ids, limit, SlotStream(model.placement, len(ids)))
+        row.queue += row.stream.look_ahead()
+        row.push(ids)
+        rows.append(row)
+    for start in range(0, len(rows), batch_size):
+        _decode(model, rows[start : start + batch_size], choose, on_token)
+    return [_result(model, row) for row in rows]
 
 
 def _decode(
     model: LatentModel,
-    prompts: Sequence[tuple[int, str, list[int]]],
-    max_new_tokens: int,
+    rows: Sequence[_Row],
     choose: Callable[[Tensor], Tensor],
     on_token: Callable[[int, int, str], None] | None,
-) -> list[Generation]:
-    """Decode one batch of prompts side by side, each (index, text, ids)."""
+) -> None:
+    """Decode one batch of rows side by side to their ends."""
     backbone = model.backbone
-    rows = []
-    for index, prompt, ids in prompts:
-        row = _Row(prompt, ids, SlotStream(model.placement, len(ids)), index)
-        row.queue += row.stream.look_ahead()
-        row.push(ids)
-        rows.append(row)
     one_slot_a_pass = backbone.has_sliding_window and len(rows) > 1
     cache = DynamicCache(config=backbone.model.config)
     mask = torch.ones(len(rows), 0, dtype=torch.long, device=backbone.device)
@@ -189,20 +192,18 @@ def _decode(
                 row.hidden = hidden_states[number, -from_right]
         ready = [row for row in active if not row.queue]
         if ready:
-            _choose_next(model, ready, max_new_tokens, choose, on_token)
+            _choose_next(model, ready, choose, on_token)
         staying = [number for number, row in enumerate(active) if row.queue]
         if len(staying) < len(active):
             active = [active[number] for number in staying]
             kept = torch.tensor(staying, dtype=torch.long, device=backbone.device)
             mask = mask[kept]
             cache.batch_select_indices(kept)
-    return [_result(model, row) for row in rows]
 
 
 def _choose_next(
     model: LatentModel,
     rows: Sequence[_Row],
-    max_new_tokens: int,
     choose: Callable[[Tensor], Tensor],
     on_token: Callable[[int, int, str], None] | None,
 ) -> None:
@@ -214,7 +215,7 @@ def _choose_next(
         row.finished = token_id in model.backbone.eos_ids
         if on_token is not None:
             on_token(row.index, token_id, model.backbone.decode([token_id]))
-        if not row.finished and len(row.response_ids) < max_new_tokens:
+        if not row.finished and len(row.response_ids) < row.limit:
             row.push([token_id])
 
 
@@ -241,10 +242,10 @@ def _chooser(
         warpers.append(TopPLogitsWarper(top_p))
     generator = torch.Generator(device)
     generator.seed() if seed is None else generator.manual_seed(seed)
-    unused_ids = torch.empty(0, dtype=torch.long, device=device)
+    no_ids = torch.LongTensor()  # these warpers look at logits only
 
     def draw(logits: Tensor) -> Tensor:
-        probabilities = warpers(unused_ids, logits).softmax(dim=-1)
+        probabilities = warpers(no_ids, logits).softmax(dim=-1)
         return torch.multinomial(probabilities, 1, generator=generator).squeeze(1)
 
     return draw
@@ -263,11 +264,9 @@ def _result(model: LatentModel, row: _Row) -> Generation:
     )
 
 
-def view_slot(
-    slot: Slot, layout: LatentLayout, token_text: Callable[[list[int]], str]
-) -> SlotView:
+def view_slot(slot: Slot, layout: LatentLayout, token_text: Callable[[list[int]], str]) -> SlotView:
     """A slot with its label and group name; `token_text` decodes verbal ids."""
     if not slot.is_latent:
         return SlotView(token_text([slot.token_id]), None, None, slot.position_id, slot.token_id)
     name = layout.groups[slot.group].name
-    return SlotView(f"{name}.{slot.index}", name, slot.occurrence, slot.position_id, None)
+    return SlotView(f"{name}.{slot.member}", name, slot.occurrence, slot.position_id, None)

@@ -44,7 +44,7 @@ class Slot(NamedTuple):
         position_id: what the backbone is told.
         verbal_index: index of the verbal token; for a latent, of the verbal token after it.
         group: index of the latent's group in the layout; -1 at a verbal token.
-        index: the latent's index in its group, 0-based; -1 at a verbal token.
+        member: which latent of its group this is, 0-based; -1 at a verbal token.
         occurrence: which occurrence of the group this is, 0-based; -1 at a verbal token.
     """
 
@@ -53,7 +53,7 @@ class Slot(NamedTuple):
     position_id: int
     verbal_index: int
     group: int = -1
-    index: int = -1
+    member: int = -1
     occurrence: int = -1
 
     @property
@@ -88,7 +88,7 @@ class Slots:
 
 
 Keep = Callable[[LatentGroup, int, int], bool]
-"""Says of a latent, by its group, index and occurrence, whether it is placed at all."""
+"""Says of a latent, by its group, its number in the group and the occurrence, whether it is placed at all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,9 +105,7 @@ class Placement:
     triggers: Triggers
     keep: Keep | None = None
 
-    def insert(
-        self, prompt_ids: Sequence[int], response_ids: Sequence[int] | None = None
-    ) -> Slots:
+    def insert(self, prompt_ids: Sequence[int], response_ids: Sequence[int] | None = None) -> Slots:
         """Place the latents of one example.
 
         Args:
@@ -197,16 +195,13 @@ class SlotStream:
         first_row, occurrence = self._layout.first_rows[number], self._occurrences[number]
         self._occurrences[number] += 1
         slots = []
-        for index in range(group.count):
-            if self._keep is None or self._keep(group, index, occurrence):
+        for member in range(group.count):
+            if self._keep is None or self._keep(group, member, occurrence):
                 position = self._next_position()
-                row = first_row + index
-                slots.append(
-                    Slot(-1, row, position, self.num_verbal, number, index, occurrence)
-                )
+                row = first_row + member
+                slots.append(Slot(-1, row, position, self.num_verbal, number, member, occurrence))
                 self.num_slots += 1
         return slots
 
     def _next_position(self) -> int:
         return self.num_verbal if self._layout.positions == "shared" else self.num_slots
-

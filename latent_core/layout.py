@@ -242,9 +242,10 @@ def _parse_group(term: str, layout: str) -> LatentGroup:
     place = _parse_place(name)
     if place is None:
         raise LayoutError(f"unknown place {name!r} in layout {layout!r}; {_GRAMMAR}")
-    return LatentGroup(
-        name, count, place, predict or ("verbal" if isinstance(place, Before) else "latent")
-    )
+    predict_from: PredictFrom = "verbal" if isinstance(place, Before) else "latent"
+    if predict == "latent" or predict == "verbal":
+        predict_from = predict
+    return LatentGroup(name, count, place, predict_from)
 
 
 def _parse_place(name: str) -> Place | None:

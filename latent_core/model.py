@@ -134,9 +134,7 @@ class LatentModel(nn.Module):
         """
         inputs_embeds = self.tables.mix(self.backbone.embed(batch.input_ids), batch.latent_rows)
         mask = batch.attention_mask if attention_mask is None else attention_mask
-        return self.backbone.hidden_states(
-            inputs_embeds, mask, batch.position_ids, past_key_values
-        )
+        return self.backbone.hidden_states(inputs_embeds, mask, batch.position_ids, past_key_values)
 
     def forward(
         self,

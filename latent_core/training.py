@@ -1,0 +1,354 @@
+"""Training the latent tables on a task with Transformers' `Trainer`.
+
+The run folder holds `run.json` (settings, versions, outcome), the adapter, and `log.csv`; while a
+run is under way, also `checkpoints/`, from which a killed run resumes to the same tables as an
+uninterrupted one. Knows models and tasks; nothing of how a model is judged.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from safetensors import SafetensorError
+from torch.utils.data import Dataset
+from tqdm.auto import tqdm
+from transformers import (
+    PrinterCallback,
+    Trainer,
+    TrainerCallback,
+    TrainerControl,
+    TrainerState,
+    TrainingArguments,
+)
+
+from latent_core.adapter import CONFIG_NAME
+from latent_core.batch import collate
+from latent_core.errors import LatentError, SettingError, TrainingDivergedError
+from latent_core.insertion import Slots
+from latent_core.model import LatentModel
+from latent_core.tasks import Task
+
+__all__ = ["RUN_FILE", "TrainingResult", "train"]
+
+RUN_FILE = "run.json"
+LOG_FILE = "log.csv"
+CHECKPOINTS = "checkpoints"
+
+
+@dataclass(frozen=True)
+class TrainingResult:
+    """What a training run gave.
+
+    Attributes:
+        log: one row per step: step, loss (mean cross-entropy per response token, nats),
+            learning_rate, grad_norm.
+        seconds: wall time of this call.
+        output_dir: the run folder, or None if there is none.
+        stopped: whether `on_step` ended it early.
+    """
+
+    log: pd.DataFrame
+    seconds: float
+    output_dir: Path | None
+    stopped: bool = False
+
+    @property
+    def loss(self) -> float:
+        """Mean loss of the last tenth of the steps, at least one."""
+        return float(self.log["loss"].tail(max(1, len(self.log) // 10)).mean())
+
+
+@dataclass(frozen=True)
+class _Settings:
+    """What has to be the same for a run to be resumed."""
+
+    task: str
+    backbone: str
+    backbone_fingerprint: str
+    layout: str
+    steps: int
+    batch_size: int
+    gradient_accumulation: int
+    learning_rate: float
+    seed: int
+    training_arguments: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "batch_size", "gradient_accumulation"):
+            if getattr(self, name) < 1:
+                raise SettingError(f"{name} is {getattr(self, name)}; expected at least 1")
+        if not 0 < self.learning_rate < math.inf:
+            raise SettingError(f"learning_rate is {self.learning_rate}; expected more than 0")
+        if self.seed < 0:
+            raise SettingError(f"seed is {self.seed}; expected a whole number of 0 or more")
+
+
+def train(
+    model: LatentModel,
+    task: Task,
+    steps: int = 200,
+    batch_size: int = 16,
+    seed: int = 0,
+    output_dir: str | Path | None = None,
+    *,
+    learning_rate: float = 1e-2,
+    gradient_accumulation: int = 1,
+    resume: bool = False,
+    progress: bool = True,
+    on_step: Callable[[int, float], bool | None] | None = None,
+    notes: dict[str, Any] | None = None,
+    **training_arguments: Any,
+) -> TrainingResult:
+    """Train the latent tables of `model`, in place, to answer `task`.
+
+    Args:
+        model: gets trained; its backbone stays bit-identical.
+        task: examples come from its `train` split, `steps * batch_size` different draws.
+        steps: optimiser steps.
+        batch_size: examples per device and step, before accumulation.
+        seed: draws the examples and their order.
+        output_dir: run folder; None keeps nothing on disk.
+        learning_rate: of AdamW, after a 5 % warm-up, falling linearly to 0; no weight decay.
+        gradient_accumulation: batches per step.
+        resume: continue an unfinished run in `output_dir`; a finished one is loaded, not repeated.
+        progress: show a bar with loss and time left.
+        on_step: called with step and loss after each step; returning True ends the run early.
+        notes: kept in `run.json` and the adapter's config (the method's name, say).
+        training_arguments: passed on to `transformers.TrainingArguments`.
+
+    Raises:
+        SettingError: for a number out of its range, or a folder that already holds another run.
+        TrainingDivergedError: if the loss becomes NaN or infinite.
+        LatentError: if the run folder cannot be written.
+    """
+    settings = _Settings(
+        task=task.name,
+        backbone=model.backbone.name,
+        backbone_fingerprint=model.backbone.fingerprint,
+        layout=str(model.layout),
+        steps=steps,
+        batch_size=batch_size,
+        gradient_accumulation=gradient_accumulation,
+        learning_rate=learning_rate,
+        seed=seed,
+        training_arguments=training_arguments,
+    )
+    if model.num_trainable == 0:
+        raise SettingError(
+            f"layout {model.layout} has no latents, so there is nothing to train; "
+            "expected a layout with at least one group, such as Start_2"
+        )
+    started = time.perf_counter()
+    with contextlib.ExitStack() as stack:
+        if output_dir is None:
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="latent-run-")))
+        else:
+            folder = Path(output_dir)
+        stack.enter_context(_disk_errors(folder))
+        if _open_run(folder, settings, notes or {}, resume):
+            model.tables.assign(LatentModel.from_pretrained(folder, model.backbone).tables.named())
+            log = pd.read_csv(folder / LOG_FILE)
+            return TrainingResult(log, time.perf_counter() - started, folder)
+        watcher = _Watcher(steps, progress, on_step)
+        trainer = _trainer(model, task, settings, folder, watcher, keep=output_dir is not None)
+        trainer.train(resume_from_checkpoint=_last_checkpoint(folder))
+        model.train(False)
+        log = pd.DataFrame(trainer.state.log_history)
+        log = log.loc[log["loss"].notna(), ["step", "loss", "learning_rate", "grad_norm"]]
+        result = TrainingResult(
+            log.reset_index(drop=True),
+            time.perf_counter() - started,
+            None if output_dir is None else folder,
+            watcher.stopped,
+        )
+        if output_dir is not None:
+            _close_run(folder, model, settings, result, notes or {})
+        return result
+
+
+class _Examples(Dataset[Slots]):
+    """The training examples as slots, placed when asked for."""
+
+    def __init__(self, model: LatentModel, task: Task, count: int, seed: int) -> None:
+        self.model, self.task = model, task
+        self.examples = task.examples("train", count, seed)
+
+    def __len__(self) -> int:
+        return len(self.examples)
+
+    def __getitem__(self, index: int) -> Slots:
+        backbone, example = self.model.backbone, self.examples[index]
+        response = backbone.encode_response(example.answer, end=not self.task.open_ended)
+        return self.model.place(backbone.encode(example.prompt), response)
+
+
+class _Watcher(TrainerCallback):
+    """Shows progress, ends the run on request, and stops it when the loss is lost."""
+
+    def __init__(
+        self, steps: int, progress: bool, on_step: Callable[[int, float], bool | None] | None
+    ) -> None:
+        self.bar = tqdm(total=steps, desc="train", unit="step", disable=not progress)
+        self.on_step = on_step
+        self.stopped = False
+
+    def on_log(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: dict[str, float] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        if logs is None or "loss" not in logs:
+            return
+        loss = float(logs["loss"])
+        if not math.isfinite(loss):
+            raise TrainingDivergedError(
+                f"the loss became {loss} at step {state.global_step}; nothing was saved of this "
+                "step. Lower learning_rate, or load the backbone in float32"
+            )
+        self.bar.set_postfix(loss=f"{loss:.3f}", refresh=False)
+        self.bar.update(state.global_step - self.bar.n)
+        if self.on_step is not None and self.on_step(state.global_step, loss):
+            self.stopped = control.should_training_stop = True
+
+    def on_train_end(self, *args: Any, **kwargs: Any) -> None:
+        self.bar.close()
+
+
+def _trainer(
+    model: LatentModel, task: Task, settings: _Settings, folder: Path, watcher: _Watcher, keep: bool
+) -> Trainer:
+    steps = settings.steps
+    arguments: dict[str, Any] = {
+        "output_dir": str(folder / CHECKPOINTS),
+        "max_steps": steps,
+        "per_device_train_batch_size": settings.batch_size,
+        "gradient_accumulation_steps": settings.gradient_accumulation,
+        "learning_rate": settings.learning_rate,
+        "lr_scheduler_type": "linear",
+        "warmup_steps": math.ceil(0.05 * steps),
+        "weight_decay": 0.0,
+        "seed": settings.seed,
+        "data_seed": settings.seed,
+        "save_strategy": "steps" if keep else "no",
+        "save_steps": max(1, min(50, steps // 5)),
+        "save_total_limit": 2,
+        "logging_steps": 1,
+        "logging_nan_inf_filter": False,
+        "report_to": "none",
+        "disable_tqdm": True,
+        "remove_unused_columns": False,
+        "dataloader_pin_memory": False,
+        "use_cpu": model.backbone.device.type == "cpu",
+    }
+    count = steps * settings.batch_size * settings.gradient_accumulation
+    trainer = Trainer(
+        model=model,
+        args=TrainingArguments(**(arguments | settings.training_arguments)),
+        train_dataset=_Examples(model, task, count, settings.seed),
+        data_collator=lambda examples: collate(examples).as_dict(),
+        callbacks=[watcher],
+    )
+    trainer.remove_callback(PrinterCallback)  # our bar shows the loss already
+    return trainer
+
+
+def _open_run(folder: Path, settings: _Settings, notes: dict[str, Any], resume: bool) -> bool:
+    """Make or check the run folder; True if it holds this very run, finished."""
+    path = folder / RUN_FILE
+    if path.is_file():
+        if not resume:
+            raise SettingError(
+                f"{folder} already holds a run; choose another folder, or resume it (resume=True, "
+                "--resume)"
+            )
+        before = json.loads(path.read_text())
+        differing = [
+            f"{name} {before['settings'].get(name)!r} there, {value!r} here"
+            for name, value in json.loads(json.dumps(asdict(settings))).items()
+            if before["settings"].get(name) != value
+        ]
+        if differing:
+            raise SettingError(
+                f"{folder} holds a run with other settings: {'; '.join(differing)}. "
+                "Resume with the same ones, or choose another folder"
+            )
+        return before["status"] == "finished"
+    if (folder / CONFIG_NAME).exists():
+        raise SettingError(f"{folder} already holds an adapter; choose another folder")
+    folder.mkdir(parents=True, exist_ok=True)
+    write_json(path, _record(settings, "running", notes))
+    return False
+
+
+def _close_run(
+    folder: Path,
+    model: LatentModel,
+    settings: _Settings,
+    result: TrainingResult,
+    notes: dict[str, Any],
+) -> None:
+    status = "stopped" if result.stopped else "finished"
+    model.save_pretrained(folder, task=settings.task, seed=settings.seed, **notes)
+    result.log.to_csv(folder / LOG_FILE, index=False)
+    outcome = {
+        "loss": result.loss,
+        "seconds": round(result.seconds, 1),
+        "trainable": model.num_trainable,
+    }
+    write_json(folder / RUN_FILE, _record(settings, status, notes) | outcome)
+    if not result.stopped:
+        shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
+
+
+def _record(settings: _Settings, status: str, notes: dict[str, Any]) -> dict[str, Any]:
+    versions = {name: version(name) for name in ("torch", "transformers")}
+    return {"status": status, "settings": asdict(settings), "versions": versions, "notes": notes}
+
+
+def _last_checkpoint(folder: Path) -> str | None:
+    """The newest whole checkpoint. The Trainer writes `trainer_state.json` last."""
+    found = sorted(
+        (folder / CHECKPOINTS).glob("checkpoint-*"), key=lambda path: int(path.name.split("-")[1])
+    )
+    for checkpoint in reversed(found):
+        with contextlib.suppress(OSError, json.JSONDecodeError):
+            json.loads((checkpoint / "trainer_state.json").read_text())
+            return str(checkpoint)
+    return None
+
+
+@contextlib.contextmanager
+def _disk_errors(folder: Path) -> Iterator[None]:
+    """Turn what a full or forbidden disk raises into one clear error."""
+    try:
+        yield
+    except (OSError, SafetensorError) as error:
+        raise LatentError(
+            f"cannot write the run to {folder}: {error}; expected a folder that can be written to, "
+            "with free space. What was saved before is still there: resume when there is room"
+        ) from error
+
+
+def write_json(path: Path, body: Any) -> None:
+    """Write JSON so that a reader sees the old file or the new one, never a part."""
+    staging = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        staging.write_text(json.dumps(body, indent=2) + "\n")
+        os.replace(staging, path)
+    finally:
+        staging.unlink(missing_ok=True)
