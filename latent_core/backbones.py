@@ -83,10 +83,12 @@ class Backbone:
 
     @property
     def device(self) -> torch.device:
+        """Where the input embeddings lie, and so where a batch has to be."""
         return self._embedding_weight.device
 
     @property
     def dtype(self) -> torch.dtype:
+        """Precision of the weights; the latents are fp32 whatever it is."""
         return self._embedding_weight.dtype
 
     @property
@@ -120,7 +122,7 @@ class Backbone:
         return frozenset(found)
 
     def embed(self, input_ids: Tensor) -> Tensor:
-        """Input embeddings (..., D) of verbal ids, through the embedding module, which may scale."""
+        """Input embeddings (..., D) of verbal ids; the module is called, since it may scale."""
         return self.model.get_input_embeddings()(input_ids)
 
     def hidden_states(
@@ -203,7 +205,7 @@ class Backbone:
         return tuple("" if token_id in special else text for token_id, text in enumerate(texts))
 
     def trigger_ids(self, texts: Iterable[str]) -> frozenset[int]:
-        """Ids of all tokens whose own text contains one of `texts`: `,` is in `,`, `),` and `",`."""
+        """Ids of all tokens whose text contains one of `texts`: `,` is in `,`, `),` and `",`."""
         wanted = tuple(texts)
         return frozenset(
             token_id
@@ -256,8 +258,8 @@ def load_backbone(
 
     Args:
         name: a short name of `BACKBONES`, a directory, or a Hugging Face hub id.
-        dtype: of the weights; `auto` takes the checkpoint's own, but float32 instead of bfloat16 on a
-            processor without bf16 instructions, where bf16 is several times slower. The latents
+        dtype: of the weights; `auto` takes the checkpoint's own, but float32 instead of bfloat16 on
+            a processor without bf16 instructions, where bf16 is several times slower. The latents
             stay fp32 in any case.
         device: where to put the model; by default a GPU if there is one.
         trust_remote_code: whether code that comes with a checkpoint may run.
@@ -311,9 +313,9 @@ def _refuse_unfit(backbone: Backbone) -> None:
     missing = needed - set(inspect.signature(model.base_model.forward).parameters)
     if missing:
         raise BackboneError(
-            f"{backbone.name} ({family}) cannot carry latent tokens: its forward pass does not take "
-            f"{', '.join(sorted(missing))}. Decoders with rotary or learned positions do (Llama, "
-            "Qwen, Mistral, Gemma, GPT-2, OPT, ...); ALiBi decoders (Bloom, MPT) do not"
+            f"{backbone.name} ({family}) cannot carry latent tokens: its forward pass does not "
+            f"take {', '.join(sorted(missing))}. Decoders with rotary or learned positions do "
+            "(Llama, Qwen, Mistral, Gemma, GPT-2, OPT, ...); ALiBi decoders (Bloom, MPT) do not"
         )
     size = backbone._embedding_weight.shape[0]
     ids = torch.arange(1, 6, device=backbone.device).remainder(size).unsqueeze(0)

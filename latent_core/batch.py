@@ -24,8 +24,9 @@ class LatentBatch:
     Attributes:
         input_ids: (B, T) int64, verbal ids; 0 at latents and padding.
         latent_rows: (B, T) int64, the latent's row in the concatenated tables; -1 elsewhere.
-        attention_mask: (B, T) int64, 1 at slots and 0 at padding. Always passed on to the backbone: without
-            one, Transformers reads repeated position ids as the start of another packed sequence.
+        attention_mask: (B, T) int64, 1 at slots and 0 at padding. Always passed on to the backbone:
+            without one, Transformers reads repeated position ids as the start of another packed
+            sequence.
         position_ids: (B, T) int64.
         labels: (B, T) int64, the id that this very slot predicts (not shifted), -100 elsewhere.
     """
@@ -59,7 +60,7 @@ def collate(
 
     Args:
         examples: B examples; a bare sequence of slots has no labels.
-        padding_side: `right` for training; `left` for decoding, where new slots follow on the right.
+        padding_side: `right` for training; `left` for decoding, where new slots follow on.
         length: slots to pad to; that of the longest example by default.
     """
     rows = [e if isinstance(e, Slots) else Slots(tuple(e), (IGNORE,) * len(e)) for e in examples]

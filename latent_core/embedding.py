@@ -87,11 +87,11 @@ def initial_rows(
 
     Args:
         layout: gives the tables' names and sizes.
-        embed: ids (N,) -> embeddings (N, D); the embedding module itself, since some families scale.
+        embed: ids (N,) -> embeddings (N, D); the embedding module, since some families scale.
         vocabulary: (V,) ids of ordinary tokens.
         init: `vocab`, embeddings of random vocabulary tokens (Lester et al. 2021); `mean`, the
-            vocabulary's mean; `gaussian`, its mean and standard deviation per dimension; `text:WORDS`,
-            the embeddings of those words' tokens, repeated as needed.
+            vocabulary's mean; `gaussian`, its mean and standard deviation per dimension;
+            `text:WORDS`, the embeddings of those words' tokens, repeated as needed.
         seed: of the random choices.
         encode: text -> ids, needed for `text:`.
 

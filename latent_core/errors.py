@@ -1,6 +1,7 @@
-"""The errors a user can cause, each a `ValueError` whose text says what was expected, what came, and the fix.
+"""The errors a user can cause, each a `ValueError`.
 
-Knows nothing of the parts that raise them; the command line turns every one into exit code 2.
+The text says what was expected, what came, and the fix. Knows nothing of the parts that raise
+them; the command line turns every one into exit code 2.
 """
 
 __all__ = [

@@ -60,9 +60,10 @@ class Generation:
 
     Attributes:
         prompt, text: prompt and response as text; special tokens are left out of `text`.
-        prompt_ids, response_ids: verbal ids; the response includes the end-of-sequence token, if any.
-        slots: all slots in order, prompt and response, as a teacher-forced pass over both would have
-            them. All but those of the last verbal token were fed to the backbone.
+        prompt_ids, response_ids: verbal ids; the response includes the end-of-sequence token, if
+            any.
+        slots: all slots in order, prompt and response, as a teacher-forced pass over both would
+            have them. All but those of the last verbal token were fed to the backbone.
         finished: whether an end-of-sequence token ended it, rather than `max_new_tokens`.
     """
 
@@ -134,7 +135,7 @@ def generate(
         one `Generation` per prompt, in order.
 
     Raises:
-        PromptError: if a prompt is empty, or leaves no room for `max_new_tokens` in the context window.
+        PromptError: if a prompt is empty, or leaves no room for `max_new_tokens` in the window.
         SettingError: if a number is out of its range.
     """
     if isinstance(max_new_tokens, int):
@@ -143,8 +144,8 @@ def generate(
         limits = list(max_new_tokens)
     if len(limits) != len(prompts) or min(limits, default=1) < 1:
         raise SettingError(
-            f"max_new_tokens is {max_new_tokens}; expected a whole number of at least 1, or one for "
-            f"each of the {len(prompts)} prompts"
+            f"max_new_tokens is {max_new_tokens}; expected a whole number of at least 1, or one "
+            f"for each of the {len(prompts)} prompts"
         )
     if batch_size < 1:
         raise SettingError(f"batch_size is {batch_size}; expected at least 1")

@@ -11,8 +11,8 @@ The slots of one gap, between verbal tokens v[i-1] and v[i], stand in this order
 3. v[i].
 
 The slot that predicts v[i] is the last latent of the last group of kind 1 with `predict_from =
-"latent"`; without one, the slot of v[i-1]. No gap ever needs a decode step of its own: kind 1 is fed
-together with v[i-1], kind 2 together with v[i].
+"latent"`; without one, the slot of v[i-1]. No gap ever needs a decode step of its own: kind 1 is
+fed together with v[i-1], kind 2 together with v[i].
 
 Knows no tensors and no tokenizer; pure Python on ids.
 """
@@ -58,6 +58,7 @@ class Slot(NamedTuple):
 
     @property
     def is_latent(self) -> bool:
+        """Whether the slot holds a latent rather than a verbal token."""
         return self.row >= 0
 
 
@@ -79,6 +80,7 @@ class Slots:
 
     @property
     def num_latents(self) -> int:
+        """Latents placed in this example, M."""
         return sum(slot.is_latent for slot in self.slots)
 
     @property
@@ -88,7 +90,7 @@ class Slots:
 
 
 Keep = Callable[[LatentGroup, int, int], bool]
-"""Says of a latent, by its group, its number in the group and the occurrence, whether it is placed at all."""
+"""Whether a latent is placed at all, by its group, its number in the group, and the occurrence."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +100,8 @@ class Placement:
     Attributes:
         layout: the groups and their places.
         triggers: token ids that fire each `Before`/`After` group, by group name.
-        keep: leaves latents out (an intervention); the occurrences of the others count on. None: all stay.
+        keep: leaves latents out (an intervention); the occurrences of the others count on. None:
+            all stay.
     """
 
     layout: LatentLayout
@@ -110,8 +113,9 @@ class Placement:
 
         Args:
             prompt_ids: verbal ids of the prompt, at least one.
-            response_ids: verbal ids of the response; each is the label of the slot that predicts it.
-                None: no response yet, so the latents that stand ready after the prompt end the slots.
+            response_ids: verbal ids of the response; each is the label of the slot that predicts
+                it. None: no response yet, so the latents that stand ready after the prompt end the
+                slots.
 
         Raises:
             PromptError: if the prompt is empty.
@@ -132,9 +136,9 @@ class Placement:
 class SlotStream:
     """Places latents between verbal tokens as these arrive.
 
-    Feed each verbal token to `push`, which returns the slots that go into the model together with it.
-    After the last prompt token, and after each generated one, `look_ahead` returns the latents whose
-    place after that token is already known; `predictor` then says which slot predicts the next token.
+    Call `look_ahead` once, then `push` each verbal token, which returns the slots that go into the
+    model together with it, and `look_ahead` after each, which returns the latents whose place after
+    that token is already known; `predictor` then says which slot predicts the next token.
 
     Args:
         placement: where latents go.

@@ -4,7 +4,7 @@ The notation, which is also what a user types and what `str(layout)` gives back:
 
 | text               | place                                                             |
 |--------------------|-------------------------------------------------------------------|
-| `Start_m`          | m latents before the first verbal token (prompt tuning's place)     |
+| `Start_m`          | m latents before the first verbal token (prompt tuning's place)   |
 | `End_m`            | m latents after the prompt (the pause token's place)              |
 | `Comma_m`          | m before every token with a comma, in prompt and response         |
 | `8_m`              | m after every 8 verbal tokens                                     |
@@ -14,8 +14,8 @@ The notation, which is also what a user types and what `str(layout)` gives back:
 | `none`             | no latents: the backbone itself                                   |
 
 `Comma`, `Newline`, `Equals` and `Sentence` are short for `Before[,]`, `Before[\n]`, `Before[=]` and
-`Before[.|!|?]`. A group may end in `@latent` or `@verbal` to say which slot predicts the token after
-it; options follow a semicolon: `Start_2+Comma_2; tied; positions=sequential`.
+`Before[.|!|?]`. A group may end in `@latent` or `@verbal` to say which slot predicts the token
+after it; options follow a semicolon: `Start_2+Comma_2; tied; positions=sequential`.
 
 This module knows no tokenizer, no tensor and no model: which token ids are triggers is decided in
 `latent_core.backbones`, and the placing itself in `latent_core.insertion`.
@@ -26,7 +26,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
+from typing import Literal, cast
 
 from latent_core.errors import LayoutError
 
@@ -91,9 +91,10 @@ class LatentGroup:
         name: the place as the notation writes it (`Start`, `Comma`, `8`, `After[=]`).
         count: latents per occurrence, at least 1.
         place: where the group goes.
-        predict_from: which slot predicts the verbal token after the group. `latent`: the group's last
-            latent, possible where the place is known before that token is. `verbal`: the verbal slot
-            before the group, the only choice for `Before`, where the token has to be sampled first.
+        predict_from: which slot predicts the verbal token after the group. `latent`: the group's
+            last latent, possible where the place is known before that token is. `verbal`: the
+            verbal slot before the group, the only choice for `Before`, where the token has to be
+            sampled first.
     """
 
     name: str
@@ -111,9 +112,9 @@ class LatentGroup:
             raise LayoutError(f"group {self.name!r}: expected a whole number k >= 1, as in '8_2'")
         if isinstance(self.place, Before) and self.predict_from == "latent":
             raise LayoutError(
-                f"group {self.name!r} cannot use '@latent': the token after it must be known before "
-                "the group is placed, so the verbal slot before the group predicts it. Write "
-                "'@verbal' or leave it out"
+                f"group {self.name!r} cannot use '@latent': the token after it must be known "
+                "before the group is placed, so the verbal slot before the group predicts it. "
+                "Write '@verbal' or leave it out"
             )
 
     @property
@@ -135,8 +136,8 @@ class LatentLayout:
         groups: the groups, in the order of their tables.
         tied: whether all groups read the first rows of one common table (an ablation of the paper's
             function specialisation) instead of a table each.
-        positions: `shared`: a latent takes the position id of the verbal token after it (section 3 of
-            the paper). `sequential`: slots are numbered 0, 1, 2, ... (an ablation).
+        positions: `shared`: a latent takes the position id of the verbal token after it (section 3
+            of the paper). `sequential`: slots are numbered 0, 1, 2, ... (an ablation).
     """
 
     groups: tuple[LatentGroup, ...] = ()
@@ -177,7 +178,7 @@ class LatentLayout:
 
     @cached_property
     def table_sizes(self) -> dict[str, int]:
-        """Rows of each trainable table, by table name; one table `tied` when the groups are tied."""
+        """Rows of each trainable table, by table name; only `tied` when the groups are tied."""
         if self.tied and self.groups:
             return {"tied": max(group.count for group in self.groups)}
         return {group.name: group.count for group in self.groups}
@@ -242,10 +243,8 @@ def _parse_group(term: str, layout: str) -> LatentGroup:
     place = _parse_place(name)
     if place is None:
         raise LayoutError(f"unknown place {name!r} in layout {layout!r}; {_GRAMMAR}")
-    predict_from: PredictFrom = "verbal" if isinstance(place, Before) else "latent"
-    if predict == "latent" or predict == "verbal":
-        predict_from = predict
-    return LatentGroup(name, count, place, predict_from)
+    default = "verbal" if isinstance(place, Before) else "latent"
+    return LatentGroup(name, count, place, cast(PredictFrom, predict or default))
 
 
 def _parse_place(name: str) -> Place | None:

@@ -19,8 +19,8 @@ __all__ = ["BASELINES", "EXAMPLE_LAYOUTS", "Method", "build_model"]
 
 BASELINES: Final[dict[str, str]] = {
     "zero-shot": "the backbone alone, nothing added, nothing trained",
-    "few-shot-K": "K solved training examples in front of the prompt, nothing trained; few-shot is K=4",
-    "filler(LAYOUT)": "untrained dots in the layout's places, as filler(End_2): more computation only",
+    "few-shot-K": "K solved training examples before the prompt, untrained; few-shot is K=4",
+    "filler(LAYOUT)": "untrained dots in the layout's places, as filler(End_2): computation only",
 }
 EXAMPLE_LAYOUTS: Final[dict[str, str]] = {
     "Start_2": "two latents before the prompt: prompt tuning's place",
@@ -69,7 +69,8 @@ class Method:
             return cls(name, LatentLayout.parse(name), trained=True, init=init)
         except LayoutError as error:
             raise LayoutError(
-                f"{name!r} is no method: neither a baseline ({', '.join(BASELINES)}) nor a layout. {error}"
+                f"{name!r} is no method: neither a baseline ({', '.join(BASELINES)}) nor a "
+                f"layout. {error}"
             ) from error
 
 

@@ -94,7 +94,7 @@ class LatentModel(nn.Module):
     def gradient_checkpointing_enable(
         self, gradient_checkpointing_kwargs: dict[str, Any] | None = None
     ) -> None:
-        """Recompute activations in the backward pass: less memory, same numbers, about 1.3x the time."""
+        """Recompute activations in the backward pass: less memory, same numbers, 1.3x the time."""
         kwargs = {"use_reentrant": False} | (gradient_checkpointing_kwargs or {})
         self.base_model.gradient_checkpointing_enable(kwargs)
 
@@ -114,8 +114,8 @@ class LatentModel(nn.Module):
         last = max(slot.position_id for slot in slots.slots)
         if limit is not None and last >= limit:
             raise PromptError(
-                f"the example reaches position {last}, but {self.backbone.name} has a context window "
-                f"of {limit}; shorten it"
+                f"the example reaches position {last}, but {self.backbone.name} has a context "
+                f"window of {limit}; shorten it"
             )
         return slots
 
@@ -129,7 +129,8 @@ class LatentModel(nn.Module):
 
         Args:
             batch: the slots.
-            attention_mask: (B, T_past + T), of the cached slots and the batch's, where there is a cache.
+            attention_mask: (B, T_past + T), of the cached slots and the batch's, if there is a
+                cache.
             past_key_values: a cache of T_past slots, extended in place.
         """
         inputs_embeds = self.tables.mix(self.backbone.embed(batch.input_ids), batch.latent_rows)
