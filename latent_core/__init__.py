@@ -22,7 +22,9 @@ _HOMES = {
     "evaluate": "evaluation",
     "load_backbone": "backbones",
     "load_task": "tasks",
-    "summarise": "evaluation",
+    "mean_interval": "statistics",
+    "paired_difference": "statistics",
+    "summarise": "statistics",
     "train": "training",
 }
 

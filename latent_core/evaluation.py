@@ -5,19 +5,23 @@ Knows tasks and models; nothing of how records are compared (that is `statistics
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 from tqdm.auto import tqdm
 
-from latent_core.errors import SettingError
+from latent_core.errors import LatentError, SettingError
 from latent_core.generation import Generation
 from latent_core.model import LatentModel
 from latent_core.tasks import Example, Task, resolve_splits
 
-__all__ = ["evaluate", "response_limit"]
+__all__ = ["RECORDS_FILE", "evaluate", "response_limit", "write_records"]
+
+RECORDS_FILE = "records.parquet"
 
 
 def evaluate(
@@ -65,7 +69,7 @@ def evaluate(
         for name, found in drawn:
             bar.set_description(f"evaluate {name}")
             # Answers of like length decode together; the records keep the drawn order.
-            order = sorted(range(len(found)), key=lambda i: len(found[i].answer))  # noqa: B023
+            order = sorted(range(len(found)), key=lambda i: len(found[i].answer))
             for start in range(0, len(order), batch_size):
                 numbers = order[start : start + batch_size]
                 records = _answer(model, task, [(i, found[i]) for i in numbers], shots, seed)
@@ -80,12 +84,32 @@ def evaluate(
 
 
 def response_limit(model: LatentModel, task: Task, example: Example) -> int:
-    """Verbal tokens a response may have: the answer's own, plus a quarter and 8 where it can overrun.
+    """Verbal tokens a response may have: the answer's, plus a quarter and 8 where it can overrun.
 
     An open-ended task is cut at the answer's length, since nothing tells a model to stop.
     """
     length = len(model.backbone.encode_response(example.answer, end=not task.open_ended))
     return length if task.open_ended else length + length // 4 + 8
+
+
+def write_records(folder: str | Path, frame: pd.DataFrame) -> Path:
+    """Write records into a run folder; a reader sees the old file or the new one, never a part.
+
+    Raises:
+        LatentError: if the folder cannot be written.
+    """
+    path = Path(folder) / RECORDS_FILE
+    staging = path.with_name(f".{RECORDS_FILE}.{os.getpid()}")
+    try:
+        frame.to_parquet(staging, index=False)
+        os.replace(staging, path)
+    except OSError as error:
+        raise LatentError(
+            f"cannot write {path}: {error}; expected a folder that can be written to, with room"
+        ) from error
+    finally:
+        staging.unlink(missing_ok=True)
+    return path
 
 
 def _answer(

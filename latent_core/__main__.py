@@ -1,0 +1,5 @@
+"""`python -m latent_core` is the `latent` command."""
+
+from latent_core.cli import main
+
+main()
