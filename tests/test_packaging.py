@@ -27,11 +27,11 @@ TIERS = [
     {"batch", "embedding"},
     {"gguf_conversion", "weights", "backbones", "adapter", "generation", "model"},
     {"attention", "interventions", "methods"},
-    {"training", "evaluation", "statistics", "pretraining"},
+    {"training", "evaluation", "statistics", "pretraining", "muon"},
     {"hypotheses", "experiments"},
     {"cli", "__main__"},
 ]
-WITHOUT_TORCH = ("errors", "layout", "insertion", "tasks", "corpus", "weights")
+WITHOUT_TORCH = ("errors", "layout", "insertion", "tasks", "corpus", "weights", "cli")
 # The core is used without a notebook: it draws nothing.
 NOT_IN_CORE = {"workbench", "IPython", "anywidget", "bertviz", "ipywidgets", "matplotlib", "plotly"}
 
