@@ -194,6 +194,12 @@ class Backbone:
         assert isinstance(text, str)
         return text
 
+    def token_text(self, token_id: int) -> str:
+        """What one token id decodes to on its own, special tokens by their names."""
+        text = self.tokenizer.decode([token_id], clean_up_tokenization_spaces=False)
+        assert isinstance(text, str)
+        return text
+
     @cached_property
     def token_texts(self) -> tuple[str, ...]:
         """What each token id decodes to on its own; empty for special tokens."""

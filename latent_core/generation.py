@@ -260,14 +260,14 @@ def _result(model: LatentModel, row: _Row) -> Generation:
         text=model.backbone.decode(row.response_ids),
         prompt_ids=tuple(row.prompt_ids),
         response_ids=tuple(row.response_ids),
-        slots=tuple(view_slot(slot, layout, model.backbone.decode) for slot in slots),
+        slots=tuple(view_slot(slot, layout, model.backbone.token_text) for slot in slots),
         finished=row.finished,
     )
 
 
-def view_slot(slot: Slot, layout: LatentLayout, token_text: Callable[[list[int]], str]) -> SlotView:
-    """A slot with its label and group name; `token_text` decodes verbal ids."""
+def view_slot(slot: Slot, layout: LatentLayout, token_text: Callable[[int], str]) -> SlotView:
+    """A slot with its label and group name; `token_text` decodes a verbal id."""
     if not slot.is_latent:
-        return SlotView(token_text([slot.token_id]), None, None, slot.position_id, slot.token_id)
+        return SlotView(token_text(slot.token_id), None, None, slot.position_id, slot.token_id)
     name = layout.groups[slot.group].name
     return SlotView(f"{name}.{slot.member}", name, slot.occurrence, slot.position_id, None)

@@ -1,0 +1,6 @@
+"""Pictures of latent tokens for notebooks. Stands on `latent_core`, which knows nothing of it."""
+
+from workbench.curves import accuracy_curve
+from workbench.slots import SlotStrip
+
+__all__ = ["SlotStrip", "accuracy_curve"]
