@@ -26,7 +26,7 @@ from typing import NamedTuple
 from latent_core.errors import PromptError
 from latent_core.layout import After, Before, End, Every, LatentGroup, LatentLayout, Start
 
-__all__ = ["IGNORE", "Placement", "Slot", "SlotStream", "Slots", "Triggers"]
+__all__ = ["IGNORE", "Placement", "RowOf", "Slot", "SlotStream", "Slots", "Triggers"]
 
 IGNORE = -100
 """The label of a slot without a target, as in Transformers."""
@@ -89,8 +89,11 @@ class Slots:
         return [slot.token_id for slot in self.slots if not slot.is_latent]
 
 
-Keep = Callable[[LatentGroup, int, int], bool]
-"""Whether a latent is placed at all, by its group, its number in the group, and the occurrence."""
+RowOf = Callable[[int, int, int, int], int | None]
+"""The row that a latent reads, or None to leave it out, by group number, member, occurrence, step.
+
+The step is 0 in the prompt and for what follows it, n once n response tokens stand.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,13 +103,14 @@ class Placement:
     Attributes:
         layout: the groups and their places.
         triggers: token ids that fire each `Before`/`After` group, by group name.
-        keep: leaves latents out (an intervention); the occurrences of the others count on. None:
-            all stay.
+        rows: an intervention: maps each latent about to be placed to the row of the model's tables
+            (which may have been extended) that it reads, or to None to leave it out; occurrences
+            count on all the same. None: every latent is placed and reads its own row.
     """
 
     layout: LatentLayout
     triggers: Triggers
-    keep: Keep | None = None
+    rows: RowOf | None = None
 
     def insert(self, prompt_ids: Sequence[int], response_ids: Sequence[int] | None = None) -> Slots:
         """Place the latents of one example.
@@ -150,7 +154,7 @@ class SlotStream:
             raise PromptError("the prompt has no tokens; expected at least one")
         self._layout = placement.layout
         self._triggers = placement.triggers
-        self._keep = placement.keep
+        self._rows = placement.rows
         self._prompt_length = prompt_length
         self._occurrences = [0] * len(placement.layout.groups)
         self._last_id: int | None = None
@@ -198,11 +202,14 @@ class SlotStream:
     def _place(self, number: int, group: LatentGroup) -> list[Slot]:
         first_row, occurrence = self._layout.first_rows[number], self._occurrences[number]
         self._occurrences[number] += 1
+        step = max(0, self.num_verbal - self._prompt_length)
         slots = []
         for member in range(group.count):
-            if self._keep is None or self._keep(group, member, occurrence):
+            row: int | None = first_row + member
+            if self._rows is not None:
+                row = self._rows(number, member, occurrence, step)
+            if row is not None:
                 position = self._next_position()
-                row = first_row + member
                 slots.append(Slot(-1, row, position, self.num_verbal, number, member, occurrence))
                 self.num_slots += 1
         return slots
