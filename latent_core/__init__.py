@@ -24,8 +24,11 @@ _HOMES = {
     "load_task": "tasks",
     "mean_interval": "statistics",
     "paired_difference": "statistics",
+    "shipped_adapter": "shipped",
+    "shipped_adapters": "shipped",
     "summarise": "statistics",
     "train": "training",
+    "write_records": "evaluation",
 }
 
 __version__ = "0.1.0"

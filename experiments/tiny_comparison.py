@@ -1,0 +1,91 @@
+"""Compare layouts on `tiny` over several training seeds, and put the table into the README.
+
+    python experiments/tiny_comparison.py                  # train, evaluate, write table and records
+    python experiments/tiny_comparison.py --table-only     # the table again from the kept records
+
+Every method gets the same data, steps and learning rate. Runs lie in runs/tiny_comparison and are
+not repeated; a killed comparison goes on where it was.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import pandas as pd
+
+import latent_core as lc
+
+ROOT = Path(__file__).parent.parent
+RECORDS = ROOT / "experiments" / "records" / "tiny_comparison.parquet"
+METHODS = ("Start_2", "End_2", "Comma_2", "Start_1+Comma_1")
+MARKS = ("<!-- tiny-comparison -->\n", "<!-- /tiny-comparison -->")
+KEPT = ["task", "method", "seed", "split", "level", "example", "key", "response", "exact", "graded"]
+
+
+def main() -> None:
+    """Read the options, run what is missing, write records and table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--tasks", nargs="+", default=["generation", "summation", "repetition"])
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--steps", type=int, default=300)
+    parser.add_argument("--examples", type=int, default=100, help="per split")
+    parser.add_argument("--table-only", action="store_true", help="train nothing")
+    options = parser.parse_args()
+    if not options.table_only:
+        frames = [
+            _run(task, method, seed, options.steps, options.examples)
+            for seed in range(options.seeds)
+            for task in options.tasks
+            for method in METHODS
+        ]
+        RECORDS.parent.mkdir(exist_ok=True)
+        pd.concat(frames, ignore_index=True)[KEPT].to_parquet(RECORDS, index=False)
+    table = _table(pd.read_parquet(RECORDS))
+    readme = ROOT / "README.md"
+    head, rest = readme.read_text().split(MARKS[0])
+    tail = rest.split(MARKS[1])[1]
+    readme.write_text(head + MARKS[0] + table + MARKS[1] + tail)
+    print(table)
+
+
+def _run(task_name: str, method: str, seed: int, steps: int, examples: int) -> pd.DataFrame:
+    """Train and evaluate one run, or read what was kept of it."""
+    folder = ROOT / "runs" / "tiny_comparison" / task_name / f"{method}-{seed}"
+    records = folder / "records.parquet"
+    if records.exists():
+        return pd.read_parquet(records)
+    task = lc.load_task(task_name)
+    model = lc.build_model("tiny", method, seed)
+    lc.train(
+        model, task, steps=steps, seed=seed, output_dir=folder, resume=True,
+        notes={"method": method},
+    )  # fmt: skip
+    frame = lc.evaluate(model, task, examples=examples).assign(method=method, seed=seed)
+    lc.write_records(folder, frame)
+    return frame
+
+
+def _table(frame: pd.DataFrame) -> str:
+    """Markdown: a row per task and method, a column per split, mean and 95 % interval."""
+    parts = []
+    for task, records in frame.groupby("task", sort=False):
+        summary = lc.summarise(records, ("method", "split"))
+        splits = list(dict.fromkeys(summary["split"]))
+        parts.append(f"| {task}: graded accuracy | " + " | ".join(splits) + " |\n")
+        parts.append("|---" * (len(splits) + 1) + "|\n")
+        for method, rows in summary.groupby("method", sort=False):
+            cells = rows.set_index("split").loc[splits]
+            shown = [f"{c.mean_:.2f} [{c.low:.2f}, {c.high:.2f}]" for c in _renamed(cells)]
+            parts.append(f"| `{method}` | " + " | ".join(shown) + " |\n")
+        parts.append("\n")
+    seeds = frame["seed"].nunique()
+    return "\n" + "".join(parts) + f"{seeds} training seeds; 95 % intervals over seeds and examples.\n"
+
+
+def _renamed(cells: pd.DataFrame) -> list:
+    return list(cells.rename(columns={"mean": "mean_"}).itertuples())
+
+
+if __name__ == "__main__":
+    main()
