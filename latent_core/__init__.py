@@ -7,6 +7,8 @@ from importlib import import_module
 from typing import Any
 
 _HOMES = {
+    "AttentionCall": "attention_hooks",
+    "AttentionHook": "attention_hooks",
     "Backbone": "backbones",
     "Example": "tasks",
     "Generation": "generation",
@@ -20,6 +22,7 @@ _HOMES = {
     "TrainingResult": "training",
     "build_model": "methods",
     "evaluate": "evaluation",
+    "hooked": "attention_hooks",
     "load_backbone": "backbones",
     "load_task": "tasks",
     "mean_interval": "statistics",

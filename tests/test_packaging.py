@@ -26,7 +26,7 @@ TIERS = [
     {"layout", "insertion", "tasks", "corpus"},
     {"batch", "embedding"},
     {"gguf_conversion", "weights", "backbones", "adapter", "generation", "model"},
-    {"attention", "interventions", "methods"},
+    {"attention_hooks", "attention", "interventions", "methods"},
     {"training", "evaluation", "statistics", "pretraining", "muon"},
     {"hypotheses", "experiments"},
     {"cli", "__main__"},
