@@ -2,9 +2,9 @@
 
     python benchmarks/training_step.py --backbone smollm2-135m --batch-size 16 --slots 72
 
-Both train two vectors in front of the same prompts and responses (`Start_2`), forward, backward and
-AdamW step. Each side runs in a process of its own, so that its peak memory is its own; rounds of the
-two alternate, so that a busy machine slows both.
+Both train two vectors in front of the same prompts and responses (`Start_2`): forward, backward,
+AdamW step. Each side runs in a process of its own, so that its peak memory is its own; rounds of
+the two alternate, so that a busy machine slows both.
 """
 
 from __future__ import annotations
@@ -32,7 +32,9 @@ def main() -> None:
     parser.add_argument("--backbone", default="smollm2-135m")
     parser.add_argument("--batch-size", type=int, default=16)
     parser.add_argument("--slots", type=int, default=72, help="slots per example, latents included")
-    parser.add_argument("--steps", type=int, default=2, help="timed steps per round, after one other")
+    parser.add_argument(
+        "--steps", type=int, default=2, help="timed steps per round, after one other"
+    )
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--layout", default="Start_2", help="of the latent side")
     parser.add_argument("--side", choices=SIDES, help=argparse.SUPPRESS)

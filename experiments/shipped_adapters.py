@@ -10,6 +10,9 @@ method on one core.
 import sys
 from pathlib import Path
 
+import pandas as pd
+from readme import accuracy_table, write_section
+
 import latent_core as lc
 
 METHODS = ("Start_1+Comma_1", "Start_2", "Comma_2", "End_2")
@@ -19,6 +22,7 @@ EXAMPLES, EVAL_SEED = 100, 1
 
 
 def main(methods: list[str]) -> None:
+    """Train and evaluate what is missing, and put the table into the README."""
     task = lc.load_task("repetition")
     backbone = lc.load_backbone("smollm2-135m")
     for method in methods:
@@ -40,8 +44,10 @@ def main(methods: list[str]) -> None:
         frame = lc.evaluate(model, task, examples=EXAMPLES, seed=EVAL_SEED)
         frame.insert(1, "method", method)
         frame.insert(2, "seed", SEED)
-        frame.to_parquet(folder / "records.parquet", index=False)
-        print(method, frame.groupby("split")[["exact", "graded"]].mean().round(3), sep="\n")
+        lc.write_records(folder, frame)
+    kept = [adapter.path / "records.parquet" for adapter in lc.shipped_adapters()]
+    frames = [pd.read_parquet(path) for path in kept if path.exists()]
+    write_section("shipped-adapters", accuracy_table(pd.concat(frames, ignore_index=True)))
 
 
 if __name__ == "__main__":

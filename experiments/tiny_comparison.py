@@ -1,7 +1,7 @@
 """Compare layouts on `tiny` over several training seeds, and put the table into the README.
 
-    python experiments/tiny_comparison.py                  # train, evaluate, write table and records
-    python experiments/tiny_comparison.py --table-only     # the table again from the kept records
+    python experiments/tiny_comparison.py                 # train, evaluate, keep records, table
+    python experiments/tiny_comparison.py --table-only    # the table again, from the kept records
 
 Every method gets the same data, steps and learning rate. Runs lie in runs/tiny_comparison and are
 not repeated; a killed comparison goes on where it was.
@@ -10,16 +10,15 @@ not repeated; a killed comparison goes on where it was.
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 import pandas as pd
 
+from readme import ROOT, accuracy_table, write_section
+
 import latent_core as lc
 
-ROOT = Path(__file__).parent.parent
 RECORDS = ROOT / "experiments" / "records" / "tiny_comparison.parquet"
 METHODS = ("Start_2", "End_2", "Comma_2", "Start_1+Comma_1")
-MARKS = ("<!-- tiny-comparison -->\n", "<!-- /tiny-comparison -->")
 KEPT = ["task", "method", "seed", "split", "level", "example", "key", "response", "exact", "graded"]
 
 
@@ -41,12 +40,7 @@ def main() -> None:
         ]
         RECORDS.parent.mkdir(exist_ok=True)
         pd.concat(frames, ignore_index=True)[KEPT].to_parquet(RECORDS, index=False)
-    table = _table(pd.read_parquet(RECORDS))
-    readme = ROOT / "README.md"
-    head, rest = readme.read_text().split(MARKS[0])
-    tail = rest.split(MARKS[1])[1]
-    readme.write_text(head + MARKS[0] + table + MARKS[1] + tail)
-    print(table)
+    write_section("tiny-comparison", accuracy_table(pd.read_parquet(RECORDS)))
 
 
 def _run(task_name: str, method: str, seed: int, steps: int, examples: int) -> pd.DataFrame:
@@ -64,27 +58,6 @@ def _run(task_name: str, method: str, seed: int, steps: int, examples: int) -> p
     frame = lc.evaluate(model, task, examples=examples).assign(method=method, seed=seed)
     lc.write_records(folder, frame)
     return frame
-
-
-def _table(frame: pd.DataFrame) -> str:
-    """Markdown: a row per task and method, a column per split, mean and 95 % interval."""
-    parts = []
-    for task, records in frame.groupby("task", sort=False):
-        summary = lc.summarise(records, ("method", "split"))
-        splits = list(dict.fromkeys(summary["split"]))
-        parts.append(f"| {task}: graded accuracy | " + " | ".join(splits) + " |\n")
-        parts.append("|---" * (len(splits) + 1) + "|\n")
-        for method, rows in summary.groupby("method", sort=False):
-            cells = rows.set_index("split").loc[splits]
-            shown = [f"{c.mean_:.2f} [{c.low:.2f}, {c.high:.2f}]" for c in _renamed(cells)]
-            parts.append(f"| `{method}` | " + " | ".join(shown) + " |\n")
-        parts.append("\n")
-    seeds = frame["seed"].nunique()
-    return "\n" + "".join(parts) + f"{seeds} training seeds; 95 % intervals over seeds and examples.\n"
-
-
-def _renamed(cells: pd.DataFrame) -> list:
-    return list(cells.rename(columns={"mean": "mean_"}).itertuples())
 
 
 if __name__ == "__main__":

@@ -147,5 +147,4 @@ def _resampled_means(
     values: NDArray[np.float64], count: int, rng: np.random.Generator
 ) -> NDArray[np.float64]:
     """`count` means of as many values, drawn from `values` with replacement."""
-    draws = rng.multinomial(len(values), np.full(len(values), 1 / len(values)), size=count)
-    return draws @ values / len(values)
+    return values[rng.integers(len(values), size=(count, len(values)))].mean(axis=1)

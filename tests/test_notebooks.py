@@ -1,0 +1,31 @@
+"""Every notebook runs from top to bottom, and says little enough to be read."""
+
+import json
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+
+NOTEBOOKS = sorted((Path(__file__).parent.parent / "notebooks").glob("*.ipynb"))
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_notebook_is_read_rather_than_decoded(path: Path) -> None:
+    cells = json.loads(path.read_text())["cells"]
+    assert cells[0]["cell_type"] == "markdown"
+    longest = max(len("".join(c["source"]).splitlines()) for c in cells if c["cell_type"] == "code")
+    assert longest <= 15, "a wall of code: move it into the package"
+    assert any(cell.get("outputs") for cell in cells), "saved without its results"
+    assert path.stat().st_size < 2_000_000
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_notebook_runs(path: Path, smollm2_dir: Path) -> None:
+    notebook = nbformat.read(path, as_version=4)
+    NotebookClient(
+        notebook, timeout=400, resources={"metadata": {"path": str(path.parent)}}
+    ).execute()
+    errors = [o for c in notebook.cells for o in c.get("outputs", ()) if o.output_type == "error"]
+    assert not errors
