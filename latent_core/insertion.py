@@ -40,7 +40,8 @@ class Slot(NamedTuple):
 
     Attributes:
         token_id: the verbal token's id; -1 at a latent.
-        row: the latent's row in the concatenated tables; -1 at a verbal token.
+        row: the latent's row in the concatenated tables; negative at a verbal token, -1 unless an
+            intervention marks it.
         position_id: what the backbone is told.
         verbal_index: index of the verbal token; for a latent, of the verbal token after it.
         group: index of the latent's group in the layout; -1 at a verbal token.
@@ -106,11 +107,13 @@ class Placement:
         rows: an intervention: maps each latent about to be placed to the row of the model's tables
             (which may have been extended) that it reads, or to None to leave it out; occurrences
             count on all the same. None: every latent is placed and reads its own row.
+        mark: an intervention: the row of a verbal slot by its step, a negative number. None: -1.
     """
 
     layout: LatentLayout
     triggers: Triggers
     rows: RowOf | None = None
+    mark: Callable[[int], int] | None = None
 
     def insert(self, prompt_ids: Sequence[int], response_ids: Sequence[int] | None = None) -> Slots:
         """Place the latents of one example.
@@ -155,6 +158,7 @@ class SlotStream:
         self._layout = placement.layout
         self._triggers = placement.triggers
         self._rows = placement.rows
+        self._mark = placement.mark
         self._prompt_length = prompt_length
         self._occurrences = [0] * len(placement.layout.groups)
         self._last_id: int | None = None
@@ -180,7 +184,10 @@ class SlotStream:
         for number, group in enumerate(self._layout.groups):
             if isinstance(group.place, Before) and token_id in self._triggers[group.name]:
                 slots += self._place(number, group)
-        slots.append(Slot(token_id, -1, self._next_position(), self.num_verbal))
+        mark = -1
+        if self._mark is not None:
+            mark = self._mark(max(0, self.num_verbal + 1 - self._prompt_length))
+        slots.append(Slot(token_id, mark, self._next_position(), self.num_verbal))
         self.num_slots += 1
         self.num_verbal += 1
         self.predictor = self.num_slots - 1
