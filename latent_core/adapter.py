@@ -53,6 +53,11 @@ class AdapterConfig:
     versions: dict[str, str] = field(default_factory=dict)
     notes: dict[str, Any] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        for name in ("layout", "backbone", "backbone_fingerprint", "weights_sha256"):
+            if not isinstance(getattr(self, name), str):
+                raise TypeError(f"{name} is {getattr(self, name)!r}; expected text")
+
 
 def write_adapter(folder: str | Path, config: AdapterConfig, tables: Mapping[str, Tensor]) -> Path:
     """Write an adapter so that a reader sees the old one, the new one, or none, but no mixture.
@@ -110,11 +115,13 @@ def read_adapter(folder: str | Path) -> tuple[AdapterConfig, dict[str, Tensor]]:
             raise AdapterError(f"no adapter in {folder}: expected a file {name} there")
     try:
         config = AdapterConfig(**json.loads((folder / CONFIG_NAME).read_text()))
-    except (json.JSONDecodeError, UnicodeDecodeError, TypeError) as error:
+        weights = (folder / WEIGHTS_NAME).read_bytes()
+    except OSError as error:
+        raise AdapterError(f"cannot read the adapter in {folder}: {error}") from error
+    except (ValueError, TypeError) as error:
         raise AdapterError(
             f"{folder / CONFIG_NAME} is damaged or of another kind of adapter: {error}"
         ) from error
-    weights = (folder / WEIGHTS_NAME).read_bytes()
     if hashlib.sha256(weights).hexdigest() != config.weights_sha256:
         raise AdapterError(
             f"{folder / WEIGHTS_NAME} is damaged: its hash is not the one in {CONFIG_NAME}; "

@@ -1,9 +1,9 @@
 """A name becomes a `Backbone`: a frozen decoder and its tokenizer, proven fit for latent tokens.
 
-Latent tokens need three things of a decoder: it takes `inputs_embeds`, it obeys `position_ids`, and
-its output head can be applied to single slots. Each is tried out when a backbone is loaded, on five
-tokens, so that a family which fails (ALiBi decoders swallow position ids without a word) is refused
-with the reason instead of giving quietly wrong results.
+Latent tokens need four things of a decoder: it takes `inputs_embeds`, it obeys `position_ids`, no
+token sees those after it, and its output head can be applied to single slots. Each is tried out
+when a backbone is loaded, on five tokens, so that a family which fails (ALiBi decoders swallow
+position ids without a word) is refused with the reason instead of giving quietly wrong results.
 
 Knows nothing of latents beyond that.
 """
@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+from safetensors import SafetensorError
 from torch import Tensor
 from transformers import (
     AutoConfig,
@@ -99,6 +100,11 @@ class Backbone:
         return weight
 
     @property
+    def vocabulary_size(self) -> int:
+        """V, rows of the input embeddings; often more than the tokenizer has tokens."""
+        return self._embedding_weight.shape[0]
+
+    @property
     def context_length(self) -> int | None:
         """Verbal tokens the backbone can number, or None where its config sets no limit."""
         return getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
@@ -110,6 +116,8 @@ class Backbone:
         layer_types = getattr(config, "layer_types", None)
         if layer_types is not None:
             return any(kind != "full_attention" for kind in layer_types)
+        if "local" in getattr(config, "attention_layers", ()):  # GPT-Neo
+            return True
         return getattr(config, "sliding_window", None) is not None
 
     @cached_property
@@ -202,12 +210,16 @@ class Backbone:
 
     @cached_property
     def token_texts(self) -> tuple[str, ...]:
-        """What each token id decodes to on its own; empty for special tokens."""
+        """What each token id decodes to on its own; empty for special and unused ids."""
+        size = max(len(self.tokenizer), self.vocabulary_size)
         texts = self.tokenizer.batch_decode(
-            [[token_id] for token_id in range(len(self.tokenizer))],
-            clean_up_tokenization_spaces=False,
+            [[token_id] for token_id in range(size)], clean_up_tokenization_spaces=False
         )
-        special = set(self.tokenizer.all_special_ids)
+        special = {
+            token_id
+            for token_id, token in self.tokenizer.added_tokens_decoder.items()
+            if token.special
+        }.union(self.tokenizer.all_special_ids)
         return tuple("" if token_id in special else text for token_id, text in enumerate(texts))
 
     def trigger_ids(self, texts: Iterable[str]) -> frozenset[int]:
@@ -291,9 +303,9 @@ def load_backbone(
         model = AutoModelForCausalLM.from_pretrained(
             location, dtype=dtype, trust_remote_code=trust_remote_code, **from_pretrained
         )
-    except (OSError, ValueError) as error:
-        if isinstance(error, BackboneError):
-            raise
+    except BackboneError:
+        raise
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise BackboneError(
             f"cannot load backbone {text!r}: expected one of {', '.join(BACKBONES)}, a directory "
             f"with config.json, weights and tokenizer, or a hub id that can be reached; {error}"
@@ -323,8 +335,7 @@ def _refuse_unfit(backbone: Backbone) -> None:
             f"take {', '.join(sorted(missing))}. Decoders with rotary or learned positions do "
             "(Llama, Qwen, Mistral, Gemma, GPT-2, OPT, ...); ALiBi decoders (Bloom, MPT) do not"
         )
-    size = backbone._embedding_weight.shape[0]
-    ids = torch.arange(1, 6, device=backbone.device).remainder(size).unsqueeze(0)
+    ids = torch.arange(1, 6, device=backbone.device).unsqueeze(0) % backbone.vocabulary_size
     mask, embeds = torch.ones_like(ids), backbone.embed(ids)
     positions = [torch.tensor([p], device=backbone.device) for p in PROBE_POSITIONS]
     plain, shared = (backbone.hidden_states(embeds, mask, p) for p in positions)
@@ -332,6 +343,13 @@ def _refuse_unfit(backbone: Backbone) -> None:
         raise BackboneError(
             f"{backbone.name} ({family}) cannot carry latent tokens: it ignores position ids, and "
             "latents share the position of the verbal token after them"
+        )
+    part = backbone.hidden_states(embeds[:, :3], mask[:, :3], positions[0][:, :3])
+    change = (part - plain[:, :3]).float().norm() / plain[:, :3].float().norm()
+    if change > (1e-3 if backbone.dtype == torch.float32 else 0.1):
+        raise BackboneError(
+            f"{backbone.name} ({family}) cannot carry latent tokens: its tokens see those after "
+            "them; expected a decoder, which sees only what came before"
         )
     own = model(input_ids=ids, attention_mask=mask, position_ids=positions[1]).logits
     ours = backbone.logits(shared)

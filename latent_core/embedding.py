@@ -96,7 +96,7 @@ def initial_rows(
         encode: text -> ids, needed for `text:`.
 
     Raises:
-        SettingError: if `init` is none of these.
+        SettingError: if `init` is none of these, or its words have no tokens.
     """
     generator = torch.Generator().manual_seed(seed)
     kind, _, words = init.partition(":")
@@ -114,7 +114,12 @@ def initial_rows(
                 noise = torch.randn(count, embeddings.shape[1], generator=generator).to(device)
                 return embeddings.mean(0) + noise * embeddings.std(0)
             case "text" if words and encode is not None:
-                ids = torch.tensor(list(encode(words)), device=device)
+                ids = torch.tensor(list(encode(words)), dtype=torch.long, device=device)
+                if not len(ids):
+                    raise SettingError(
+                        f"initialisation {init!r}: the tokenizer has no tokens for {words!r}; "
+                        "choose other words"
+                    )
                 return embed(ids[torch.arange(count, device=device) % len(ids)]).float()
         raise SettingError(
             f"unknown initialisation {init!r}; expected vocab, mean, gaussian or text:SOME WORDS"

@@ -60,6 +60,8 @@ def evaluate(
     """
     if examples < 1:
         raise SettingError(f"examples is {examples}; expected at least 1 per split")
+    if batch_size < 1:
+        raise SettingError(f"batch_size is {batch_size}; expected at least 1")
     names = resolve_splits(task, splits)
     drawn = [(name, task.examples(name, examples, seed)) for name in names]
     frames: list[pd.DataFrame] = []
@@ -120,7 +122,9 @@ def _answer(
     ]
     limits = [response_limit(model, task, example) for _, example in batch]
     started = time.perf_counter()
-    answers: list[Generation] = model.generate(prompts, limits, return_details=True)
+    answers: list[Generation] = model.generate(
+        prompts, limits, return_details=True, batch_size=len(batch)
+    )
     seconds = (time.perf_counter() - started) / len(batch)
     records = []
     for (number, example), answer in zip(batch, answers, strict=True):
@@ -129,7 +133,7 @@ def _answer(
             {
                 "task": task.name,
                 "backbone": model.backbone.name,
-                "layout": str(model.layout),
+                "layout": str(model.placement.layout),
                 "shots": shots,
                 "split": example.split,
                 "level": example.level,

@@ -138,10 +138,10 @@ def generate(
         PromptError: if a prompt is empty, or leaves no room for `max_new_tokens` in the window.
         SettingError: if a number is out of its range.
     """
-    if isinstance(max_new_tokens, int):
-        limits = [max_new_tokens] * len(prompts)
-    else:
+    if isinstance(max_new_tokens, Sequence):
         limits = list(max_new_tokens)
+    else:
+        limits = [max_new_tokens] * len(prompts)
     if len(limits) != len(prompts) or min(limits, default=1) < 1:
         raise SettingError(
             f"max_new_tokens is {max_new_tokens}; expected a whole number of at least 1, or one "
@@ -185,6 +185,7 @@ def _decode(
         chunks = [row.take(width) for row in active]
         width = 1 if one_slot_a_pass else None
         batch = collate(chunks, "left").to(backbone.device)
+        _check_positions(model, active)
         mask = torch.cat([mask, batch.attention_mask], dim=1)
         hidden_states = model.hidden_states(batch, mask, cache)
         for number, (row, chunk) in enumerate(zip(active, chunks, strict=True)):
@@ -200,6 +201,20 @@ def _decode(
             kept = torch.tensor(staying, dtype=torch.long, device=backbone.device)
             mask = mask[kept]
             cache.batch_select_indices(kept)
+
+
+def _check_positions(model: LatentModel, rows: Sequence[_Row]) -> None:
+    """Sequential positions count latents too, whose number is known only while decoding."""
+    window = model.backbone.context_length
+    if model.placement.layout.positions == "shared" or window is None:
+        return
+    for row in rows:
+        if row.stream.num_slots > window:
+            raise PromptError(
+                f"the prompt {row.prompt[:40]!r} and its response have {row.stream.num_slots} "
+                f"slots, which positions=sequential numbers beyond the context window of "
+                f"{model.backbone.name}, {window}. Shorten it, or lower max_new_tokens"
+            )
 
 
 def _choose_next(

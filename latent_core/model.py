@@ -62,7 +62,8 @@ class LatentModel(nn.Module):
         self.placement = self.backbone.place(self.layout)
         self.base_model = self.backbone.model
         special = set(self.backbone.tokenizer.all_special_ids)
-        ordinary = [i for i in range(len(self.backbone.tokenizer)) if i not in special]
+        size = min(len(self.backbone.tokenizer), self.backbone.vocabulary_size)
+        ordinary = [i for i in range(size) if i not in special]
         rows = initial_rows(
             self.layout,
             self.backbone.embed,
@@ -85,11 +86,16 @@ class LatentModel(nn.Module):
         """Set training mode for the tables; the backbone never leaves evaluation mode."""
         super().train(mode)
         self.base_model.eval()
-        for module in self.base_model.modules():
-            # These layers recompute only in training mode; their children's dropout stays off.
-            if isinstance(module, GradientCheckpointingLayer):
-                module.training = mode
+        for layer in self._checkpointed_layers():
+            layer.training = mode  # they recompute only in training mode
         return self
+
+    def _checkpointed_layers(self) -> list[GradientCheckpointingLayer]:
+        return [
+            module
+            for module in self.base_model.modules()
+            if isinstance(module, GradientCheckpointingLayer) and module.gradient_checkpointing
+        ]
 
     def gradient_checkpointing_enable(
         self, gradient_checkpointing_kwargs: dict[str, Any] | None = None
@@ -97,6 +103,14 @@ class LatentModel(nn.Module):
         """Recompute activations in the backward pass: less memory, same numbers, 1.3x the time."""
         kwargs = {"use_reentrant": False} | (gradient_checkpointing_kwargs or {})
         self.base_model.gradient_checkpointing_enable(kwargs)
+        for layer in self._checkpointed_layers():
+            # In training mode some layers (OPT, Falcon) would apply dropout of their own, at a rate
+            # that they or their config hold; the rates of their children stay off as they are.
+            for owner in (layer, self.base_model.config):
+                for name, value in vars(owner).items():
+                    if "dropout" in name and isinstance(value, float):
+                        setattr(owner, name, 0.0)
+        self.train(self.training)
 
     def insert(self, prompt: str, response: str | None = None) -> Slots:
         """The slots of one text example; with a response, it ends in the end-of-sequence token."""
@@ -181,7 +195,12 @@ class LatentModel(nn.Module):
             list[str], or list[Generation] with `return_details`; one per prompt.
         """
         prompts = [prompts] if isinstance(prompts, str) else list(prompts)
-        rows: list[Generation] = generate(self, prompts, *args, **kwargs)
+        training = self.training
+        self.train(False)  # layers that recompute would do without their cache
+        try:
+            rows: list[Generation] = generate(self, prompts, *args, **kwargs)
+        finally:
+            self.train(training)
         return rows if return_details else [row.text for row in rows]
 
     @contextlib.contextmanager

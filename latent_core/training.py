@@ -22,6 +22,7 @@ from typing import Any
 
 import pandas as pd
 from safetensors import SafetensorError
+from safetensors.torch import load, save
 from torch.utils.data import Dataset
 from tqdm.auto import tqdm
 from transformers import (
@@ -45,6 +46,7 @@ __all__ = ["RUN_FILE", "TrainingResult", "train"]
 RUN_FILE = "run.json"
 LOG_FILE = "log.csv"
 CHECKPOINTS = "checkpoints"
+START_FILE = "start.safetensors"
 
 
 @dataclass(frozen=True)
@@ -160,11 +162,21 @@ def train(
         if _open_run(folder, settings, notes or {}, resume):
             model.tables.assign(LatentModel.from_pretrained(folder, model.backbone).tables.named())
             log = pd.read_csv(folder / LOG_FILE)
+            shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
             return TrainingResult(log, time.perf_counter() - started, folder)
+        checkpoint = _last_checkpoint(folder)
+        if checkpoint is None:
+            _same_start(folder, model)
         watcher = _Watcher(steps, progress, on_step)
+        stack.callback(watcher.bar.close)
+        stack.callback(model.train, False)
         trainer = _trainer(model, task, settings, folder, watcher, keep=output_dir is not None)
-        trainer.train(resume_from_checkpoint=_last_checkpoint(folder))
-        model.train(False)
+        trainer.train(resume_from_checkpoint=checkpoint)
+        if not model.tables.rows().isfinite().all():
+            raise TrainingDivergedError(
+                f"the latents became NaN or infinite in the last of {steps} steps, and were not "
+                "saved. Lower learning_rate, or load the backbone in float32"
+            )
         log = pd.DataFrame(trainer.state.log_history)
         log = log.loc[log["loss"].notna(), ["step", "loss", "learning_rate", "grad_norm"]]
         result = TrainingResult(
@@ -225,9 +237,6 @@ class _Watcher(TrainerCallback):
         if self.on_step is not None and self.on_step(state.global_step, loss):
             self.stopped = control.should_training_stop = True
 
-    def on_train_end(self, *args: Any, **kwargs: Any) -> None:
-        self.bar.close()
-
 
 def _trainer(
     model: LatentModel, task: Task, settings: _Settings, folder: Path, watcher: _Watcher, keep: bool
@@ -256,9 +265,11 @@ def _trainer(
         "use_cpu": model.backbone.device.type == "cpu",
     }
     count = steps * settings.batch_size * settings.gradient_accumulation
+    args = TrainingArguments(**(arguments | settings.training_arguments))
+    args._n_gpu = min(args.n_gpu, 1)  # DataParallel would copy the tables without their backbone
     trainer = Trainer(
         model=model,
-        args=TrainingArguments(**(arguments | settings.training_arguments)),
+        args=args,
         train_dataset=_Examples(model, task, count, settings.seed),
         data_collator=lambda examples: collate(examples).as_dict(),
         callbacks=[watcher],
@@ -276,7 +287,7 @@ def _open_run(folder: Path, settings: _Settings, notes: dict[str, Any], resume: 
                 f"{folder} already holds a run; choose another folder, or resume it (resume=True, "
                 "--resume)"
             )
-        before = json.loads(path.read_text())
+        before = _read_record(path)
         differing = [
             f"{name} {before['settings'].get(name)!r} there, {value!r} here"
             for name, value in json.loads(json.dumps(asdict(settings))).items()
@@ -295,6 +306,16 @@ def _open_run(folder: Path, settings: _Settings, notes: dict[str, Any], resume: 
     return False
 
 
+def _same_start(folder: Path, model: LatentModel) -> None:
+    """Keep the tables a run starts from; one resumed before its first checkpoint gets them back."""
+    path = folder / CHECKPOINTS / START_FILE
+    if path.is_file():
+        model.tables.assign(load(path.read_bytes()))
+    else:
+        path.parent.mkdir(exist_ok=True)
+        _write(path, save(model.tables.named()))
+
+
 def _close_run(
     folder: Path,
     model: LatentModel,
@@ -304,7 +325,7 @@ def _close_run(
 ) -> None:
     status = "stopped" if result.stopped else "finished"
     model.save_pretrained(folder, task=settings.task, seed=settings.seed, **notes)
-    result.log.to_csv(folder / LOG_FILE, index=False)
+    _write(folder / LOG_FILE, result.log.to_csv(index=False).encode())
     outcome = {
         "loss": result.loss,
         "seconds": round(result.seconds, 1),
@@ -318,6 +339,15 @@ def _close_run(
 def _record(settings: _Settings, status: str, notes: dict[str, Any]) -> dict[str, Any]:
     versions = {name: version(name) for name in ("torch", "transformers")}
     return {"status": status, "settings": asdict(settings), "versions": versions, "notes": notes}
+
+
+def _read_record(path: Path) -> dict[str, Any]:
+    """What `_record` wrote."""
+    try:
+        record: dict[str, Any] = json.loads(path.read_text())
+        return {"status": record["status"], "settings": dict(record["settings"])}
+    except (ValueError, TypeError, KeyError) as error:
+        raise SettingError(f"{path} is damaged ({error}); choose another folder") from error
 
 
 def _last_checkpoint(folder: Path) -> str | None:
@@ -337,7 +367,9 @@ def _disk_errors(folder: Path) -> Iterator[None]:
     """Turn what a full or forbidden disk raises into one clear error."""
     try:
         yield
-    except (OSError, SafetensorError) as error:
+    except (OSError, SafetensorError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and "PytorchStreamWriter" not in str(error):
+            raise  # torch.save has no error of its own for a failed write
         raise LatentError(
             f"cannot write the run to {folder}: {error}; expected a folder that can be written to, "
             "with free space. What was saved before is still there: resume when there is room"
@@ -346,9 +378,13 @@ def _disk_errors(folder: Path) -> Iterator[None]:
 
 def write_json(path: Path, body: Any) -> None:
     """Write JSON so that a reader sees the old file or the new one, never a part."""
+    _write(path, (json.dumps(body, indent=2) + "\n").encode())
+
+
+def _write(path: Path, content: bytes) -> None:
     staging = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        staging.write_text(json.dumps(body, indent=2) + "\n")
+        staging.write_bytes(content)
         os.replace(staging, path)
     finally:
         staging.unlink(missing_ok=True)
