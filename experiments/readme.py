@@ -23,7 +23,7 @@ def write_section(name: str, body: str) -> None:
 
 
 def accuracy_table(frame: pd.DataFrame) -> str:
-    """Markdown of graded accuracy: a row per task and method, a column per split, 95 % intervals."""
+    """Markdown of graded accuracy with 95 % intervals: a row per method, a column per split."""
     parts = []
     for task, records in frame.groupby("task", sort=False):
         summary = lc.summarise(records, ("method", "split"))
@@ -40,5 +40,5 @@ def accuracy_table(frame: pd.DataFrame) -> str:
     per_split = f"{examples} examples per split and seed"
     return (
         "".join(parts)
-        + f"Graded accuracy, mean and 95 % interval; training seeds per method: {seeds}; {per_split}.\n"
+        + f"Graded accuracy, mean and 95 % interval; seeds per method: {seeds}; {per_split}.\n"
     )

@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 
 import pandas as pd
-
 from readme import ROOT, accuracy_table, write_section
 
 import latent_core as lc
