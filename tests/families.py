@@ -1,0 +1,122 @@
+"""Decoders of many families, tiny and random, over one character tokenizer.
+
+Weights are drawn far wider than any real initialisation, so that a wrong slot, mask or position
+changes what is decoded instead of drowning in rounding.
+"""
+
+from collections.abc import Callable
+from functools import cache
+
+import torch
+import transformers as hf
+from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
+
+from latent_core.backbones import Backbone
+
+CHARACTERS = "abcdefghijklmnop0123456789,= \n"
+EOS = 0
+VOCABULARY = 2 + len(CHARACTERS)
+WINDOW = 7
+"""Slots that the families with a sliding window look back on; fewer than any test decodes."""
+
+PROMPTS = ("ab,cd=", "12,3", "a,b,c,dddddd,e", "x")
+"""Ragged on purpose; the last is one token, and not in the vocabulary."""
+
+LAYOUTS = (
+    "Start_2",
+    "End_2",
+    "Comma_2",
+    "3_2",
+    "Before[,|a|b|c|d|1|2|3|=| ]_2",
+    "After[,|a|b|c|d|1|2|3|=| ]_2",
+    "After[=|3|e]_1@verbal+End_2@verbal",
+    "Start_2+Before[,|a|c|j|1|8|=]_1+4_1; tied",
+    "Start_1+2_1@verbal+Comma_2; positions=sequential",
+)
+"""Every kind of place and option; the long trigger lists make sure that responses have some."""
+
+_COMMON = {
+    "vocab_size": VOCABULARY,
+    "hidden_size": 32,
+    "intermediate_size": 40,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "max_position_embeddings": 96,
+    "initializer_range": 0.4,
+    "bos_token_id": None,
+    "eos_token_id": EOS,
+    "pad_token_id": None,
+    "tie_word_embeddings": False,
+}
+_PLAIN = {name: value for name, value in _COMMON.items() if name != "num_key_value_heads"}
+_GPT = {"n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 96} | {
+    name: _COMMON[name]
+    for name in ("initializer_range", "eos_token_id", "bos_token_id", "tie_word_embeddings")
+}
+_ALTERNATING = {"layer_types": ["sliding_attention", "full_attention"], "sliding_window": WINDOW}
+
+FAMILIES: dict[str, Callable[[], hf.PreTrainedConfig]] = {
+    "llama": lambda: hf.LlamaConfig(**_COMMON),
+    "qwen2": lambda: hf.Qwen2Config(**_COMMON),
+    # More embeddings than tokens, as real checkpoints often have.
+    "gpt2": lambda: hf.GPT2Config(vocab_size=VOCABULARY + 5, **_GPT),
+    "mistral": lambda: hf.MistralConfig(**_COMMON, sliding_window=WINDOW),
+    "gemma3": lambda: hf.Gemma3TextConfig(**_COMMON, head_dim=8, **_ALTERNATING),
+    "gemma2": lambda: hf.Gemma2Config(
+        **_COMMON, head_dim=8, final_logit_softcapping=3.0, **_ALTERNATING
+    ),
+    "gpt_neo": lambda: hf.GPTNeoConfig(
+        **{k: v for k, v in _PLAIN.items() if k != "num_attention_heads"},
+        num_heads=4,
+        num_layers=2,
+        attention_types=[[["global", "local"], 1]],
+        window_size=WINDOW,
+    ),
+    "gpt_neox": lambda: hf.GPTNeoXConfig(**_PLAIN),
+    "opt": lambda: hf.OPTConfig(**_PLAIN, ffn_dim=40, word_embed_proj_dim=32, init_std=0.4),
+    "falcon": lambda: hf.FalconConfig(**_PLAIN, hidden_dropout=0.1),
+    "phi": lambda: hf.PhiConfig(**_COMMON),
+    "olmo2": lambda: hf.Olmo2Config(**_COMMON),
+    "granite": lambda: hf.GraniteConfig(**_COMMON, logits_scaling=4.0, embedding_multiplier=3.0),
+    "cohere": lambda: hf.CohereConfig(**_COMMON, logit_scale=0.25),
+}
+
+MAIN_FAMILIES = ("llama", "qwen2", "gpt2", "mistral", "gemma3")
+OTHER_FAMILIES = tuple(name for name in FAMILIES if name not in MAIN_FAMILIES)
+FULL_ATTENTION = ("llama", "qwen2", "gpt2")
+
+
+def character_tokenizer() -> hf.PreTrainedTokenizerFast:
+    """One token a character; id 0 ends a response, id 1 stands for every other character."""
+    vocabulary = {token: i for i, token in enumerate(["<eos>", "<unk>", *CHARACTERS])}
+    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(r"[\s\S]"), "isolated")
+    tokenizer.decoder = decoders.Fuse()
+    return hf.PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, eos_token="<eos>", unk_token="<unk>"
+    )
+
+
+def random_model(family: str, seed: int = 0, **changes: object) -> hf.PreTrainedModel:
+    """A fresh model of a family; `changes` go into its config."""
+    config = FAMILIES[family]()
+    for name, value in changes.items():
+        setattr(config, name, value)
+    return random_from(config, seed)
+
+
+def random_from(config: hf.PreTrainedConfig, seed: int = 0) -> hf.PreTrainedModel:
+    """A fresh model of a config, whatever its family."""
+    torch.manual_seed(seed)
+    model = hf.AutoModelForCausalLM.from_config(config)
+    for name, weight in model.named_parameters():
+        if weight.dim() == 1 and "norm" not in name and "ln_" not in name:
+            torch.nn.init.normal_(weight, std=0.2)  # biases start at 0, which would hide them
+    return model
+
+
+@cache
+def tiny_backbone(family: str) -> Backbone:
+    """A backbone that all tests share; none may change it."""
+    return Backbone(family, random_model(family), character_tokenizer())

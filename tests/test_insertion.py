@@ -1,0 +1,294 @@
+"""Where latents go, slot by slot. Rows and position ids are drawn as text, one column a slot."""
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from latent_core.errors import PromptError
+from latent_core.insertion import IGNORE, Placement, Slots, SlotStream
+from latent_core.layout import After, Before, LatentLayout
+
+COMMA, EQUALS = 44, 61
+TRIGGERS = {",": {COMMA, 440}, "=": {EQUALS}}
+"""Token 440 is another token with a comma, as `),` would be."""
+
+
+def place(layout: str) -> Placement:
+    parsed = LatentLayout.parse(layout)
+    triggers = {
+        group.name: frozenset().union(*(TRIGGERS[text] for text in group.place.texts))
+        for group in parsed.groups
+        if isinstance(group.place, Before | After)
+    }
+    return Placement(parsed, triggers)
+
+
+def drawn(slots: Slots, layout: LatentLayout) -> tuple[str, str, str]:
+    """Slots, position ids and labels, one word a slot."""
+    words = [
+        f"{layout.groups[s.group].name}.{s.member}" if s.is_latent else str(s.token_id)
+        for s in slots.slots
+    ]
+    labels = ["-" if label == IGNORE else str(label) for label in slots.labels]
+    positions = [str(s.position_id) for s in slots.slots]
+    return " ".join(words), " ".join(positions), " ".join(labels)
+
+
+# Prompt 7 44 8, response 9 44 0. A column a slot: what it holds, its position id, its label.
+DRAWN = {
+    "none": (
+        "7 44 8  9 44 0",
+        "0 1 2   3 4 5",
+        "- - 9   44 0 -",
+    ),
+    "Start_2": (
+        "Start.0 Start.1 7 44 8  9 44 0",
+        "0 0             0 1 2   3 4 5",
+        "- -             - - 9   44 0 -",
+    ),
+    "End_2": (
+        "7 44 8 End.0 End.1  9 44 0",
+        "0 1 2 3 3           3 4 5",
+        "- - - - 9           44 0 -",
+    ),
+    "End_2@verbal": (
+        "7 44 8 End.0 End.1  9 44 0",
+        "0 1 2 3 3           3 4 5",
+        "- - 9 - -           44 0 -",
+    ),
+    # The comma is predicted by the slot before its latents, for it has to be known first.
+    "Comma_2": (
+        "7 Comma.0 Comma.1 44 8  9 Comma.0 Comma.1 44 0",
+        "0 1 1 1 2               3 4 4 4 5",
+        "- - - - 9               44 - - 0 -",
+    ),
+    "2_1": (
+        "7 44 2.0 8  9 2.0 44 0",
+        "0 1 2 2     3 4 4 5",
+        "- - - 9     - 44 0 -",
+    ),
+    # After the last response token nothing is predicted, so nothing is placed there.
+    "3_1@verbal": (
+        "7 44 8 3.0  9 44 0",
+        "0 1 2 3     3 4 5",
+        "- - 9 -     44 0 -",
+    ),
+    "After[,]_1": (
+        "7 44 After[,].0 8  9 44 After[,].0 0",
+        "0 1 2 2            3 4 5 5",
+        "- - - 9            44 - 0 -",
+    ),
+    # A latent that may not predict stands behind one that does, and the other way round.
+    "End_1+3_1@verbal": (
+        "7 44 8 End.0 3.0  9 44 0",
+        "0 1 2 3 3         3 4 5",
+        "- - - 9 -         44 0 -",
+    ),
+    "End_1@verbal+3_1": (
+        "7 44 8 End.0 3.0  9 44 0",
+        "0 1 2 3 3         3 4 5",
+        "- - - - 9         44 0 -",
+    ),
+    # What is known before the comma goes before what the comma brings, whatever the layout's order.
+    "Comma_1+1_1": (
+        "7 1.0 Comma.0 44 1.0 8 1.0  9 1.0 Comma.0 44 1.0 0",
+        "0 1 1 1 2 2 3               3 4 4 4 5 5",
+        "- - - - - - 9               - 44 - - 0 -",
+    ),
+    "Start_1+Comma_1; positions=sequential": (
+        "Start.0 7 Comma.0 44 8  9 Comma.0 44 0",
+        "0 1 2 3 4               5 6 7 8",
+        "- - - - 9               44 - 0 -",
+    ),
+}
+
+
+@pytest.mark.parametrize("text", DRAWN)
+def test_slots_position_ids_and_labels(text: str) -> None:
+    placement = place(text)
+    slots = placement.insert([7, COMMA, 8], [9, COMMA, 0])
+    wanted = tuple(" ".join(line.split()) for line in DRAWN[text])
+    assert drawn(slots, placement.layout) == wanted
+
+
+def test_every_token_with_the_trigger_fires_it() -> None:
+    slots = place("Comma_1+After[=|,]_1").insert([440, EQUALS, 7], [COMMA])
+    assert [s.token_id for s in slots.slots] == [-1, 440, -1, EQUALS, -1, 7, -1, COMMA]
+    assert [s.row for s in slots.slots] == [0, -1, 1, -1, 1, -1, 0, -1]
+
+
+def test_a_trigger_that_ends_the_prompt_places_its_latents_before_the_response() -> None:
+    placement = place("After[,]_2")
+    slots = placement.insert([7, COMMA], [8])
+    assert drawn(slots, placement.layout) == (
+        "7 44 After[,].0 After[,].1 8",
+        "0 1 2 2 2",
+        "- - - 8 -",
+    )
+    assert placement.insert([7, COMMA]).slots == slots.slots[:-1]
+
+
+def test_without_a_response_the_latents_that_are_due_end_the_slots() -> None:
+    ready = place("End_1+Comma_1").insert([7, COMMA])
+    assert [s.row for s in ready.slots] == [-1, 1, -1, 0]
+    assert set(ready.labels) == {IGNORE}
+
+
+def test_rows_of_the_tables() -> None:
+    for text, rows in {
+        "Start_2+Comma_3": [0, 1, -1, 2, 3, 4, -1],
+        "Start_2+Comma_3; tied": [0, 1, -1, 0, 1, 2, -1],
+    }.items():
+        assert [s.row for s in place(text).insert([7, COMMA]).slots] == rows
+
+
+def test_occurrences_count_on_over_prompt_and_response() -> None:
+    slots = place("Comma_2+2_1").insert([COMMA, 5], [6, COMMA, COMMA, 7]).slots
+    assert [(s.group, s.member, s.occurrence) for s in slots if s.is_latent] == [
+        (0, 0, 0),
+        (0, 1, 0),
+        (1, 0, 0),
+        (0, 0, 1),
+        (0, 1, 1),
+        (1, 0, 1),
+        (0, 0, 2),
+        (0, 1, 2),
+    ]
+    assert [s.verbal_index for s in slots] == [0, 0, 0, 1, 2, 2, 3, 3, 3, 4, 4, 4, 4, 5]
+
+
+def test_left_out_latents_leave_the_others_as_they_were() -> None:
+    def rows(group, member, occurrence, step):
+        return None if (member, occurrence) == (0, 1) else member
+
+    whole = place("Comma_2")
+    slots = replace(whole, rows=rows).insert([COMMA, COMMA, 7], [COMMA])
+    others = [s for s in whole.insert([COMMA, COMMA, 7], [COMMA]).slots if s[-2:] != (0, 1)]
+    assert list(slots.slots) == others
+    assert slots.num_latents == 5
+
+
+def test_a_left_out_group_predicts_nothing() -> None:
+    """The slot before it does: otherwise the label would sit on a slot that is not there."""
+    placement = replace(place("End_2"), rows=lambda group, member, occurrence, step: None)
+    assert drawn(placement.insert([7, 8], [9]), placement.layout) == ("7 8 9", "0 1 2", "- 9 -")
+
+
+def test_latents_can_read_other_rows_by_group_member_occurrence_and_step() -> None:
+    asked = []
+
+    def rows(*about):
+        asked.append(about)
+        return 50 + len(asked)
+
+    slots = replace(place("Start_1+Comma_2+2_1"), rows=rows).insert([COMMA, 5], [6, COMMA, 7])
+    assert [s.row for s in slots.slots if s.is_latent] == [51, 52, 53, 54, 55, 56, 57]
+    assert asked == [
+        (0, 0, 0, 0),
+        (1, 0, 0, 0),
+        (1, 1, 0, 0),
+        (2, 0, 0, 0),  # right after the prompt: no response token stands yet
+        (1, 0, 1, 1),
+        (1, 1, 1, 1),
+        (2, 0, 1, 2),
+    ]
+
+
+def test_an_empty_prompt_is_refused() -> None:
+    with pytest.raises(PromptError, match="prompt has no tokens"):
+        place("Start_1").insert([], [3])
+
+
+_groups = st.lists(
+    st.sampled_from(
+        [
+            "Start_1",
+            "Start_3@verbal",
+            "End_2",
+            "End_1@verbal",
+            "Comma_2",
+            "Before[=]_1",
+            "After[,]_1",
+            "After[=|,]_2@verbal",
+            "1_1",
+            "2_2",
+            "3_1@verbal",
+            "7_1",
+        ]
+    ),
+    max_size=5,
+    unique_by=lambda group: group.partition("_")[0],
+)
+_layouts = st.builds(
+    lambda groups, tied, sequential: (
+        ("+".join(groups) or "none") + "; tied" * tied + "; positions=sequential" * sequential
+    ),
+    _groups,
+    st.booleans(),
+    st.booleans(),
+)
+_ids = st.sampled_from([COMMA, 440, EQUALS, 5, 6, 7, 0])
+_prompts = st.lists(_ids, min_size=1, max_size=12)
+_responses = st.lists(_ids, max_size=12)
+
+
+@given(layout=_layouts, prompt=_prompts, response=_responses)
+def test_what_holds_of_every_example(layout, prompt, response):
+    placement = place(layout)
+    slots = placement.insert(prompt, response)
+    verbal = [t for t, slot in enumerate(slots.slots) if not slot.is_latent]
+
+    # Left without latents, the example is as it was.
+    assert slots.verbal_ids == prompt + response
+    assert slots.num_latents == len(slots.slots) - len(verbal)
+    assert [slots.slots[t].verbal_index for t in verbal] == list(range(len(verbal)))
+
+    # Positions: a latent has that of the verbal token after it; sequential ones count every slot.
+    positions = [slot.position_id for slot in slots.slots]
+    if "sequential" in layout:
+        assert positions == list(range(len(positions)))
+    else:
+        assert positions == [slot.verbal_index for slot in slots.slots]
+        for t, slot in enumerate(slots.slots[:-1]):
+            if slot.is_latent:
+                assert positions[t] == positions[t + 1]
+
+    # Every response token has one slot that predicts it, in order, within the gap before it: the
+    # slot of the token before, or a latent that may predict.
+    predictors = [t for t, label in enumerate(slots.labels) if label != IGNORE]
+    assert [slots.labels[t] for t in predictors] == response
+    for number, t in enumerate(predictors, start=len(prompt)):
+        slot, gap = slots.slots[t], range(verbal[number - 1], verbal[number])
+        assert t in gap
+        inner = {i: placement.layout.groups[slots.slots[i].group] for i in gap[1:]}
+        able = [i for i, group in inner.items() if group.predict_from == "latent"]
+        assert t == (able[-1] if able else gap.start)
+        assert not slot.is_latent or placement.layout.groups[slot.group].known_ahead
+
+    # Each latent's row lies in its group's table.
+    for slot in slots.slots:
+        if slot.is_latent:
+            start = placement.layout.first_rows[slot.group]
+            assert slot.row == start + slot.member < placement.layout.num_latents
+
+
+@given(layout=_layouts, prompt=_prompts, response=_responses)
+def test_token_by_token_gives_the_same_slots_as_all_at_once(layout, prompt, response):
+    """Decoding pushes what it sampled and looks ahead before it samples again."""
+    placement = place(layout)
+    stream = SlotStream(placement, len(prompt))
+    fed = stream.look_ahead()
+    for token_id in prompt:
+        fed += stream.push(token_id) + stream.look_ahead()
+    assert tuple(fed) == placement.insert(prompt).slots
+    labels = {}
+    for token_id in response:
+        labels[stream.predictor] = token_id
+        fed += stream.push(token_id) + stream.look_ahead()
+    whole = placement.insert(prompt, response)
+    assert tuple(fed[: len(whole.slots)]) == whole.slots
+    assert {t: label for t, label in enumerate(whole.labels) if label != IGNORE} == labels
+    assert stream.num_slots == len(fed)
+    assert all(slot.is_latent for slot in fed[len(whole.slots) :])
