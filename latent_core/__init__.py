@@ -9,6 +9,7 @@ from typing import Any
 _HOMES = {
     "AttentionCall": "attention_hooks",
     "AttentionHook": "attention_hooks",
+    "AttentionRecord": "attention_record",
     "Backbone": "backbones",
     "Example": "tasks",
     "Generation": "generation",
@@ -21,6 +22,7 @@ _HOMES = {
     "Task": "tasks",
     "TrainingResult": "training",
     "build_model": "methods",
+    "capture_attention": "attention",
     "evaluate": "evaluation",
     "hooked": "attention_hooks",
     "load_backbone": "backbones",

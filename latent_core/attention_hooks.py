@@ -152,8 +152,9 @@ class AttentionShape:
 def hooked(backbone: Backbone, *hooks: AttentionHook) -> Iterator[None]:
     """Call `hooks` around every attention of the backbone inside the block.
 
-    Blocks nest: outer hooks come first, and inner ones see the masks and outputs they left. A
-    backbone with flash or flex attention runs SDPA inside the block, since those take no such
+    Blocks nest: `before` runs from the outermost hook to the innermost, each seeing the mask the
+    last one left, and `after` runs back out, each seeing the output the last one left. A backbone
+    with flash or flex attention runs SDPA inside the block, since those take no such
     masks. On leaving, also by an exception, the model is as it was. One model serves one thread
     at a time.
 
@@ -239,7 +240,7 @@ def _attention_function(stock: str) -> Callable[..., tuple[Tensor, Tensor | None
         if call.mask is not attention_mask:
             blind = ~call.allowed().any(dim=-1)  # (B or 1, H or 1, T_query)
             output = output.masked_fill(blind.transpose(1, 2).unsqueeze(-1), 0.0)
-        for hook in hooks:
+        for hook in reversed(hooks):
             edited = hook.after(call, output)
             output = output if edited is None else edited
         return output, weights

@@ -1,0 +1,76 @@
+"""One safetensors file of tensors and notes, written whole or not at all.
+
+Knows nothing of what the tensors are; `AttentionRecord.save` and `.load` do.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from latent_core.errors import SettingError
+
+__all__ = ["read_record", "write_record"]
+
+FORMAT = "latent_core attention record, 1"
+
+
+def write_record(path: str | Path, tensors: Mapping[str, Tensor], notes: Mapping[str, Any]) -> Path:
+    """Write one file; whoever reads sees the old one or the new one, never half.
+
+    Args:
+        path: its folder is made if missing.
+        tensors: contiguous, on any device.
+        notes: whatever JSON can hold.
+
+    Raises:
+        SettingError: if it cannot be written.
+    """
+    path, staging = Path(path), None
+    content = save(dict(tensors), {"format": FORMAT, "notes": json.dumps(dict(notes))})
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, staging = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(staging, path)
+        staging = None
+    except OSError as error:
+        raise SettingError(
+            f"cannot write the attention record to {path}: {error.strerror or error}; "
+            "expected a file in a folder that can be written to, with free space"
+        ) from error
+    finally:
+        if staging is not None:
+            Path(staging).unlink(missing_ok=True)
+    return path
+
+
+def read_record(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """The tensors, on the CPU, and the notes that `write_record` was given.
+
+    Raises:
+        SettingError: if the file is missing, damaged, or of another kind.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        if metadata.get("format") != FORMAT:
+            raise SettingError(f"{path} is not an attention record, or one of another version")
+        return tensors, json.loads(metadata["notes"])
+    except (OSError, SafetensorError, json.JSONDecodeError) as error:
+        raise SettingError(
+            f"cannot read an attention record from {path}: {error}; expected a file that "
+            "AttentionRecord.save wrote"
+        ) from error
