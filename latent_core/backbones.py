@@ -13,6 +13,7 @@ from __future__ import annotations
 import hashlib
 import inspect
 from collections.abc import Callable, Iterable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -33,6 +34,7 @@ from transformers import (
 from latent_core.errors import BackboneError, LayoutError, PromptError
 from latent_core.insertion import Placement
 from latent_core.layout import After, Before, LatentLayout
+from latent_core.progress import without_loading_bars
 from latent_core.weights import fetch_smollm2
 
 __all__ = ["BACKBONES", "Backbone", "load_backbone"]
@@ -300,9 +302,11 @@ def load_backbone(
         if dtype == "auto" and config.dtype == torch.bfloat16 and not _has_fast_bf16(target):
             dtype = torch.float32
         tokenizer = AutoTokenizer.from_pretrained(location, trust_remote_code=trust_remote_code)
-        model = AutoModelForCausalLM.from_pretrained(
-            location, dtype=dtype, trust_remote_code=trust_remote_code, **from_pretrained
-        )
+        quiet = without_loading_bars() if Path(location).is_dir() else nullcontext()
+        with quiet:
+            model = AutoModelForCausalLM.from_pretrained(
+                location, dtype=dtype, trust_remote_code=trust_remote_code, **from_pretrained
+            )
     except BackboneError:
         raise
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:

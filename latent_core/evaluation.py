@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from tqdm.auto import tqdm
 
 from latent_core.errors import LatentError, SettingError
 from latent_core.generation import Generation
 from latent_core.model import LatentModel
+from latent_core.progress import progress_bar
 from latent_core.tasks import Example, Task, resolve_splits
 
 __all__ = ["RECORDS_FILE", "evaluate", "response_limit", "write_records"]
@@ -65,9 +65,8 @@ def evaluate(
     names = resolve_splits(task, splits)
     drawn = [(name, task.examples(name, examples, seed)) for name in names]
     frames: list[pd.DataFrame] = []
-    with tqdm(
-        total=sum(len(batch) for _, batch in drawn), disable=not progress, unit="example"
-    ) as bar:
+    total = sum(len(batch) for _, batch in drawn)
+    with progress_bar(total, "evaluate", "example", progress) as bar:
         for name, found in drawn:
             bar.set_description(f"evaluate {name}")
             # Answers of like length decode together; the records keep the drawn order.

@@ -24,7 +24,6 @@ import pandas as pd
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch.utils.data import Dataset
-from tqdm.auto import tqdm
 from transformers import (
     PrinterCallback,
     Trainer,
@@ -39,6 +38,7 @@ from latent_core.batch import collate
 from latent_core.errors import LatentError, SettingError, TrainingDivergedError
 from latent_core.insertion import Slots
 from latent_core.model import LatentModel
+from latent_core.progress import progress_bar
 from latent_core.tasks import Task
 
 __all__ = ["RUN_FILE", "TrainingResult", "train"]
@@ -212,7 +212,7 @@ class _Watcher(TrainerCallback):
     def __init__(
         self, steps: int, progress: bool, on_step: Callable[[int, float], bool | None] | None
     ) -> None:
-        self.bar = tqdm(total=steps, desc="train", unit="step", disable=not progress)
+        self.bar = progress_bar(steps, "train", "step", progress)
         self.on_step = on_step
         self.stopped = False
 
