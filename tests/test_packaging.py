@@ -22,10 +22,10 @@ CONDA_NAMES = {"pytorch": "torch"}  # conda-forge -> PyPI, where they differ
 
 # DESIGN.md, section 3. A module imports from its own tier and those above it, never from below.
 TIERS = [
-    {"errors"},
+    {"errors", "progress"},
     {"layout", "insertion", "tasks", "corpus"},
     {"batch", "embedding"},
-    {"gguf_conversion", "weights", "backbones", "adapter", "generation", "model"},
+    {"gguf_conversion", "weights", "backbones", "layers", "adapter", "generation", "model"},
     {
         "attention_hooks",
         "attention",
@@ -33,10 +33,13 @@ TIERS = [
         "attention_files",
         "attention_record",
         "attention_views",
+        "geometry",
         "interventions",
         "methods",
+        "shipped",
+        "tracing",
     },
-    {"training", "evaluation", "statistics", "pretraining", "muon"},
+    {"training", "evaluation", "effects", "statistics", "pretraining", "muon"},
     {"hypotheses", "experiments"},
     {"cli", "__main__"},
 ]

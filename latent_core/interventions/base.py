@@ -1,0 +1,151 @@
+"""What every intervention is: a value with a text form that changes a model inside a block.
+
+Knows nothing of single interventions.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from abc import ABC, abstractmethod
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Self, cast, final
+
+from latent_core.errors import SettingError
+from latent_core.interventions.running import running
+from latent_core.interventions.scene import Scene
+from latent_core.interventions.text import Piece, format_value, parse_numbers
+
+if TYPE_CHECKING:
+    from latent_core.model import LatentModel
+
+__all__ = ["Combined", "Intervention", "at_least"]
+
+
+class Intervention(ABC):
+    """A change to a model's latents or attention, for the length of a block.
+
+    `str()` gives the one-line text form, which `parse_intervention` reads back; `a & b` is both,
+    `b` on what `a` has made. Subclasses are frozen dataclasses whose fields are the arguments.
+    """
+
+    verb: ClassVar[str]
+
+    @abstractmethod
+    def apply(self, scene: Scene) -> Scene:
+        """What a model that does `scene` does under the intervention.
+
+        Raises:
+            LayoutError, SettingError: if the scene lacks what the intervention names.
+        """
+
+    @final
+    def on(self, model: LatentModel) -> AbstractContextManager[LatentModel]:
+        """`with intervention.on(model): ...`: inside the block the model behaves so.
+
+        Generation, evaluation and attention capture all follow, since the model itself does. On
+        leaving, also by an exception, the model is exactly as it was. Blocks nest. Slots belong
+        to the block they were placed in.
+
+        Warns:
+            InterventionWarning: on leaving, if the model ran and nothing was different, or if no
+                latent was left.
+
+        Raises:
+            LayoutError, SettingError: if the model lacks what the intervention names.
+        """
+        return running(model, self.apply, str(self))
+
+    @final
+    def __and__(self, other: Intervention) -> Combined:
+        return Combined((*self.parts, *other.parts))
+
+    @property
+    def parts(self) -> tuple[Intervention, ...]:
+        """The single interventions it is made of."""
+        return (self,)
+
+    @classmethod
+    def from_piece(cls, piece: Piece) -> Self:
+        """Read the arguments of a text form.
+
+        Raises:
+            SettingError: with the arguments there are.
+        """
+        fields = {field.name: str(field.type) for field in _fields(cls)}
+        values = dict(zip(fields, piece.positional, strict=False)) | piece.named
+        unknown = set(values) - set(fields)
+        required = [f.name for f in _fields(cls) if f.default is dataclasses.MISSING]
+        twice = set(piece.named) & set(list(fields)[: len(piece.positional)])
+        if unknown or twice or len(piece.positional) > len(fields) or {*required} - {*values}:
+            optional = [f"{f.name}=..." for f in _fields(cls) if f.name not in required]
+            raise SettingError(
+                f"cannot read the arguments {[*piece.positional, *piece.named]} of {piece.verb}; "
+                f"expected {piece.verb}({', '.join([*required, *optional])})"
+            )
+        return cls(**{name: _read(name, fields[name], text) for name, text in values.items()})
+
+    def arguments(self) -> list[str]:
+        """The arguments of the text form, without those that have their default."""
+        found = []
+        for field in _fields(type(self)):
+            value = getattr(self, field.name)
+            if field.default is dataclasses.MISSING:
+                found.append(format_value(value))
+            elif value != field.default:
+                found.append(f"{field.name}={format_value(value)}")
+        return found
+
+    def __str__(self) -> str:
+        return f"{self.verb}({', '.join(self.arguments())})"
+
+
+@final
+@dataclass(frozen=True)
+class Combined(Intervention):
+    """Several interventions, each on what the ones before it have made; none of them: no change."""
+
+    verb: ClassVar[str] = "&"
+    members: tuple[Intervention, ...] = ()
+
+    @property
+    def parts(self) -> tuple[Intervention, ...]:
+        """The single interventions it is made of."""
+        return self.members
+
+    def apply(self, scene: Scene) -> Scene:
+        """Each in turn."""
+        for member in self.members:
+            scene = member.apply(scene)
+        return scene
+
+    def __str__(self) -> str:
+        return " & ".join(map(str, self.members)) or "none"
+
+
+def at_least(name: str, value: int | None, least: int) -> None:
+    """Check a whole number.
+
+    Raises:
+        SettingError: if it is smaller.
+    """
+    if value is not None and value < least:
+        raise SettingError(f"{name} is {value}; expected a whole number of at least {least}")
+
+
+def _fields(cls: type[Intervention]) -> tuple[dataclasses.Field[Any], ...]:
+    return dataclasses.fields(cast(Any, cls))
+
+
+def _read(name: str, kind: str, text: str) -> Any:
+    """An argument's text as the type of its field."""
+    try:
+        if kind.startswith("int"):
+            return int(text)
+        if kind.startswith("float"):
+            return float(text)
+        if kind.startswith("bool"):
+            return {"True": True, "False": False}[text]
+    except (ValueError, KeyError):
+        raise SettingError(f"{name} is {text!r}; expected {kind.split()[0]}") from None
+    return parse_numbers(text) if kind.startswith("tuple") else text

@@ -1,0 +1,118 @@
+"""Interventions on the flow: attention edges knocked out, hidden states patched.
+
+Knows scenes and rules of edges; the hooks themselves are in `edges` and `patching`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import ClassVar, Self
+
+from latent_core.attention_hooks import attention_shape
+from latent_core.errors import SettingError
+from latent_core.interventions.base import Intervention, at_least
+from latent_core.interventions.edges import Cut, PairRule
+from latent_core.interventions.scene import Scene
+from latent_core.interventions.selection import Selection
+from latent_core.interventions.text import Piece, split
+
+__all__ = ["KnockOut", "numbers"]
+
+
+@dataclass(frozen=True)
+class KnockOut(Intervention):
+    """Cut attention edges: `knock_out(verbal -> Comma.0, layers=0-3, heads=2)`.
+
+    `knock_out(Comma)` is short for `all -> Comma`; `a <-> b` cuts both ways. A slot's edge to
+    itself stays. The rest of the attention is renormalised by the softmax (Geva et al. 2023).
+
+    Attributes:
+        queries: slots that no longer look there, a selection.
+        keys: slots that they no longer see, a selection.
+        layers, heads: where, from 0; None for all. A number, or several.
+        both: also from `keys` to `queries`.
+        from_step: only for queries from so many response tokens on.
+    """
+
+    verb: ClassVar[str] = "knock_out"
+    queries: str
+    keys: str
+    layers: tuple[int, ...] | int | None = None
+    heads: tuple[int, ...] | int | None = None
+    both: bool = False
+    from_step: int = 0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "layers", numbers(self.layers))
+        object.__setattr__(self, "heads", numbers(self.heads))
+
+    def apply(self, scene: Scene) -> Scene:
+        """See `Intervention.apply`."""
+        return scene.with_flow(Cut((self.rule(scene),)))
+
+    def rule(self, scene: Scene) -> PairRule:
+        """The edges it means in a scene.
+
+        Raises:
+            LayoutError, SettingError: if there are no such slots, layers or heads.
+        """
+        shape = attention_shape(scene.backbone)
+        at_least("from_step", self.from_step, 0)
+        layers, heads = numbers(self.layers), numbers(self.heads)
+        _check("layer", layers, shape.layers, scene)
+        _check("head", heads, tuple(range(shape.heads)), scene)
+        return PairRule(
+            Selection.parse(self.queries, scene.layout),
+            Selection.parse(self.keys, scene.layout),
+            None if layers is None else frozenset(layers),
+            heads,
+            self.both,
+            self.from_step,
+        )
+
+    @classmethod
+    def from_piece(cls, piece: Piece) -> Self:
+        """See `Intervention.from_piece`."""
+        if not piece.positional:
+            return super().from_piece(piece)
+        first, *rest = piece.positional
+        ways = split(first, "<->")
+        both = len(ways) == 2
+        ends = ways if both else split(first, "->")
+        if len(ends) > 2:
+            raise SettingError(
+                f"cannot read {first!r}; expected queries -> keys, queries <-> keys, or keys"
+            )
+        ends = ends if len(ends) == 2 else ["all", *ends]
+        named = piece.named | ({"both": "True"} if both else {})
+        return super().from_piece(Piece(piece.verb, [*ends, *rest], named))
+
+    def arguments(self) -> list[str]:
+        """See `Intervention.arguments`."""
+        arrow = "<->" if self.both else "->"
+        rest = [text for text in super().arguments()[2:] if not text.startswith("both=")]
+        return [f"{self.queries} {arrow} {self.keys}", *rest]
+
+
+def numbers(value: Iterable[int] | int | None) -> tuple[int, ...] | None:
+    """Layers or heads as a sorted tuple; None for all.
+
+    Raises:
+        SettingError: if there are none.
+    """
+    if value is None:
+        return None
+    found = (value,) if isinstance(value, int) else tuple(sorted(set(value)))
+    if not found:
+        raise SettingError("no layers or heads were given; expected at least one, or None for all")
+    return found
+
+
+def _check(what: str, chosen: tuple[int, ...] | None, have: tuple[int, ...], scene: Scene) -> None:
+    missing = [number for number in chosen or () if number not in have]
+    if missing:
+        raise SettingError(
+            f"{scene.backbone.name} has no {what} {', '.join(map(str, missing))}; its {len(have)} "
+            f"{what}s are {have[0]} to {have[-1]}"
+        )

@@ -1,0 +1,169 @@
+"""Activation patching: hidden states of one run stand in for those of another.
+
+Before each pass of the main run the backbone runs once more over the same slots, as another scene
+would have it, with a cache of its own that travels as further layers of the main run's cache. The
+chosen slots' hidden states after the chosen layers are kept, and put into the main run.
+
+Knows scenes and slots. Both runs go over the same slots: a source that drops or moves latents is
+refused.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass
+from typing import Any, ClassVar
+from weakref import WeakKeyDictionary
+
+import torch
+from torch import Tensor, nn
+from transformers import Cache, DynamicCache
+
+from latent_core.backbones import Backbone
+from latent_core.errors import SettingError
+from latent_core.interventions.base import Intervention
+from latent_core.interventions.flow import numbers
+from latent_core.interventions.running import Observer, mix
+from latent_core.interventions.scene import Flow, Scene
+from latent_core.interventions.selection import PassSlots, Selection
+from latent_core.layers import check_layers, decoder_layers, hidden_output
+
+__all__ = ["Patch"]
+
+
+class Patching(Flow):
+    """Puts hidden states of the source run into the main run."""
+
+    def __init__(self, latents: Selection, layers: tuple[int, ...], source: Scene) -> None:
+        self.latents = latents
+        self.layers = layers
+        self.source = source
+
+    def enter(
+        self, stack: contextlib.ExitStack, observer: Observer, backbone: Backbone, run: object
+    ) -> None:
+        """See `Flow.enter`."""
+        patcher = _Patcher(self, observer, backbone, run)
+        module = backbone.model.base_model
+        stack.callback(
+            module.register_forward_pre_hook(patcher.run_source, with_kwargs=True).remove
+        )
+        layers = decoder_layers(backbone)
+        for layer in self.layers:
+            stack.callback(layers[layer].register_forward_hook(patcher.at_layer(layer)).remove)
+        for flow in self.source.flows:
+            flow.enter(stack, observer, backbone, patcher)
+
+
+class _Patcher:
+    """One patching while its block lasts. It is itself the name of the source run."""
+
+    def __init__(
+        self, patching: Patching, observer: Observer, backbone: Backbone, run: object
+    ) -> None:
+        self._patching = patching
+        self._observer = observer
+        self._backbone = backbone
+        self._run = run
+        self._caches: WeakKeyDictionary[Cache, DynamicCache] = WeakKeyDictionary()
+        self._states: dict[int, Tensor] = {}
+
+    def run_source(self, module: nn.Module, args: Any, kwargs: dict[str, Any]) -> None:
+        """Before the main run's pass: the source run's, whose hidden states are kept."""
+        observer, slots = self._observer, self._observer.slots
+        if observer.run is not self._run or slots is None:
+            return
+        own = kwargs.get("past_key_values")
+        changed = dict(kwargs)
+        if own is not None:
+            if own not in self._caches:
+                cache = DynamicCache(config=self._backbone.model.config)
+                own.layers.extend(cache.layers)
+                self._caches[own] = cache
+            changed["past_key_values"] = self._caches[own]
+        rows = self._rows(slots)
+        changed["inputs_embeds"] = mix(kwargs["inputs_embeds"], rows, self._patching.source.vectors)
+        observer.run = self
+        try:
+            module(*args, **changed)
+        finally:
+            observer.run = self._run
+
+    def at_layer(self, number: int) -> Any:
+        """A forward hook of one layer: keeps in the source run, replaces in the main run."""
+
+        def hook(module: nn.Module, args: Any, output: Any) -> Any:
+            slots = self._observer.slots
+            if slots is None:
+                return None
+            if self._observer.run is self:
+                self._states[number] = hidden_output(output)
+                return None
+            if self._observer.run is not self._run:
+                return None
+            chosen = self._patching.latents.mask(slots)[:, -slots.num_new :]
+            own, other = hidden_output(output), self._states.pop(number)
+            if self._run is None:
+                self._observer.touch(chosen & (own != other).any(dim=-1))
+            patched = torch.where(chosen.unsqueeze(-1), other, own)
+            return (patched, *output[1:]) if isinstance(output, tuple) else patched
+
+        return hook
+
+    def _rows(self, slots: PassSlots) -> Tensor:
+        """The rows that the new slots read in the source run, (B, T_new); -1 at verbal tokens."""
+        new = slice(-slots.num_new, None)
+        columns = (slots.group, slots.member, slots.occurrence, slots.step)
+        identities = torch.stack([column[:, new] for column in columns], dim=-1)
+        rows = torch.full(identities.shape[:2], -1, dtype=torch.long)
+        for place in (slots.group[:, new] >= 0).nonzero().tolist():
+            row = self._patching.source.rows(*identities[tuple(place)].tolist())
+            if row is None:
+                raise SettingError(
+                    "the source run of a patch leaves out a latent that the patched run has; "
+                    "expected two runs over the same slots (knock_out instead of drop)"
+                )
+            rows[tuple(place)] = row
+        return rows.to(slots.group.device)
+
+
+@dataclass(frozen=True)
+class Patch(Intervention):
+    """Freeze latents' hidden states to those of another run: `patch(Comma, 3, source=none)`.
+
+    `replace(Start, zero) & patch(Comma, 4)` takes Start away, but leaves the Comma latents what
+    they were without that after layer 4. `patch(Comma, 4, source="knock_out(Start)")` is the
+    reverse.
+
+    Attributes:
+        latents: a selection; verbal slots too.
+        layers: after which layers, from 0; one or several.
+        source: the other run, as an intervention on the model as it is outside the block; `none`
+            is the clean run. It goes over the same slots.
+    """
+
+    verb: ClassVar[str] = "patch"
+    latents: str
+    layers: tuple[int, ...] | int
+    source: str = "none"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "layers", numbers(self.layers))
+
+    def apply(self, scene: Scene) -> Scene:
+        """See `Intervention.apply`."""
+        from latent_core.interventions import parse_intervention
+
+        layers = numbers(self.layers)
+        assert layers is not None
+        check_layers(scene.backbone, layers)
+        clean = scene if scene.clean is None else scene.clean
+        source = parse_intervention(self.source).apply(clean)
+        if source.layout != scene.layout:
+            raise SettingError(
+                f"the source run {self.source} has the layout {source.layout}, the patched one "
+                f"{scene.layout}; expected two runs over the same slots (no move, recount or "
+                "positions)"
+            )
+        selection = Selection.parse(self.latents, scene.layout)
+        return scene.with_flow(Patching(selection, layers, source))

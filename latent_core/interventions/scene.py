@@ -1,0 +1,83 @@
+"""`Scene`: everything that interventions may change about a model, as one value.
+
+An intervention maps a scene to a scene; `latent_core.interventions.running` makes a model behave as
+a scene says. Knows placements and vectors; nothing of single interventions.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from latent_core.backbones import Backbone
+from latent_core.insertion import RowOf, Triggers
+from latent_core.layout import LatentLayout
+
+if TYPE_CHECKING:
+    from latent_core.interventions.running import Observer
+
+__all__ = ["Flow", "Scene"]
+
+
+class Flow(ABC):
+    """A change to what happens inside the backbone, as against what stands in the slots."""
+
+    @abstractmethod
+    def enter(
+        self, stack: contextlib.ExitStack, observer: Observer, backbone: Backbone, run: object
+    ) -> None:
+        """Start, until `stack` closes.
+
+        Args:
+            stack: closes when the block is left.
+            observer: says which slots the current pass sees.
+            backbone: what to hook into.
+            run: the flow acts in the passes of this run only; None is the main run.
+        """
+
+
+@dataclass(frozen=True, eq=False)
+class Scene:
+    """What a model does with latents.
+
+    Attributes:
+        backbone: the backbone.
+        layout: groups and places.
+        triggers: token ids that fire each `Before`/`After` group.
+        rows: the row of `vectors` that each latent reads, or None to leave it out.
+        vectors: (N, D) fp32; the model's own latents come first, and edits only append.
+        flows: changes inside the backbone, in the order in which they were asked for.
+        clean: the scene outside the block; None: this one.
+    """
+
+    backbone: Backbone
+    layout: LatentLayout
+    triggers: Triggers
+    rows: RowOf
+    vectors: Tensor
+    flows: tuple[Flow, ...] = ()
+    clean: Scene | None = None
+
+    def with_rows(self, rows: RowOf) -> Scene:
+        """The scene with other rows."""
+        return replace(self, rows=rows)
+
+    def with_layout(self, layout: LatentLayout) -> Scene:
+        """The scene with another layout; triggers of new groups are looked up."""
+        triggers = {**self.backbone.place(layout).triggers}
+        triggers.update((name, self.triggers[name]) for name in triggers if name in self.triggers)
+        return replace(self, layout=layout, triggers=triggers)
+
+    def with_vectors(self, more: Tensor) -> tuple[Scene, int]:
+        """The scene with more vectors (K, D), and the row of the first of them."""
+        vectors = torch.cat([self.vectors, more.to(self.vectors)])
+        return replace(self, vectors=vectors), len(self.vectors)
+
+    def with_flow(self, flow: Flow) -> Scene:
+        """The scene with one more change inside the backbone."""
+        return replace(self, flows=(*self.flows, flow))
