@@ -97,12 +97,19 @@ class LatentModel(nn.Module):
             if isinstance(module, GradientCheckpointingLayer) and module.gradient_checkpointing
         ]
 
-    def gradient_checkpointing_enable(
-        self, gradient_checkpointing_kwargs: dict[str, Any] | None = None
+    def activation_checkpointing_enable(
+        self,
+        activation_checkpointing_kwargs: dict[str, Any] | None = None,
+        every_n_layers: int = 1,
+        offload: bool = False,
     ) -> None:
-        """Recompute activations in the backward pass: less memory, same numbers, 1.3x the time."""
-        kwargs = {"use_reentrant": False} | (gradient_checkpointing_kwargs or {})
-        self.base_model.gradient_checkpointing_enable(kwargs)
+        """Recompute activations in the backward pass: less memory, same numbers, 1.3x the time.
+
+        The arguments are those of `PreTrainedModel.activation_checkpointing_enable`; the Trainer
+        passes them on.
+        """
+        kwargs = {"use_reentrant": False} | (activation_checkpointing_kwargs or {})
+        self.base_model.activation_checkpointing_enable(kwargs, every_n_layers, offload)
         for layer in self._checkpointed_layers():
             # In training mode some layers (OPT, Falcon) would apply dropout of their own, at a rate
             # that they or their config hold; the rates of their children stay off as they are.

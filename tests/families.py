@@ -29,7 +29,7 @@ LAYOUTS = (
     "3_2",
     "Before[,|a|b|c|d|1|2|3|=| ]_2",
     "After[,|a|b|c|d|1|2|3|=| ]_2",
-    "After[=|3|e]_1@verbal+End_2@verbal",
+    "After[=|3|e|a|5|j|9|o]_1@verbal+End_2@verbal",
     "Start_2+Before[,|a|c|j|1|8|=]_1+4_1; tied",
     "Start_1+2_1@verbal+Comma_2; positions=sequential",
 )

@@ -201,25 +201,12 @@ def test_an_empty_prompt_is_refused() -> None:
         place("Start_1").insert([], [3])
 
 
+_GROUPS = (
+    *("Start_1", "Start_3@verbal", "End_2", "End_1@verbal", "Comma_2", "Before[=]_1"),
+    *("After[,]_1", "After[=|,]_2@verbal", "1_1", "2_2", "3_1@verbal", "7_1"),
+)
 _groups = st.lists(
-    st.sampled_from(
-        [
-            "Start_1",
-            "Start_3@verbal",
-            "End_2",
-            "End_1@verbal",
-            "Comma_2",
-            "Before[=]_1",
-            "After[,]_1",
-            "After[=|,]_2@verbal",
-            "1_1",
-            "2_2",
-            "3_1@verbal",
-            "7_1",
-        ]
-    ),
-    max_size=5,
-    unique_by=lambda group: group.partition("_")[0],
+    st.sampled_from(_GROUPS), max_size=5, unique_by=lambda group: group.partition("_")[0]
 )
 _layouts = st.builds(
     lambda groups, tied, sequential: (
