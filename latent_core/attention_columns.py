@@ -18,8 +18,8 @@ from latent_core.attention_hooks import AttentionCall, AttentionHook
 
 __all__ = ["ColumnCapture", "FormulaError", "attention_columns", "value_norms"]
 
-CHUNK_ELEMENTS = 2**21
-"""Logits held at a time, over all heads: 8 MB in fp32, small enough to stay near the processor."""
+CHUNK_ELEMENTS = 2**20
+"""Logits held at a time, over all heads: 4 MB in fp32, small enough to stay near the processor."""
 
 OUTPUT_PROJECTIONS = ("o_proj", "out_proj", "c_proj", "dense", "wo")
 
@@ -53,28 +53,18 @@ def attention_columns(
     query, key = _per_head(call, heads)
     query = query * call.scaling
     num_queries, num_keys = query.shape[1], key.shape[1]
-    triangular = call.mask is None and call.is_causal and num_queries > 1
     weights = query.new_zeros(len(heads), num_queries, len(keys))
     totals = query.new_zeros(len(heads), num_queries)
     sinks = None if call.sinks is None else call.sinks.float()[list(heads), None, None]
     step = max(1, CHUNK_ELEMENTS // (len(heads) * num_keys))
     for start in range(0, num_queries, step):
         stop = min(start + step, num_queries)
-        seen = min(stop, num_keys) if triangular else num_keys
-        logits = query[:, start:stop] @ key[:, :seen].mT
+        first, last, bias = _window(call, start, stop, heads)
+        logits = query[:, start:stop] @ key[:, first:last].mT
         if call.softcap is not None:
             logits = logits.div_(call.softcap).tanh_().mul_(call.softcap)
-        if triangular:
-            later = torch.ones(stop - start, seen - start, dtype=torch.bool, device=key.device)
-            logits[:, :, start:].masked_fill_(later.triu(1), -torch.inf)
-        elif call.mask is not None:
-            mask = call.mask[0, :, start:stop]
-            mask = mask if mask.shape[0] == 1 else mask[list(heads)]
-            if mask.dtype == torch.bool:
-                logits.masked_fill_(~mask, -torch.inf)
-            else:
-                lowest = torch.finfo(mask.dtype).min / 2
-                logits.add_(mask.float()).masked_fill_(mask <= lowest, -torch.inf)
+        if bias is not None:
+            logits[:, :, logits.shape[2] - bias.shape[2] :].add_(bias)
         peak = logits.amax(dim=-1, keepdim=True)
         if sinks is not None:
             peak = torch.maximum(peak, sinks)
@@ -83,8 +73,8 @@ def attention_columns(
         total = exponentials.sum(dim=-1, keepdim=True)
         denominator = total if sinks is None else total + (sinks - peak).exp()
         denominator = denominator.clamp(min=torch.finfo(total.dtype).tiny)
-        within = (keys < seen).nonzero().squeeze(1)
-        chosen = exponentials.index_select(2, keys[within]) / denominator
+        within = ((keys >= first) & (keys < last)).nonzero().squeeze(1)
+        chosen = exponentials.index_select(2, keys[within] - first) / denominator
         weights[:, start:stop].index_copy_(2, within, chosen)
         totals[:, start:stop] = (total / denominator).squeeze(-1)
     return weights, totals
@@ -197,6 +187,35 @@ class ColumnCapture(AttentionHook):
                 per_head = gradient[0].transpose(0, 1)[self._heads].float()  # (H, T, D_head)
                 result[number].copy_(per_head @ self._values[number].float().mT)
         return result.masked_fill_(self.weights == 0, 0.0)
+
+
+def _window(
+    call: AttentionCall, start: int, stop: int, heads: Sequence[int]
+) -> tuple[int, int, Tensor | None]:
+    """Which keys queries `start` to `stop` may look at, and what is added to their logits.
+
+    Returns:
+        the first key and the one after the last; and a bias (len(heads) or 1, stop - start, N), for
+        the last N of those keys, or None.
+    """
+    num_keys, device = call.num_keys, call.query.device
+    if call.mask is None:
+        if not call.is_causal or call.num_queries == 1:
+            return 0, num_keys, None
+        square = torch.full((1, stop - start, min(stop, num_keys) - start), -torch.inf)
+        return 0, min(stop, num_keys), square.to(device).triu_(1)
+    mask = call.mask[0, :, start:stop]
+    mask = mask if mask.shape[0] == 1 else mask[list(heads)]
+    is_bool = mask.dtype == torch.bool
+    allowed = mask if is_bool else mask > torch.finfo(mask.dtype).min / 2
+    # Causal masks and sliding windows leave most keys out for a whole chunk.
+    seen = allowed.any(dim=0).any(dim=0).nonzero()
+    if len(seen) == 0:
+        return 0, 1, torch.full((1, stop - start, 1), -torch.inf, device=device)
+    first, last = int(seen[0]), int(seen[-1]) + 1
+    mask, allowed = mask[..., first:last], allowed[..., first:last]
+    bias = torch.zeros(allowed.shape, device=device) if is_bool else mask.float()
+    return first, last, bias.masked_fill(~allowed, -torch.inf)
 
 
 def _per_head(call: AttentionCall, heads: Sequence[int]) -> tuple[Tensor, Tensor]:
