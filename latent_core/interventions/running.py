@@ -223,9 +223,19 @@ def mix(inputs_embeds: Tensor, rows: Tensor, vectors: Tensor) -> Tensor:
 
 @contextlib.contextmanager
 def running(
-    model: LatentModel, change: Callable[[Scene], Scene], name: str
+    model: LatentModel,
+    change: Callable[[Scene], Scene],
+    name: str,
+    tell: Callable[[str], None] | None = None,
 ) -> Iterator[LatentModel]:
-    """Make the model do what `change` makes of its present scene; see `Intervention.on`."""
+    """Make the model do what `change` makes of its present scene; see `Intervention.on`.
+
+    Args:
+        model: the model.
+        change: from its present scene to the one inside the block.
+        name: of the change, for what is said about it.
+        tell: told instead of a warning that the change made no difference or left no latents.
+    """
     tables = cast(nn.Module, model.tables)
     outer = tables if isinstance(tables, EditedTables) else None
     observer = Observer() if outer is None else outer.observer
@@ -251,7 +261,9 @@ def running(
     if scene.layout != before.layout:
         count.edited += count.placed
     said = count.verdict(name, changed)
-    if said is not None:
+    if said is not None and tell is not None:
+        tell(said)
+    elif said is not None:
         warnings.warn(said, InterventionWarning, stacklevel=3)
 
 
