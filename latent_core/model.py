@@ -75,6 +75,7 @@ class LatentModel(nn.Module):
         self.tables = LatentTables(self.layout, rows, self.backbone.hidden_size)
         self.tables.to(self.backbone.device)
         self.register_state_dict_post_hook(_leave_out_backbone)
+        self.register_load_state_dict_post_hook(_miss_no_backbone)
         self.train(False)
 
     @property
@@ -269,3 +270,8 @@ def _leave_out_backbone(
 ) -> None:
     for key in [key for key in state if key.startswith(f"{prefix}base_model.")]:
         del state[key]
+
+
+def _miss_no_backbone(module: nn.Module, keys: Any) -> None:
+    """Keys that `_leave_out_backbone` left out are not missing on loading."""
+    keys.missing_keys[:] = [key for key in keys.missing_keys if not key.startswith("base_model.")]

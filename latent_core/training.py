@@ -368,12 +368,17 @@ def _disk_errors(folder: Path) -> Iterator[None]:
     try:
         yield
     except (OSError, SafetensorError, RuntimeError) as error:
-        if isinstance(error, RuntimeError) and "PytorchStreamWriter" not in str(error):
-            raise  # torch.save has no error of its own for a failed write
+        if isinstance(error, RuntimeError) and not _is_failed_write(error):
+            raise
         raise LatentError(
             f"cannot write the run to {folder}: {error}; expected a folder that can be written to, "
             "with free space. What was saved before is still there: resume when there is room"
         ) from error
+
+
+def _is_failed_write(error: RuntimeError) -> bool:
+    """Whether `torch.save`, which has no error of its own for it, could not write."""
+    return any(part in str(error) for part in ("PytorchStreamWriter", "inline_container"))
 
 
 def write_json(path: Path, body: Any) -> None:

@@ -281,6 +281,9 @@ def test_what_there_is_to_train() -> None:
     trainable = [name for name, weight in model.named_parameters() if weight.requires_grad]
     assert trainable == ["tables.tables.0", "tables.tables.1"]
     assert list(model.state_dict()) == trainable
+    model.load_state_dict(model.state_dict(), strict=True)
+    with pytest.raises(RuntimeError, match=r"Missing key.*tables\.tables\.1"):
+        model.load_state_dict({"tables.tables.0": torch.zeros(1, 32)})
 
 
 def test_initial_vectors_follow_the_seed_and_the_scale_of_the_embeddings() -> None:
