@@ -40,7 +40,7 @@ class AttentionRecord:
         slots: all T slots: label, group, occurrence, position id, token id.
         keys: M indices into `slots`, the captured columns.
         layers, heads: indices of what was captured.
-        num_layers, num_heads: how many the backbone has.
+        num_layers, num_heads: how many layers of the backbone attend, and their heads.
         prompt_length: slots up to and with the prompt's last verbal token; the others follow it.
         layout, backbone: what was looked at.
         gradient_of: what `gradients` derives.

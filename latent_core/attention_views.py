@@ -56,7 +56,7 @@ def attention_flow(weights: Array, query: int, residual: float = 0.5) -> Array:
     """Maximum flow from one slot after the last layer to each input slot (section 3.2).
 
     Edges between a slot and a slot one layer below have the attention weight as capacity, in steps
-    of a millionth. One maximum flow per input slot: seconds at T = 100 and L = 30.
+    of a millionth. One maximum flow per input slot: 0.1 s in all at T = 50 and L = 30.
 
     Args:
         weights: (L, H, T, T).
@@ -76,4 +76,5 @@ def attention_flow(weights: Array, query: int, residual: float = 0.5) -> Array:
     graph = csr_array((capacity[layer, upper, lower], (sources, targets)), shape=(size, size))
     start = num_layers * num_slots + query
     flows = [maximum_flow(graph, start, slot).flow_value for slot in range(num_slots)]
-    return np.array(flows, dtype=np.float64) / CAPACITY
+    # Rounded capacities may add up to a few millionths more than the whole.
+    return np.minimum(np.array(flows, dtype=np.float64) / CAPACITY, 1.0)

@@ -39,6 +39,22 @@ MORE_FAMILIES: dict[str, Callable[[], hf.PreTrainedConfig]] = {
     "stablelm": lambda: hf.StableLmConfig(**COMMON),
     "smollm3": lambda: hf.SmolLM3Config(**COMMON),
     "phi3": lambda: hf.Phi3Config(**COMMON),
+    "gemma": lambda: hf.GemmaConfig(**COMMON, head_dim=8),
+    "olmo3": lambda: hf.Olmo3Config(**COMMON),
+    "glm4": lambda: hf.Glm4Config(**COMMON),
+    "cohere2": lambda: hf.Cohere2Config(**COMMON),
+    "starcoder2": lambda: hf.Starcoder2Config(**COMMON),
+    "persimmon": lambda: hf.PersimmonConfig(**COMMON),
+    "gpt_bigcode": lambda: hf.GPTBigCodeConfig(
+        vocab_size=COMMON["vocab_size"], n_embd=32, n_layer=2, n_head=4, n_positions=96,
+        initializer_range=0.4, bos_token_id=None, eos_token_id=0,
+    ),
+    # Keys and values of different widths, from one low-rank projection.
+    "deepseek_v3": lambda: hf.DeepseekV3Config(
+        **COMMON | {"num_key_value_heads": 4}, q_lora_rank=8, kv_lora_rank=8, qk_rope_head_dim=4,
+        qk_nope_head_dim=4, v_head_dim=12, n_routed_experts=4, n_group=1, topk_group=1,
+        num_experts_per_tok=2, moe_intermediate_size=16,
+    ),
     "gptj": lambda: hf.GPTJConfig(
         vocab_size=COMMON["vocab_size"], n_embd=32, n_layer=2, n_head=4, n_positions=96,
         rotary_dim=4, initializer_range=0.4, bos_token_id=None, eos_token_id=0,
