@@ -1,17 +1,11 @@
 """Decoding against three references: Transformers' own, each row alone, and one pass over all."""
 
-from collections import defaultdict
-from dataclasses import dataclass, field
-
 import pytest
 import torch
 
 import latent_core.generation as generation_module
 from latent_core.backbones import Backbone
-from latent_core.batch import collate
 from latent_core.errors import PromptError, SettingError
-from latent_core.generation import Generation
-from latent_core.insertion import IGNORE
 from latent_core.model import LatentModel
 from tests.families import (
     EOS,
@@ -25,6 +19,7 @@ from tests.families import (
     random_model,
     tiny_backbone,
 )
+from tests.tracing import own_decoding_agrees, references_agree, traced
 
 LIMIT = 14
 """Twice the sliding window of the families that have one."""
@@ -33,102 +28,18 @@ CASES = [(family, layout) for family in MAIN_FAMILIES for layout in LAYOUTS]
 CASES += [(family, "Start_1+Before[,|a|b|3|8|=]_2+3_1") for family in OTHER_FAMILIES]
 
 
-@dataclass
-class Trace:
-    """What went through the backbone while a model decoded."""
-
-    rows: list[Generation] = field(default_factory=list)
-    logits: dict[int, list[torch.Tensor]] = field(default_factory=lambda: defaultdict(list))
-    """By prompt: the logits (V,) that each token was chosen from."""
-    fed: list[tuple[int, int, int]] = field(default_factory=list)
-    """Input id, table row and position id of every slot, in the order fed; padding left out."""
-    shapes: list[tuple[int, int]] = field(default_factory=list)
-    """(rows, slots) of each forward pass."""
-
-
-def traced(model: LatentModel, prompts, limit=LIMIT, **kwargs) -> Trace:
-    trace, pending = Trace(), []
-    hidden_states, head = LatentModel.hidden_states, Backbone.logits
-
-    def watch_pass(self, batch, *args):
-        trace.shapes.append(tuple(batch.input_ids.shape))
-        slots = torch.stack([batch.input_ids, batch.latent_rows, batch.position_ids], -1)
-        trace.fed.extend(map(tuple, slots[batch.attention_mask == 1].tolist()))
-        return hidden_states(self, batch, *args)
-
-    def watch_head(self, hidden):
-        logits = head(self, hidden)
-        pending.extend(logits)
-        return logits
-
-    def on_token(index, token_id, text):
-        trace.logits[index].append(pending.pop(0))
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(LatentModel, "hidden_states", watch_pass)
-        patch.setattr(Backbone, "logits", watch_head)
-        trace.rows = model.generate(
-            prompts, limit, return_details=True, on_token=on_token, **kwargs
-        )
-    assert not pending
-    return trace
-
-
 @pytest.mark.parametrize("family", FAMILIES)
 def test_without_latents_it_is_the_backbones_own_decoding(family: str) -> None:
-    backbone = tiny_backbone(family)
-    rows = LatentModel(backbone, "none").generate(PROMPTS, LIMIT, return_details=True)
-    for prompt, row in zip(PROMPTS, rows, strict=True):
-        ids = torch.tensor([backbone.encode(prompt)])
-        plain = backbone.model.generate(
-            ids,
-            attention_mask=torch.ones_like(ids),
-            max_new_tokens=LIMIT,
-            do_sample=False,
-            pad_token_id=EOS,
-        )
-        assert list(row.response_ids) == plain[0, ids.shape[1] :].tolist()
-        assert all(slot.group is None for slot in row.slots)
+    rows = own_decoding_agrees(tiny_backbone(family), PROMPTS, LIMIT)
     assert len({row.response_ids for row in rows}) == len(PROMPTS)
 
 
 @pytest.mark.parametrize(("family", "layout"), CASES)
 def test_decoding_agrees_with_every_reference(family: str, layout: str) -> None:
-    """A ragged batch, each row alone, and one uncached pass over prompt and response."""
     model = LatentModel(tiny_backbone(family), layout, seed=1)
-    together = traced(model, PROMPTS)
-    latents_in_responses = 0
-    for index, row in enumerate(together.rows):
-        alone = traced(model, [PROMPTS[index]])
-        assert alone.rows[0].response_ids == row.response_ids
-        assert alone.rows[0].slots == row.slots
-
-        whole = model.place(row.prompt_ids, row.response_ids)
-        batch = model.batch([whole])
-        wanted = model.logits(batch)[batch.labels != IGNORE]
-        for trace, number in ((together, index), (alone, 0)):
-            decoded = torch.stack(trace.logits[number])
-            torch.testing.assert_close(decoded, wanted, rtol=1e-4, atol=1e-4)
-        assert wanted.argmax(-1).tolist() == list(row.response_ids)
-
-        # Everything but the last token, with the latents before it, was fed: in these very slots.
-        wanted_slots = collate([whole])
-        slots = list(
-            zip(
-                wanted_slots.input_ids[0].tolist(),
-                wanted_slots.latent_rows[0].tolist(),
-                wanted_slots.position_ids[0].tolist(),
-                strict=True,
-            )
-        )
-        assert alone.fed == slots[: len(alone.fed)]
-        left = whole.slots[len(alone.fed) :]
-        assert {slot.verbal_index for slot in left} == {len(whole.verbal_ids) - 1}
-        latents_in_responses += sum(
-            slot.is_latent and slot.verbal_index > len(row.prompt_ids) for slot in whole.slots
-        )
+    latents = references_agree(model, PROMPTS, LIMIT)
     if any(place in layout for place in ("Before", "After", "3_", "2_1", "4_")):
-        assert latents_in_responses >= 4, "no latents in responses: this layout tests too little"
+        assert latents >= 4, "hardly any latents in responses: this layout tests too little"
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
