@@ -49,7 +49,7 @@ def nearest_tokens(model: LatentModel, count: int = 10) -> pd.DataFrame:
     for row, name in _names(model.layout):
         values, places = cosine[row].topk(count)
         for rank, (value, place) in enumerate(zip(values, places, strict=True)):
-            token_id = int(ids[place])
+            token_id = int(ids[int(place)])
             token = model.backbone.token_texts[token_id]
             rows.append(
                 {**name, "rank": rank, "token_id": token_id, "token": token, "cosine": float(value)}

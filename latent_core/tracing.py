@@ -258,7 +258,7 @@ def _rows(
         | {
             "clean": float(before),
             "knocked_out": float(after),
-            "effect": float(after - before),
+            "effect": float(after) - float(before),
             "edges": edges,
         }
         for name, before, after in zip(names, clean, value, strict=True)

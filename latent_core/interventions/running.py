@@ -15,6 +15,7 @@ import contextlib
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from itertools import islice
 from typing import TYPE_CHECKING, Any, cast
 from weakref import WeakKeyDictionary
 
@@ -76,8 +77,11 @@ class Observer:
 
     def identities(self, device: torch.device) -> Tensor:
         """(K, 5) int64: group, member, occurrence, step, row of every ticket, in order."""
-        if self._table is None or len(self._table) < len(self._tickets):
-            self._table = torch.tensor(list(self._tickets), dtype=torch.long, device=device)
+        known = 0 if self._table is None else len(self._table)
+        if self._table is None or known < len(self._tickets):
+            new = list(islice(self._tickets, known, None))
+            more = torch.tensor(new, dtype=torch.long, device=device).reshape(-1, 5)
+            self._table = more if self._table is None else torch.cat([self._table, more])
         return self._table
 
     def rows(self, tickets: Tensor) -> Tensor:

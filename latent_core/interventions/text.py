@@ -43,7 +43,7 @@ def split(text: str, separator: str) -> list[str]:
             continue
         if escaped:
             escaped = False
-        elif char == "\\":
+        elif char == "\\" and not free:
             escaped = True
         elif quote:
             quote = char != '"'

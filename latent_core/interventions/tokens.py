@@ -25,6 +25,7 @@ from latent_core.interventions.base import Intervention, at_least
 from latent_core.interventions.edges import Cut, NearestRule
 from latent_core.interventions.scene import Scene
 from latent_core.interventions.selection import Selection
+from latent_core.interventions.text import split
 from latent_core.layout import Before, LatentGroup, LatentLayout
 
 __all__ = ["Drop", "Move", "Positions", "Recount", "Replace", "Scale", "Shuffle", "Swap"]
@@ -319,13 +320,13 @@ class Move(Intervention):
         place, at, predict = self.to.rpartition("@")
         if not at or predict not in ("latent", "verbal"):
             place, predict = self.to, ""
-        suffix = f"@{predict}" if predict else ""
-        moved = LatentLayout.parse(f"{place}_{group.count}{suffix}").groups
-        if len(moved) != 1:
+        if len(split(place, "+")) != 1 or place == "none":
             raise LayoutError(f"cannot move to {self.to!r}; expected one place, such as Comma or 8")
-        if not predict and not isinstance(moved[0].place, Before):
-            moved = (replace(moved[0], predict_from=group.predict_from),)
-        return _with_group(scene, scene.layout.groups.index(group), moved[0])
+        suffix = f"@{predict}" if predict else ""
+        (moved,) = LatentLayout.parse(f"{place}_{group.count}{suffix}").groups
+        if not predict and not isinstance(moved.place, Before):
+            moved = replace(moved, predict_from=group.predict_from)
+        return _with_group(scene, scene.layout.groups.index(group), moved)
 
 
 @dataclass(frozen=True)
