@@ -159,18 +159,28 @@ def train(
         else:
             folder = Path(output_dir)
         stack.enter_context(_disk_errors(folder))
-        if _open_run(folder, settings, notes or {}, resume):
+        if _holds_finished_run(folder, settings, resume):
             model.tables.assign(LatentModel.from_pretrained(folder, model.backbone).tables.named())
             log = pd.read_csv(folder / LOG_FILE)
             shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
             return TrainingResult(log, time.perf_counter() - started, folder)
+        examples = _Examples(model, task, settings)
+        arguments = _arguments(model, settings, folder, keep=output_dir is not None)
+        _open_run(folder, settings, notes or {})
         checkpoint = _last_checkpoint(folder)
         if checkpoint is None:
             _same_start(folder, model)
         watcher = _Watcher(steps, progress, on_step)
         stack.callback(watcher.bar.close)
         stack.callback(model.train, False)
-        trainer = _trainer(model, task, settings, folder, watcher, keep=output_dir is not None)
+        trainer = Trainer(
+            model=model,
+            args=arguments,
+            train_dataset=examples,
+            data_collator=lambda examples: collate(examples).as_dict(),
+            callbacks=[watcher],
+        )
+        trainer.remove_callback(PrinterCallback)  # our bar shows the loss already
         trainer.train(resume_from_checkpoint=checkpoint)
         if not model.tables.rows().isfinite().all():
             raise TrainingDivergedError(
@@ -191,11 +201,17 @@ def train(
 
 
 class _Examples(Dataset[Slots]):
-    """The training examples as slots, placed when asked for."""
+    """The training examples as slots, placed when asked for.
 
-    def __init__(self, model: LatentModel, task: Task, count: int, seed: int) -> None:
+    The longest is placed at once, so that one which does not fit is refused before the run begins.
+    """
+
+    def __init__(self, model: LatentModel, task: Task, settings: _Settings) -> None:
         self.model, self.task = model, task
-        self.examples = task.examples("train", count, seed)
+        count = settings.steps * settings.batch_size * settings.gradient_accumulation
+        self.examples = task.examples("train", count, settings.seed)
+        sizes = [len(example.prompt) + len(example.answer) for example in self.examples]
+        self[sizes.index(max(sizes))]
 
     def __len__(self) -> int:
         return len(self.examples)
@@ -238,9 +254,9 @@ class _Watcher(TrainerCallback):
             self.stopped = control.should_training_stop = True
 
 
-def _trainer(
-    model: LatentModel, task: Task, settings: _Settings, folder: Path, watcher: _Watcher, keep: bool
-) -> Trainer:
+def _arguments(
+    model: LatentModel, settings: _Settings, folder: Path, keep: bool
+) -> TrainingArguments:
     steps = settings.steps
     arguments: dict[str, Any] = {
         "output_dir": str(folder / CHECKPOINTS),
@@ -264,46 +280,50 @@ def _trainer(
         "dataloader_pin_memory": False,
         "use_cpu": model.backbone.device.type == "cpu",
     }
-    count = steps * settings.batch_size * settings.gradient_accumulation
-    args = TrainingArguments(**(arguments | settings.training_arguments))
+    try:
+        json.dumps(settings.training_arguments)  # they are kept in the record
+        args = TrainingArguments(**(arguments | settings.training_arguments))
+    except (TypeError, ValueError) as error:
+        raise SettingError(
+            f"training arguments {settings.training_arguments}: {error}; expected those of "
+            "transformers.TrainingArguments"
+        ) from error
     args._n_gpu = min(args.n_gpu, 1)  # DataParallel would copy the tables without their backbone
-    trainer = Trainer(
-        model=model,
-        args=args,
-        train_dataset=_Examples(model, task, count, settings.seed),
-        data_collator=lambda examples: collate(examples).as_dict(),
-        callbacks=[watcher],
-    )
-    trainer.remove_callback(PrinterCallback)  # our bar shows the loss already
-    return trainer
+    return args
 
 
-def _open_run(folder: Path, settings: _Settings, notes: dict[str, Any], resume: bool) -> bool:
-    """Make or check the run folder; True if it holds this very run, finished."""
+def _holds_finished_run(folder: Path, settings: _Settings, resume: bool) -> bool:
+    """Whether the folder holds this very run, finished. Refuses a folder that holds another."""
     path = folder / RUN_FILE
-    if path.is_file():
-        if not resume:
-            raise SettingError(
-                f"{folder} already holds a run; choose another folder, or resume it (resume=True, "
-                "--resume)"
-            )
-        before = _read_record(path)
-        differing = [
-            f"{name} {before['settings'].get(name)!r} there, {value!r} here"
-            for name, value in json.loads(json.dumps(asdict(settings))).items()
-            if before["settings"].get(name) != value
-        ]
-        if differing:
-            raise SettingError(
-                f"{folder} holds a run with other settings: {'; '.join(differing)}. "
-                "Resume with the same ones, or choose another folder"
-            )
-        return before["status"] == "finished"
-    if (folder / CONFIG_NAME).exists():
-        raise SettingError(f"{folder} already holds an adapter; choose another folder")
-    folder.mkdir(parents=True, exist_ok=True)
-    write_json(path, _record(settings, "running", notes))
-    return False
+    if not path.is_file():
+        if (folder / CONFIG_NAME).exists():
+            raise SettingError(f"{folder} already holds an adapter; choose another folder")
+        return False
+    if not resume:
+        raise SettingError(
+            f"{folder} already holds a run; choose another folder, or resume it (resume=True, "
+            "--resume)"
+        )
+    before = _read_record(path)
+    differing = [
+        f"{name} {before['settings'].get(name)!r} there, {value!r} here"
+        for name, value in json.loads(json.dumps(asdict(settings))).items()
+        if before["settings"].get(name) != value
+    ]
+    if differing:
+        raise SettingError(
+            f"{folder} holds a run with other settings: {'; '.join(differing)}. "
+            "Resume with the same ones, or choose another folder"
+        )
+    return bool(before["status"] == "finished")
+
+
+def _open_run(folder: Path, settings: _Settings, notes: dict[str, Any]) -> None:
+    """Make the run folder, unless the run is in it already."""
+    if not (folder / RUN_FILE).is_file():
+        folder.mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)  # of a run whose record is gone
+        write_json(folder / RUN_FILE, _record(settings, "running", notes))
 
 
 def _same_start(folder: Path, model: LatentModel) -> None:

@@ -21,6 +21,7 @@ from latent_core.errors import (
     LatentError,
     PromptError,
     SettingError,
+    TaskError,
     TrainingDivergedError,
 )
 from latent_core.model import LatentModel
@@ -60,6 +61,13 @@ class Echo(Task):
 
     def score(self, example: Example, response: str) -> Score:
         return Score(response == example.answer, float(response == example.answer), ())
+
+
+class Barren(Echo):
+    """A task of someone who forgot the training examples."""
+
+    def examples(self, split: str, count: int, seed: int) -> list[Example]:
+        raise TaskError("this task has no training examples")
 
 
 def fresh(layout: str = LAYOUT, family: str = "llama", seed: int = 0, **changes) -> LatentModel:
@@ -192,7 +200,7 @@ def test_a_finished_run_keeps_what_is_needed_and_no_pickle(tmp_path: Path) -> No
 def test_a_finished_run_is_loaded_and_not_repeated(tmp_path: Path, monkeypatch) -> None:
     model, other = shared(), LatentModel(tiny_backbone("llama"), LAYOUT, seed=9)
     first = run(model, tmp_path)
-    monkeypatch.setattr(training_module, "_trainer", None)
+    monkeypatch.setattr(training_module, "Trainer", None)
     again = run(other, tmp_path, resume=True)
     assert same(model, other)
     pd.testing.assert_frame_equal(again.log, first.log)
@@ -427,9 +435,31 @@ def test_a_layout_without_latents_has_nothing_to_train(tmp_path: Path) -> None:
     assert not (tmp_path / "run").exists()
 
 
-def test_an_example_too_long_for_the_backbone_is_named() -> None:
-    with pytest.raises(PromptError, match="context window of 96"):
-        train(shared(), Echo(prompt="a" * 95), steps=1, progress=False)
+@pytest.mark.parametrize(
+    ("task", "change", "error", "reason"),
+    [
+        (Echo(prompt="a" * 95), {}, PromptError, "context window of 96"),
+        (Echo(prompt="a" * 99), {}, PromptError, "has 99 tokens"),
+        (Barren(), {}, TaskError, "no training examples"),
+        (Echo(), {"lerning_rate": 1.0}, SettingError, "'lerning_rate'"),
+        (Echo(), {"lr_scheduler_type": "up"}, SettingError, "'up'"),
+        (Echo(), {"lr_scheduler_kwargs": {"a": Path("b")}}, SettingError, "not JSON"),
+    ],
+)
+def test_what_cannot_be_trained_is_refused_before_anything_is_written(
+    tmp_path: Path, task, change, error, reason: str
+) -> None:
+    with pytest.raises(error, match=reason):
+        train(shared(), task, 1, 2, 0, tmp_path / "run", progress=False, **change)
+    assert not (tmp_path / "run").exists()
+
+
+def test_checkpoints_without_their_record_are_another_runs(tmp_path: Path, uninterrupted) -> None:
+    begin(tmp_path, 7, LatentModel(tiny_backbone("llama"), LAYOUT, seed=9))
+    (tmp_path / "run.json").unlink()
+    model = shared()
+    run(model, tmp_path)
+    assert same(model, uninterrupted[0])
 
 
 def test_a_loss_of_nan_ends_the_run_and_nothing_counts_as_finished(tmp_path: Path) -> None:
