@@ -196,6 +196,13 @@ def test_latents_can_read_other_rows_by_group_member_occurrence_and_step() -> No
     ]
 
 
+def test_verbal_slots_can_be_marked_by_the_response_tokens_that_stand() -> None:
+    placement = replace(place("Start_1+1_1"), mark=lambda step: -10 - step)
+    slots = placement.insert([5, 6], [7, 8, 9]).slots
+    assert [s.row for s in slots if not s.is_latent] == [-10, -10, -11, -12, -13]
+    assert [s.row for s in slots if s.is_latent] == [0, 1, 1, 1, 1]
+
+
 def test_an_empty_prompt_is_refused() -> None:
     with pytest.raises(PromptError, match="prompt has no tokens"):
         place("Start_1").insert([], [3])

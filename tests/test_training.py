@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import random
 import shutil
 import signal
 import subprocess
@@ -359,7 +360,7 @@ def test_a_run_stopped_on_purpose_can_go_on(tmp_path: Path, uninterrupted) -> No
 
 
 CHILD = """
-    import sys
+    import sys, time
     from pathlib import Path
     from tests.test_training import run, shared
     if len(sys.argv) > 2:  # nothing larger than this may be written
@@ -367,6 +368,8 @@ CHILD = """
         resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]),) * 2)
     def tell(step, loss):
         print(step, flush=True)
+        if step == 28:
+            time.sleep(60)  # so that it cannot end before it is killed
     try:
         run(shared(), Path(sys.argv[1]), steps=int(sys.argv[3]), on_step=tell)
     except Exception as error:
@@ -386,14 +389,13 @@ def child(folder: Path, limit: int | None = None, steps: int = 10) -> subprocess
 
 
 def test_a_killed_process_resumes_to_the_same_tables(tmp_path: Path) -> None:
-    """SIGKILL at three moments, then a last process that is let be."""
+    """Checkpoints are after steps 8, 16, 24; it dies somewhere from step 17 to step 28."""
     wanted = shared()
     run(wanted, steps=40)
-    torch.manual_seed(os.getpid())
     process = child(tmp_path, steps=40)
     while int(process.stdout.readline()) < 17:
         pass
-    time.sleep(float(torch.rand(())) / 50)  # somewhere in the middle of a step or of a checkpoint
+    time.sleep(random.random() / 4)  # in the middle of a step or of a checkpoint
     process.send_signal(signal.SIGKILL)
     process.communicate()
     assert process.returncode == -signal.SIGKILL
@@ -401,7 +403,7 @@ def test_a_killed_process_resumes_to_the_same_tables(tmp_path: Path) -> None:
     steps = []
     resumed = shared()
     run(resumed, tmp_path, steps=40, resume=True, on_step=lambda step, _: steps.append(step))
-    assert 9 <= steps[0] <= 33
+    assert steps[0] in (17, 25)
     assert same(resumed, wanted)
 
 
