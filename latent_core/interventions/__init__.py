@@ -26,18 +26,10 @@ from latent_core.errors import SettingError
 from latent_core.interventions.base import Combined, Intervention
 from latent_core.interventions.flow import KnockOut
 from latent_core.interventions.patching import Patch
+from latent_core.interventions.places import Drop, Move, Positions, Recount
 from latent_core.interventions.running import InterventionWarning
 from latent_core.interventions.text import pieces
-from latent_core.interventions.tokens import (
-    Drop,
-    Move,
-    Positions,
-    Recount,
-    Replace,
-    Scale,
-    Shuffle,
-    Swap,
-)
+from latent_core.interventions.vectors import Replace, Scale, Shuffle, Swap
 
 __all__ = [
     "VERBS",

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from latent_core.attention_hooks import AttentionCall, AttentionHook, hooked
 from latent_core.backbones import Backbone
-from latent_core.interventions.running import Observer
+from latent_core.interventions.observer import Observer
 from latent_core.interventions.scene import Flow
 from latent_core.interventions.selection import PassSlots, Selection
 

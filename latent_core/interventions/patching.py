@@ -23,7 +23,7 @@ from latent_core.backbones import Backbone
 from latent_core.errors import SettingError
 from latent_core.interventions.base import Intervention
 from latent_core.interventions.flow import numbers
-from latent_core.interventions.running import Observer, mix
+from latent_core.interventions.observer import Observer
 from latent_core.interventions.scene import Flow, Scene
 from latent_core.interventions.selection import PassSlots, Selection
 from latent_core.layers import check_layers, decoder_layers, hidden_output
@@ -82,7 +82,7 @@ class _Patcher:
                 self._caches[own] = cache
             changed["past_key_values"] = self._caches[own]
         rows = self._rows(slots)
-        changed["inputs_embeds"] = mix(kwargs["inputs_embeds"], rows, self._patching.source.vectors)
+        changed["inputs_embeds"] = self._patching.source.mix(kwargs["inputs_embeds"], rows)
         observer.run = self
         try:
             module(*args, **changed)

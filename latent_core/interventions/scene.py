@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from latent_core.backbones import Backbone
 from latent_core.insertion import RowOf, Triggers
 from latent_core.layout import LatentLayout
 
 if TYPE_CHECKING:
-    from latent_core.interventions.running import Observer
+    from latent_core.interventions.observer import Observer
 
 __all__ = ["Flow", "Scene"]
 
@@ -62,6 +63,13 @@ class Scene:
     vectors: Tensor
     flows: tuple[Flow, ...] = ()
     clean: Scene | None = None
+
+    def mix(self, inputs_embeds: Tensor, rows: Tensor) -> Tensor:
+        """`inputs_embeds` (B, T, D) with the vectors that `rows` (B, T) name; -1: left alone."""
+        if not len(self.vectors):
+            return inputs_embeds
+        latents = F.embedding(rows.clamp(min=0), self.vectors.to(inputs_embeds.dtype))
+        return torch.where((rows >= 0).unsqueeze(-1), latents, inputs_embeds)
 
     def with_rows(self, rows: RowOf) -> Scene:
         """The scene with other rows."""

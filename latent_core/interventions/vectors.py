@@ -1,7 +1,7 @@
-"""Interventions on the latents themselves: which are placed, where, and what vector each reads.
+"""Interventions on latents' vectors: replace, scale, shuffle, swap.
 
-All but `Recount`, `Move` and `Positions` are a new map from latents to rows of a table that edits
-extend. With `from_step=n` they act on latents that are placed once n response tokens stand.
+Each is a new map from latents to rows of a table that it may extend. With `from_step=n` it acts on
+latents that are placed once n response tokens stand.
 
 Knows scenes; no attention.
 """
@@ -9,8 +9,7 @@ Knows scenes; no attention.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import ClassVar, Literal
 
@@ -19,75 +18,14 @@ from torch import Tensor
 
 from latent_core.adapter import read_adapter
 from latent_core.embedding import initial_rows
-from latent_core.errors import AdapterError, LayoutError, SettingError
-from latent_core.insertion import RowOf
+from latent_core.errors import AdapterError, SettingError
 from latent_core.interventions.base import Intervention, at_least
-from latent_core.interventions.edges import Cut, NearestRule
+from latent_core.interventions.editing import borrow, edited, hit_by
 from latent_core.interventions.scene import Scene
 from latent_core.interventions.selection import Selection
-from latent_core.interventions.text import split
-from latent_core.layout import Before, LatentGroup, LatentLayout
+from latent_core.layout import LatentLayout
 
-__all__ = ["Drop", "Move", "Positions", "Recount", "Replace", "Scale", "Shuffle", "Swap"]
-
-Hit = Callable[[int, int, int, int], bool]
-
-
-def _hit(scene: Scene, latents: str, from_step: int, after: int | None = None) -> Hit:
-    """Whether an intervention means a latent: by group, member, occurrence and step."""
-    at_least("from_step", from_step, 0)
-    at_least("after", after, 0)
-    has = Selection.parse(latents, scene.layout, latents_only=True).has
-    first = after or 0
-
-    def hit(group: int, member: int, occurrence: int, step: int) -> bool:
-        return step >= from_step and occurrence >= first and has(group, member, occurrence)
-
-    return hit
-
-
-def _edited(scene: Scene, hit: Hit, edit: RowOf) -> Scene:
-    """The scene in which `edit` gives the rows of the latents that are hit, unless dropped."""
-    rows = scene.rows
-
-    def edited(group: int, member: int, occurrence: int, step: int) -> int | None:
-        row = rows(group, member, occurrence, step)
-        if row is None or not hit(group, member, occurrence, step):
-            return row
-        return edit(group, member, occurrence, step)
-
-    return scene.with_rows(edited)
-
-
-@dataclass(frozen=True)
-class Drop(Intervention):
-    """Leave latents out: `drop(Comma)`, `drop(Comma.0)`, `drop(Comma, after=3)`.
-
-    Attributes:
-        latents: a selection, such as `Comma`, `Comma.1`, `Comma@2` or `latents`.
-        after: only occurrences after so many.
-        nearest: each slot sees only so many occurrences of each group, the nearest before it (and
-            its own). These latents are placed, since each is the nearest at first, and hidden from
-            then on.
-        from_step: only from so many response tokens on.
-    """
-
-    verb: ClassVar[str] = "drop"
-    latents: str
-    after: int | None = None
-    nearest: int | None = None
-    from_step: int = 0
-
-    def apply(self, scene: Scene) -> Scene:
-        """See `Intervention.apply`."""
-        hit = _hit(scene, self.latents, self.from_step, self.after)
-        if self.nearest is None:
-            return _edited(scene, hit, lambda *latent: None)
-        if self.after is not None:
-            raise SettingError(f"{self}: expected either after=... or nearest=..., not both")
-        at_least("nearest", self.nearest, 1)
-        selection = Selection.parse(self.latents, scene.layout, latents_only=True)
-        return scene.with_flow(Cut((NearestRule(selection, self.nearest, self.from_step),)))
+__all__ = ["Replace", "Scale", "Shuffle", "Swap"]
 
 
 @dataclass(frozen=True)
@@ -114,18 +52,18 @@ class Replace(Intervention):
 
     def apply(self, scene: Scene) -> Scene:
         """See `Intervention.apply`."""
-        hit = _hit(scene, self.latents, self.from_step, self.after)
+        hit = hit_by(scene, self.latents, self.from_step, self.after)
         groups = scene.layout.groups
         rows = scene.rows
         if self.by in {group.name for group in groups}:
             other = groups.index(scene.layout.group(self.by))
-            return _edited(scene, hit, _borrow(rows, other, groups[other].count))
+            return edited(scene, hit, borrow(rows, other, groups[other].count))
         if self.by == "random":
             scene, first = scene.with_vectors(_random_like(scene.vectors, self.seed))
-            return _edited(scene, hit, lambda *latent: _shift(rows(*latent), first))
+            return edited(scene, hit, lambda *latent: _shift(rows(*latent), first))
         if self.by == "zero":
             scene, zero = scene.with_vectors(torch.zeros(1, scene.vectors.shape[1]))
-            return _edited(scene, hit, lambda *latent: zero)
+            return edited(scene, hit, lambda *latent: zero)
         chosen = {
             group for group, _ in Selection.parse(self.latents, scene.layout).members(scene.layout)
         }
@@ -133,7 +71,7 @@ class Replace(Intervention):
         for number, vectors in self._vectors(scene, sorted(chosen)).items():
             scene, firsts[number] = scene.with_vectors(vectors)
             counts[number] = len(vectors)
-        return _edited(scene, hit, lambda g, m, o, s: firsts[g] + m % counts[g])
+        return edited(scene, hit, lambda g, m, o, s: firsts[g] + m % counts[g])
 
     def _vectors(self, scene: Scene, numbers: list[int]) -> dict[int, Tensor]:
         """By group number, (count, D)."""
@@ -193,9 +131,9 @@ class Scale(Intervention):
 
     def apply(self, scene: Scene) -> Scene:
         """See `Intervention.apply`."""
-        hit, rows = _hit(scene, self.latents, self.from_step, self.after), scene.rows
+        hit, rows = hit_by(scene, self.latents, self.from_step, self.after), scene.rows
         scene, first = scene.with_vectors(scene.vectors * self.factor)
-        return _edited(scene, hit, lambda *latent: _shift(rows(*latent), first))
+        return edited(scene, hit, lambda *latent: _shift(rows(*latent), first))
 
 
 @dataclass(frozen=True)
@@ -220,7 +158,7 @@ class Shuffle(Intervention):
         """See `Intervention.apply`."""
         if self.of not in ("members", "occurrences"):
             raise SettingError(f"of is {self.of!r}; expected members or occurrences")
-        hit, rows = _hit(scene, self.latents, self.from_step), scene.rows
+        hit, rows = hit_by(scene, self.latents, self.from_step), scene.rows
         selection = Selection.parse(self.latents, scene.layout, latents_only=True)
         chosen = tuple(selection.members(scene.layout))
 
@@ -236,7 +174,7 @@ class Shuffle(Intervention):
             key = occurrence if self.of == "occurrences" else 0
             return rows(*order(key)[group, member], occurrence, step)
 
-        return _edited(scene, hit, dealt)
+        return edited(scene, hit, dealt)
 
 
 @dataclass(frozen=True)
@@ -262,100 +200,12 @@ class Swap(Intervention):
         other = {a: b, b: a}
 
         def exchanged(group: int, member: int, occurrence: int, step: int) -> int | None:
-            return _borrow(rows, other[group], layout.groups[other[group]].count)(
+            return borrow(rows, other[group], layout.groups[other[group]].count)(
                 group, member, occurrence, step
             )
 
         at_least("from_step", self.from_step, 0)
-        return _edited(scene, lambda g, m, o, s: g in other and s >= self.from_step, exchanged)
-
-
-@dataclass(frozen=True)
-class Recount(Intervention):
-    """Change how many latents a group places: `recount(Comma, 1)`.
-
-    Fewer: its first ones. More: its vectors in turn.
-
-    Attributes:
-        group: a group.
-        count: latents per occurrence, at least 1 (`drop` for none).
-    """
-
-    verb: ClassVar[str] = "recount"
-    group: str
-    count: int
-
-    def apply(self, scene: Scene) -> Scene:
-        """See `Intervention.apply`."""
-        at_least("count", self.count, 1)
-        group, rows = scene.layout.group(self.group), scene.rows
-        number = scene.layout.groups.index(group)
-        scene = _with_group(scene, number, replace(group, count=self.count))
-
-        def recounted(g: int, member: int, occurrence: int, step: int) -> int | None:
-            return rows(g, member % group.count if g == number else member, occurrence, step)
-
-        return scene.with_rows(recounted)
-
-
-@dataclass(frozen=True)
-class Move(Intervention):
-    """Put a group's latents elsewhere: `move(Comma, to=8)`, `move(Start, to=End)`.
-
-    The group is called by its new place from then on. Which slot predicts stays as it was where the
-    place admits it, or is said: `move(Start, to=Start@verbal)`.
-
-    Attributes:
-        group: a group.
-        to: a place in the notation of layouts, without a count.
-    """
-
-    verb: ClassVar[str] = "move"
-    group: str
-    to: str
-
-    def apply(self, scene: Scene) -> Scene:
-        """See `Intervention.apply`."""
-        group = scene.layout.group(self.group)
-        place, at, predict = self.to.rpartition("@")
-        if not at or predict not in ("latent", "verbal"):
-            place, predict = self.to, ""
-        if len(split(place, "+")) != 1 or place == "none":
-            raise LayoutError(f"cannot move to {self.to!r}; expected one place, such as Comma or 8")
-        suffix = f"@{predict}" if predict else ""
-        (moved,) = LatentLayout.parse(f"{place}_{group.count}{suffix}").groups
-        if not predict and not isinstance(moved.place, Before):
-            moved = replace(moved, predict_from=group.predict_from)
-        return _with_group(scene, scene.layout.groups.index(group), moved)
-
-
-@dataclass(frozen=True)
-class Positions(Intervention):
-    """Number slots by another scheme: `positions(sequential)`.
-
-    Attributes:
-        scheme: `shared` or `sequential`, as in a layout.
-    """
-
-    verb: ClassVar[str] = "positions"
-    scheme: Literal["shared", "sequential"]
-
-    def apply(self, scene: Scene) -> Scene:
-        """See `Intervention.apply`."""
-        if self.scheme not in ("shared", "sequential"):
-            raise SettingError(f"scheme is {self.scheme!r}; expected shared or sequential")
-        return scene.with_layout(replace(scene.layout, positions=self.scheme))
-
-
-def _with_group(scene: Scene, number: int, group: LatentGroup) -> Scene:
-    groups = list(scene.layout.groups)
-    groups[number] = group
-    return scene.with_layout(replace(scene.layout, groups=tuple(groups)))
-
-
-def _borrow(rows: RowOf, other: int, count: int) -> RowOf:
-    """Rows of another group's latents, which repeat where it has fewer."""
-    return lambda group, member, occurrence, step: rows(other, member % count, occurrence, step)
+        return edited(scene, lambda g, m, o, s: g in other and s >= self.from_step, exchanged)
 
 
 def _shift(row: int | None, by: int) -> int | None:

@@ -1,0 +1,134 @@
+"""Interventions on where latents are: drop, recount, move, and the numbering of slots.
+
+Knows scenes, and of attention only that `drop(..., nearest=n)` hides latents from it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import ClassVar, Literal
+
+from latent_core.errors import LayoutError, SettingError
+from latent_core.interventions.base import Intervention, at_least
+from latent_core.interventions.edges import Cut, NearestRule
+from latent_core.interventions.editing import edited, hit_by
+from latent_core.interventions.scene import Scene
+from latent_core.interventions.selection import Selection
+from latent_core.interventions.text import split
+from latent_core.layout import Before, LatentGroup, LatentLayout
+
+__all__ = ["Drop", "Move", "Positions", "Recount"]
+
+
+@dataclass(frozen=True)
+class Drop(Intervention):
+    """Leave latents out: `drop(Comma)`, `drop(Comma.0)`, `drop(Comma, after=3)`.
+
+    Attributes:
+        latents: a selection, such as `Comma`, `Comma.1`, `Comma@2` or `latents`.
+        after: only occurrences after so many.
+        nearest: each slot sees only so many occurrences of each group, the nearest before it (and
+            its own). These latents are placed, since each is the nearest at first, and hidden from
+            then on.
+        from_step: only from so many response tokens on.
+    """
+
+    verb: ClassVar[str] = "drop"
+    latents: str
+    after: int | None = None
+    nearest: int | None = None
+    from_step: int = 0
+
+    def apply(self, scene: Scene) -> Scene:
+        """See `Intervention.apply`."""
+        hit = hit_by(scene, self.latents, self.from_step, self.after)
+        if self.nearest is None:
+            return edited(scene, hit, lambda *latent: None)
+        if self.after is not None:
+            raise SettingError(f"{self}: expected either after=... or nearest=..., not both")
+        at_least("nearest", self.nearest, 1)
+        selection = Selection.parse(self.latents, scene.layout, latents_only=True)
+        return scene.with_flow(Cut((NearestRule(selection, self.nearest, self.from_step),)))
+
+
+@dataclass(frozen=True)
+class Recount(Intervention):
+    """Change how many latents a group places: `recount(Comma, 1)`.
+
+    Fewer: its first ones. More: its vectors in turn.
+
+    Attributes:
+        group: a group.
+        count: latents per occurrence, at least 1 (`drop` for none).
+    """
+
+    verb: ClassVar[str] = "recount"
+    group: str
+    count: int
+
+    def apply(self, scene: Scene) -> Scene:
+        """See `Intervention.apply`."""
+        at_least("count", self.count, 1)
+        group, rows = scene.layout.group(self.group), scene.rows
+        number = scene.layout.groups.index(group)
+        scene = _with_group(scene, number, replace(group, count=self.count))
+
+        def recounted(g: int, member: int, occurrence: int, step: int) -> int | None:
+            return rows(g, member % group.count if g == number else member, occurrence, step)
+
+        return scene.with_rows(recounted)
+
+
+@dataclass(frozen=True)
+class Move(Intervention):
+    """Put a group's latents elsewhere: `move(Comma, to=8)`, `move(Start, to=End)`.
+
+    The group is called by its new place from then on. Which slot predicts stays as it was where the
+    place admits it, or is said: `move(Start, to=Start@verbal)`.
+
+    Attributes:
+        group: a group.
+        to: a place in the notation of layouts, without a count.
+    """
+
+    verb: ClassVar[str] = "move"
+    group: str
+    to: str
+
+    def apply(self, scene: Scene) -> Scene:
+        """See `Intervention.apply`."""
+        group = scene.layout.group(self.group)
+        place, at, predict = self.to.rpartition("@")
+        if not at or predict not in ("latent", "verbal"):
+            place, predict = self.to, ""
+        if len(split(place, "+")) != 1 or place == "none":
+            raise LayoutError(f"cannot move to {self.to!r}; expected one place, such as Comma or 8")
+        suffix = f"@{predict}" if predict else ""
+        (moved,) = LatentLayout.parse(f"{place}_{group.count}{suffix}").groups
+        if not predict and not isinstance(moved.place, Before):
+            moved = replace(moved, predict_from=group.predict_from)
+        return _with_group(scene, scene.layout.groups.index(group), moved)
+
+
+@dataclass(frozen=True)
+class Positions(Intervention):
+    """Number slots by another scheme: `positions(sequential)`.
+
+    Attributes:
+        scheme: `shared` or `sequential`, as in a layout.
+    """
+
+    verb: ClassVar[str] = "positions"
+    scheme: Literal["shared", "sequential"]
+
+    def apply(self, scene: Scene) -> Scene:
+        """See `Intervention.apply`."""
+        if self.scheme not in ("shared", "sequential"):
+            raise SettingError(f"scheme is {self.scheme!r}; expected shared or sequential")
+        return scene.with_layout(replace(scene.layout, positions=self.scheme))
+
+
+def _with_group(scene: Scene, number: int, group: LatentGroup) -> Scene:
+    groups = list(scene.layout.groups)
+    groups[number] = group
+    return scene.with_layout(replace(scene.layout, groups=tuple(groups)))
