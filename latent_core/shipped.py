@@ -33,10 +33,8 @@ class ShippedAdapter(NamedTuple):
 
 def shipped_adapters() -> list[ShippedAdapter]:
     """All of them, in alphabetical order."""
-    return [
-        ShippedAdapter(*config.parent.relative_to(SHIPPED).parts, config.parent)
-        for config in sorted(SHIPPED.glob(f"*/*/*/{CONFIG_NAME}"))
-    ]
+    folders = sorted(config.parent for config in SHIPPED.glob(f"*/*/*/{CONFIG_NAME}"))
+    return [ShippedAdapter(f.parts[-3], f.parts[-2], f.parts[-1], f) for f in folders]
 
 
 def shipped_adapter(method: str, task: str = "repetition", backbone: str = "smollm2-135m") -> Path:

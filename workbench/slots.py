@@ -18,7 +18,8 @@ __all__ = ["SlotStrip"]
 
 _VISIBLE = str.maketrans({"\n": "⏎", "\t": "⇥", " ": "␣"})
 _CELL = (
-    "display:inline-flex;flex-direction:column;align-items:center;margin:1px 0;padding:0 1px;min-width:1.1em;"
+    "display:inline-flex;flex-direction:column;align-items:center;"
+    "margin:1px 0;padding:0 1px;min-width:1.1em;"
     "font:13px/1.5 var(--jp-code-font-family,monospace);color:var(--jp-ui-font-color1,inherit)"
 )
 _CHIP = "padding:0 5px;border-radius:9px;color:#fff;background:{colour}"
