@@ -134,8 +134,8 @@ class _Count:
             )
         if not self.dropped and not self.edited and not flows_changed:
             return (
-                f"{name} changed nothing: {self.placed} latents were placed, and it met none of "
-                "them, or none of their edges, in these prompts and responses"
+                f"{name} changed nothing: latents were placed, but it met none of them, or none of "
+                "their edges, in these prompts and responses"
             )
         return None
 
