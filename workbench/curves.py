@@ -8,12 +8,12 @@ import plotly.graph_objects as go
 from latent_core.statistics import summarise
 from latent_core.tasks import Task
 from workbench.palette import colours_of
+from workbench.theme import GRID, INK, plain_layout
 
 __all__ = ["accuracy_curve"]
 
 _DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
 _SYMBOLS = ("circle", "square", "diamond", "triangle-up", "x", "star")
-_INK = "#7f7f7f"  # readable on white and on JupyterLab's dark grey
 
 
 def accuracy_curve(frame: pd.DataFrame, task: Task, metric: str = "graded") -> go.Figure:
@@ -56,28 +56,17 @@ def accuracy_curve(frame: pd.DataFrame, task: Task, metric: str = "graded") -> g
     figure.add_vrect(
         x0=low - 0.5,
         x1=high + 0.5,
-        fillcolor=_INK,
+        fillcolor=INK,
         opacity=0.12,
         line_width=0,
         annotation_text="in distribution",
         annotation_position="bottom left",
     )
     seeds = table["seeds"].min()
-    figure.update_layout(
-        title=f"{task.name}: {metric} accuracy, 95 % intervals, {seeds} "
-        f"seed{'s' if seeds != 1 else ''} per method",
-        xaxis={"title": task.level_name, "gridcolor": "rgba(127,127,127,0.2)", "zeroline": False},
-        yaxis={
-            "title": task.exact_metric if metric == "exact" else task.graded_metric,
-            "range": [-0.02, 1.05],
-            "gridcolor": "rgba(127,127,127,0.2)",
-            "zeroline": False,
-        },
-        font={"color": _INK},
-        paper_bgcolor="rgba(0,0,0,0)",
-        plot_bgcolor="rgba(0,0,0,0)",
-        legend={"orientation": "h", "y": 1.08, "x": 0},
-        height=440,
-        margin={"t": 90},
-    )
-    return figure
+    plural = "s" if seeds != 1 else ""
+    title = f"{task.name}: {metric} accuracy, 95 % intervals, {seeds} seed{plural} per method"
+    meaning = task.exact_metric if metric == "exact" else task.graded_metric
+    figure.update_xaxes(title=task.level_name, gridcolor=GRID, zeroline=False)
+    figure.update_yaxes(title=meaning, range=[-0.02, 1.05], gridcolor=GRID, zeroline=False)
+    figure.update_layout(plain_layout(title, height=440))
+    return figure.update_layout(legend={"orientation": "h", "y": 1.08, "x": 0}, margin_t=90)

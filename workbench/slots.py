@@ -13,10 +13,10 @@ from html import escape
 from latent_core.generation import Generation, SlotView, view_slot
 from latent_core.model import LatentModel
 from workbench.palette import colours_of
+from workbench.theme import show_spaces
 
 __all__ = ["SlotStrip"]
 
-_VISIBLE = str.maketrans({"\n": "⏎", "\t": "⇥", " ": "␣"})
 _CELL = (
     "display:inline-flex;flex-direction:column;align-items:center;"
     "margin:1px 0;padding:0 1px;min-width:1.1em;"
@@ -75,7 +75,7 @@ class SlotStrip:
 def _cell(slot: SlotView, colours: dict[str, str]) -> str:
     position = f'<span style="{_POSITION}">{slot.position_id}</span>'
     if slot.group is None:
-        label, style = slot.label.translate(_VISIBLE) or "∅", ""
+        label, style = show_spaces(slot.label) or "∅", ""
         title = f"verbal token {slot.token_id}, position id {slot.position_id}"
     else:
         label, style = slot.label, _CHIP.format(colour=colours[slot.group])

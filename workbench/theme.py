@@ -1,0 +1,35 @@
+"""What all pictures share: ink that reads on light and dark pages, and text that is only data."""
+
+from __future__ import annotations
+
+from html import escape
+from typing import Any, Final
+
+__all__ = ["GRID", "INK", "plain_layout", "show_spaces", "visible"]
+
+INK: Final = "#7f7f7f"  # readable on white and on JupyterLab's dark grey
+GRID: Final = "rgba(127,127,127,0.2)"
+
+_SPACES: Final = str.maketrans({"\n": "⏎", "\t": "⇥", " ": "␣"})
+
+
+def show_spaces(text: str) -> str:
+    """Text with its white space made visible."""
+    return text.translate(_SPACES)
+
+
+def visible(text: str) -> str:
+    """Token text for a Plotly label: white space visible, and no tag that Plotly would obey."""
+    return escape(show_spaces(text), quote=False)
+
+
+def plain_layout(title: str, height: int) -> dict[str, Any]:
+    """Plotly layout without a background of its own."""
+    return {
+        "title": {"text": title, "font": {"size": 15}},
+        "font": {"color": INK},
+        "paper_bgcolor": "rgba(0,0,0,0)",
+        "plot_bgcolor": "rgba(0,0,0,0)",
+        "height": height,
+        "margin": {"t": 60, "r": 20},
+    }
