@@ -17,32 +17,34 @@ from readme import ROOT, accuracy_table, write_section
 import latent_core as lc
 
 RECORDS = ROOT / "experiments" / "records" / "tiny_comparison.parquet"
-METHODS = ("Start_2", "End_2", "Comma_2", "Start_1+Comma_1")
+METHODS = ("Start_2", "Start_1+Comma_1", "Start_4", "Start_2+Comma_2")
 KEPT = ["task", "method", "seed", "split", "level", "example", "key", "response", "exact", "graded"]
 
 
 def main() -> None:
     """Read the options, run what is missing, write records and table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--tasks", nargs="+", default=["generation", "summation", "repetition"])
+    parser.add_argument("--tasks", nargs="+", default=["repetition"])
+    parser.add_argument("--methods", nargs="+", default=METHODS)
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--steps", type=int, default=300)
+    parser.add_argument("--learning-rate", type=float, default=0.1, help="of every method")
     parser.add_argument("--examples", type=int, default=100, help="per split")
     parser.add_argument("--table-only", action="store_true", help="train nothing")
     options = parser.parse_args()
     if not options.table_only:
         frames = [
-            _run(task, method, seed, options.steps, options.examples)
+            _run(task, method, seed, options)
             for seed in range(options.seeds)
             for task in options.tasks
-            for method in METHODS
+            for method in options.methods
         ]
         RECORDS.parent.mkdir(exist_ok=True)
         pd.concat(frames, ignore_index=True)[KEPT].to_parquet(RECORDS, index=False)
     write_section("tiny-comparison", accuracy_table(pd.read_parquet(RECORDS)))
 
 
-def _run(task_name: str, method: str, seed: int, steps: int, examples: int) -> pd.DataFrame:
+def _run(task_name: str, method: str, seed: int, options: argparse.Namespace) -> pd.DataFrame:
     """Train and evaluate one run, or read what was kept of it."""
     folder = ROOT / "runs" / "tiny_comparison" / task_name / f"{method}-{seed}"
     records = folder / "records.parquet"
@@ -51,10 +53,16 @@ def _run(task_name: str, method: str, seed: int, steps: int, examples: int) -> p
     task = lc.load_task(task_name)
     model = lc.build_model("tiny", method, seed)
     lc.train(
-        model, task, steps=steps, seed=seed, output_dir=folder, resume=True,
+        model,
+        task,
+        steps=options.steps,
+        learning_rate=options.learning_rate,
+        seed=seed,
+        output_dir=folder,
+        resume=True,
         notes={"method": method},
-    )  # fmt: skip
-    frame = lc.evaluate(model, task, examples=examples).assign(method=method, seed=seed)
+    )
+    frame = lc.evaluate(model, task, examples=options.examples).assign(method=method, seed=seed)
     lc.write_records(folder, frame)
     return frame
 

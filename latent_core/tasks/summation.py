@@ -1,7 +1,8 @@
 """Summation: find two values in a list and add them (retrieval, H2).
 
     kd=37,mq=21,zo=11
-    kd+zo=37+11=48.
+    kd+zo
+    37+11=48.
 
 Trained on lists of 5 to 15 variables. The sum stays as easy in a longer list; finding its
 operands does not. The answer spells the operands out, so that a failed look-up and a
@@ -40,7 +41,7 @@ class Summation(SyntheticTask):
         first, second = rng.sample(range(level), 2)
         a, b = values[first], values[second]
         listed = ",".join(f"{name}={value}" for name, value in zip(names, values, strict=True))
-        prompt = f"{listed}\n{names[first]}+{names[second]}="
+        prompt = f"{listed}\n{names[first]}+{names[second]}\n"
         low, high = sorted((a, b))
         return prompt, f"{a}+{b}={a + b}.", f"{low}+{high}"
 
