@@ -18,6 +18,7 @@ import latent_core as lc
 
 RECORDS = ROOT / "experiments" / "records" / "tiny_comparison.parquet"
 METHODS = ("Start_2", "Start_1+Comma_1", "Start_4", "Start_2+Comma_2")
+PAIRS = (("Start_1+Comma_1", "Start_2"), ("Start_2+Comma_2", "Start_4"))  # of one size each
 KEPT = ["task", "method", "seed", "split", "level", "example", "key", "response", "exact", "graded"]
 
 
@@ -41,7 +42,23 @@ def main() -> None:
         ]
         RECORDS.parent.mkdir(exist_ok=True)
         pd.concat(frames, ignore_index=True)[KEPT].to_parquet(RECORDS, index=False)
-    write_section("tiny-comparison", accuracy_table(pd.read_parquet(RECORDS)))
+    frame = pd.read_parquet(RECORDS)
+    write_section("tiny-comparison", f"{accuracy_table(frame)}\n{_differences(frame)}")
+
+
+def _differences(frame: pd.DataFrame) -> str:
+    """Markdown: what each mixed layout gains over Start alone, with as many trained numbers."""
+    lines = []
+    for task, records in frame.groupby("task", sort=False):
+        for treatment, control in PAIRS:
+            if {treatment, control} <= set(records["method"]):
+                parts = []
+                for split, rows in records.groupby("split", sort=False):
+                    gain = lc.paired_difference(rows, treatment, control)
+                    parts.append(f"{split} {gain.mean:+.2f} [{gain.low:+.2f}, {gain.high:+.2f}]")
+                gains = "; ".join(parts)
+                lines.append(f"{task}: `{treatment}` minus `{control}`, same examples: {gains}.\n")
+    return "\n".join(lines)
 
 
 def _run(task_name: str, method: str, seed: int, options: argparse.Namespace) -> pd.DataFrame:
