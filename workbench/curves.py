@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from html import escape
+
 import pandas as pd
 import plotly.graph_objects as go
 
@@ -67,6 +69,8 @@ def accuracy_curve(frame: pd.DataFrame, task: Task, metric: str = "graded") -> g
     title = f"{task.name}: {metric} accuracy, 95 % intervals, {seeds} seed{plural} per method"
     meaning = task.exact_metric if metric == "exact" else task.graded_metric
     figure.update_xaxes(title=task.level_name, gridcolor=GRID, zeroline=False)
-    figure.update_yaxes(title=meaning, range=[-0.02, 1.05], gridcolor=GRID, zeroline=False)
-    figure.update_layout(plain_layout(title, height=440))
+    figure.update_yaxes(
+        title=f"{metric} accuracy", range=[-0.02, 1.05], gridcolor=GRID, zeroline=False
+    )
+    figure.update_layout(plain_layout(f"{title}<br><sup>{escape(meaning)}</sup>", height=440))
     return figure.update_layout(legend={"orientation": "h", "y": 1.08, "x": 0}, margin_t=90)
