@@ -382,7 +382,8 @@ def child(folder: Path, limit: int | None = None, steps: int = 10) -> subprocess
     return subprocess.Popen(
         [sys.executable, "-c", textwrap.dedent(CHILD), *arguments],
         cwd=Path(__file__).parent.parent,
-        env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": "."},
+        # As many threads as here: another number may round sums differently.
+        env=os.environ | {"OMP_NUM_THREADS": str(torch.get_num_threads()), "PYTHONPATH": "."},
         stdout=subprocess.PIPE,
         text=True,
     )
