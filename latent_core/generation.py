@@ -29,6 +29,7 @@ from latent_core.batch import collate
 from latent_core.errors import PromptError, SettingError
 from latent_core.insertion import Slot, SlotStream
 from latent_core.layout import LatentLayout
+from latent_core.progress import heartbeat
 
 if TYPE_CHECKING:
     from latent_core.model import LatentModel
@@ -182,6 +183,7 @@ def _decode(
     mask = torch.ones(len(rows), 0, dtype=torch.long, device=backbone.device)
     active, width = list(rows), None  # the first pass takes the whole prompts
     while active:
+        heartbeat()
         chunks = [row.take(width) for row in active]
         width = 1 if one_slot_a_pass else None
         batch = collate(chunks, "left").to(backbone.device)

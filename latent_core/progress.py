@@ -2,34 +2,96 @@
 
 In a notebook a bar is plain text that vanishes when the work is done: widgets would not reopen
 without a kernel, and a saved notebook should hold results.
+
+Whoever runs long work for somebody else listens to it instead (`listening`): the listener is told
+how far the work is, and stops it by raising.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Final, NamedTuple
 
 from tqdm import tqdm
 from transformers.utils import logging
 
-__all__ = ["progress_bar", "without_loading_bars"]
+__all__ = ["Progress", "heartbeat", "listening", "progress_bar", "without_loading_bars"]
+
+
+class Progress(NamedTuple):
+    """How far a piece of work is: `done` of `total` units ("step", "example", ...)."""
+
+    description: str
+    done: int
+    total: int
+    unit: str
+
+
+Listener = Callable[[Progress | None], None]
+
+_listener: Final[ContextVar[Listener | None]] = ContextVar("listener", default=None)
+
+
+@contextmanager
+def listening(listener: Listener) -> Iterator[None]:
+    """Inside the block, `listener` hears of all work in this thread, and no bar is shown.
+
+    It is called with a `Progress` whenever a bar would move, and with None at least once per
+    forward pass of generation in between. What it raises ends the work.
+    """
+    token = _listener.set(listener)
+    try:
+        yield
+    finally:
+        _listener.reset(token)
+
+
+def heartbeat() -> None:
+    """Called often by long work, so that a listener can stop it between two moves of its bar."""
+    if (listener := _listener.get()) is not None:
+        listener(None)
+
+
+class _Bar(tqdm):
+    """A bar that tells the listener, if there is one."""
+
+    def update(self, n: float | None = 1) -> bool | None:
+        moved: bool | None = super().update(n)
+        if self.disable:
+            self.n += n or 0  # tqdm counts only what it shows
+        self.tell()
+        return moved
+
+    def set_description(self, desc: str | None = None, refresh: bool | None = True) -> None:
+        super().set_description(desc, refresh)
+        self.desc = desc
+        self.tell()
+
+    def tell(self) -> None:
+        if (listener := _listener.get()) is not None:
+            listener(Progress(self.desc or "", int(self.n), int(self.total or 0), self.unit))
 
 
 def progress_bar(total: int, description: str, unit: str, shown: bool = True) -> tqdm:
     """A bar of `total` units with the time left; call `update` and `close`, or use it in `with`."""
     in_notebook = "ipykernel" in sys.modules
     file = sys.stdout if in_notebook else sys.stderr
-    return tqdm(
+    bar = _Bar(
         total=total,
         desc=description,
         unit=unit,
-        disable=not shown,
+        disable=not shown or _listener.get() is not None,
         file=file,
         leave=not in_notebook,
         mininterval=0.5 if in_notebook or file.isatty() else 10.0,
         dynamic_ncols=not in_notebook,
     )
+    bar.total, bar.desc, bar.unit = total, description, unit  # a disabled bar has not kept them
+    bar.tell()
+    return bar
 
 
 @contextmanager

@@ -1,0 +1,176 @@
+"""What every panel of a workbench shares: models A and B, task, example, intervention.
+
+Set a trait anywhere, in a panel or in code, and whoever observes it follows. A value that makes no
+sense is refused with the reason, and the old one stays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Final, cast
+
+from traitlets import HasTraits, Instance, Unicode, default, observe, validate
+
+from latent_core.adapter import CONFIG_NAME, read_adapter
+from latent_core.backbones import Backbone, load_backbone
+from latent_core.errors import AdapterError, TaskError
+from latent_core.interventions import parse_intervention
+from latent_core.layout import LatentLayout
+from latent_core.model import LatentModel
+from latent_core.shipped import shipped_adapter, shipped_adapters
+from latent_core.tasks import Example, Task, load_task
+from workbench.jobs import Jobs
+
+__all__ = ["NO_LATENTS", "Session"]
+
+#: The name of the backbone without any latents, which is always among the models.
+NO_LATENTS: Final = "no latents"
+
+
+class Session(HasTraits):
+    """The state of one workbench.
+
+    Attributes:
+        backbone: the frozen model that every adapter stands on.
+        models: latent models by name, in the order they came; add with `add`. The backbone without
+            latents is always one of them.
+        adapter_a, adapter_b: names of the two models that are compared. They may be the same.
+        task: where examples come from, and who judges them.
+        example: the task's example that is looked at; None if the prompt was typed.
+        prompt: what the models are asked. Follows `example`; typing one forgets the example.
+        intervention: text form of what is done to A and B, such as `drop(Comma, after=3)`, or
+            `none`. See `latent_core.interventions`.
+        jobs: where all work on the models is queued.
+    """
+
+    models = Instance(dict)
+    adapter_a = Unicode()
+    adapter_b = Unicode()
+    task: Any = Instance(Task)
+    example = Instance(Example, allow_none=True)
+    prompt = Unicode()
+    intervention = Unicode("none")
+
+    def __init__(
+        self,
+        backbone: Backbone | str | Path = "smollm2-135m",
+        adapters: Iterable[LatentModel | str | Path] | Mapping[str, LatentModel | str | Path] = (),
+        task: Task | str | Path = "repetition",
+    ) -> None:
+        """Load everything.
+
+        Args:
+            backbone: what `load_backbone` takes.
+            adapters: latent models, run folders, or methods of shipped adapters (`Comma_2`), with
+                names of your own if it is a mapping. The first two are A and B. Without any, the
+                first two adapters that ship for this backbone and task, if there are such.
+            task: what `load_task` takes, or a `Task`.
+
+        Raises:
+            AdapterError: for an adapter that is missing, or made for another backbone.
+        """
+        super().__init__()
+        self.jobs = Jobs()
+        self.backbone: Final = load_backbone(backbone)
+        self.task = task if isinstance(task, Task) else load_task(task)
+        self.models = {NO_LATENTS: LatentModel(self.backbone, LatentLayout())}
+        named = adapters if isinstance(adapters, Mapping) else dict.fromkeys(adapters)
+        if not named:
+            shipped = (a for a in shipped_adapters() if a[:2] == (backbone, self.task.name))
+            named = {a.method: a.path for a, _ in zip(shipped, range(2), strict=False)}
+        names = []
+        for key, value in named.items():
+            source, name = (key, None) if value is None else (value, cast(str, key))
+            names.append(self.add(source, name))
+        self.adapter_a, self.adapter_b = (*names, NO_LATENTS, NO_LATENTS)[:2]
+        self.example = self.task.examples("id", 1, seed=1)[0]
+
+    @default("models")
+    def _no_models(self) -> dict[str, LatentModel]:
+        return {}
+
+    @property
+    def model_a(self) -> LatentModel:
+        """The model that `adapter_a` names."""
+        return cast(LatentModel, self.models[self.adapter_a])
+
+    @property
+    def model_b(self) -> LatentModel:
+        """The model that `adapter_b` names."""
+        return cast(LatentModel, self.models[self.adapter_b])
+
+    def add(self, source: LatentModel | str | Path, name: str | None = None) -> str:
+        """Load an adapter, or take a model, and give it a name, which is returned.
+
+        Raises:
+            AdapterError: if there is no such adapter, or it stands on another backbone.
+        """
+        if isinstance(source, LatentModel):
+            model, title = source, str(source.layout)
+        elif (Path(source) / CONFIG_NAME).is_file():
+            folder = Path(source)
+            model = LatentModel.from_pretrained(folder, self.backbone)
+            title = str(read_adapter(folder)[0].notes.get("method", folder.name))
+        else:
+            folder = shipped_adapter(str(source), self.task.name, self.backbone.name)
+            model, title = LatentModel.from_pretrained(folder, self.backbone), str(source)
+        if model.backbone.fingerprint != self.backbone.fingerprint:
+            raise AdapterError(
+                f"the model stands on {model.backbone.name} ({model.backbone.fingerprint}), this "
+                f"workbench on {self.backbone.name} ({self.backbone.fingerprint}); open another "
+                "workbench for it"
+            )
+        name = name or title
+        if name in self.models and self.models[name] is not model:
+            numbers = range(2, len(self.models) + 2)
+            name = next(n for i in numbers if (n := f"{name} ({i})") not in self.models)
+        self.models = {**self.models, name: model}
+        return name
+
+    def draw(self, split: str, number: int = 0, level: int | None = None, seed: int = 1) -> Example:
+        """Make the number-th example of a split (of a level, if given) the current one.
+
+        Raises:
+            TaskError: if the task has no such split, level or example.
+        """
+        wanted, size = number + 1, len(self.task.id_levels)
+        found = self.task.examples(split, wanted * (1 if level is None else size), seed)
+        matching = [e for e in found if level is None or e.level == level]
+        if len(matching) <= number:
+            raise TaskError(
+                f"task {self.task.name!r} has {len(matching)} examples in split {split!r}"
+                + ("" if level is None else f" with {level} {self.task.level_name}")
+                + f"; number {number} was asked for, and they count from 0"
+            )
+        self.example = matching[number]
+        return matching[number]
+
+    @validate("adapter_a", "adapter_b")
+    def _known_model(self, proposal: Any) -> str:
+        name = str(proposal["value"])
+        if name not in self.models:
+            raise AdapterError(
+                f"no adapter named {name!r} in this workbench; there are "
+                f"{', '.join(self.models)}. Add one with session.add(...)"
+            )
+        return name
+
+    @validate("intervention")
+    def _readable(self, proposal: Any) -> str:
+        return str(parse_intervention(proposal["value"].strip() or "none"))
+
+    @observe("task")
+    def _new_task(self, change: Any) -> None:
+        if self.example is not None:
+            self.example = self.task.examples("id", 1, seed=1)[0]
+
+    @observe("example")
+    def _new_example(self, change: Any) -> None:
+        if self.example is not None:
+            self.prompt = self.example.prompt
+
+    @observe("prompt")
+    def _new_prompt(self, change: Any) -> None:
+        if self.example is not None and self.prompt != self.example.prompt:
+            self.example = None
