@@ -1,13 +1,24 @@
 """Colours that stay apart for colour-blind readers, on light and dark pages (Okabe & Ito 2008)."""
 
 from collections.abc import Iterable
+from typing import Final
 
-__all__ = ["colours_of"]
+__all__ = ["colours_of", "ink_on"]
 
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#999999")
+#: Relative luminance at which black and white text have the same contrast (WCAG 2).
+_BALANCE: Final = 0.179
 
 
 def colours_of(names: Iterable[str]) -> dict[str, str]:
     """A colour for each distinct name, in the order of first appearance."""
     distinct = list(dict.fromkeys(names))
     return {name: _COLOURS[number % len(_COLOURS)] for number, name in enumerate(distinct)}
+
+
+def ink_on(colour: str) -> str:
+    """Black or white, whichever reads better on a colour `#rrggbb`."""
+    parts = [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]
+    red, green, blue = (c / 12.92 if c <= 0.03928 else ((c + 0.055) / 1.055) ** 2.4 for c in parts)
+    light = 0.2126 * red + 0.7152 * green + 0.0722 * blue
+    return "#000000" if light > _BALANCE else "#ffffff"

@@ -12,7 +12,7 @@ from html import escape
 
 from latent_core.generation import Generation, SlotView, view_slot
 from latent_core.model import LatentModel
-from workbench.palette import colours_of
+from workbench.palette import colours_of, ink_on
 from workbench.theme import show_spaces
 
 __all__ = ["SlotStrip"]
@@ -22,7 +22,7 @@ _CELL = (
     "margin:1px 0;padding:0 1px;min-width:1.1em;"
     "font:13px/1.5 var(--jp-code-font-family,monospace);color:var(--jp-ui-font-color1,inherit)"
 )
-_CHIP = "padding:0 5px;border-radius:9px;color:#fff;background:{colour}"
+_CHIP = "padding:0 6px;border-radius:10px;color:{ink};background:{colour}"
 _BAR = (
     '<span role="separator" aria-label="end of prompt" title="end of prompt" '
     'style="border-left:2px solid var(--jp-ui-font-color2,#777);margin:0 4px"></span>'
@@ -78,7 +78,7 @@ def _cell(slot: SlotView, colours: dict[str, str]) -> str:
         label, style = show_spaces(slot.label) or "∅", ""
         title = f"verbal token {slot.token_id}, position id {slot.position_id}"
     else:
-        label, style = slot.label, _CHIP.format(colour=colours[slot.group])
+        label, style = slot.label, _chip(colours[slot.group])
         title = (
             f"latent {slot.label}, occurrence {(slot.occurrence or 0) + 1}, "
             f"position id {slot.position_id}"
@@ -87,6 +87,10 @@ def _cell(slot: SlotView, colours: dict[str, str]) -> str:
         f'<span role="listitem" title="{escape(title)}" style="{_CELL}">'
         f'<span style="{style}">{escape(label)}</span>{position}</span>'
     )
+
+
+def _chip(colour: str) -> str:
+    return _CHIP.format(colour=colour, ink=ink_on(colour))
 
 
 def _legend(slots: Sequence[SlotView], colours: dict[str, str]) -> str:
