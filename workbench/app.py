@@ -7,9 +7,9 @@ wb
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import ipywidgets as widgets
 from IPython.display import Image, display
@@ -18,6 +18,7 @@ from latent_core.backbones import Backbone
 from latent_core.errors import LatentError, SettingError
 from latent_core.model import LatentModel
 from latent_core.tasks import Task
+from workbench.bertviz_bridge import BertVizKind, BertVizView, bertviz_view
 from workbench.exports import as_bytes
 from workbench.panel import Panel
 from workbench.session import Session
@@ -57,6 +58,38 @@ class Workbench(widgets.VBox):
         if name in panels:
             return panels[name]
         raise AttributeError(f"a workbench has no {name!r}; its panels are {', '.join(PANELS)}")
+
+    def bertviz(
+        self,
+        kind: BertVizKind = "head",
+        layers: Sequence[int] | None = None,
+        heads: Sequence[int] | None = None,
+        model: Literal["a", "b"] = "a",
+        response: str | None = None,
+    ) -> BertVizView:
+        """One of BertViz's own views of the session's prompt, under its intervention.
+
+        Args:
+            kind: `head`, `model` or `neuron`.
+            layers: by default four, spread from the first to the last.
+            heads: by default all.
+            model: which of the two.
+            response: plain text; by default the model generates one.
+
+        Raises:
+            SettingError: for another kind or model, for a layer or head that does not exist, or if
+                the page would be too large.
+            BackboneError: if the family does not show what the view needs.
+        """
+        if model not in ("a", "b"):
+            raise SettingError(f"model={model!r}; expected 'a' or 'b', adapter A or B")
+        session = self.session
+        chosen = session.model_a if model == "a" else session.model_b
+        prompt, intervention = session.prompt, session.intervention
+        return session.jobs.run(
+            "bertviz",
+            lambda: bertviz_view(chosen, prompt, response, kind, layers, heads, intervention),
+        )
 
     def snapshot(self, *names: str) -> None:
         """Leave static pictures of panels below the cell, which need no kernel to be seen.

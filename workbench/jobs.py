@@ -18,12 +18,13 @@ import time
 import traceback
 from collections import deque
 from collections.abc import Callable
-from typing import Any, Literal, final
+from typing import Any, Literal, TypeVar, cast, final
 
 from latent_core.progress import Progress, listening
 
 __all__ = ["CancelledError", "Job", "Jobs", "State"]
 
+_R = TypeVar("_R")
 State = Literal["queued", "running", "done", "failed", "cancelled"]
 
 
@@ -60,6 +61,7 @@ class Job:
         self.details = ""
         self._work, self._then, self._watch = work, then, watch
         self._cancel, self._ended = threading.Event(), threading.Event()
+        self._worked = threading.Event()
         self._started = self._stopped = 0.0
 
     @property
@@ -144,13 +146,39 @@ class Jobs:
                     if not replace:
                         return job
                     job.cancel()
-            job = Job(key, work, then, watch)
+            job = self._queue_up(Job(key, work, then, watch))
+        self._tell(job)
+        return job
+
+    def run(self, key: str, work: Callable[[], _R]) -> _R:
+        """Do work on the worker thread, after what is queued, and return its result.
+
+        For calls from a cell, which want the result at once; an interrupt of the cell cancels it.
+
+        Raises:
+            CancelledError: if it was cancelled.
+            Exception: whatever the work raised.
+        """
+        if threading.current_thread() is self._worker:
+            return work()
+        job = self._queue_up(Job(key, work, None, None))
+        try:
+            job._worked.wait()
+        except KeyboardInterrupt:
+            job.cancel()
+            raise
+        if job.error is not None:
+            raise job.error
+        job.check()
+        return cast(_R, job.result)
+
+    def _queue_up(self, job: Job) -> Job:
+        with self._wake:
             self._queue.append(job)
             if self._worker is None:
                 self._worker = threading.Thread(target=self._run, name="latent-jobs", daemon=True)
                 self._worker.start()
             self._wake.notify()
-        self._tell(job)
         return job
 
     @property
@@ -173,6 +201,7 @@ class Jobs:
                 job = self._current = self._queue.popleft()
             self._work(job)
             self._current = None
+            job._worked.set()
 
     def _work(self, job: Job) -> None:
         def listen(progress: Progress | None) -> None:
