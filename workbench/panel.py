@@ -113,13 +113,16 @@ class Panel(widgets.VBox):
         *,
         key: str = "",
         replace: bool = False,
+        watch: Callable[[Job], None] | None = None,
     ) -> Job:
         """Run `work` in the background, its progress in the status line; see `Jobs.start`."""
 
-        def watch(job: Job) -> None:
+        def tell(job: Job) -> None:
             self.status.watch(job)
+            if watch is not None:
+                watch(job)
             if job.state == "failed" and job.error is not None:
                 self.errors.append(job.error)
 
         name = f"{self.title} {key}".strip()
-        return self.session.jobs.start(name, work, then, watch, replace=replace)
+        return self.session.jobs.start(name, work, then, tell, replace=replace)

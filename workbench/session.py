@@ -42,6 +42,8 @@ class Session(HasTraits):
         intervention: text form of what is done to A and B, such as `drop(Comma, after=3)`, or
             `none`. See `latent_core.interventions`.
         jobs: where all work on the models is queued.
+        folders: where the adapters lie, by the names of their models; none for a model that was
+            given as such.
     """
 
     models = Instance(dict)
@@ -72,6 +74,7 @@ class Session(HasTraits):
         """
         super().__init__()
         self.jobs = Jobs()
+        self.folders: Final[dict[str, Path]] = {}
         self.backbone: Final = load_backbone(backbone)
         self.task = task if isinstance(task, Task) else load_task(task)
         self.models = {NO_LATENTS: LatentModel(self.backbone, LatentLayout())}
@@ -106,6 +109,7 @@ class Session(HasTraits):
         Raises:
             AdapterError: if there is no such adapter, or it stands on another backbone.
         """
+        folder: Path | None = None
         if isinstance(source, LatentModel):
             model, title = source, str(source.layout)
         elif (Path(source) / CONFIG_NAME).is_file():
@@ -125,6 +129,8 @@ class Session(HasTraits):
         if name in self.models and self.models[name] is not model:
             numbers = range(2, len(self.models) + 2)
             name = next(n for i in numbers if (n := f"{name} ({i})") not in self.models)
+        if folder is not None:
+            self.folders[name] = folder
         self.models = {**self.models, name: model}
         return name
 
