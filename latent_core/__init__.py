@@ -42,6 +42,7 @@ _HOMES = {
     "latent_norms": "geometry",
     "latent_similarity": "geometry",
     "load_backbone": "backbones",
+    "load_runs": "store",
     "load_task": "tasks",
     "logit_lens": "geometry",
     "mean_interval": "statistics",
@@ -54,7 +55,7 @@ _HOMES = {
     "summarise": "statistics",
     "trace": "tracing",
     "train": "training",
-    "write_records": "evaluation",
+    "write_records": "runs",
 }
 
 __version__ = "0.1.0"

@@ -8,9 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import shutil
-import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -21,6 +18,7 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from latent_core.errors import AdapterError
+from latent_core.files import write_files
 from latent_core.layout import LatentLayout
 
 __all__ = ["CONFIG_NAME", "WEIGHTS_NAME", "AdapterConfig", "read_adapter", "write_adapter"]
@@ -77,26 +75,7 @@ def write_adapter(folder: str | Path, config: AdapterConfig, tables: Mapping[str
         WEIGHTS_NAME: weights,
         CONFIG_NAME: (json.dumps(body, indent=2) + "\n").encode(),
     }
-    staging = None
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        staging = Path(tempfile.mkdtemp(prefix=".adapter-", dir=folder))
-        for name, content in contents.items():
-            with open(staging / name, "wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-        for name in contents:
-            os.replace(staging / name, folder / name)
-    except OSError as error:
-        raise AdapterError(
-            f"cannot write the adapter to {folder}: {error.strerror or error}; "
-            "expected a folder that can be written to, with free space"
-        ) from error
-    finally:
-        if staging is not None:
-            shutil.rmtree(staging, ignore_errors=True)
-    return folder
+    return write_files(folder, contents, f"the adapter to {folder}", AdapterError)
 
 
 def read_adapter(folder: str | Path) -> tuple[AdapterConfig, dict[str, Tensor]]:

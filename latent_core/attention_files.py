@@ -6,8 +6,6 @@ Knows nothing of what the tensors are; `AttentionRecord.save` and `.load` do.
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,6 +15,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from latent_core.errors import SettingError
+from latent_core.files import write_file
 
 __all__ = ["read_record", "write_record"]
 
@@ -34,26 +33,8 @@ def write_record(path: str | Path, tensors: Mapping[str, Tensor], notes: Mapping
     Raises:
         SettingError: if it cannot be written.
     """
-    path, staging = Path(path), None
     content = save(dict(tensors), {"format": FORMAT, "notes": json.dumps(dict(notes))})
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, staging = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(staging, path)
-        staging = None
-    except OSError as error:
-        raise SettingError(
-            f"cannot write the attention record to {path}: {error.strerror or error}; "
-            "expected a file in a folder that can be written to, with free space"
-        ) from error
-    finally:
-        if staging is not None:
-            Path(staging).unlink(missing_ok=True)
-    return path
+    return write_file(path, content, f"the attention record to {path}", SettingError)
 
 
 def read_record(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:

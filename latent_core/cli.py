@@ -234,9 +234,9 @@ def _evaluate_run(
     from latent_core.adapter import read_adapter
     from latent_core.backbones import load_backbone
     from latent_core.evaluation import evaluate as answer
-    from latent_core.evaluation import write_records
     from latent_core.methods import Method
     from latent_core.model import LatentModel
+    from latent_core.runs import write_records
     from latent_core.tasks import load_task
 
     config, _ = read_adapter(folder)

@@ -5,23 +5,19 @@ Knows tasks and models; nothing of how records are compared (that is `statistics
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Iterable
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from latent_core.errors import LatentError, SettingError
+from latent_core.errors import SettingError
 from latent_core.generation import Generation
 from latent_core.model import LatentModel
 from latent_core.progress import progress_bar
 from latent_core.tasks import Example, Task, resolve_splits
 
-__all__ = ["RECORDS_FILE", "evaluate", "response_limit", "write_records"]
-
-RECORDS_FILE = "records.parquet"
+__all__ = ["evaluate", "response_limit"]
 
 
 def evaluate(
@@ -91,26 +87,6 @@ def response_limit(model: LatentModel, task: Task, example: Example) -> int:
     """
     length = len(model.backbone.encode_response(example.answer, end=not task.open_ended))
     return length if task.open_ended else length + length // 4 + 8
-
-
-def write_records(folder: str | Path, frame: pd.DataFrame) -> Path:
-    """Write records into a run folder; a reader sees the old file or the new one, never a part.
-
-    Raises:
-        LatentError: if the folder cannot be written.
-    """
-    path = Path(folder) / RECORDS_FILE
-    staging = path.with_name(f".{RECORDS_FILE}.{os.getpid()}")
-    try:
-        frame.to_parquet(staging, index=False)
-        os.replace(staging, path)
-    except OSError as error:
-        raise LatentError(
-            f"cannot write {path}: {error}; expected a folder that can be written to, with room"
-        ) from error
-    finally:
-        staging.unlink(missing_ok=True)
-    return path
 
 
 def _answer(

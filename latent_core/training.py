@@ -1,8 +1,7 @@
 """Training the latent tables on a task with Transformers' `Trainer`.
 
-The run folder holds `run.json` (settings, versions, outcome), the adapter, and `log.csv`; while a
-run is under way, also `checkpoints/`, from which a killed run resumes to the same tables as an
-uninterrupted one. Knows models and tasks; nothing of how a model is judged.
+A killed run resumes from its folder (`runs`) to the same tables as an uninterrupted one. Knows
+models and tasks; nothing of how a model is judged.
 """
 
 from __future__ import annotations
@@ -10,18 +9,15 @@ from __future__ import annotations
 import contextlib
 import json
 import math
-import os
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch.utils.data import Dataset
 from transformers import (
@@ -33,20 +29,25 @@ from transformers import (
     TrainingArguments,
 )
 
-from latent_core.adapter import CONFIG_NAME
 from latent_core.batch import collate
-from latent_core.errors import LatentError, SettingError, TrainingDivergedError
+from latent_core.errors import SettingError, TrainingDivergedError
+from latent_core.files import write_file
 from latent_core.insertion import Slots
 from latent_core.model import LatentModel
 from latent_core.progress import progress_bar
+from latent_core.runs import (
+    CHECKPOINTS,
+    LOG_FILE,
+    close_run,
+    disk_errors,
+    holds_finished_run,
+    kept_start,
+    last_checkpoint,
+    open_run,
+)
 from latent_core.tasks import Task
 
-__all__ = ["RUN_FILE", "TrainingResult", "train"]
-
-RUN_FILE = "run.json"
-LOG_FILE = "log.csv"
-CHECKPOINTS = "checkpoints"
-START_FILE = "start.safetensors"
+__all__ = ["TrainingResult", "train"]
 
 
 @dataclass(frozen=True)
@@ -158,18 +159,18 @@ def train(
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="latent-run-")))
         else:
             folder = Path(output_dir)
-        stack.enter_context(_disk_errors(folder))
-        if _holds_finished_run(folder, settings, resume):
+        stack.enter_context(disk_errors(folder))
+        if holds_finished_run(folder, asdict(settings), resume):
             model.tables.assign(LatentModel.from_pretrained(folder, model.backbone).tables.named())
             log = pd.read_csv(folder / LOG_FILE)
             shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
             return TrainingResult(log, time.perf_counter() - started, folder)
         examples = _Examples(model, task, settings)
         arguments = _arguments(model, settings, folder, keep=output_dir is not None)
-        _open_run(folder, settings, notes or {})
-        checkpoint = _last_checkpoint(folder)
+        open_run(folder, asdict(settings), notes or {})
+        checkpoint = last_checkpoint(folder)
         if checkpoint is None:
-            _same_start(folder, model)
+            model.tables.assign(load(kept_start(folder, save(model.tables.named()))))
         watcher = _Watcher(steps, progress, on_step)
         stack.callback(watcher.bar.close)
         stack.callback(model.train, False)
@@ -196,7 +197,7 @@ def train(
             watcher.stopped,
         )
         if output_dir is not None:
-            _close_run(folder, model, settings, result, notes or {})
+            _keep(folder, model, settings, result, notes or {})
         return result
 
 
@@ -292,124 +293,22 @@ def _arguments(
     return args
 
 
-def _holds_finished_run(folder: Path, settings: _Settings, resume: bool) -> bool:
-    """Whether the folder holds this very run, finished. Refuses a folder that holds another."""
-    path = folder / RUN_FILE
-    if not path.is_file():
-        if (folder / CONFIG_NAME).exists():
-            raise SettingError(f"{folder} already holds an adapter; choose another folder")
-        return False
-    if not resume:
-        raise SettingError(
-            f"{folder} already holds a run; choose another folder, or resume it (resume=True, "
-            "--resume)"
-        )
-    before = _read_record(path)
-    differing = [
-        f"{name} {before['settings'].get(name)!r} there, {value!r} here"
-        for name, value in json.loads(json.dumps(asdict(settings))).items()
-        if before["settings"].get(name) != value
-    ]
-    if differing:
-        raise SettingError(
-            f"{folder} holds a run with other settings: {'; '.join(differing)}. "
-            "Resume with the same ones, or choose another folder"
-        )
-    return bool(before["status"] == "finished")
-
-
-def _open_run(folder: Path, settings: _Settings, notes: dict[str, Any]) -> None:
-    """Make the run folder, unless the run is in it already."""
-    if not (folder / RUN_FILE).is_file():
-        folder.mkdir(parents=True, exist_ok=True)
-        shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)  # of a run whose record is gone
-        write_json(folder / RUN_FILE, _record(settings, "running", notes))
-
-
-def _same_start(folder: Path, model: LatentModel) -> None:
-    """Keep the tables a run starts from; one resumed before its first checkpoint gets them back."""
-    path = folder / CHECKPOINTS / START_FILE
-    if path.is_file():
-        model.tables.assign(load(path.read_bytes()))
-    else:
-        path.parent.mkdir(exist_ok=True)
-        _write(path, save(model.tables.named()))
-
-
-def _close_run(
+def _keep(
     folder: Path,
     model: LatentModel,
     settings: _Settings,
     result: TrainingResult,
     notes: dict[str, Any],
 ) -> None:
-    status = "stopped" if result.stopped else "finished"
+    """Write adapter and log, and then that the run has ended."""
     model.save_pretrained(folder, task=settings.task, seed=settings.seed, **notes)
-    _write(folder / LOG_FILE, result.log.to_csv(index=False).encode())
-    outcome = {
-        "loss": result.loss,
-        "seconds": round(result.seconds, 1),
-        "trainable": model.num_trainable,
-    }
-    write_json(folder / RUN_FILE, _record(settings, status, notes) | outcome)
-    if not result.stopped:
-        shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
-
-
-def _record(settings: _Settings, status: str, notes: dict[str, Any]) -> dict[str, Any]:
-    versions = {name: version(name) for name in ("torch", "transformers")}
-    return {"status": status, "settings": asdict(settings), "versions": versions, "notes": notes}
-
-
-def _read_record(path: Path) -> dict[str, Any]:
-    """What `_record` wrote."""
-    try:
-        record: dict[str, Any] = json.loads(path.read_text())
-        return {"status": record["status"], "settings": dict(record["settings"])}
-    except (ValueError, TypeError, KeyError) as error:
-        raise SettingError(f"{path} is damaged ({error}); choose another folder") from error
-
-
-def _last_checkpoint(folder: Path) -> str | None:
-    """The newest whole checkpoint. The Trainer writes `trainer_state.json` last."""
-    found = sorted(
-        (folder / CHECKPOINTS).glob("checkpoint-*"), key=lambda path: int(path.name.split("-")[1])
+    write_file(folder / LOG_FILE, result.log.to_csv(index=False).encode())
+    close_run(
+        folder,
+        "stopped" if result.stopped else "finished",
+        asdict(settings),
+        notes,
+        loss=result.loss,
+        seconds=round(result.seconds, 1),
+        trainable=model.num_trainable,
     )
-    for checkpoint in reversed(found):
-        with contextlib.suppress(OSError, json.JSONDecodeError):
-            json.loads((checkpoint / "trainer_state.json").read_text())
-            return str(checkpoint)
-    return None
-
-
-@contextlib.contextmanager
-def _disk_errors(folder: Path) -> Iterator[None]:
-    """Turn what a full or forbidden disk raises into one clear error."""
-    try:
-        yield
-    except (OSError, SafetensorError, RuntimeError) as error:
-        if isinstance(error, RuntimeError) and not _is_failed_write(error):
-            raise
-        raise LatentError(
-            f"cannot write the run to {folder}: {error}; expected a folder that can be written to, "
-            "with free space. What was saved before is still there: resume when there is room"
-        ) from error
-
-
-def _is_failed_write(error: RuntimeError) -> bool:
-    """Whether `torch.save`, which has no error of its own for it, could not write."""
-    return any(part in str(error) for part in ("PytorchStreamWriter", "inline_container"))
-
-
-def write_json(path: Path, body: Any) -> None:
-    """Write JSON so that a reader sees the old file or the new one, never a part."""
-    _write(path, (json.dumps(body, indent=2) + "\n").encode())
-
-
-def _write(path: Path, content: bytes) -> None:
-    staging = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        staging.write_bytes(content)
-        os.replace(staging, path)
-    finally:
-        staging.unlink(missing_ok=True)

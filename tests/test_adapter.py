@@ -185,7 +185,7 @@ def test_a_full_disk_leaves_the_adapter_of_before(folder: Path, monkeypatch, fai
     def full(*args):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(adapter_module.os, failing, full)
+    monkeypatch.setattr(os, failing, full)
     with pytest.raises(AdapterError, match="No space left on device"):
         made(layout="End_1").save_pretrained(folder)
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before

@@ -1,15 +1,10 @@
 """Records: one an example, paired across models, the same whatever the batch."""
 
-import errno
-import os
-from pathlib import Path
-
 import pandas as pd
 import pytest
 
-import latent_core.evaluation as evaluation_module
 from latent_core.errors import LatentError, PromptError, SettingError, TaskError
-from latent_core.evaluation import evaluate, response_limit, write_records
+from latent_core.evaluation import evaluate, response_limit
 from latent_core.model import LatentModel
 from latent_core.tasks import Task
 from latent_core.tasks.base import Example, Score
@@ -173,18 +168,3 @@ def test_a_detached_model_says_so() -> None:
 def test_what_cannot_be_evaluated_is_refused(kwargs, error, reason: str) -> None:
     with pytest.raises(error, match=reason):
         records(**kwargs)
-
-
-def test_records_are_written_whole_or_not_at_all(tmp_path: Path, monkeypatch) -> None:
-    frame = records(splits="id")
-    path = write_records(tmp_path, frame)
-    pd.testing.assert_frame_equal(pd.read_parquet(path), frame)
-
-    def full(*args):
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    monkeypatch.setattr(evaluation_module.os, "replace", full)
-    with pytest.raises(LatentError, match=r"cannot write .*No space left on device"):
-        write_records(tmp_path, frame.head(1))
-    assert [file.name for file in tmp_path.iterdir()] == [path.name]
-    pd.testing.assert_frame_equal(pd.read_parquet(path), frame)

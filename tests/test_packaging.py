@@ -22,8 +22,8 @@ CONDA_NAMES = {"pytorch": "torch"}  # conda-forge -> PyPI, where they differ
 
 # DESIGN.md, section 3. A module imports from its own tier and those above it, never from below.
 TIERS = [
-    {"errors", "progress"},
-    {"layout", "insertion", "tasks", "corpus"},
+    {"errors", "files", "progress"},
+    {"layout", "insertion", "tasks", "corpus", "runs", "store"},
     {"batch", "embedding"},
     {"gguf_conversion", "weights", "backbones", "layers", "adapter", "generation", "model"},
     {
@@ -43,7 +43,7 @@ TIERS = [
     {"hypotheses", "experiments"},
     {"cli", "__main__"},
 ]
-WITHOUT_TORCH = ("errors", "layout", "insertion", "tasks", "corpus", "weights", "cli")
+WITHOUT_TORCH = ("errors", "layout", "insertion", "tasks", "corpus", "weights", "store", "cli")
 # The core is used without a notebook: it draws nothing.
 NOT_IN_CORE = {"workbench", "IPython", "anywidget", "bertviz", "ipywidgets", "matplotlib", "plotly"}
 

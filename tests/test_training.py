@@ -17,6 +17,7 @@ import pytest
 import torch
 
 import latent_core.training as training_module
+from latent_core import files
 from latent_core.backbones import Backbone
 from latent_core.errors import (
     LatentError,
@@ -336,7 +337,7 @@ def test_a_run_that_died_between_its_last_step_and_its_end_only_ends(
     tmp_path: Path, uninterrupted, monkeypatch
 ) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(training_module, "_close_run", lambda *args: (_ for _ in ()).throw(Stop))
+        patch.setattr(training_module, "_keep", lambda *args: (_ for _ in ()).throw(Stop))
         with pytest.raises(Stop):
             run(shared(), tmp_path)
     steps = []
@@ -528,16 +529,16 @@ def test_a_full_disk_is_one_clear_error_and_the_run_goes_on_when_there_is_room(
 
 @pytest.mark.parametrize("name", ["run.json", "start.safetensors", "log.csv"])
 def test_every_file_of_a_run_is_whole_or_not_there(tmp_path: Path, monkeypatch, name) -> None:
-    write_bytes = Path.write_bytes
+    write = files._write_through
 
-    def full(self, content):
-        if name not in self.name:
-            return write_bytes(self, content)
-        write_bytes(self, content[: len(content) // 2])
+    def full(path, content):
+        if name not in path.name:
+            return write(path, content)
+        write(path, content[: len(content) // 2])
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     with monkeypatch.context() as patch:
-        patch.setattr(Path, "write_bytes", full)
+        patch.setattr(files, "_write_through", full)
         with pytest.raises(LatentError, match="No space left on device"):
             run(shared(), tmp_path / "run", steps=2)
     assert not [path for path in (tmp_path / "run").rglob("*") if name in path.name]

@@ -1,0 +1,252 @@
+"""One run's folder: what is in it, and how a run begins, goes on, ends and fails.
+
+    run.json         settings, versions, status (running, stopped, finished, failed), outcome, notes
+    adapter_*        what was trained
+    log.csv          one row per step
+    records.parquet  one row per evaluated example
+    summary.json     the records' means, so that many runs can be looked over without their records
+    checkpoints/     while training is under way
+
+Knows files; nothing of models, and nothing of other runs (that is `store`).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shutil
+from collections.abc import Iterator, Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Final
+
+import pandas as pd
+from safetensors import SafetensorError
+
+from latent_core.errors import LatentError, SettingError
+from latent_core.files import write_file, write_json
+
+__all__ = [
+    "ADAPTER_FILE",
+    "CHECKPOINTS",
+    "LOG_FILE",
+    "RECORDS_FILE",
+    "RUN_FILE",
+    "SUMMARY_FILE",
+    "close_run",
+    "disk_errors",
+    "fail_run",
+    "holds_finished_run",
+    "kept_start",
+    "last_checkpoint",
+    "open_run",
+    "read_run",
+    "reopen_run",
+    "summary_of",
+    "write_records",
+]
+
+RUN_FILE: Final = "run.json"
+LOG_FILE: Final = "log.csv"
+RECORDS_FILE: Final = "records.parquet"
+SUMMARY_FILE: Final = "summary.json"
+CHECKPOINTS: Final = "checkpoints"
+START_FILE: Final = "start.safetensors"
+ADAPTER_FILE: Final = (
+    "adapter_config.json"  # as `adapter` and PEFT call it; importing it loads torch
+)
+
+#: What an example cost, in columns of the records; not every record has all of them.
+COSTS: Final = ("response_tokens", "latent_slots", "extra_slots", "decode_steps")
+#: What a summary averages; `seconds` are added up.
+AVERAGED: Final = ("exact", "graded", *COSTS)
+
+
+# ---- a run begins, goes on, ends ----
+
+
+def holds_finished_run(folder: Path, settings: Mapping[str, Any], resume: bool) -> bool:
+    """Whether the folder holds this very run, finished. Refuses a folder that holds another."""
+    if not (folder / RUN_FILE).is_file():
+        if (folder / ADAPTER_FILE).exists():
+            raise SettingError(f"{folder} already holds an adapter; choose another folder")
+        return False
+    if not resume:
+        raise SettingError(
+            f"{folder} already holds a run; choose another folder, or resume it (resume=True, "
+            "--resume)"
+        )
+    before = read_run(folder)
+    differing = [
+        f"{name} {before['settings'].get(name)!r} there, {value!r} here"
+        for name, value in json.loads(json.dumps(dict(settings))).items()
+        if before["settings"].get(name) != value
+    ]
+    if differing:
+        raise SettingError(
+            f"{folder} holds a run with other settings: {'; '.join(differing)}. "
+            "Resume with the same ones, or choose another folder"
+        )
+    return bool(before["status"] == "finished")
+
+
+def open_run(folder: Path, settings: Mapping[str, Any], notes: Mapping[str, Any]) -> None:
+    """Make the run folder, unless the run is in it already."""
+    if not (folder / RUN_FILE).is_file():
+        folder.mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)  # of a run whose record is gone
+        write_json(folder / RUN_FILE, _record("running", settings, notes))
+
+
+def close_run(
+    folder: Path,
+    status: str,
+    settings: Mapping[str, Any],
+    notes: Mapping[str, Any],
+    **outcome: Any,
+) -> None:
+    """Say how a run ended: `finished`, which deletes its checkpoints, or `stopped`."""
+    write_json(folder / RUN_FILE, _record(status, settings, notes) | outcome)
+    if status == "finished":
+        shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
+
+
+def fail_run(
+    folder: Path, settings: Mapping[str, Any], notes: Mapping[str, Any], error: str
+) -> None:
+    """Record that a run failed, and why. What it had written stays, and so do its settings."""
+    record = _record("failed", settings, notes)
+    with contextlib.suppress(LatentError, OSError):
+        record = read_run(folder) | {"status": "failed"}
+    write_json(folder / RUN_FILE, record | {"error": error})
+
+
+def reopen_run(folder: Path) -> None:
+    """Let a failed run be tried again: from its last checkpoint, or else from the beginning."""
+    if last_checkpoint(folder) is None:
+        (folder / RUN_FILE).unlink(missing_ok=True)
+        return
+    record = read_run(folder) | {"status": "running"}
+    record.pop("error", None)
+    write_json(folder / RUN_FILE, record)
+
+
+def read_run(folder: str | Path) -> dict[str, Any]:
+    """What `run.json` says.
+
+    Raises:
+        SettingError: if it is damaged.
+    """
+    path = Path(folder) / RUN_FILE
+    try:
+        return checked_run(json.loads(path.read_bytes()))
+    except (ValueError, TypeError, KeyError) as error:
+        raise SettingError(f"{path} is damaged ({error}); choose another folder") from error
+
+
+def checked_run(record: dict[str, Any]) -> dict[str, Any]:
+    """The content of a `run.json`; raises TypeError or KeyError if it is none."""
+    if not isinstance(record["status"], str) or not isinstance(record["settings"], dict):
+        raise TypeError("expected a status and settings")
+    return record
+
+
+def _record(status: str, settings: Mapping[str, Any], notes: Mapping[str, Any]) -> dict[str, Any]:
+    versions = {name: version(name) for name in ("torch", "transformers", "latent-workbench")}
+    return {
+        "status": status,
+        "settings": dict(settings),
+        "versions": versions,
+        "notes": dict(notes),
+    }
+
+
+# ---- what a killed run goes on from ----
+
+
+def kept_start(folder: Path, start: bytes) -> bytes:
+    """The tables a run starts from: those kept when it first began, or else `start`, kept now."""
+    path = folder / CHECKPOINTS / START_FILE
+    if path.is_file():
+        return path.read_bytes()
+    write_file(path, start)
+    return start
+
+
+def last_checkpoint(folder: Path) -> str | None:
+    """The newest whole checkpoint. The Trainer writes `trainer_state.json` last."""
+    found = sorted(
+        (folder / CHECKPOINTS).glob("checkpoint-*"), key=lambda path: int(path.name.split("-")[1])
+    )
+    for checkpoint in reversed(found):
+        with contextlib.suppress(OSError, json.JSONDecodeError):
+            json.loads((checkpoint / "trainer_state.json").read_text())
+            return str(checkpoint)
+    return None
+
+
+@contextlib.contextmanager
+def disk_errors(folder: Path) -> Iterator[None]:
+    """Turn what a full or forbidden disk raises into one clear error."""
+    try:
+        yield
+    except (OSError, SafetensorError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and not _is_failed_write(error):
+            raise
+        raise LatentError(
+            f"cannot write the run to {folder}: {error}; expected a folder that can be written to, "
+            "with free space. What was saved before is still there: resume when there is room"
+        ) from error
+
+
+def _is_failed_write(error: RuntimeError) -> bool:
+    """Whether `torch.save`, which has no error of its own for it, could not write."""
+    return any(part in str(error) for part in ("PytorchStreamWriter", "inline_container"))
+
+
+# ---- how it was judged ----
+
+
+def write_records(folder: str | Path, frame: pd.DataFrame) -> Path:
+    """Write records and their summary into a run folder.
+
+    A reader sees the old records or the new ones, never a part, and never a summary of others.
+
+    Args:
+        folder: made if missing.
+        frame: records of `evaluate`; `frame.attrs` is kept in the file's metadata.
+
+    Raises:
+        LatentError: if the folder cannot be written.
+    """
+    folder = Path(folder)
+    content = frame.to_parquet(index=False)
+    summary = summary_of(frame) | {"records_bytes": len(content)}
+    with disk_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / SUMMARY_FILE).unlink(missing_ok=True)
+        write_file(folder / RECORDS_FILE, content)
+    write_file(folder / SUMMARY_FILE, json.dumps(summary).encode())
+    return folder / RECORDS_FILE
+
+
+def summary_of(frame: pd.DataFrame) -> dict[str, Any]:
+    """Columns of equal length, one entry per split and level, in the records' order of splits.
+
+    split, level, examples, the means of `AVERAGED` that are there, and `seconds` in all.
+    """
+    groups = frame.groupby(["split", "level"], sort=False)
+    columns = [name for name in AVERAGED if name in frame.columns]
+    means = groups[columns].mean()
+    rank = {split: number for number, split in enumerate(frame["split"].unique())}
+    order = sorted(means.index, key=lambda key: (rank[key[0]], key[1]))
+    means = means.loc[order]
+    summary: dict[str, Any] = {
+        "split": [split for split, _ in order],
+        "level": [int(level) for _, level in order],
+        "examples": groups.size().loc[order].tolist(),
+    }
+    summary |= {name: means[name].astype(float).round(6).tolist() for name in columns}
+    if "seconds" in frame.columns:
+        summary["seconds"] = groups["seconds"].sum().loc[order].round(4).tolist()
+    return summary
