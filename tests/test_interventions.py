@@ -33,6 +33,7 @@ from latent_core.interventions import (
     parse_intervention,
 )
 from latent_core.interventions.text import format_numbers, parse_numbers, split
+from latent_core.layers import decoder_layers
 from latent_core.layout import LatentLayout
 from latent_core.model import LatentModel
 from latent_core.tasks import load_task
@@ -66,6 +67,7 @@ TEXTS = [
     "knock_out(verbal <-> Comma.0, layers=0-3|7, heads=2, from_step=3)",
     "patch(Comma, 0-1)",
     "patch(Start, 1, source=drop(Comma, nearest=3))",
+    'patch(Start, 1, prompt="a, b)\\n")',
     "drop(Comma, after=3) & scale(Start, 0.5)",
 ]
 
@@ -407,6 +409,7 @@ MIXED = [
     "knock_out(response -> prompt)",
     "patch(latents, 0, source=knock_out(latents -> verbal))",
     "replace(Start, zero) & patch(Comma, 0)",
+    'patch(latents, 0, prompt="c,a,b,c")',
     "scale(3, 2) & knock_out(Comma.1) & patch(verbal, 0, source=shuffle(Comma))",
 ]
 
@@ -491,6 +494,11 @@ COPIED, SILENT = ["aaaa", "aaaa", ""], ["", "", ""]
         (f"patch(verbal, {LAYER}, source=knock_out(Comma, heads={HEAD}))", SILENT),
         (f"knock_out(Comma) & patch(verbal, {LAYER})", COPIED),
         ("knock_out(Comma) & patch(verbal, 0)", SILENT),
+        ('replace(Comma, zero) & patch(Comma, 0, prompt="x,y")', COPIED),
+        ('replace(Comma, zero) & patch(Comma.0, 0, prompt="x,y")', SILENT),
+        (f'replace(Comma, zero) & patch(Comma, {LAYER}, prompt="x,y")', SILENT),
+        ('replace(Comma, zero) & patch(Comma, 0, prompt="xy")', SILENT),
+        ('patch(Comma, 0, source="replace(Comma, zero)", prompt="x,y")', ["", "aaaa", ""]),
     ],
 )
 def test_one_head_copies_from_one_latent(text: str, expected: list[str]) -> None:
@@ -575,6 +583,22 @@ def test_patching_with_the_clean_run_undoes_and_with_itself_does_nothing() -> No
         assert torch.equal(model.logits(model.batch([model.insert("a,b,c")])), clean)
     with pytest.warns(InterventionWarning, match="changed nothing"), Patch("all", 0).on(model):
         assert torch.equal(model.logits(model.batch([model.insert("a,b,c")])), clean)
+
+
+def test_patching_from_another_prompt_gives_its_latents_states() -> None:
+    model = random_latents("llama")
+    layer = decoder_layers(model.backbone)[1]
+    seen: list[Tensor] = []
+    for prompt, text in (("c,b,a", "none"), ("a,b,c", 'patch(latents, 0, prompt="c,b,a")')):
+        with quietly(), parse_intervention(text).on(model):
+            slots = model.insert(prompt)
+            handle = layer.register_forward_pre_hook(lambda _, args: seen.append(args[0][0]))
+            model.logits(model.batch([slots]))
+            handle.remove()
+    theirs, ours = seen
+    latent = torch.tensor([slot.is_latent for slot in slots.slots])
+    assert torch.equal(theirs[latent], ours[latent])
+    assert not torch.isclose(theirs[~latent], ours[~latent]).all(-1)[[0, -1]].any()
 
 
 # --- evaluation and attention follow --------------------------------------------------------------
@@ -674,6 +698,7 @@ def test_an_effect_or_an_idle_block_is_not_commented() -> None:
         ("knock_out(Comma, from_step=-1)", SettingError, "from_step is -1"),
         ("patch(Comma, 2)", SettingError, "no layer 2"),
         ("patch(Comma, 0, source=move(Comma, 2))", SettingError, "over the same slots"),
+        ('patch(Comma, 0, source="knock_out(Start)", prompt="a")', SettingError, "tokens only"),
     ],
 )
 def test_what_does_not_exist_is_refused(text: str, error: type[Exception], said: str) -> None:

@@ -16,6 +16,7 @@
 | `positions(sequential)`                     | other position ids                                |
 | `knock_out(verbal -> Comma, layers=0-3)`    | cuts attention edges                              |
 | `patch(Comma, 4, source="knock_out(Start)")`| hidden states of another run                      |
+| `patch(Start, 4, prompt="Repeat 2 times: ")`| hidden states of another prompt                   |
 
 Which slots a word such as `Comma.1@2` means is in `latent_core.interventions.selection`.
 """

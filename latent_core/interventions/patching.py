@@ -5,7 +5,7 @@ would have it, with a cache of its own that travels as further layers of the mai
 chosen slots' hidden states after the chosen layers are kept, and put into the main run.
 
 Knows scenes and slots. Both runs go over the same slots: a source that drops or moves latents is
-refused.
+refused. States of another prompt are `borrowing`'s.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from transformers import Cache, DynamicCache
 from latent_core.backbones import Backbone
 from latent_core.errors import SettingError
 from latent_core.interventions.base import Intervention
+from latent_core.interventions.borrowing import Borrowing
 from latent_core.interventions.flow import numbers
 from latent_core.interventions.observer import Observer
 from latent_core.interventions.scene import Flow, Scene
@@ -133,19 +134,24 @@ class Patch(Intervention):
 
     `replace(Start, zero) & patch(Comma, 4)` takes Start away, but leaves the Comma latents what
     they were without that after layer 4. `patch(Comma, 4, source="knock_out(Start)")` is the
-    reverse.
+    reverse. `patch(Start, 4, prompt="Repeat 5 times: 1+1=2\\n")` gives the Start latents what they
+    are in another prompt.
 
     Attributes:
-        latents: a selection; verbal slots too.
+        latents: a selection; verbal slots too, unless `prompt` is given.
         layers: after which layers, from 0; one or several.
         source: the other run, as an intervention on the model as it is outside the block; `none`
             is the clean run. It goes over the same slots.
+        prompt: what the other run reads, its own latents in their places; each latent takes the
+            states of the one with the same group, member and occurrence there, if there is one.
+            Empty: the other run goes over the same prompt and response.
     """
 
     verb: ClassVar[str] = "patch"
     latents: str
     layers: tuple[int, ...] | int
     source: str = "none"
+    prompt: str = ""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "layers", numbers(self.layers))
@@ -166,4 +172,12 @@ class Patch(Intervention):
                 "positions)"
             )
         selection = Selection.parse(self.latents, scene.layout)
-        return scene.with_flow(Patching(selection, layers, source))
+        if not self.prompt:
+            return scene.with_flow(Patching(selection, layers, source))
+        if source.flows:
+            raise SettingError(
+                f"the run over another prompt cannot be under {self.source}, nor under an outer "
+                "block's changes to the flow; expected a source that changes tokens only (drop, "
+                "replace, scale, shuffle, swap)"
+            )
+        return scene.with_flow(Borrowing(selection, layers, source, self.prompt))
