@@ -9,6 +9,7 @@ Knows run folders; nothing of models.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import warnings
@@ -16,6 +17,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+import numpy as np
 import pandas as pd
 import pyarrow
 
@@ -100,9 +102,12 @@ def find_runs(paths: str | Path | Iterable[str | Path], where: Where = None) -> 
     for root in roots:
         if not root.is_dir():
             raise SettingError(f"no folder {root}; expected one that holds runs")
-        base = str(root.parent if _is_run(os.listdir(root)) or several else root)
+        # A run is called by its path below the root, or below the root's parent where the root's
+        # own name tells it from others.
+        base = root.parent if several or _is_run(os.listdir(root)) else root
+        skipped = len(os.path.join(base, ""))
         for path, names in _run_folders(str(root)):
-            about = _about(path, os.path.relpath(path, base), names)
+            about = _about(path, path[skipped:], names)
             if about is not None:
                 known.update(about)
                 if _selected(about, where):
@@ -121,15 +126,14 @@ def _is_run(names: Iterable[str]) -> bool:
 
 def _run_folders(root: str) -> Iterator[tuple[str, set[str]]]:
     """Run folders at any depth, with the names in them; nothing below a run is looked at."""
-    with os.scandir(root) as entries:
-        listed = list(entries)
-    names = {entry.name for entry in listed}
+    names = set(os.listdir(root))
     if _is_run(names):
         yield root, names
         return
-    for entry in sorted(listed, key=lambda entry: entry.name):
-        if not entry.name.startswith(".") and entry.is_dir():
-            yield from _run_folders(entry.path)
+    for name in sorted(names):
+        if not name.startswith("."):
+            with contextlib.suppress(NotADirectoryError):  # cheaper than asking of each
+                yield from _run_folders(f"{root}/{name}")
 
 
 def _about(path: str, name: str, names: set[str]) -> dict[str, Any] | None:
@@ -185,7 +189,8 @@ def _several(wanted: Any) -> list[Any]:
 
 
 def _summaries(runs: list[StoredRun]) -> pd.DataFrame:
-    columns: dict[str, list[Any]] = {name: [] for name in (*RUN_COLUMNS, *RESULT_COLUMNS)}
+    readable, counts = [], []
+    results: dict[str, list[Any]] = {name: [] for name in RESULT_COLUMNS}
     for run in runs:
         try:
             summary = _summary(run.path)
@@ -193,11 +198,13 @@ def _summaries(runs: list[StoredRun]) -> pd.DataFrame:
             _warn_of(run.path, error)
             continue
         count = len(summary["split"])
-        for name in RUN_COLUMNS:
-            columns[name].extend([run.about[name]] * count)
         for name in RESULT_COLUMNS:
-            columns[name].extend(summary.get(name) or [None] * count)
-    frame = pd.DataFrame(columns)
+            results[name].extend(summary.get(name) or [None] * count)
+        counts.append(count)
+        readable.append(run.about)
+    about = pd.DataFrame({name: [run[name] for run in readable] for name in RUN_COLUMNS})
+    about = about.iloc[np.repeat(np.arange(len(about)), counts)].reset_index(drop=True)
+    frame = about.join(pd.DataFrame(results))
     frame = frame.drop(columns=[name for name in COSTS if frame[name].isna().all()])
     whole = {name: "Int64" for name in ("level", "examples", "seed", "steps", "trainable")}
     return frame.astype(whole)
@@ -205,7 +212,7 @@ def _summaries(runs: list[StoredRun]) -> pd.DataFrame:
 
 def _summary(path: str) -> dict[str, list[Any]]:
     """The run's summary if it is one of its records, or else what the records say."""
-    records = os.path.join(path, RECORDS_FILE)
+    records = f"{path}/{RECORDS_FILE}"
     try:
         size = os.stat(records).st_size
     except FileNotFoundError:
@@ -244,8 +251,12 @@ _IF_MISSING = ("task", "backbone", "layout")
 
 
 def _json(path: str, name: str) -> Any:
-    with open(os.path.join(path, name), "rb") as file:
-        return json.loads(file.read())
+    file = os.open(f"{path}/{name}", os.O_RDONLY)  # `open` takes three times as long
+    try:
+        content = b"".join(iter(lambda: os.read(file, 2**16), b""))
+    finally:
+        os.close(file)
+    return json.loads(content.decode())
 
 
 def _warn_of(path: str, error: Exception) -> None:
