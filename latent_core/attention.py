@@ -34,7 +34,7 @@ __all__ = ["AttentionRecord", "capture_attention"]
 def capture_attention(
     model: LatentModel,
     prompt: str,
-    response: str | None = None,
+    response: str | Sequence[int] | None = None,
     of: Literal["latents", "all"] | Sequence[int | str] = "latents",
     layers: Sequence[int] | None = None,
     heads: Sequence[int] | None = None,
@@ -47,7 +47,8 @@ def capture_attention(
     Args:
         model: a latent model.
         prompt: plain text.
-        response: plain text, closed by the end-of-sequence token; None: the model generates one.
+        response: plain text, closed by the end-of-sequence token; or token ids, taken as they are;
+            None: the model generates one.
         of: the key slots: `latents`, `all` (T x T maps), or a list of slot indices, labels
             (`Comma.1`) and group names (`Comma`).
         layers, heads: indices; None for all.
@@ -73,8 +74,10 @@ def capture_attention(
             prompt, max_new_tokens=max_new_tokens, return_details=True, **generation
         )
         response_ids = list(details[0].response_ids)
-    else:
+    elif isinstance(response, str):
         response_ids = backbone.encode_response(response)
+    else:
+        response_ids = list(response)
     prompt_ids = backbone.encode(prompt)
     example = model.place(prompt_ids, response_ids)
     layout = model.placement.layout

@@ -1,0 +1,121 @@
+"""The Python that makes what the attention panel shows: from a session to one head's map."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from workbench.attention_data import Cell, Direction
+from workbench.attention_jobs import OWN_TOKENS, Request
+from workbench.session import Session
+from workbench.session_code import session_code
+
+__all__ = ["attention_code"]
+
+_KIND = {"text": "is None", "latent": "is not None"}
+
+
+def attention_code(
+    session: Session,
+    requests: Sequence[Request],
+    measure: str,
+    direction: Direction,
+    all_slots: bool,
+    cell: Cell,
+    traced: bool,
+) -> str:
+    """Lines that end with `shown`, the open map (queries, keys), and `overview` where it has one.
+
+    Args:
+        session: whose models are looked at.
+        requests: one, or those of A and of B for their difference.
+        measure, direction, all_slots, cell: as the panel has them.
+        traced: whether the causal effect is shown, too.
+    """
+    request = requests[0]
+    response = "None" if request.answer is None else "session.example.answer"
+    options = [f'of="{"all" if request.all_slots else "latents"}"']
+    if request.answer is None:
+        options.append(f"max_new_tokens={OWN_TOKENS}")
+    if request.gradient:
+        options.append('gradient="loss"')
+    call = f"lc.capture_attention(model, session.prompt, {response}, {', '.join(options)})"
+    under = request.intervention != "none"
+    sides = "ab"[: len(requests)]
+    if len(requests) == 1:
+        sides = "a" if request.adapter == session.adapter_a else "b"
+    lines = [
+        "import latent_core as lc",
+        session_code(session),
+        "",
+        "",
+        "def look(model):",
+        *(["    with lc.parse_intervention(session.intervention).on(model):"] if under else []),
+        f"    {'    ' if under else ''}record = {call}",
+        *_map_lines(measure, direction, all_slots, cell),
+        "    return record, values[queries][:, columns]",
+        "",
+        "",
+    ]
+    lines += [f"record_{side}, map_{side} = look(session.model_{side})" for side in sides]
+    lines.append("shown = map_a - map_b" if len(sides) == 2 else f"shown = map_{sides}")
+    if measure == "raw":
+        source, target = direction
+        lines += [
+            f"overview = record_{side}.mass().query("
+            f"\"source == '{source}' and target == '{target}'\")"
+            for side in sides[:1]
+        ]
+    if traced:
+        lines += _trace_lines(direction, sides, request, under)
+    return "\n".join(lines) + "\n"
+
+
+def _map_lines(measure: str, direction: Direction, all_slots: bool, cell: Cell) -> list[str]:
+    one = f"record.select(layers=[{cell.layer}], heads=[{cell.head}])"
+    values = {
+        "raw": f"{one}.weights[0, 0]",
+        "value-weighted": f"{one}.value_weighted()[0, 0]",
+        "gradient x attention": f"{one}.gradient_weighted()[0, 0]",
+        "rollout": f"record.rollout()[record.layers.index({cell.layer})]",
+    }[measure]
+    lines = [f"    values = {values}  # (query slots, key slots)"]
+    if all_slots:
+        return [*lines, "    queries = columns = list(range(len(record.slots)))"]
+    source, target = _KIND[direction.source], _KIND[direction.target]
+    return [
+        *lines,
+        f"    queries = [t for t, slot in enumerate(record.slots) if slot.group {source}]",
+        "    columns = [",
+        f"        m for m, key in enumerate(record.keys) if record.slots[key].group {target}",
+        "    ]",
+    ]
+
+
+def _trace_lines(direction: Direction, side: str, request: Request, under: bool) -> list[str]:
+    model = f"session.model_{side}"
+    answer = "session.example.answer"
+    lines = [f"model = {model}"]
+    if request.answer is None:
+        lines.append(
+            f"ids = [s.token_id for s in record_{side}.slots[record_{side}.prompt_length :] "
+            "if s.group is None]"
+        )
+        answer = "model.backbone.decode(ids)"
+    pair = f"(session.prompt, {answer})"
+    if direction.target == "latent":
+        queries = "verbal" if direction.source == "text" else "latents"
+        calls = [f'effects = lc.trace(model, {pair}, queries="{queries}")']
+    else:
+        calls = [
+            f'effects = {{group: lc.trace(model, {pair}, groups=["verbal"], queries=group)',
+            f"           for group in record_{side}.groups}}",
+        ]
+    if under:
+        calls = [
+            "with lc.parse_intervention(session.intervention).on(model):",
+            *(f"    {call}" for call in calls),
+        ]
+    lines += calls
+    if direction == ("text", "latent"):
+        lines.append(f"agreement = lc.attention_against_effect(record_{side}.by_group(), effects)")
+    return lines

@@ -1,0 +1,502 @@
+"""The attention panel: where a model looks, head by head, and whether that matters.
+
+Captures run as jobs, only while the panel is in view; what is drawn is dimmed until the new one is
+there. The browser is sent one head's map at a time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, ClassVar, Final, Literal, cast
+
+import ipywidgets as widgets
+import pandas as pd
+from matplotlib.figure import Figure
+
+from latent_core.errors import SettingError
+from latent_core.progress import progress_bar
+from workbench.attention_code import attention_code
+from workbench.attention_data import DIRECTIONS, MEASURES, Cell
+from workbench.attention_jobs import Request, Taken, capture, trace_effects
+from workbench.attention_view import AttentionView, agreement_words, effect_heat
+from workbench.heat_grid import HeatGrid
+from workbench.jobs import Job
+from workbench.palette import colours_of
+from workbench.panel import Panel
+from workbench.pictures_attention import heat_figure
+from workbench.session import Session
+from workbench.token_strip import TokenStrip
+from workbench.visibility import Visibility
+
+__all__ = ["AttentionPanel"]
+
+Side = Literal["A", "B"]
+DIFFERENCE: Final = "A - B"
+ANSWER, OWN = "true answer", "own response"
+#: Seconds of quiet after a change of the session before a capture begins.
+_QUIET: Final = 0.25
+_LABELS: Final = 64
+
+
+class AttentionPanel(Panel):
+    """Attention of one example in A, in B, or their difference; and its causal effect.
+
+    Every control is a widget whose `value` may be set from code:
+
+    Attributes:
+        side: `A`, `B` or `A - B`.
+        measure: one of `MEASURES`.
+        direction: one of `DIRECTIONS`.
+        response: whether the model reads the true answer or writes its own response.
+        all_slots: whether the open head is shown with all slots.
+        intervene: whether the session's intervention applies.
+        layer, head: the map that is open.
+        overview, heat, groups, effects: the heat maps.
+        strip: the slots, linked with the open map.
+    """
+
+    title: ClassVar[str] = "Attention"
+
+    def __init__(self, session: Session) -> None:
+        super().__init__(session)
+        self._taken: dict[Request, Taken] = {}  # by subject, newest last
+        self._effects: dict[tuple[Request, str], pd.DataFrame] = {}
+        self._opened = False
+        self._drawing = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._make_controls()
+        self._make_views()
+        self.visibility = Visibility()
+        self.build(
+            self.visibility,
+            _row(self.side, self.measure, self.direction),
+            _row(self.response, self.all_slots, self.intervene, self.again),
+            self.overview,
+            _row(self.layer, self.head, self.strongest),
+            self.strip,
+            self.heat,
+            _row(self.trace),
+            self.groups,
+            self.effects,
+        )
+        self._observe()
+
+    # --- widgets ----------------------------------------------------------------------------------
+
+    def _make_controls(self) -> None:
+        self.side = widgets.ToggleButtons(
+            options=["A", "B", DIFFERENCE], description="Model", style=_style(button_width="64px")
+        )
+        self.measure = widgets.Dropdown(
+            options=list(MEASURES), description="Measure", layout={"width": "260px"}
+        )
+        self.direction = widgets.Dropdown(
+            options=list(DIRECTIONS), description="Edges", layout={"width": "220px"}
+        )
+        self.response = widgets.ToggleButtons(
+            options=[ANSWER, OWN],
+            description="Response",
+            style=_style(button_width="112px"),
+            tooltips=[
+                "the model reads the example's answer (teacher forcing)",
+                "the model writes its own response first",
+            ],
+        )
+        self.all_slots = _check("All slots", "show attention from all slots onto all slots")
+        self.intervene = _check("With the intervention", "apply the session's intervention")
+        self.layer = _slider("Layer")
+        self.head = _slider("Head")
+        self.strongest = self.button("Strongest", self.open_strongest, "open the brightest head")
+        self.again = self.button("Capture", self._again, "capture anew")
+        self.trace = self.button(
+            "Cut these edges", self.start_trace, "measure the causal effect, layer by layer"
+        )
+
+    def _make_views(self) -> None:
+        self.overview = HeatGrid(picks=True, cell_width=30, cell_height=17, label_width=_LABELS)
+        self.heat = HeatGrid(cell_width=22, cell_height=18)
+        self.groups = HeatGrid(cell_width=30, cell_height=20, label_width=_LABELS, picks=True)
+        self.effects = HeatGrid(cell_width=30, cell_height=20, label_width=_LABELS, picks=True)
+        self.strip = TokenStrip(label="slots of the example")
+
+    def _observe(self) -> None:
+        for control in (self.side, self.measure, self.response, self.intervene):
+            self.on(control, "value", lambda _: self._update())
+        for control in (self.direction, self.all_slots):
+            self.on(control, "value", lambda _: self._update())
+        for slider in (self.layer, self.head):
+            self.on(slider, "value", lambda _: self._draw_head())
+        self.overview.on_pick(self.safely(self._open_at))
+        for grid in (self.groups, self.effects):
+            grid.on_pick(self.safely(lambda row, column: self._open_at(None, column)))
+        self.on(self.heat, "hovered", self._point_at_strip)
+        self.on(self.strip, "hovered", self._point_at_map)
+        self.on(self.visibility, "seen", lambda seen: self._update() if seen else None)
+        self.follow(self._session_changed, "adapter_a", "adapter_b", "prompt", "example")
+        self.follow(self._session_changed, "intervention")
+
+    def _session_changed(self) -> None:
+        session = self.session
+        self.side.tooltips = [
+            f"A: {session.adapter_a}",
+            f"B: {session.adapter_b}",
+            f"{session.adapter_a} minus {session.adapter_b}",
+        ]
+        none = session.intervention == "none"
+        self.intervene.description = (
+            "With the intervention (none is set)" if none else f"With {session.intervention}"
+        )
+        self.intervene.disabled = none
+        self.response.disabled = session.example is None
+        if self._timer is not None:
+            self._timer.cancel()
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            self._update()
+        else:  # typing, or dragging a control, changes it many times a second
+            self._timer = loop.call_later(_QUIET, self.safely(self._update))
+
+    # --- what is wanted ---------------------------------------------------------------------------
+
+    @property
+    def sides(self) -> tuple[Side, ...]:
+        """The models whose captures are needed."""
+        return ("A", "B") if self.side.value == DIFFERENCE else (cast(Side, self.side.value),)
+
+    def request(self, side: Side) -> Request:
+        """The capture that the controls ask for."""
+        session, measure = self.session, MEASURES[self.measure.value]
+        example = session.example
+        true_answer = example is not None and self.response.value == ANSWER
+        return Request(
+            adapter=session.adapter_a if side == "A" else session.adapter_b,
+            prompt=session.prompt,
+            answer=example.answer if example is not None and true_answer else None,
+            intervention=session.intervention if self.intervene.value else "none",
+            all_slots=self.all_slots.value
+            or measure.all_slots
+            or DIRECTIONS[self.direction.value].target == "text",
+            gradient=measure.gradient,
+        )
+
+    def _find(self, side: Side) -> Taken | None:
+        """The capture of a side, if it is there."""
+        request = self.request(side)
+        taken = self._taken.get(request.subject)
+        return taken if taken is not None and request.satisfied_by(taken.request) else None
+
+    def capture(self) -> Job | None:
+        """Capture what the controls ask for, in view or not; None if it is there already."""
+        missing = [side for side in self.sides if self._find(side) is None]
+        if not missing:
+            self._draw()
+            return None
+        for grid in (self.overview, self.heat, self.groups, self.effects):
+            grid.busy = True
+        measure, work = self.measure.value, []
+        for request in dict.fromkeys(self.request(side) for side in missing):
+            known = self._taken.get(request.subject)
+            if known is not None:  # what is kept already stays kept
+                request = Request(
+                    **vars(request.subject)
+                    | {
+                        "all_slots": request.all_slots or known.request.all_slots,
+                        "gradient": request.gradient or known.request.gradient,
+                    }
+                )
+            work.append((self.session.models[request.adapter], request, known))
+
+        def run() -> list[Taken]:
+            found = []
+            with progress_bar(len(work), "capturing attention", "model") as bar:
+                for model, request, known in work:
+                    found.append(capture(model, request, measure, known))
+                    bar.update()
+            return found
+
+        return self.start(run, self._keep, key="capture", replace=True, watch=self._watch)
+
+    def _watch(self, job: Job) -> None:
+        if job.state == "failed":
+            for grid in (self.overview, self.heat, self.groups, self.effects):
+                grid.show_nothing("Nothing was captured; the line at the bottom says why.")
+
+    def _keep(self, found: list[Taken]) -> None:
+        for taken in found:
+            self._taken.pop(taken.request.subject, None)
+            self._taken[taken.request.subject] = taken
+        current = {self.request(side).subject for side in ("A", "B")}
+        for subject in [s for s in self._taken if s not in current]:
+            del self._taken[subject]
+        self._effects = {k: v for k, v in self._effects.items() if k[0] in self._taken}
+        if all(self._find(side) is not None for side in self.sides):
+            self._draw()
+
+    def _update(self) -> None:
+        """After any change: draw what is there, capture what is not, if anybody looks."""
+        if self.session.prompt == "":
+            self._show_nothing("Type a prompt, or choose an example, to see attention.")
+        elif all(self._find(side) is not None for side in self.sides) or self.visibility.seen:
+            self.capture()
+        else:
+            self._show_nothing("Captured as soon as the panel is in view, or by .capture().")
+
+    def _again(self) -> None:
+        self._taken.clear()
+        self._effects.clear()
+        self.capture()
+
+    # --- what is shown ----------------------------------------------------------------------------
+
+    def view(self) -> AttentionView:
+        """What is shown, as data.
+
+        Raises:
+            SettingError: while nothing is captured.
+        """
+        taken = [self._find(side) for side in self.sides]
+        if any(one is None for one in taken):
+            raise SettingError(
+                "nothing is captured yet; show the panel and wait, or call its capture().wait()"
+            )
+        captured = [one.captured for one in taken if one is not None]
+        other = None if len(captured) == 2 else self._find("B" if self.sides == ("A",) else "A")
+        return AttentionView(
+            shown=captured[0],
+            minus=captured[1] if len(captured) == 2 else None,
+            beside=None if other is None else other.captured,
+            name=self._name(),
+            measure=self.measure.value,
+            direction=self.direction.value,
+            all_slots=self.all_slots.value,
+        )
+
+    @property
+    def cell(self) -> Cell:
+        """The map that is open."""
+        has_heads = MEASURES[self.measure.value].has_heads
+        return Cell(self.layer.value, self.head.value if has_heads else None)
+
+    def _name(self) -> str:
+        names = {"A": self.session.adapter_a, "B": self.session.adapter_b}
+        if len(self.sides) == 2:
+            return f"{DIFFERENCE} ({names['A']} - {names['B']})"
+        return f"{self.sides[0]} ({names[self.sides[0]]})"
+
+    def _draw(self) -> None:
+        view = self.view()
+        self._drawing = True
+        try:
+            self.layer.options, self.head.options = view.record.layers, view.record.heads
+            self.head.disabled = not MEASURES[self.measure.value].has_heads
+        finally:
+            self._drawing = False
+        slots = view.record.slots
+        self.strip.prompt_length = view.record.prompt_length
+        self.strip.show(slots, colours=self._colours(view))
+        if not self._opened:
+            self._opened = True
+            self.open_strongest()
+        self._draw_overview(view)
+        self._draw_head()
+        self._draw_effects(view)
+
+    def _draw_overview(self, view: AttentionView) -> None:
+        try:
+            self.overview.show(
+                view.overview(self.cell), "Click a cell, or press Enter, to open it."
+            )
+        except SettingError as reason:
+            self.overview.show_nothing(_sentence(reason))
+
+    def _draw_head(self) -> None:
+        if self._drawing:
+            return
+        view = self.view()
+        try:
+            heat = view.head(self.cell)
+            self.heat.show(heat, view.note(), self._colours(view))
+        except SettingError as reason:
+            self.heat.show_nothing(_sentence(reason))
+        if self.overview.values:
+            row = 0 if self.cell.head is None else view.record.heads.index(self.cell.head)
+            self.overview.selected = [row, view.record.layers.index(self.cell.layer)]
+
+    def _draw_effects(self, view: AttentionView) -> None:
+        try:
+            mass = view.groups()
+        except SettingError as reason:
+            self.trace.disabled = True
+            self.groups.show_nothing(_sentence(reason))
+            self.effects.show_nothing("")
+            return
+        self.trace.disabled = False
+        colours = self._colours(view)
+        effects = self._effects.get(self._effect_key())
+        runs = mass.values.size
+        todo = (
+            f"Attention is not explanation. 'Cut these edges' measures how the response's "
+            f"probability changes without them: {runs} runs, one for each group and layer."
+        )
+        self.groups.show(mass, "" if effects is not None else todo, colours)
+        if effects is None:
+            self.effects.show_nothing("")
+            return
+        words = agreement_words(view.shown.by_group(view.edges), effects)
+        self.effects.show(effect_heat(effects), words, colours)
+
+    def _show_nothing(self, note: str) -> None:
+        self.overview.show_nothing(note)
+        for grid in (self.heat, self.groups, self.effects):
+            grid.show_nothing("")
+        self.strip.show(())
+
+    @staticmethod
+    def _colours(view: AttentionView) -> dict[str, str]:
+        return colours_of(slot.group for slot in view.record.slots if slot.group is not None)
+
+    # --- opening, pointing ------------------------------------------------------------------------
+
+    def open_map(self, layer: int, head: int | None = None) -> None:
+        """Show one head's map."""
+        self._drawing = True
+        try:
+            self.layer.value = layer
+            if head is not None:
+                self.head.value = head
+        finally:
+            self._drawing = False
+        self._draw_head()
+
+    def open_strongest(self) -> None:
+        """Show the map of the head that has most of the overview's measure."""
+        view = self.view()
+        try:
+            heat = view.overview(Cell(view.record.layers[0], None))
+        except SettingError:
+            return
+        row, column = divmod(int(abs(heat.values).argmax()), heat.values.shape[1])
+        self.open_map(view.record.layers[column], view.record.heads[row])
+
+    def _open_at(self, row: int | None, column: int) -> None:
+        record = self.view().record
+        has_heads = MEASURES[self.measure.value].has_heads
+        head = record.heads[row] if row is not None and has_heads else self.head.value
+        if (record.layers[column], head) != (self.layer.value, self.head.value):
+            self.open_map(record.layers[column], head)
+
+    def _point_at_strip(self, hovered: list[int]) -> None:
+        row, column = hovered
+        across = self.heat.column_title == "query"
+        numbers = self.heat.column_numbers if across else self.heat.row_numbers
+        self.strip.hovered = numbers[column if across else row] if row >= 0 else -1
+
+    def _point_at_map(self, slot: int) -> None:
+        if self.heat.hovered != [-1, -1]:
+            return  # the map itself is pointed at
+        sides = (self.heat.row_numbers, self.heat.column_numbers)
+        self.heat.highlight = [side.index(slot) if slot in side else -1 for side in sides]
+
+    # --- the causal effect ------------------------------------------------------------------------
+
+    def start_trace(self) -> Job | None:
+        """Cut the direction's edges in each layer and measure the response anew.
+
+        Raises:
+            SettingError: while nothing is captured, or for a difference.
+        """
+        self.view().groups()
+        taken = cast(Taken, self._find(self.sides[0]))
+        key, direction = self._effect_key(), DIRECTIONS[self.direction.value]
+        model = self.session.models[taken.request.adapter]
+
+        def keep(effects: pd.DataFrame) -> None:
+            self._effects[key] = effects
+            if self._find(self.sides[0]) is not None:
+                self._draw_effects(self.view())
+
+        return self.start(lambda: trace_effects(model, taken, direction), keep, key="trace")
+
+    def _effect_key(self) -> tuple[Request, str]:
+        return self.request(self.sides[0]).subject, self.direction.value
+
+    # --- exports ----------------------------------------------------------------------------------
+
+    def table(self) -> pd.DataFrame:
+        """See `Panel.table`: the overview's cells, the open map's, and the effects."""
+        frame = self.view().table(self.cell)
+        effects = self._shown_effects()
+        if effects is None:
+            return frame
+        rows = effects.assign(
+            shown=self._name(), measure="effect of the cut", view="effect", value=effects["effect"]
+        )
+        rows = rows.astype({"layer": str})[["shown", "measure", "view", "layer", "group", "value"]]
+        return pd.concat([frame, rows], ignore_index=True)
+
+    def picture(self) -> Figure:
+        """See `Panel.picture`."""
+        view = self.view()
+        heats = []
+        makers: list[Callable[[], Any]] = [
+            lambda: view.overview(self.cell),
+            lambda: view.head(self.cell),
+        ]
+        for make in makers:
+            try:
+                heats.append(make())
+            except SettingError as reason:
+                problem = reason
+        if not heats:
+            raise problem
+        note, effects = view.note(), self._shown_effects()
+        if effects is not None:
+            heats += [view.groups(), effect_heat(effects)]
+            note += " " + agreement_words(view.shown.by_group(view.edges), effects)
+        return heat_figure(f"Attention of {self._name()}", heats, note, self._colours(view))
+
+    def code(self) -> str:
+        """See `Panel.code`."""
+        self.view()
+        return attention_code(
+            self.session,
+            [self.request(side) for side in self.sides],
+            self.measure.value,
+            DIRECTIONS[self.direction.value],
+            self.all_slots.value,
+            self.cell,
+            traced=self._shown_effects() is not None,
+        )
+
+    def _shown_effects(self) -> pd.DataFrame | None:
+        return self._effects.get(self._effect_key()) if len(self.sides) == 1 else None
+
+
+def _row(*children: widgets.Widget) -> widgets.HBox:
+    return widgets.HBox(children, layout={"flex_flow": "row wrap", "align_items": "center"})
+
+
+def _style(**more: str) -> dict[str, str]:
+    return {"description_width": "68px", **more}
+
+
+def _check(label: str, tooltip: str) -> widgets.Checkbox:
+    return widgets.Checkbox(
+        description=label, tooltip=tooltip, indent=False, layout={"width": "max-content"}
+    )
+
+
+def _slider(label: str) -> widgets.SelectionSlider:
+    return widgets.SelectionSlider(
+        options=[0],
+        description=label,
+        style={"description_width": "48px"},
+        layout={"width": "320px"},
+    )
+
+
+def _sentence(reason: Exception) -> str:
+    text = str(reason)
+    return text[:1].upper() + text[1:] + ("" if text.endswith(".") else ".")
