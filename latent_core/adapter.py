@@ -35,6 +35,8 @@ class AdapterConfig:
         layout: the layout in its notation.
         backbone: the name it was loaded by.
         backbone_fingerprint: `Backbone.fingerprint`.
+        tokenizer_fingerprint: `Backbone.tokenizer_fingerprint`; empty in adapters that were made
+            before it was kept.
         hidden_size: D of the backbone.
         weights_sha256: hash of the weights file; filled in on writing.
         peft_type: says to other tools that PEFT does not know this adapter.
@@ -47,12 +49,14 @@ class AdapterConfig:
     backbone_fingerprint: str
     hidden_size: int
     weights_sha256: str = ""
+    tokenizer_fingerprint: str = ""
     peft_type: str = "LATENT_TOKENS"
     versions: dict[str, str] = field(default_factory=dict)
     notes: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for name in ("layout", "backbone", "backbone_fingerprint", "weights_sha256"):
+        texts = ("layout", "backbone", "backbone_fingerprint", "tokenizer_fingerprint")
+        for name in (*texts, "weights_sha256"):
             if not isinstance(getattr(self, name), str):
                 raise TypeError(f"{name} is {getattr(self, name)!r}; expected text")
 

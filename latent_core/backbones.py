@@ -1,17 +1,11 @@
 """A name becomes a `Backbone`: a frozen decoder and its tokenizer, proven fit for latent tokens.
 
-Latent tokens need four things of a decoder: it takes `inputs_embeds`, it obeys `position_ids`, no
-token sees those after it, and its output head can be applied to single slots. Each is tried out
-when a backbone is loaded, on five tokens, so that a family which fails (ALiBi decoders swallow
-position ids without a word) is refused with the reason instead of giving quietly wrong results.
-
-Knows nothing of latents beyond that.
+What latent tokens need of a decoder is tried out when it is loaded (`latent_core.probing`), and a
+family that fails is refused with the reason. Beyond that, this module knows nothing of latents.
 """
 
 from __future__ import annotations
 
-import hashlib
-import inspect
 from collections.abc import Callable, Iterable
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -31,9 +25,12 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
+from latent_core.chat import Conversation, render_chat
 from latent_core.errors import BackboneError, LayoutError, PromptError
+from latent_core.fingerprints import vocabulary_fingerprint, weights_fingerprint
 from latent_core.insertion import Placement
 from latent_core.layout import After, Before, LatentLayout
+from latent_core.probing import refuse_unfit
 from latent_core.progress import without_loading_bars
 from latent_core.weights import fetch_smollm2
 
@@ -58,8 +55,6 @@ BACKBONES: dict[str, KnownBackbone] = {
     ),
 }
 
-PROBE_POSITIONS = ((0, 1, 2, 3, 4), (0, 1, 1, 2, 3))
-
 
 @dataclass(frozen=True, eq=False)
 class Backbone:
@@ -77,7 +72,7 @@ class Backbone:
 
     def __post_init__(self) -> None:
         self.model.eval().requires_grad_(False)
-        _refuse_unfit(self)
+        refuse_unfit(self)
 
     @property
     def hidden_size(self) -> int:
@@ -122,6 +117,14 @@ class Backbone:
             return True
         return getattr(config, "sliding_window", None) is not None
 
+    @property
+    def sliding_window(self) -> int | None:
+        """Slots that the layers with a window look back on; None without such layers."""
+        config = self.model.config.get_text_config()
+        if not self.has_sliding_window:
+            return None
+        return getattr(config, "sliding_window", None) or getattr(config, "window_size", None)
+
     @cached_property
     def eos_ids(self) -> frozenset[int]:
         """Token ids that end a response."""
@@ -138,7 +141,7 @@ class Backbone:
     def hidden_states(
         self,
         inputs_embeds: Tensor,
-        attention_mask: Tensor,
+        attention_mask: Tensor | None,
         position_ids: Tensor,
         past_key_values: Cache | None = None,
     ) -> Tensor:
@@ -146,10 +149,16 @@ class Backbone:
 
         Args:
             inputs_embeds: (B, T, D).
-            attention_mask: (B, T_past + T), 1 at slots, 0 at padding.
+            attention_mask: (B, T_past + T), 1 at slots, 0 at padding; or (B, 1, T, T_past + T),
+                added to the attention logits; None: there is no padding.
             position_ids: (B, T).
             past_key_values: a cache of T_past slots, which is extended in place.
         """
+        if attention_mask is None:
+            # Transformers would take repeated position ids for the starts of packed sequences.
+            past = 0 if past_key_values is None else past_key_values.get_seq_length()
+            rows, length, _ = inputs_embeds.shape
+            attention_mask = position_ids.new_ones(rows, past + length)
         return self.model.base_model(
             inputs_embeds=inputs_embeds,
             attention_mask=attention_mask,
@@ -174,15 +183,23 @@ class Backbone:
             logits = torch.tanh(logits / cap) * cap
         return logits
 
-    def encode(self, prompt: str) -> list[int]:
-        """Verbal ids of a prompt, with the special tokens the tokenizer puts there.
+    def chat_text(self, messages: Conversation) -> str:
+        """A conversation as the text the model was trained on, ready for its answer.
+
+        Raises:
+            PromptError: if the tokenizer has no chat template, or that cannot take these messages.
+        """
+        return render_chat(self.tokenizer, messages, self.name)
+
+    def encode(self, prompt: str, special: bool = True) -> list[int]:
+        """Verbal ids of a prompt; `special`: with the special tokens the tokenizer puts there.
 
         Raises:
             PromptError: if the prompt is empty, or longer than the context window.
         """
         if not prompt:
             raise PromptError("the prompt is empty; expected at least one character")
-        ids = self.tokenizer(prompt)["input_ids"]
+        ids = self.tokenizer(prompt, add_special_tokens=special)["input_ids"]
         if self.context_length is not None and len(ids) >= self.context_length:
             raise PromptError(
                 f"the prompt has {len(ids)} tokens, but {self.name} has a context window of "
@@ -196,10 +213,10 @@ class Backbone:
         eos = self.tokenizer.eos_token_id
         return [*ids, eos] if end and eos is not None else ids
 
-    def decode(self, ids: Iterable[int]) -> str:
-        """Text of verbal ids, special tokens left out."""
+    def decode(self, ids: Iterable[int], special: bool = False) -> str:
+        """Text of verbal ids, special tokens left out unless `special`."""
         text = self.tokenizer.decode(
-            list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False
+            list(ids), skip_special_tokens=not special, clean_up_tokenization_spaces=False
         )
         assert isinstance(text, str)
         return text
@@ -224,14 +241,20 @@ class Backbone:
         }.union(self.tokenizer.all_special_ids)
         return tuple("" if token_id in special else text for token_id, text in enumerate(texts))
 
+    @cached_property
+    def _scans(self) -> dict[str, frozenset[int]]:
+        """What `trigger_ids` has found so far, by text."""
+        return {}
+
     def trigger_ids(self, texts: Iterable[str]) -> frozenset[int]:
         """Ids of all tokens whose text contains one of `texts`: `,` is in `,`, `),` and `",`."""
-        wanted = tuple(texts)
-        return frozenset(
-            token_id
-            for token_id, token in enumerate(self.token_texts)
-            if any(text in token for text in wanted)
-        )
+        found: frozenset[int] = frozenset()
+        for text in texts:
+            if text not in self._scans:
+                tokens = enumerate(self.token_texts)
+                self._scans[text] = frozenset(token_id for token_id, t in tokens if text in t)
+            found |= self._scans[text]
+        return found
 
     def place(self, layout: LatentLayout) -> Placement:
         """The layout with its triggers looked up in this tokenizer's vocabulary.
@@ -253,18 +276,13 @@ class Backbone:
 
     @cached_property
     def fingerprint(self) -> str:
-        """A hash of the architecture and of 256 evenly spaced numbers of every weight.
+        """Tells architecture and weights apart, whatever precision they are loaded in."""
+        return weights_fingerprint(self.model)
 
-        Weights are rounded to bf16 first, so that the same checkpoint has one fingerprint whatever
-        precision it is loaded in.
-        """
-        digest = hashlib.sha256()
-        for name, weight in sorted(self.model.state_dict().items()):
-            digest.update(f"{name}{tuple(weight.shape)}".encode())
-            flat = weight.detach().reshape(-1)
-            sample = flat[:: max(1, flat.numel() // 256)]
-            digest.update(sample.to("cpu", torch.bfloat16).float().numpy().tobytes())
-        return digest.hexdigest()[:32]
+    @cached_property
+    def tokenizer_fingerprint(self) -> str:
+        """Tells vocabularies apart."""
+        return vocabulary_fingerprint(self.tokenizer)
 
 
 def load_backbone(
@@ -325,41 +343,3 @@ def _has_fast_bf16(device: torch.device) -> bool:
     if device.type != "cpu" or able.get("architecture") != "x86_64":
         return True
     return bool(able.get("avx512_bf16") or able.get("amx_bf16"))
-
-
-@torch.no_grad()
-def _refuse_unfit(backbone: Backbone) -> None:
-    """Try on five tokens what latent tokens need; see the module's docstring."""
-    model, family = backbone.model, backbone.model.config.model_type
-    needed = {"inputs_embeds", "attention_mask", "position_ids", "past_key_values"}
-    missing = needed - set(inspect.signature(model.base_model.forward).parameters)
-    if missing:
-        raise BackboneError(
-            f"{backbone.name} ({family}) cannot carry latent tokens: its forward pass does not "
-            f"take {', '.join(sorted(missing))}. Decoders with rotary or learned positions do "
-            "(Llama, Qwen, Mistral, Gemma, GPT-2, OPT, ...); ALiBi decoders (Bloom, MPT) do not"
-        )
-    ids = torch.arange(1, 6, device=backbone.device).unsqueeze(0) % backbone.vocabulary_size
-    mask, embeds = torch.ones_like(ids), backbone.embed(ids)
-    positions = [torch.tensor([p], device=backbone.device) for p in PROBE_POSITIONS]
-    plain, shared = (backbone.hidden_states(embeds, mask, p) for p in positions)
-    if torch.equal(plain, shared):
-        raise BackboneError(
-            f"{backbone.name} ({family}) cannot carry latent tokens: it ignores position ids, and "
-            "latents share the position of the verbal token after them"
-        )
-    part = backbone.hidden_states(embeds[:, :3], mask[:, :3], positions[0][:, :3])
-    change = (part - plain[:, :3]).float().norm() / plain[:, :3].float().norm()
-    if change > (1e-3 if backbone.dtype == torch.float32 else 0.1):
-        raise BackboneError(
-            f"{backbone.name} ({family}) cannot carry latent tokens: its tokens see those after "
-            "them; expected a decoder, which sees only what came before"
-        )
-    own = model(input_ids=ids, attention_mask=mask, position_ids=positions[1]).logits
-    ours = backbone.logits(shared)
-    if not torch.allclose(own.float(), ours.float(), rtol=1e-2, atol=1e-2):
-        raise BackboneError(
-            f"{backbone.name} ({family}) changes its logits after the output head in a way that is "
-            "not known here, so its loss would be wrong; supported: none, logits_scaling, "
-            "logit_scale, final_logit_softcapping"
-        )

@@ -1,40 +1,36 @@
-"""Batched decoding that inserts latents as it goes.
+"""Prompts become responses, with latents in their places: `generate` and what it gives.
 
-One forward pass per verbal token: the latents that stand before or after it ride along. Rows of a
-batch are independent of each other: prompts are padded on the left, and the holes that arise when a
-row has fewer new slots than its neighbours are masked. On backbones with a sliding window, which
-counts cache slots and would count holes too, every row is instead fed exactly one slot per pass, so
-that there are no holes; that is exact as well, at the price of a pass per latent.
+The settings are those of Transformers' `generate`; they count, see and stream verbal tokens only.
+The loop over tokens is in `latent_core.decoding`; `latent_core.responses` writes what comes out.
 
 Knows tables, slots and backbones; nothing of tasks.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
-from torch import Tensor
-from transformers import (
-    DynamicCache,
-    LogitsProcessorList,
-    TemperatureLogitsWarper,
-    TopKLogitsWarper,
-    TopPLogitsWarper,
-)
+from transformers import GenerationConfig, LogitsProcessor, StoppingCriteria
+from transformers.generation.streamers import BaseStreamer
 
-from latent_core.batch import collate
+from latent_core.backbones import Backbone
+from latent_core.chat import Conversation
+from latent_core.decoding import Row, decode
 from latent_core.errors import PromptError, SettingError
 from latent_core.insertion import Slot, SlotStream
 from latent_core.layout import LatentLayout
-from latent_core.progress import heartbeat
+from latent_core.responses import OnToken, ResponseWriter
+from latent_core.sampling import read_settings
 
 if TYPE_CHECKING:
-    from latent_core.model import LatentModel
+    from latent_core.steered import SteeredModel
 
 __all__ = ["Generation", "SlotView", "generate", "view_slot"]
+
+DEFAULT_NEW_TOKENS = 64
 
 
 class SlotView(NamedTuple):
@@ -60,12 +56,15 @@ class Generation:
     """What one prompt gave.
 
     Attributes:
-        prompt, text: prompt and response as text; special tokens are left out of `text`.
+        prompt, text: prompt and response as text; special tokens are left out of `text`. The
+            prompt of a conversation is what the chat template makes of it.
         prompt_ids, response_ids: verbal ids; the response includes the end-of-sequence token, if
             any.
         slots: all slots in order, prompt and response, as a teacher-forced pass over both would
             have them. All but those of the last verbal token were fed to the backbone.
-        finished: whether an end-of-sequence token ended it, rather than `max_new_tokens`.
+        finished: whether the response ended by itself (an end-of-sequence token, a stop string, a
+            stopping criterion), rather than at `max_new_tokens`.
+        decode_steps: forward passes that its tokens took, that of the prompt included.
     """
 
     prompt: str
@@ -74,202 +73,135 @@ class Generation:
     response_ids: tuple[int, ...]
     slots: tuple[SlotView, ...]
     finished: bool
-
-
-@dataclass
-class _Row:
-    """The state of one prompt while it is decoded."""
-
-    index: int
-    prompt: str
-    prompt_ids: list[int]
-    limit: int
-    stream: SlotStream
-    queue: list[Slot] = field(default_factory=list)
-    num_fed: int = 0
-    response_ids: list[int] = field(default_factory=list)
-    finished: bool = False
-    hidden: Tensor | None = None
-    """(D,), the hidden state that predicts the next verbal token."""
-
-    def push(self, token_ids: Iterable[int]) -> None:
-        """Queue verbal tokens, with the latents before and after each."""
-        for token_id in token_ids:
-            self.queue += self.stream.push(token_id)
-            self.queue += self.stream.look_ahead()
-
-    def take(self, count: int | None) -> list[Slot]:
-        """Remove the next slots, all by default, from the queue: they are fed now."""
-        chunk, self.queue = self.queue[:count], self.queue[count:] if count else []
-        self.num_fed += len(chunk)
-        return chunk
+    decode_steps: int = 0
 
 
 @torch.no_grad()
 def generate(
-    model: LatentModel,
-    prompts: Sequence[str],
-    max_new_tokens: int | Sequence[int] = 64,
+    model: SteeredModel,
+    prompts: Sequence[str | Conversation],
+    max_new_tokens: int | Sequence[int] | None = None,
     *,
-    do_sample: bool = False,
-    temperature: float = 1.0,
-    top_k: int = 0,
-    top_p: float = 1.0,
+    generation_config: GenerationConfig | None = None,
+    logits_processor: Sequence[LogitsProcessor] = (),
+    stopping_criteria: Sequence[StoppingCriteria] = (),
     seed: int | None = None,
     batch_size: int = 32,
-    on_token: Callable[[int, int, str], None] | None = None,
+    on_token: OnToken | None = None,
+    streamer: BaseStreamer | None = None,
+    **settings: Any,
 ) -> list[Generation]:
     """Continue prompts with latents in their places.
 
     Args:
-        model: a latent model.
-        prompts: plain texts.
+        model: a backbone with latents, or what else steers it.
+        prompts: plain texts, or conversations: lists of messages `{"role": ..., "content": ...}`,
+            which go through the tokenizer's chat template. The model answers, or goes on with a
+            last message that is its own.
         max_new_tokens: verbal tokens per response at most, the end-of-sequence token included; one
-            number, or one per prompt.
-        do_sample: draw from the distribution instead of taking the likeliest token (greedy).
-        temperature, top_k, top_p: as in Transformers; used when sampling.
-        seed: of the sampling.
-        batch_size: prompts decoded side by side.
-        on_token: called with prompt index, token id and the token's text as each token is chosen.
+            number, or one per prompt. 64 if no setting says otherwise.
+        generation_config: settings as an object of Transformers. Fields that are not set are off.
+        logits_processor, stopping_criteria: Transformers' or your own. They are called for one row
+            at a time, with its verbal ids (1, L), prompt and response without latents or padding,
+            and its scores (1, V).
+        seed: of the sampling; what a prompt draws does not depend on the batch it is in.
+        batch_size: responses decoded side by side.
+        on_token: called with the response's index, the token's id and the new text as each token is
+            chosen. A character of several tokens comes with its last.
+        streamer: a `TextStreamer` or the like, for a single response.
+        settings: fields of `GenerationConfig` by name, which win over `generation_config`:
+            `do_sample`, `temperature`, `top_k`, `top_p`, `min_p`, `repetition_penalty`,
+            `no_repeat_ngram_size`, `num_return_sequences`, `stop_strings`, ... Greedy by default.
+            What is not available (beam search, for one) is refused.
 
     Returns:
-        one `Generation` per prompt, in order.
+        one `Generation` per prompt and returned sequence, those of one prompt side by side.
 
     Raises:
         PromptError: if a prompt is empty, or leaves no room for `max_new_tokens` in the window.
-        SettingError: if a number is out of its range.
+        SettingError: if a setting is unknown, not available, or out of its range.
     """
-    if isinstance(max_new_tokens, Sequence):
-        limits = list(max_new_tokens)
-    else:
-        limits = [max_new_tokens] * len(prompts)
-    if len(limits) != len(prompts) or min(limits, default=1) < 1:
+    per_prompt = isinstance(max_new_tokens, Sequence)
+    one_limit = None if per_prompt else max_new_tokens
+    options = read_settings(generation_config, max_new_tokens=one_limit, **settings)
+    copies = options.num_return_sequences or 1
+    if copies < 1 or (copies > 1 and not options.do_sample):
         raise SettingError(
-            f"max_new_tokens is {max_new_tokens}; expected a whole number of at least 1, or one "
-            f"for each of the {len(prompts)} prompts"
+            f"num_return_sequences is {copies}; expected at least 1, and 1 unless do_sample=True, "
+            "since greedy responses to one prompt are all the same"
         )
     if batch_size < 1:
         raise SettingError(f"batch_size is {batch_size}; expected at least 1")
-    choose = _chooser(do_sample, temperature, top_k, top_p, seed, model.backbone.device)
-    encoded = [model.backbone.encode(prompt) for prompt in prompts]
-    window = model.backbone.context_length
+    if streamer is not None and len(prompts) * copies != 1:
+        raise SettingError(
+            f"a streamer shows one response; got {len(prompts)} prompts with {copies} responses "
+            "each. Use on_token, which is told whose token it gets"
+        )
+    encoded = [_encode(model.backbone, prompt) for prompt in prompts]
+    limits = _limits(max_new_tokens, options, [len(ids) for _, ids in encoded])
+    _check_window(model.backbone, encoded, limits)
+    writer = ResponseWriter(
+        model.backbone, options, logits_processor, stopping_criteria, seed, on_token
+    )
     rows = []
-    for index, (prompt, ids, limit) in enumerate(zip(prompts, encoded, limits, strict=True)):
+    for (prompt, ids), limit in zip(encoded, limits, strict=True):
+        for _ in range(copies):
+            rows.append(Row(prompt, ids, limit, SlotStream(model.placement, len(ids))))
+            writer.add(rows[-1], streamer)
+    try:
+        for start in range(0, len(rows), batch_size):
+            decode(model, rows[start : start + batch_size], writer.extend)
+    finally:
+        if streamer is not None:
+            streamer.end()  # also after an error, lest a thread that reads waits for ever
+    return [_result(model, row, writer.has_ended(row)) for row in rows]
+
+
+def _encode(backbone: Backbone, prompt: str | Conversation) -> tuple[str, list[int]]:
+    if isinstance(prompt, str):
+        return prompt, backbone.encode(prompt)
+    text = backbone.chat_text(prompt)
+    return text, backbone.encode(text, special=False)  # the template writes special tokens itself
+
+
+def _limits(
+    max_new_tokens: int | Sequence[int] | None, options: GenerationConfig, lengths: list[int]
+) -> list[int]:
+    """Verbal tokens of each response at most."""
+    if isinstance(max_new_tokens, Sequence):
+        limits = list(max_new_tokens)
+    elif options.max_new_tokens is None and options.max_length is not None:
+        limits = [options.max_length - length for length in lengths]
+        if min(limits, default=1) < 1:
+            raise SettingError(
+                f"max_length is {options.max_length}, prompt included, but a prompt has "
+                f"{max(lengths)} tokens; set max_new_tokens instead"
+            )
+    else:
+        given = options.max_new_tokens
+        limits = [DEFAULT_NEW_TOKENS if given is None else given] * len(lengths)
+    if len(limits) != len(lengths) or min(limits, default=1) < 1:
+        raise SettingError(
+            f"max_new_tokens is {max_new_tokens}; expected a whole number of at least 1, or one "
+            f"for each of the {len(lengths)} prompts"
+        )
+    return limits
+
+
+def _check_window(
+    backbone: Backbone, encoded: Sequence[tuple[str, list[int]]], limits: Sequence[int]
+) -> None:
+    window = backbone.context_length
+    for (prompt, ids), limit in zip(encoded, limits, strict=True):
         if window is not None and len(ids) + limit > window:
             raise PromptError(
                 f"the prompt {prompt[:40]!r} has {len(ids)} tokens; with max_new_tokens={limit} it "
-                f"exceeds the context window of {model.backbone.name}, {window}. Shorten it or "
-                "lower max_new_tokens"
-            )
-        row = _Row(index, prompt, ids, limit, SlotStream(model.placement, len(ids)))
-        row.queue += row.stream.look_ahead()
-        row.push(ids)
-        rows.append(row)
-    for start in range(0, len(rows), batch_size):
-        _decode(model, rows[start : start + batch_size], choose, on_token)
-    return [_result(model, row) for row in rows]
-
-
-def _decode(
-    model: LatentModel,
-    rows: Sequence[_Row],
-    choose: Callable[[Tensor], Tensor],
-    on_token: Callable[[int, int, str], None] | None,
-) -> None:
-    """Decode one batch of rows side by side to their ends."""
-    backbone = model.backbone
-    one_slot_a_pass = backbone.has_sliding_window and len(rows) > 1
-    cache = DynamicCache(config=backbone.model.config)
-    mask = torch.ones(len(rows), 0, dtype=torch.long, device=backbone.device)
-    active, width = list(rows), None  # the first pass takes the whole prompts
-    while active:
-        heartbeat()
-        chunks = [row.take(width) for row in active]
-        width = 1 if one_slot_a_pass else None
-        batch = collate(chunks, "left").to(backbone.device)
-        _check_positions(model, active)
-        mask = torch.cat([mask, batch.attention_mask], dim=1)
-        hidden_states = model.hidden_states(batch, mask, cache)
-        for number, (row, chunk) in enumerate(zip(active, chunks, strict=True)):
-            from_right = row.num_fed - row.stream.predictor
-            if 0 < from_right <= len(chunk):
-                row.hidden = hidden_states[number, -from_right]
-        ready = [row for row in active if not row.queue]
-        if ready:
-            _choose_next(model, ready, choose, on_token)
-        staying = [number for number, row in enumerate(active) if row.queue]
-        if len(staying) < len(active):
-            active = [active[number] for number in staying]
-            kept = torch.tensor(staying, dtype=torch.long, device=backbone.device)
-            mask = mask[kept]
-            cache.batch_select_indices(kept)
-
-
-def _check_positions(model: LatentModel, rows: Sequence[_Row]) -> None:
-    """Sequential positions count latents too, whose number is known only while decoding."""
-    window = model.backbone.context_length
-    if model.placement.layout.positions == "shared" or window is None:
-        return
-    for row in rows:
-        if row.stream.num_slots > window:
-            raise PromptError(
-                f"the prompt {row.prompt[:40]!r} and its response have {row.stream.num_slots} "
-                f"slots, which positions=sequential numbers beyond the context window of "
-                f"{model.backbone.name}, {window}. Shorten it, or lower max_new_tokens"
+                f"exceeds the context window of {backbone.name}, {window}. Shorten it or lower "
+                "max_new_tokens"
             )
 
 
-def _choose_next(
-    model: LatentModel,
-    rows: Sequence[_Row],
-    choose: Callable[[Tensor], Tensor],
-    on_token: Callable[[int, int, str], None] | None,
-) -> None:
-    """Choose the next verbal token of every row; rows that go on get it queued."""
-    hidden_states = torch.stack([row.hidden for row in rows if row.hidden is not None])
-    logits = model.backbone.logits(hidden_states).float()
-    for row, token_id in zip(rows, choose(logits).tolist(), strict=True):
-        row.response_ids.append(token_id)
-        row.finished = token_id in model.backbone.eos_ids
-        if on_token is not None:
-            on_token(row.index, token_id, model.backbone.decode([token_id]))
-        if not row.finished and len(row.response_ids) < row.limit:
-            row.push([token_id])
-
-
-def _chooser(
-    do_sample: bool,
-    temperature: float,
-    top_k: int,
-    top_p: float,
-    seed: int | None,
-    device: torch.device,
-) -> Callable[[Tensor], Tensor]:
-    """A function from logits (R, V) to token ids (R,)."""
-    if not do_sample:
-        return lambda logits: logits.argmax(dim=-1)
-    if not temperature > 0 or not 0 < top_p <= 1 or top_k < 0:
-        raise SettingError(
-            f"temperature={temperature}, top_k={top_k}, top_p={top_p}; expected temperature > 0, "
-            "top_k >= 0 (0 = off) and 0 < top_p <= 1"
-        )
-    warpers = LogitsProcessorList([TemperatureLogitsWarper(float(temperature))])
-    if top_k > 0:
-        warpers.append(TopKLogitsWarper(top_k))
-    if top_p < 1:
-        warpers.append(TopPLogitsWarper(top_p))
-    generator = torch.Generator(device)
-    generator.seed() if seed is None else generator.manual_seed(seed)
-    no_ids = torch.LongTensor()  # these warpers look at logits only
-
-    def draw(logits: Tensor) -> Tensor:
-        probabilities = warpers(no_ids, logits).softmax(dim=-1)
-        return torch.multinomial(probabilities, 1, generator=generator).squeeze(1)
-
-    return draw
-
-
-def _result(model: LatentModel, row: _Row) -> Generation:
+def _result(model: SteeredModel, row: Row, finished: bool) -> Generation:
     layout = model.placement.layout
     slots = model.placement.insert(row.prompt_ids, row.response_ids).slots
     return Generation(
@@ -278,7 +210,8 @@ def _result(model: LatentModel, row: _Row) -> Generation:
         prompt_ids=tuple(row.prompt_ids),
         response_ids=tuple(row.response_ids),
         slots=tuple(view_slot(slot, layout, model.backbone.token_text) for slot in slots),
-        finished=row.finished,
+        finished=finished,
+        decode_steps=row.num_passes,
     )
 
 

@@ -1,0 +1,50 @@
+"""Text of a response while it grows: whole characters only, as they become certain.
+
+A token may hold part of a character (bytes of an emoji), and what it decodes to may depend on the
+tokens before it (the blank that SentencePiece drops at the start). So the new text is the
+difference between the last tokens decoded with the new one and without it, held back while it ends
+in an incomplete character.
+
+Knows a decoding function and ids; nothing of models.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+__all__ = ["TextStream"]
+
+INCOMPLETE = "\N{REPLACEMENT CHARACTER}"
+
+
+class TextStream:
+    """Decodes ids one by one.
+
+    Args:
+        decode: ids -> text.
+    """
+
+    def __init__(self, decode: Callable[[list[int]], str]) -> None:
+        self._decode = decode
+        self._ids: list[int] = []
+        self._context = 0
+        self._told = 0
+        self.text = ""
+        """All text so far; incomplete characters are left out."""
+
+    def push(self, token_id: int) -> str:
+        """The text that is certain now and was not before; often empty, or several characters."""
+        self._ids.append(token_id)
+        known = self._decode(self._ids[self._context : self._told])
+        text = self._decode(self._ids[self._context :])
+        if len(text) <= len(known) or text.endswith(INCOMPLETE):
+            return ""
+        self._context, self._told = self._told, len(self._ids)
+        self.text += text[len(known) :]
+        return text[len(known) :]
+
+    def end(self) -> str:
+        """What was held back, when no more ids come."""
+        rest = self._decode(self._ids)[len(self.text) :]
+        self.text += rest
+        return rest
