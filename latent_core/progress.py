@@ -18,7 +18,14 @@ from typing import Final, NamedTuple
 from tqdm import tqdm
 from transformers.utils import logging
 
-__all__ = ["Progress", "heartbeat", "listening", "progress_bar", "without_loading_bars"]
+__all__ = [
+    "Progress",
+    "heartbeat",
+    "heartbeats_only",
+    "listening",
+    "progress_bar",
+    "without_loading_bars",
+]
 
 
 class Progress(NamedTuple):
@@ -53,6 +60,20 @@ def heartbeat() -> None:
     """Called often by long work, so that a listener can stop it between two moves of its bar."""
     if (listener := _listener.get()) is not None:
         listener(None)
+
+
+@contextmanager
+def heartbeats_only() -> Iterator[None]:
+    """Inside the block, the listener hears that the work goes on, but not how far it is.
+
+    For work within other work, whose progress is what counts. A listener can stop it as ever.
+    """
+    outer = _listener.get()
+    if outer is None:
+        yield
+        return
+    with listening(lambda progress: outer(None)):
+        yield
 
 
 class _Bar(tqdm):
