@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import pandas as pd
+from filelock import FileLock
 from safetensors import SafetensorError
 
 from latent_core.errors import LatentError, SettingError
@@ -42,6 +43,7 @@ __all__ = [
     "open_run",
     "read_run",
     "reopen_run",
+    "run_lock",
     "summary_of",
     "write_records",
 ]
@@ -129,6 +131,18 @@ def reopen_run(folder: Path) -> None:
     record = read_run(folder) | {"status": "running"}
     record.pop("error", None)
     write_json(folder / RUN_FILE, record)
+
+
+def run_lock(folder: Path, wait: float = 0) -> FileLock:
+    """Held by whoever is at work on a run, in `with`; a process that dies lets go of it.
+
+    Args:
+        folder: made if missing.
+        wait: seconds to wait for another process before `filelock.Timeout` is raised.
+    """
+    with disk_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    return FileLock(folder / ".lock", timeout=wait)
 
 
 def read_run(folder: str | Path) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
@@ -20,6 +21,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import pandas as pd
 import pyarrow
+from filelock import Timeout
 
 from latent_core.errors import SettingError
 from latent_core.runs import (
@@ -30,10 +32,11 @@ from latent_core.runs import (
     RUN_FILE,
     SUMMARY_FILE,
     checked_run,
+    run_lock,
     summary_of,
 )
 
-__all__ = ["StoredRun", "Where", "find_runs", "load_runs"]
+__all__ = ["StoredRun", "Where", "find_runs", "load_runs", "remove_run"]
 
 Where = Mapping[str, Any] | Callable[[dict[str, Any]], bool] | None
 
@@ -118,6 +121,16 @@ def find_runs(paths: str | Path | Iterable[str | Path], where: Where = None) -> 
             f"{', '.join(sorted(known))}, split, level"
         )
     return found
+
+
+def remove_run(path: str | Path) -> bool:
+    """Delete a run folder, unless a process is at work on it; whether it was deleted."""
+    try:
+        with run_lock(Path(path)):
+            shutil.rmtree(path)
+    except Timeout:
+        return False
+    return True
 
 
 def _is_run(names: Iterable[str]) -> bool:

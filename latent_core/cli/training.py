@@ -1,92 +1,20 @@
-"""The `latent` command: the library's words, typed.
-
-Bad input ends in exit code 2 and one sentence. Torch is imported only by the commands that need it,
-so that `--help` is instant.
-"""
+"""`latent train | evaluate | generate`: one run, from its first step to its answers."""
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
-from latent_core.errors import AdapterError, LatentError, SettingError
+from latent_core.cli.app import BackboneOption, Folders, app, console, table_of
+from latent_core.errors import AdapterError, SettingError
 
 if TYPE_CHECKING:
     import pandas as pd
 
-app = typer.Typer(
-    help="Latent tokens: train them, generate with them, and measure where they help.\n\n"
-    "Start here: [bold]latent train --task repetition --method Start_1+Comma_1 --backbone tiny "
-    "--out runs/first[/bold], then [bold]latent evaluate runs/first[/bold].",
-    no_args_is_help=True,
-    add_completion=False,
-    rich_markup_mode="rich",
-    pretty_exceptions_enable=False,
-)
-console = Console()
-
-BackboneOption = Annotated[
-    str,
-    typer.Option("--backbone", "-b", help="Short name (see `latent backbones`), folder or hub id."),
-]
-Folders = Annotated[list[Path], typer.Argument(help="Run folders made by `latent train`.")]
-
-
-def main() -> None:
-    """Run the command line; exit code 2 and one sentence on bad input."""
-    try:
-        app()
-    except LatentError as error:
-        print(f"latent: {error}", file=sys.stderr)
-        sys.exit(2)
-
-
-@app.command()
-def backbones() -> None:
-    """List the backbones known by a short name."""
-    from latent_core.backbones import BACKBONES
-
-    _show("backbone", {name: known.description for name, known in BACKBONES.items()})
-    console.print(
-        "Any other decoder-only model works by folder or hub id, if it obeys position ids."
-    )
-
-
-@app.command()
-def tasks() -> None:
-    """List the tasks, and how to bring your own."""
-    from latent_core.tasks import TASKS
-
-    table = _table("task", "what is asked", "ID", "OOD")
-    for name, task in TASKS.items():
-        levels = f"{task.id_levels[0]}-{task.id_levels[-1]}"
-        if len(task.id_levels) == 1:
-            levels = str(task.id_levels[0])
-        table.add_row(
-            name,
-            f"{task.description} {task.hypothesis}",
-            f"{levels} {task.level_name}",
-            ", ".join(map(str, task.ood_levels)),
-        )
-    console.print(table)
-    console.print(
-        'Your own: a .jsonl file, one {"prompt": ..., "answer": ..., "split": ...} on each line.'
-    )
-
-
-@app.command()
-def methods() -> None:
-    """List the methods: layouts of latent tokens, and their baselines."""
-    from latent_core.methods import BASELINES, EXAMPLE_LAYOUTS
-
-    _show("baseline", BASELINES)
-    _show("layout (examples)", EXAMPLE_LAYOUTS)
+__all__ = ["evaluate", "generate", "train"]
 
 
 @app.command()
@@ -201,32 +129,6 @@ def generate(
         console.print(line if latents else Text(answer.text))
 
 
-@app.command()
-def fetch(name: Annotated[str, typer.Argument(help="smollm2-135m")]) -> None:
-    """Make sure that a backbone's weights are on this machine."""
-    from latent_core.backbones import BACKBONES
-    from latent_core.weights import fetch_smollm2
-
-    if name not in BACKBONES:
-        raise SettingError(f"unknown backbone {name!r}; expected one of {', '.join(BACKBONES)}")
-    where = fetch_smollm2(verify=True) if name == "smollm2-135m" else BACKBONES[name].locate()
-    console.print(f"{name}: {where}")
-
-
-@app.command()
-def pretrain(
-    name: Annotated[str, typer.Argument(help="tiny")],
-    out: Annotated[Path, typer.Option(help="Folder to write the backbone to.")],
-    seed: Annotated[int, typer.Option(help="Of weights and corpus.")] = 0,
-) -> None:
-    """Make the backbone `tiny` anew from a seed."""
-    if name != "tiny":
-        raise SettingError(f"cannot pre-train {name!r}; expected tiny")
-    from latent_core.pretraining import pretrain_tiny
-
-    console.print(f"tiny: {pretrain_tiny(out, seed=seed)}")
-
-
 def _evaluate_run(
     folder: Path, splits: list[str], examples: int, seed: int, loaded: dict[str, Any]
 ) -> pd.DataFrame:
@@ -259,7 +161,7 @@ def _evaluate_run(
 def _show_summary(table: pd.DataFrame, metric: str) -> None:
     for task, rows in table.groupby("task", sort=False):
         splits = list(dict.fromkeys(rows["split"]))
-        shown = _table("method", *splits, title=f"{task}: {metric}, mean and 95 % interval")
+        shown = table_of("method", *splits, title=f"{task}: {metric}, mean and 95 % interval")
         for method, cells in rows.groupby("method", sort=False):
             by_split = cells.set_index("split")
             shown.add_row(
@@ -273,17 +175,3 @@ def _show_summary(table: pd.DataFrame, metric: str) -> None:
             )
         console.print(shown)
         console.print(f"training seeds per method: {rows['seeds'].min()}-{rows['seeds'].max()}")
-
-
-def _table(*columns: str, title: str | None = None) -> Table:
-    table = Table(title=title, title_justify="left")
-    for column in columns:
-        table.add_column(column, overflow="fold")
-    return table
-
-
-def _show(heading: str, rows: dict[str, str]) -> None:
-    table = _table(heading, "what it is")
-    for name, text in rows.items():
-        table.add_row(Text(name), Text(text))
-    console.print(table)

@@ -1,0 +1,24 @@
+"""The `latent` command: the library's words, typed. One file per group of commands.
+
+Bad input ends in exit code 2 and one sentence. Torch is imported only by the commands that need it,
+so that `--help` is instant.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from latent_core.cli import lists, runs, training
+from latent_core.cli.app import app
+from latent_core.errors import LatentError
+
+__all__ = ["app", "lists", "main", "runs", "training"]
+
+
+def main() -> None:
+    """Run the command line; exit code 2 and one sentence on bad input."""
+    try:
+        app()
+    except LatentError as error:
+        print(f"latent: {error}", file=sys.stderr)
+        sys.exit(2)

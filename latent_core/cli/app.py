@@ -1,0 +1,46 @@
+"""The command line's frame: the app, its console, and how tables look."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+__all__ = ["BackboneOption", "Folders", "app", "console", "show_words", "table_of"]
+
+app = typer.Typer(
+    help="Latent tokens: train them, generate with them, and measure where they help.\n\n"
+    "Start here: [bold]latent train --task repetition --method Start_1+Comma_1 --backbone tiny "
+    "--out runs/first[/bold], then [bold]latent evaluate runs/first[/bold].",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+)
+console = Console()
+
+BackboneOption = Annotated[
+    str,
+    typer.Option("--backbone", "-b", help="Short name (see `latent backbones`), folder or hub id."),
+]
+Folders = Annotated[list[Path], typer.Argument(help="Run folders made by `latent train`.")]
+
+
+def table_of(*columns: str, title: str | None = None) -> Table:
+    """An empty table whose cells break rather than being cut."""
+    table = Table(title=title, title_justify="left")
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    return table
+
+
+def show_words(heading: str, rows: dict[str, str]) -> None:
+    """A table of names and what they stand for."""
+    table = table_of(heading, "what it is")
+    for name, text in rows.items():
+        table.add_row(Text(name), Text(text))
+    console.print(table)

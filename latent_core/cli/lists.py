@@ -1,0 +1,81 @@
+"""`latent backbones | tasks | methods | fetch | pretrain`: what there is, and getting it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from latent_core.cli.app import app, console, show_words, table_of
+from latent_core.errors import SettingError
+
+__all__ = ["backbones", "fetch", "methods", "pretrain", "tasks"]
+
+
+@app.command()
+def backbones() -> None:
+    """List the backbones known by a short name."""
+    from latent_core.backbones import BACKBONES
+
+    show_words("backbone", {name: known.description for name, known in BACKBONES.items()})
+    console.print(
+        "Any other decoder-only model works by folder or hub id, if it obeys position ids."
+    )
+
+
+@app.command()
+def tasks() -> None:
+    """List the tasks, and how to bring your own."""
+    from latent_core.tasks import TASKS
+
+    table = table_of("task", "what is asked", "ID", "OOD")
+    for name, task in TASKS.items():
+        levels = f"{task.id_levels[0]}-{task.id_levels[-1]}"
+        if len(task.id_levels) == 1:
+            levels = str(task.id_levels[0])
+        table.add_row(
+            name,
+            f"{task.description} {task.hypothesis}",
+            f"{levels} {task.level_name}",
+            ", ".join(map(str, task.ood_levels)),
+        )
+    console.print(table)
+    console.print(
+        'Your own: a .jsonl file, one {"prompt": ..., "answer": ..., "split": ...} on each line.'
+    )
+
+
+@app.command()
+def methods() -> None:
+    """List the methods: layouts of latent tokens, and their baselines."""
+    from latent_core.methods import BASELINES, EXAMPLE_LAYOUTS
+
+    show_words("baseline", BASELINES)
+    show_words("layout (examples)", EXAMPLE_LAYOUTS)
+
+
+@app.command()
+def fetch(name: Annotated[str, typer.Argument(help="smollm2-135m")]) -> None:
+    """Make sure that a backbone's weights are on this machine."""
+    from latent_core.backbones import BACKBONES
+    from latent_core.weights import fetch_smollm2
+
+    if name not in BACKBONES:
+        raise SettingError(f"unknown backbone {name!r}; expected one of {', '.join(BACKBONES)}")
+    where = fetch_smollm2(verify=True) if name == "smollm2-135m" else BACKBONES[name].locate()
+    console.print(f"{name}: {where}")
+
+
+@app.command()
+def pretrain(
+    name: Annotated[str, typer.Argument(help="tiny")],
+    out: Annotated[Path, typer.Option(help="Folder to write the backbone to.")],
+    seed: Annotated[int, typer.Option(help="Of weights and corpus.")] = 0,
+) -> None:
+    """Make the backbone `tiny` anew from a seed."""
+    if name != "tiny":
+        raise SettingError(f"cannot pre-train {name!r}; expected tiny")
+    from latent_core.pretraining import pretrain_tiny
+
+    console.print(f"tiny: {pretrain_tiny(out, seed=seed)}")

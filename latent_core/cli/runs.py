@@ -1,0 +1,172 @@
+"""`latent runs list | show | export | prune`: the run folders, looked over and cleared up."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.text import Text
+
+from latent_core.cli.app import app, console, table_of
+from latent_core.errors import SettingError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["runs_app"]
+
+runs_app = typer.Typer(help="Look over, export and clear up run folders.", no_args_is_help=True)
+app.add_typer(runs_app, name="runs")
+
+Paths = Annotated[
+    list[Path], typer.Argument(help="Folders that hold runs, at any depth.", show_default=True)
+]
+WhereOption = Annotated[
+    list[str],
+    typer.Option(
+        "--where",
+        "-w",
+        help="Which runs: method=Start_2,Comma_2 or any other column, setting or note. Repeatable.",
+    ),
+]
+HERE = [Path("runs")]
+
+
+@runs_app.command("list")
+def list_runs(
+    paths: Paths = HERE,
+    where: WhereOption = [],  # noqa: B006 Typer reads it, nobody changes it
+    metric: Annotated[str, typer.Option(help="graded or exact.")] = "graded",
+) -> None:
+    """One line a run: what it is, how it stands, and its accuracy by split."""
+    import latent_core as lc
+
+    if metric not in ("graded", "exact"):
+        raise SettingError(f"unknown metric {metric!r}; expected graded or exact")
+    frame = lc.load_runs(paths[0] if len(paths) == 1 else paths, _where(where))
+    if frame.empty:
+        console.print("no runs")
+        return
+    splits = list(dict.fromkeys(frame["split"].dropna()))
+    table = table_of("run", "status", "task", "backbone", "method", "seed", *splits)
+    for _, rows in frame.groupby("run", sort=False):
+        about = rows.iloc[0]
+        first = [about[name] for name in ("run", "status", "task", "backbone", "method", "seed")]
+        shares = (_share(rows[rows["split"] == split], metric) for split in splits)
+        table.add_row(*(Text(str(value)) for value in first), *shares)
+    console.print(table)
+    counts = frame.groupby("run")["status"].first().value_counts()
+    console.print(", ".join(f"{count} {status}" for status, count in counts.items()))
+
+
+@runs_app.command("show")
+def show_run(
+    path: Annotated[Path, typer.Argument(help="One run folder.")],
+    records: Annotated[int, typer.Option(help="How many records to show.")] = 0,
+) -> None:
+    """Everything that one run says of itself, and how it was judged."""
+    import latent_core as lc
+    from latent_core.store import find_runs
+
+    found = find_runs(path)
+    if len(found) != 1:
+        raise SettingError(f"{path} holds {len(found)} runs; expected the folder of one")
+    about = table_of(found[0].about["run"], "")
+    for name, value in found[0].about.items():
+        if value is not None and name != "run":
+            about.add_row(Text(name), Text(str(value)))
+    console.print(about)
+    frame = lc.load_runs(path)
+    if frame["split"].notna().any():
+        columns = [name for name in frame.columns[list(frame.columns).index("split") :]]
+        results = table_of(*columns)
+        for row in frame[columns].to_dict("records"):
+            results.add_row(*(f"{v:.3f}" if isinstance(v, float) else str(v) for v in row.values()))
+        console.print(results)
+    if records:
+        for row in lc.load_runs(path, records=True).head(records).to_dict("records"):
+            console.print(Text(f"{row['split']} {row['example']}: {row['prompt']!r}"))
+            console.print(Text(f"  {row['graded']:.2f}  {row['response']!r}"))
+
+
+@runs_app.command("export")
+def export_runs(
+    out: Annotated[Path, typer.Argument(help="A .csv or .parquet file.")],
+    paths: Paths = HERE,
+    where: WhereOption = [],  # noqa: B006 Typer reads it, nobody changes it
+    records: Annotated[
+        bool, typer.Option("--records", help="A row per example, not per run, split and level.")
+    ] = False,
+) -> None:
+    """Write the table of runs, or their records, into one file."""
+    import latent_core as lc
+    from latent_core.files import write_file
+
+    if out.suffix not in (".csv", ".parquet"):
+        raise SettingError(f"cannot export to {out}; expected a name that ends in .csv or .parquet")
+    frame = lc.load_runs(paths[0] if len(paths) == 1 else paths, _where(where), records)
+    content = (
+        frame.to_csv(index=False).encode()
+        if out.suffix == ".csv"
+        else frame.to_parquet(index=False)
+    )
+    write_file(out, content)
+    console.print(f"{len(frame)} rows of {frame['run'].nunique()} runs: {out}")
+
+
+@runs_app.command("prune")
+def prune_runs(
+    paths: Paths = HERE,
+    where: WhereOption = [],  # noqa: B006 Typer reads it, nobody changes it
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> None:
+    """Delete runs that are unfinished or failed. One that a process is at work on is left alone."""
+    from latent_core.store import find_runs, remove_run
+
+    chosen = [
+        run
+        for run in find_runs(paths[0] if len(paths) == 1 else paths, _where(where))
+        if run.about["status"] != "finished"
+    ]
+    if not chosen:
+        console.print("nothing to delete: every run is finished")
+        return
+    for run in chosen:
+        console.print(Text(f"{run.about['status']:9} {run.path}"))
+    if not yes and not typer.confirm(f"Delete these {len(chosen)} run folders?"):
+        raise typer.Exit(1)
+    deleted = [run for run in chosen if remove_run(run.path)]
+    console.print(f"{len(deleted)} deleted")
+    for run in chosen:
+        if run not in deleted:
+            console.print(Text(f"left alone, a process is at work on it: {run.path}"))
+
+
+def _share(rows: pd.DataFrame, metric: str) -> str:
+    """Mean over a split's levels, weighted by their examples."""
+    if rows.empty:
+        return "-"
+    weights = rows["examples"].astype(float)
+    return f"{(rows[metric] * weights).sum() / weights.sum():.2f}"
+
+
+def _where(conditions: list[str]) -> dict[str, Any] | None:
+    """`name=a,b` as what `load_runs` takes; numbers are read as numbers."""
+    where: dict[str, Any] = {}
+    for condition in conditions:
+        name, equals, values = condition.partition("=")
+        if not equals or not name.strip() or not values.strip():
+            raise SettingError(
+                f"cannot read --where {condition!r}; expected NAME=VALUE or NAME=VALUE,VALUE"
+            )
+        wanted = [value.strip() for value in values.split(",")]
+        where[name.strip()] = wanted + [n for text in wanted for n in _numbers(text)]
+    return where or None
+
+
+def _numbers(text: str) -> list[float]:
+    try:
+        return [float(text)]
+    except ValueError:
+        return []

@@ -1,0 +1,67 @@
+"""`latent runs`: the folders from the command line."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from typer.testing import CliRunner, Result
+
+from latent_core import runs
+from latent_core.cli import app
+from latent_core.errors import SettingError
+from tests.test_store import add_run, records
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    for seed in (0, 1):
+        runs.write_records(add_run(tmp_path / f"s{seed}", seed=seed), records(seed * 0.104))
+    runs.open_run(tmp_path / "going", {"task": "echo", "seed": 2}, {"method": "Comma_1"})
+    runs.fail_run(tmp_path / "failed", {"task": "echo", "seed": 3}, {}, "LayoutError: no comma")
+    return tmp_path
+
+
+def latent(*arguments: object) -> Result:
+    command = [str(argument) for argument in arguments]
+    return CliRunner().invoke(app, ["runs", *command], env={"COLUMNS": "200"})
+
+
+def test_list(root: Path) -> None:
+    said = latent("list", root).stdout
+    assert "2 finished" in said and "1 failed" in said and "1 running" in said
+    line = next(line for line in said.splitlines() if "s1" in line)
+    assert [cell.strip() for cell in line.split("│")[1:-1]] == [
+        *("s1", "finished", "echo", "tiny", "Start_2", "1", "0.12", "0.12"),
+    ]
+    assert "s1" not in latent("list", root, "--where", "seed=0,2", "-w", "task=echo").stdout
+
+
+def test_show(root: Path) -> None:
+    said = latent("show", root / "s1").stdout
+    assert "trainable" in said and "ood-6" in said and "0.119" in said
+    assert "no comma" in latent("show", root / "failed").stdout
+    with pytest.raises(SettingError, match="holds 4 runs; expected the folder of one"):
+        raise latent("show", root).exception
+
+
+def test_export(root: Path, tmp_path: Path) -> None:
+    assert latent("export", tmp_path / "x.csv", root, "-w", "seed=1").exit_code == 0
+    assert pd.read_csv(tmp_path / "x.csv")["run"].tolist() == ["s1"] * 3
+    latent("export", tmp_path / "x.parquet", root, "--records")
+    assert len(pd.read_parquet(tmp_path / "x.parquet")) == 16
+    with pytest.raises(SettingError, match=r"ends in \.csv or \.parquet"):
+        raise latent("export", tmp_path / "x.json", root).exception
+    with pytest.raises(SettingError, match=r"cannot read --where 'seed'; expected NAME=VALUE"):
+        raise latent("export", tmp_path / "x.csv", root, "-w", "seed").exception
+
+
+def test_prune_deletes_what_is_not_finished_after_asking(root: Path) -> None:
+    asked = CliRunner().invoke(app, ["runs", "prune", str(root)], input="n\n")
+    assert asked.exit_code == 1 and "Delete these 2" in asked.stdout
+    assert (root / "going").is_dir()
+    with runs.run_lock(root / "going"):
+        assert "left alone" in latent("prune", root, "--yes").stdout
+    assert {path.name for path in root.iterdir()} == {"s0", "s1", "going"}
+    latent("prune", root, "--yes")
+    assert {path.name for path in root.iterdir()} == {"s0", "s1"}
+    assert "nothing to delete" in latent("prune", root).stdout
