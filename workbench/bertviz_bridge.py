@@ -159,7 +159,7 @@ def bertviz_view(
     size = len(page) / 1e6
     if size > MOST_MEGABYTES:
         raise SettingError(
-            f"the page would have {size:.0f} MB, more than {MOST_MEGABYTES:.0f} MB, for "
+            f"the page would have {size:.1f} MB, more than {MOST_MEGABYTES} MB, for "
             f"{len(record.layers)} layers of {len(record.slots)} slots; choose fewer layers, heads "
             "or slots"
         )
@@ -263,8 +263,14 @@ def _spread(backbone: Backbone) -> tuple[int, ...]:
         layers = attention_shape(backbone).layers
     except BackboneError:  # capture_attention may still know a way
         layers = tuple(range(backbone.model.config.get_text_config().num_hidden_layers))
-    steps = min(_DEFAULT_LAYERS, len(layers)) - 1
-    return tuple(layers[round(n * (len(layers) - 1) / max(steps, 1))] for n in range(steps + 1))
+    return _evenly(layers, _DEFAULT_LAYERS)
+
+
+def _evenly(numbers: Sequence[int], count: int) -> tuple[int, ...]:
+    """At most `count` of them, the first and the last included."""
+    steps = min(count, len(numbers)) - 1
+    last = len(numbers) - 1
+    return tuple(numbers[round(n * last / max(steps, 1))] for n in range(steps + 1))
 
 
 def _title(kind: str, record: AttentionRecord) -> str:

@@ -41,7 +41,7 @@ class Job:
         state: how it stands.
         progress: the last that its work reported, if any.
         result: what the work returned, once `done`.
-        error: what it raised, once `failed`.
+        error: what it, `then` or `watch` raised, once `failed`.
         details: the error's traceback, once `failed`.
         seconds: how long it has run, or ran.
     """
@@ -87,6 +87,12 @@ class Job:
     def cancel(self) -> None:
         """Ask it to end: at its next report, which is at most one step or token away."""
         self._cancel.set()
+
+    def _keep(self, error: BaseException) -> None:
+        """Remember what went wrong first; the rest follows from it."""
+        if self.error is None:
+            self.error = error
+            self.details = "".join(traceback.format_exception(error))
 
     def check(self) -> None:
         """For work that reports nothing for long: raises `CancelledError` once cancelled."""
@@ -137,7 +143,8 @@ class Jobs:
             work: called without arguments on the worker thread; its result goes to `then`.
             then: called with the result, if the work neither failed nor was cancelled. What it
                 raises makes the job fail.
-            watch: called with the job whenever it changes: state and progress.
+            watch: called with the job whenever it changes: state and progress. What it raises
+                makes the job fail in the end; the work goes on.
             replace: cancel the active job of this key.
         """
         with self._wake:
@@ -169,7 +176,7 @@ class Jobs:
             raise
         if job.error is not None:
             raise job.error
-        job.check()
+        job.check()  # a cancelled job has no result
         return cast(_R, job.result)
 
     def _queue_up(self, job: Job) -> Job:
@@ -235,20 +242,26 @@ class Jobs:
             self._end(job, "done")
 
     def _fail(self, job: Job, error: BaseException) -> None:
-        job.error = error
-        job.details = "".join(traceback.format_exception(error))
+        job._keep(error)
         self._end(job, "failed")
 
     def _end(self, job: Job, state: State) -> None:
         job._stopped = time.monotonic()
-        job.state = state
+        job.state = state if job.error is None else "failed"
         self._tell(job)
         self._deliver(job._ended.set)
 
     def _tell(self, job: Job) -> None:
         if job._watch is not None:
             watch = job._watch
-            self._deliver(lambda: watch(job))
+
+            def call() -> None:
+                try:
+                    watch(job)
+                except Exception as error:  # the work goes on; the job will count as failed
+                    job._keep(error)
+
+            self._deliver(call)
 
     def _deliver(self, call: Callable[[], None]) -> None:
         if self._loop is not None and self._loop.is_running():

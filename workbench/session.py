@@ -26,6 +26,8 @@ __all__ = ["NO_LATENTS", "Session"]
 
 #: The name of the backbone without any latents, which is always among the models.
 NO_LATENTS: Final = "no latents"
+#: Examples looked at for one of a certain level.
+_MOST_DRAWS: Final = 64
 
 
 class Session(HasTraits):
@@ -87,7 +89,7 @@ class Session(HasTraits):
             source, name = (key, None) if value is None else (value, cast(str, key))
             names.append(self.add(source, name))
         self.adapter_a, self.adapter_b = (*names, NO_LATENTS, NO_LATENTS)[:2]
-        self.example = self.task.examples("id", 1, seed=1)[0]
+        self.example = self._first_example()
 
     @default("models")
     def _no_models(self) -> dict[str, LatentModel]:
@@ -140,9 +142,13 @@ class Session(HasTraits):
         Raises:
             TaskError: if the task has no such split, level or example.
         """
-        wanted, size = number + 1, len(self.task.id_levels)
-        found = self.task.examples(split, wanted * (1 if level is None else size), seed)
-        matching = [e for e in found if level is None or e.level == level]
+        wanted = count = number + 1
+        while True:
+            found = self.task.examples(split, count, seed)
+            matching = [e for e in found if level is None or e.level == level]
+            if len(matching) > number or len(found) < count or count >= _MOST_DRAWS * wanted:
+                break
+            count *= 2  # levels take turns, or are mixed as in a file
         if len(matching) <= number:
             raise TaskError(
                 f"task {self.task.name!r} has {len(matching)} examples in split {split!r}"
@@ -151,6 +157,10 @@ class Session(HasTraits):
             )
         self.example = matching[number]
         return matching[number]
+
+    def _first_example(self) -> Example:
+        split = "id" if "id" in self.task.splits else self.task.splits[0]
+        return self.task.examples(split, 1, seed=1)[0]
 
     @validate("adapter_a", "adapter_b")
     def _known_model(self, proposal: Any) -> str:
@@ -169,7 +179,7 @@ class Session(HasTraits):
     @observe("task")
     def _new_task(self, change: Any) -> None:
         if self.example is not None:
-            self.example = self.task.examples("id", 1, seed=1)[0]
+            self.example = self._first_example()
 
     @observe("example")
     def _new_example(self, change: Any) -> None:

@@ -1,0 +1,137 @@
+"""The session: what every panel shares is checked where it is set, and whoever observes follows."""
+
+import json
+from pathlib import Path
+
+import pytest
+from traitlets import TraitError
+
+import latent_core as lc
+from latent_core.errors import AdapterError, LatentError, TaskError
+from tests.families import tiny_backbone
+from workbench.session import NO_LATENTS, Session
+
+
+@pytest.fixture(scope="module")
+def backbone() -> lc.Backbone:
+    return lc.load_backbone("tiny")
+
+
+@pytest.fixture(scope="module")
+def saved(backbone: lc.Backbone, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("adapters") / "mine"
+    lc.LatentModel(backbone, "Comma_2", seed=3).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture
+def session(backbone: lc.Backbone, saved: Path) -> Session:
+    return Session(backbone, {"first": saved, "second": saved})
+
+
+def test_without_adapters_there_is_the_backbone_alone() -> None:
+    session = Session("tiny")
+    assert list(session.models) == [NO_LATENTS]
+    assert session.adapter_a == session.adapter_b == NO_LATENTS
+    assert session.model_a.layout.groups == ()
+    assert session.example is not None and session.prompt == session.example.prompt
+
+
+def test_the_first_two_adapters_are_a_and_b(backbone: lc.Backbone, saved: Path) -> None:
+    third = lc.LatentModel(backbone, "Start_1", seed=0)
+    session = Session(backbone, [saved, third, saved])
+    assert list(session.models) == [NO_LATENTS, "Comma_2", "Start_1"]  # one folder, one model
+    assert (session.adapter_a, session.adapter_b) == ("Comma_2", "Start_1")
+    assert session.model_b is third
+    assert session.folders == {"Comma_2": saved}
+
+
+def test_adding_tells_observers_and_the_same_model_keeps_its_name(session: Session) -> None:
+    told: list[list[str]] = []
+    session.observe(lambda change: told.append(list(change["new"])), "models")
+    model = lc.LatentModel(session.backbone, "End_3", seed=0)
+    assert session.add(model) == session.add(model) == "End_3"
+    assert session.add(lc.LatentModel(session.backbone, "End_3", seed=1)) == "End_3 (2)"
+    assert session.add(model, "my own") == "my own"
+    assert told[0] == [NO_LATENTS, "first", "second", "End_3"]
+    session.adapter_a = "my own"
+    assert session.model_a is model
+
+
+def test_an_adapter_of_another_backbone_is_refused(session: Session, tmp_path: Path) -> None:
+    with pytest.raises(AdapterError, match="stands on llama"):
+        session.add(lc.LatentModel(tiny_backbone("llama"), "Start_1", seed=0))
+    with pytest.raises(AdapterError, match="no adapter ships for tiny repetition Comma_2"):
+        session.add("Comma_2")
+    assert list(session.models) == [NO_LATENTS, "first", "second"]
+
+
+@pytest.mark.parametrize(
+    ("trait", "value", "error", "says"),
+    [
+        ("adapter_a", "third", AdapterError, "no adapter named 'third'.*no latents, first, second"),
+        ("adapter_b", "", AdapterError, "no adapter named ''"),
+        ("intervention", "drop(", LatentError, "drop"),
+        ("intervention", "smash(Comma)", LatentError, "smash"),
+        ("task", "repetition", TraitError, "Task"),
+        ("example", "a prompt", TraitError, "Example"),
+        ("prompt", 5, TraitError, "unicode"),
+    ],
+)
+def test_nonsense_is_refused_and_the_old_value_stays(
+    session: Session, trait: str, value: object, error: type[Exception], says: str
+) -> None:
+    before = getattr(session, trait)
+    with pytest.raises(error, match=says):
+        setattr(session, trait, value)
+    assert getattr(session, trait) == before
+
+
+def test_an_intervention_is_kept_in_its_own_words(session: Session) -> None:
+    told: list[str] = []
+    session.observe(lambda change: told.append(change["new"]), "intervention")
+    session.intervention = "  drop( Comma ,after=3 ) "
+    session.intervention = "drop(Comma, after=3)"  # the same: nobody is told again
+    session.intervention = ""
+    assert told == ["drop(Comma, after=3)", "none"]
+
+
+def test_the_prompt_follows_the_example_until_one_is_typed(session: Session) -> None:
+    told: list[str] = []
+    session.observe(lambda change: told.append(change["name"]), ["prompt", "example"])
+    example = session.draw("ood-8", 2)
+    assert (example.split, example.level, session.prompt) == ("ood-8", 8, example.prompt)
+    assert sorted(told) == ["example", "prompt"]
+    session.prompt = "1,2,"
+    assert session.example is None and session.prompt == "1,2,"
+    session.task = lc.load_task("summation")
+    assert session.prompt == "1,2,", "a typed prompt stays"
+    session.draw("id")
+    session.task = lc.load_task("repetition")
+    assert session.example in session.task.examples("id", 1, seed=1)
+    assert session.prompt == session.example.prompt
+
+
+def test_drawing_counts_within_a_level(session: Session) -> None:
+    first, second = session.draw("id", 0, level=3), session.draw("id", 1, level=3)
+    threes = [e for e in session.task.examples("id", 40, seed=1) if e.level == 3]
+    assert [first, second] == threes[:2]
+    assert session.draw("id", 0, level=3, seed=2) != first
+    for wrong in (("id", 0, 77), ("nowhere", 0, None)):
+        with pytest.raises(TaskError):
+            session.draw(*wrong)
+    assert session.example is not None and session.example.level == 3
+
+
+def test_a_file_of_prompts_need_not_have_an_id_split(backbone: lc.Backbone, tmp_path: Path) -> None:
+    path = tmp_path / "mine.jsonl"
+    rows = [{"prompt": f"{n},", "answer": "1", "split": "validation"} for n in range(5)]
+    rows += [{"prompt": f"far {n},", "answer": "1", "split": "ood-9"} for n in range(5)]
+    path.write_text("\n".join(map(json.dumps, rows)))
+    session = Session(backbone, task=path)
+    assert session.example is not None and session.example.split == "validation"
+    assert {session.draw("ood-9", n, level=9).prompt for n in range(5)} == {
+        f"far {n}," for n in range(5)
+    }
+    with pytest.raises(TaskError, match=r"has 5 examples in split 'ood-9' with 9 level"):
+        session.draw("ood-9", 5, level=9)
