@@ -63,9 +63,16 @@ FAMILIES: dict[str, Callable[[], hf.PreTrainedConfig]] = {
     "gpt2": lambda: hf.GPT2Config(vocab_size=VOCABULARY + 5, **_GPT),
     "mistral": lambda: hf.MistralConfig(**_COMMON, sliding_window=WINDOW),
     "gemma3": lambda: hf.Gemma3TextConfig(**_COMMON, head_dim=8, **_ALTERNATING),
+    "gemma": lambda: hf.GemmaConfig(**_COMMON, head_dim=8),
     "gemma2": lambda: hf.Gemma2Config(
         **_COMMON, head_dim=8, final_logit_softcapping=3.0, **_ALTERNATING
     ),
+    "qwen3": lambda: hf.Qwen3Config(**_COMMON, head_dim=8),
+    "smollm3": lambda: hf.SmolLM3Config(**_COMMON, no_rope_layer_interval=2),
+    "gpt_oss": lambda: hf.GptOssConfig(
+        **_COMMON, head_dim=8, num_local_experts=2, num_experts_per_tok=1, **_ALTERNATING
+    ),
+    "gpt_neox": lambda: hf.GPTNeoXConfig(**_PLAIN),
     "gpt_neo": lambda: hf.GPTNeoConfig(
         **{k: v for k, v in _PLAIN.items() if k != "num_attention_heads"},
         num_heads=4,
@@ -73,13 +80,35 @@ FAMILIES: dict[str, Callable[[], hf.PreTrainedConfig]] = {
         attention_types=[[["global", "local"], 1]],
         window_size=WINDOW,
     ),
-    "gpt_neox": lambda: hf.GPTNeoXConfig(**_PLAIN),
+    "gptj": lambda: hf.GPTJConfig(vocab_size=VOCABULARY, rotary_dim=4, **_GPT),
+    "gpt_bigcode": lambda: hf.GPTBigCodeConfig(vocab_size=VOCABULARY, **_GPT),
     "opt": lambda: hf.OPTConfig(**_PLAIN, ffn_dim=40, word_embed_proj_dim=32, init_std=0.4),
     "falcon": lambda: hf.FalconConfig(**_PLAIN, hidden_dropout=0.1),
     "phi": lambda: hf.PhiConfig(**_COMMON),
+    "phi3": lambda: hf.Phi3Config(**_COMMON),
+    "persimmon": lambda: hf.PersimmonConfig(**_COMMON),
     "olmo2": lambda: hf.Olmo2Config(**_COMMON),
+    "olmo3": lambda: hf.Olmo3Config(**_COMMON, **_ALTERNATING),
+    "stablelm": lambda: hf.StableLmConfig(**_COMMON),
+    "starcoder2": lambda: hf.Starcoder2Config(**_COMMON),
     "granite": lambda: hf.GraniteConfig(**_COMMON, logits_scaling=4.0, embedding_multiplier=3.0),
     "cohere": lambda: hf.CohereConfig(**_COMMON, logit_scale=0.25),
+    "cohere2": lambda: hf.Cohere2Config(**_COMMON, **_ALTERNATING),
+    "glm4": lambda: hf.Glm4Config(**_COMMON),
+    # Keys and values of different widths, from one low-rank projection.
+    "deepseek_v3": lambda: hf.DeepseekV3Config(
+        **_COMMON | {"num_key_value_heads": 4},
+        q_lora_rank=8,
+        kv_lora_rank=8,
+        qk_rope_head_dim=4,
+        qk_nope_head_dim=4,
+        v_head_dim=12,
+        n_routed_experts=4,
+        n_group=1,
+        topk_group=1,
+        num_experts_per_tok=2,
+        moe_intermediate_size=16,
+    ),
 }
 
 MAIN_FAMILIES = ("llama", "qwen2", "gpt2", "mistral", "gemma3")

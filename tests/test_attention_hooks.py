@@ -12,7 +12,7 @@ from latent_core.errors import BackboneError
 from latent_core.model import LatentModel
 from tests.families import FAMILIES, character_tokenizer, random_from, tiny_backbone
 
-OUTSIDE = ("falcon", "gpt_neo")
+OUTSIDE = ("falcon", "gpt_neo", "gptj")
 """Families that do not attend through Transformers' interface."""
 INSIDE = tuple(name for name in FAMILIES if name not in OUTSIDE)
 LAYOUT = "Start_1+Comma_2"

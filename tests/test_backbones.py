@@ -50,7 +50,7 @@ def test_a_cap_on_logits_is_applied() -> None:
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_which_families_count_slots(family: str) -> None:
-    windowed = {"mistral", "gemma3", "gemma2", "gpt_neo"}
+    windowed = {"mistral", "gemma3", "gemma2", "gpt_neo", "gpt_oss", "olmo3", "cohere2"}
     assert tiny_backbone(family).has_sliding_window == (family in windowed)
 
 

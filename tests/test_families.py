@@ -1,0 +1,245 @@
+"""Latent tokens are exact on every family of decoders, whatever the layout; or are refused.
+
+The invariants themselves are the library's own (`latent check`'s); that each of them can fail is
+shown here too, by breaking what it watches over.
+"""
+
+import dataclasses
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import torch
+import transformers as hf
+
+import latent_core.decoding as decoding_module
+from latent_core.backbones import Backbone, load_backbone
+from latent_core.batch import collate
+from latent_core.embedding import LatentTables
+from latent_core.errors import BackboneError
+from latent_core.insertion import Placement
+from latent_core.invariants import INVARIANTS, Finding, Subject, check_backbone
+from latent_core.model import LatentModel
+from tests.families import (
+    FAMILIES,
+    LAYOUTS,
+    PROMPTS,
+    character_tokenizer,
+    random_from,
+    random_model,
+    tiny_backbone,
+)
+
+LIMIT = 14
+"""Twice the sliding window of the families that have one."""
+
+SUM = "Start_2+Before[,|a|c|j|1|8|=]_1+4_1+End_1@verbal"
+PLACES = ("Start_2", "End_2", "Before[,|a|b|c|d|1|2|3|=| ]_2", "3_2", SUM)
+"""Start, End, Comma's kind (with more triggers, so that responses have some), k, and a sum."""
+
+NAMED = (
+    *("llama", "mistral", "qwen2", "qwen3", "gemma2", "gemma3", "gpt2", "gpt_neox", "opt"),
+    *("falcon", "phi", "olmo2", "stablelm", "granite", "smollm3", "gpt_oss"),
+)
+"""Families that are tried with every kind of place; the others, with the sum."""
+
+CASES = [(family, layout) for family in NAMED for layout in PLACES]
+CASES += [(family, SUM) for family in FAMILIES if family not in NAMED]
+CASES += [(f, layout) for f in ("llama", "mistral") for layout in LAYOUTS if layout not in PLACES]
+
+NO_SDPA = dict.fromkeys(("gemma2", "gpt_oss"), "it knows no sdpa")
+FIXED = dict.fromkeys(("gpt_neo", "gptj", "falcon"), "it cannot be switched once it is loaded")
+DOES_NOT_APPLY = {(f, "eager = SDPA"): why for f, why in (NO_SDPA | FIXED).items()}
+DOES_NOT_APPLY["gpt_neo", "static cache = one pass"] = (
+    "it cannot use static caches, with latents or without"
+)
+
+
+def subject(family: str, layout: str, prompts: tuple[str, ...] = PROMPTS) -> Subject:
+    return Subject(LatentModel(tiny_backbone(family), layout, seed=1), prompts, LIMIT)
+
+
+@pytest.mark.parametrize(("family", "layout"), CASES)
+def test_latent_tokens_are_exact(family: str, layout: str) -> None:
+    examined = subject(family, layout)
+    findings = {
+        name: invariant.check(examined)
+        for name, invariant in INVARIANTS.items()
+        if invariant.each_layout or layout == SUM
+    }
+    assert {name: f for name, f in findings.items() if f.holds is False} == {}
+    unclear = {(family, name): f.note for name, f in findings.items() if f.holds is None}
+    assert unclear == {key: DOES_NOT_APPLY[key] for key in unclear}
+    assert len(unclear) == sum(key[0] == family and key[1] in findings for key in DOES_NOT_APPLY)
+
+    # Ragged: triggers fire at different steps, also beyond the window.
+    assert len({len(example.slots) for example in examined.examples}) >= 3
+    if layout not in ("Start_2", "End_2", "Comma_2"):
+        inside = [
+            slot.verbal_index - len(row.prompt_ids)
+            for row, example in zip(examined.together.rows, examined.examples, strict=True)
+            for slot in example.slots
+            if slot.is_latent and slot.verbal_index > len(row.prompt_ids)
+        ]
+        assert len(set(inside)) >= 4, "hardly any latents in responses: it tests too little"
+
+
+@pytest.mark.parametrize("family", ["falcon"])
+def test_eager_and_sdpa_agree_where_they_are_chosen_on_loading(family: str) -> None:
+    logits = []
+    for name in ("eager", "sdpa"):
+        config = FAMILIES[family]()
+        config._attn_implementation = name
+        backbone = Backbone(family, random_from(config), character_tokenizer())
+        assert backbone.model.config._attn_implementation == name
+        model = LatentModel(backbone, SUM, seed=1)
+        logits.append(model.logits(model.batch([model.insert("ab,cd=", "12,3")])))
+    torch.testing.assert_close(*logits, rtol=1e-4, atol=1e-4)
+
+
+# ---- every invariant can fail ----
+
+
+def other_padding(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(decoding_module, "collate", lambda chunks, side: collate(chunks, "right"))
+
+
+def riding_despite_a_window(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Backbone, "has_sliding_window", False)
+
+
+def training_padded_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(LatentModel, "batch", lambda self, examples: collate(examples, "left"))
+
+
+def another_head(monkeypatch: pytest.MonkeyPatch) -> None:
+    head = Backbone.logits
+    monkeypatch.setattr(Backbone, "logits", lambda self, hidden: head(self, hidden) * 1.01)
+
+
+def labels_shifted_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    insert = Placement.insert
+
+    def shifted(self, *ids):
+        slots = insert(self, *ids)
+        return dataclasses.replace(slots, labels=(*slots.labels[1:], slots.labels[0]))
+
+    monkeypatch.setattr(Placement, "insert", shifted)
+
+
+def decoding_counts_positions_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+    def moved(chunks, side):
+        batch = collate(chunks, side)
+        return dataclasses.replace(batch, position_ids=batch.position_ids * 2)
+
+    monkeypatch.setattr(decoding_module, "collate", moved)
+
+
+def latents_move_once_there_is_a_cache(monkeypatch: pytest.MonkeyPatch) -> None:
+    run = LatentModel.hidden_states
+
+    def moved(self, batch, mask=None, cache=None):
+        if cache is not None and mask.shape[1] > batch.input_ids.shape[1]:
+            positions = batch.position_ids - (batch.latent_rows >= 0).long()
+            batch = dataclasses.replace(batch, position_ids=positions)
+        return run(self, batch, mask, cache)
+
+    monkeypatch.setattr(LatentModel, "hidden_states", moved)
+
+
+def no_mask_is_passed_on_as_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    run = Backbone.hidden_states
+
+    def unmasked(self, embeds, mask, positions, cache=None):
+        if mask is not None:
+            return run(self, embeds, mask, positions, cache)
+        kwargs = {"inputs_embeds": embeds, "position_ids": positions, "use_cache": False}
+        return self.model.base_model(**kwargs).last_hidden_state
+
+    monkeypatch.setattr(Backbone, "hidden_states", unmasked)
+
+
+def one_implementation_differs(monkeypatch: pytest.MonkeyPatch) -> None:
+    logits = LatentModel.logits
+
+    def biased(self, batch):
+        return logits(self, batch) * (
+            2 if self.base_model.config._attn_implementation == "eager" else 1
+        )
+
+    monkeypatch.setattr(LatentModel, "logits", biased)
+
+
+def low_precision_is_worse(monkeypatch: pytest.MonkeyPatch) -> None:
+    logits = LatentModel.logits
+
+    def biased(self, batch):
+        return logits(self, batch) * (1.3 if self.backbone.dtype == torch.bfloat16 else 1)
+
+    monkeypatch.setattr(LatentModel, "logits", biased)
+
+
+def recomputing_starts_dropout(monkeypatch: pytest.MonkeyPatch) -> None:
+    forward = LatentModel.forward
+
+    def other(self, **batch):
+        output = forward(self, **batch)
+        factor = 2 if self._checkpointed_layers() else 1
+        return output | {"loss": output["loss"] * factor}
+
+    monkeypatch.setattr(LatentModel, "forward", other)
+
+
+def weights_are_not_frozen(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        Backbone, "__post_init__", lambda self: self.model.eval().requires_grad_(True)
+    )
+
+
+def loading_rounds(monkeypatch: pytest.MonkeyPatch) -> None:
+    assign = LatentTables.assign
+
+    def rounded(self, rows):
+        assign(self, {name: table.bfloat16() for name, table in rows.items()})
+
+    monkeypatch.setattr(LatentTables, "assign", rounded)
+
+
+def detached_keeps_its_latents(monkeypatch: pytest.MonkeyPatch) -> None:
+    @contextmanager
+    def attached(self) -> Iterator[LatentModel]:
+        yield self
+
+    monkeypatch.setattr(LatentModel, "detached", attached)
+
+
+BREAKS: list[tuple[str, Callable[[pytest.MonkeyPatch], None]]] = [
+    ("zero latents = the model's own generate", another_head),
+    ("ragged batch = each row alone", other_padding),
+    ("ragged batch = each row alone", riding_despite_a_window),
+    ("padded for training = each row alone", training_padded_left),
+    ("decoding = one pass over all slots", labels_shifted_by_one),
+    ("slots fed = slots trained on", decoding_counts_positions_otherwise),
+    ("dynamic cache = one pass", latents_move_once_there_is_a_cache),
+    ("static cache = one pass", latents_move_once_there_is_a_cache),
+    ("masks: none = 2-D = 4-D", no_mask_is_passed_on_as_none),
+    ("eager = SDPA", one_implementation_differs),
+    ("bf16 = fp32, but for rounding", low_precision_is_worse),
+    ("checkpointing changes nothing", recomputing_starts_dropout),
+    ("training leaves the backbone as it is", weights_are_not_frozen),
+    ("saved and loaded = the same bits", loading_rounds),
+    ("detached = the backbone", detached_keeps_its_latents),
+]
+
+
+@pytest.mark.parametrize(("name", "broken"), BREAKS)
+def test_every_invariant_can_fail(name: str, broken, monkeypatch: pytest.MonkeyPatch) -> None:
+    examined = subject("mistral", SUM)
+    assert INVARIANTS[name].check(examined).holds
+    broken(monkeypatch)
+    assert INVARIANTS[name].check(subject("mistral", SUM)).holds is False
+
+
+def test_every_invariant_was_seen_to_fail() -> None:
+    assert {name for name, _ in BREAKS} == set(INVARIANTS)
