@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from latent_core.errors import SettingError
 from latent_core.layout import LatentLayout
 
-__all__ = ["LatentTables", "initial_rows"]
+__all__ = ["LatentTables", "initial_rows", "place_rows"]
 
 
 class LatentTables(nn.Module):
@@ -67,11 +67,15 @@ class LatentTables(nn.Module):
         Returns:
             (B, T, D) in the dtype of `inputs_embeds`.
         """
-        if not self.names:
-            return inputs_embeds
-        table = self.rows().to(inputs_embeds.dtype)
-        latents = F.embedding(latent_rows.clamp(min=0), table)
-        return torch.where((latent_rows >= 0).unsqueeze(-1), latents, inputs_embeds)
+        return place_rows(inputs_embeds, latent_rows, self.rows())
+
+
+def place_rows(inputs_embeds: Tensor, latent_rows: Tensor, table: Tensor) -> Tensor:
+    """Put rows of a table (M, D) in their slots; see `LatentTables.mix`."""
+    if not len(table):
+        return inputs_embeds
+    latents = F.embedding(latent_rows.clamp(min=0), table.to(inputs_embeds.dtype))
+    return torch.where((latent_rows >= 0).unsqueeze(-1), latents, inputs_embeds)
 
 
 @torch.no_grad()

@@ -13,21 +13,21 @@ import pandas as pd
 
 from latent_core.errors import SettingError
 from latent_core.generation import Generation
-from latent_core.model import LatentModel
 from latent_core.progress import progress_bar
+from latent_core.steered import SteeredModel
 from latent_core.tasks import Example, Task, resolve_splits
 
 __all__ = ["evaluate", "response_limit"]
 
 
 def evaluate(
-    model: LatentModel,
+    model: SteeredModel,
     task: Task,
     splits: str | Iterable[str] = ("id", "ood"),
     examples: int = 100,
     seed: int = 1,
     *,
-    shots: int = 0,
+    shots: int | None = None,
     batch_size: int = 32,
     progress: bool = True,
     on_records: Callable[[pd.DataFrame], None] | None = None,
@@ -40,15 +40,18 @@ def evaluate(
         splits: split names; `ood` stands for every OOD level.
         examples: per split.
         seed: draws the examples; the same seed gives every model the same ones, so records pair up.
-        shots: solved training examples in front of each prompt.
+        shots: solved training examples in front of each prompt; by default as many as the model's
+            method has.
         batch_size: prompts decoded side by side; responses do not depend on it.
         progress: show a bar with the time left.
         on_records: called with each batch's records as they come.
 
     Returns:
-        one row per example: task, backbone, layout, shots, split, level, example, key, prompt,
-        answer, response, exact (bool), graded (0 to 1), response_tokens, latent_slots (latents
-        processed), seconds (the batch's time, shared equally), eval_seed.
+        one row per example: task, backbone, method, layout, shots, split, level, example, key,
+        prompt, answer, response, exact (bool), graded (0 to 1), response_tokens, latent_slots
+        (latents processed), extra_slots (those, and the virtual tokens of a prefix), decode_steps
+        (forward passes), trainable (numbers of the method), seconds (the batch's time, shared
+        equally), eval_seed. `attrs["evaluation"]` says what was asked; `write_records` keeps it.
 
     Raises:
         TaskError: for a split the task does not have.
@@ -58,6 +61,7 @@ def evaluate(
         raise SettingError(f"examples is {examples}; expected at least 1 per split")
     if batch_size < 1:
         raise SettingError(f"batch_size is {batch_size}; expected at least 1")
+    shots = model.shots if shots is None else shots
     names = resolve_splits(task, splits)
     drawn = [(name, task.examples(name, examples, seed)) for name in names]
     frames: list[pd.DataFrame] = []
@@ -77,10 +81,12 @@ def evaluate(
     frame = pd.concat(frames, ignore_index=True)
     ranks = frame["split"].map({name: rank for rank, name in enumerate(names)})
     frame = frame.assign(rank=ranks).sort_values(["rank", "example"], ignore_index=True)
-    return frame.drop(columns="rank")
+    frame = frame.drop(columns="rank")
+    frame.attrs["evaluation"] = {"splits": list(names), "examples": examples, "seed": seed}
+    return frame
 
 
-def response_limit(model: LatentModel, task: Task, example: Example) -> int:
+def response_limit(model: SteeredModel, task: Task, example: Example) -> int:
     """Verbal tokens a response may have: the answer's, plus a quarter and 8 where it can overrun.
 
     An open-ended task is cut at the answer's length, since nothing tells a model to stop.
@@ -90,7 +96,7 @@ def response_limit(model: LatentModel, task: Task, example: Example) -> int:
 
 
 def _answer(
-    model: LatentModel, task: Task, batch: list[tuple[int, Example]], shots: int, seed: int
+    model: SteeredModel, task: Task, batch: list[tuple[int, Example]], shots: int, seed: int
 ) -> list[dict[str, Any]]:
     prompts = [
         task.few_shot(example, shots, seed) if shots else example.prompt for _, example in batch
@@ -101,13 +107,15 @@ def _answer(
         prompts, limits, return_details=True, batch_size=len(batch)
     )
     seconds = (time.perf_counter() - started) / len(batch)
-    records = []
+    trainable, records = model.num_trainable, []
     for (number, example), answer in zip(batch, answers, strict=True):
+        latent_slots = sum(slot.group is not None for slot in answer.slots)
         score = task.score(example, answer.text)
         records.append(
             {
                 "task": task.name,
                 "backbone": model.backbone.name,
+                "method": model.method,
                 "layout": str(model.placement.layout),
                 "shots": shots,
                 "split": example.split,
@@ -120,7 +128,10 @@ def _answer(
                 "exact": score.exact,
                 "graded": score.graded,
                 "response_tokens": len(answer.response_ids),
-                "latent_slots": sum(slot.group is not None for slot in answer.slots),
+                "latent_slots": latent_slots,
+                "extra_slots": latent_slots + model.virtual_tokens,
+                "decode_steps": answer.decode_steps,
+                "trainable": trainable,
                 "seconds": seconds,
                 "eval_seed": seed,
             }

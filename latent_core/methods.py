@@ -1,36 +1,31 @@
 """Methods that can be compared: latent layouts and their baselines, by one name each.
 
 A method's name is its whole description, so any layout is a method: `Start_1+Comma_2`. The other
-names are in `BASELINES`. Knows how to build a model for a method; nothing of training it.
+names are in `BASELINES`. Knows how to build a model for a method, and how to load one again;
+nothing of training it.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Final
+from pathlib import Path
+from typing import Any, Final, Literal, NamedTuple
 
+from latent_core.adapter import AdapterConfig
 from latent_core.backbones import Backbone
+from latent_core.baselines import FullModel, LoraModel, PeftBaseline, PrefixModel, PromptModel
 from latent_core.errors import LayoutError, SettingError
+from latent_core.hub import locate
 from latent_core.layout import LatentLayout
 from latent_core.model import LatentModel
+from latent_core.saved import read_saved
+from latent_core.steered import SteeredModel, backbone_for
 
-__all__ = ["BASELINES", "EXAMPLE_LAYOUTS", "Method", "build_model"]
+__all__ = ["BASELINES", "EXAMPLE_LAYOUTS", "Baseline", "Method", "build_model", "load_model"]
 
-BASELINES: Final[dict[str, str]] = {
-    "zero-shot": "the backbone alone, nothing added, nothing trained",
-    "few-shot-K": "K solved training examples before the prompt, untrained; few-shot is K=4",
-    "filler(LAYOUT)": "untrained dots in the layout's places, as filler(End_2): computation only",
-}
-EXAMPLE_LAYOUTS: Final[dict[str, str]] = {
-    "Start_2": "two latents before the prompt: prompt tuning's place",
-    "End_2": "two latents after the prompt: the pause token's place",
-    "Comma_2": "two latents before every comma, in prompt and response",
-    "8_2": "two latents after every 8 verbal tokens",
-    "Start_1+Comma_1": "a sum: each group with vectors of its own",
-    "Start_2+Comma_2; tied": "a sum whose groups share one table",
-    "Before[=]_1, After[.|!]_2": "latents around any trigger text",
-}
+Kind = Literal["latents", "lora", "prefix", "prompt-tuning", "full"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,34 +34,48 @@ class Method:
 
     Attributes:
         name: as the user wrote it.
+        kind: what builds its model.
         layout: latents to insert; no groups for none.
-        trained: whether the latents are trained.
+        trained: whether there is anything to train.
         init: how the latents start; see `latent_core.embedding.initial_rows`.
         shots: solved examples in front of each prompt.
+        size: rank of LoRA, or virtual tokens of a prefix or a tuned prompt.
+        parameters: numbers that LoRA should train, where it has no rank.
     """
 
     name: str
+    kind: Kind = "latents"
     layout: LatentLayout = field(default_factory=LatentLayout)
     trained: bool = False
     init: str = "vocab"
     shots: int = 0
+    size: int | None = None
+    parameters: int = 0
 
     @classmethod
     def parse(cls, text: str, init: str = "vocab") -> Method:
         """Read a method's name.
 
+        Args:
+            text: the name, such as `Start_2` or `lora-r4`.
+            init: how latents or a tuned prompt start.
+
         Raises:
             LayoutError: if it is neither a baseline nor a layout.
+            SettingError: if `init` is chosen for a method that has no vectors to start.
         """
         name = text.strip()
-        if name in ("zero-shot", "none"):
-            return cls("zero-shot")
-        if match := re.fullmatch(r"few-shot(?:-(\d+))?", name):
-            return cls(name, shots=int(match[1] or 4))
-        if match := re.fullmatch(r"filler(?:\((.+)\))?", name):
-            return cls(name, LatentLayout.parse(match[1] or "End_2"), init="text:.")
+        for baseline in BASELINES.values():
+            if match := re.fullmatch(baseline.pattern, name):
+                method = baseline.read(name, match, init)
+                if init != "vocab" and method.init != init and method.trained:
+                    raise SettingError(
+                        f"init is {init!r}, but {name} has no vectors of the vocabulary's kind to "
+                        "start; leave it out"
+                    )
+                return method
         try:
-            return cls(name, LatentLayout.parse(name), trained=True, init=init)
+            return cls(name, layout=LatentLayout.parse(name), trained=True, init=init)
         except LayoutError as error:
             raise LayoutError(
                 f"{name!r} is no method: neither a baseline ({', '.join(BASELINES)}) nor a "
@@ -74,9 +83,152 @@ class Method:
             ) from error
 
 
-def build_model(backbone: Backbone | str, method: Method | str, seed: int = 0) -> LatentModel:
-    """An untrained model for a method; `seed` draws the initial vectors."""
+class Baseline(NamedTuple):
+    """A method that is no layout.
+
+    Attributes:
+        description: what it is.
+        pattern: the whole of its name.
+        read: name, match and init -> the method.
+    """
+
+    description: str
+    pattern: str
+    read: Callable[[str, re.Match[str], str], Method]
+
+
+def _filler(name: str, match: re.Match[str], init: str) -> Method:
+    return Method(name, layout=LatentLayout.parse(match[1] or "End_2"), init="text:.")
+
+
+def _pause(name: str, match: re.Match[str], init: str) -> Method:
+    layout = LatentLayout.parse(f"End_{match[1] or 2}")
+    return Method(name, layout=layout, trained=True, init=init)
+
+
+def _lora(name: str, match: re.Match[str], init: str) -> Method:
+    if match[2]:
+        return Method(name, "lora", trained=True, parameters=int(match[2]))
+    return Method(name, "lora", trained=True, size=int(match[1] or 4))
+
+
+BASELINES: Final[dict[str, Baseline]] = {
+    "zero-shot": Baseline(
+        "the backbone alone, nothing added, nothing trained",
+        r"zero-shot|none",
+        lambda name, match, init: Method("zero-shot"),
+    ),
+    "few-shot-K": Baseline(
+        "K solved training examples before the prompt, untrained; few-shot is K=4",
+        r"few-shot(?:-(\d+))?",
+        lambda name, match, init: Method(name, shots=int(match[1] or 4)),
+    ),
+    "filler(LAYOUT)": Baseline(
+        "untrained dots in the layout's places, as filler(End_2): computation only",
+        r"filler(?:\((.+)\))?",
+        _filler,
+    ),
+    "pause-M": Baseline(
+        "M trained pause tokens after the prompt, which is End_M; pause is M=2",
+        r"pause(?:-([1-9]\d*))?",
+        _pause,
+    ),
+    "prompt-tuning-M": Baseline(
+        "PEFT's prompt tuning with M virtual tokens: Start_M, numbered on; prompt-tuning is M=2",
+        r"prompt-tuning(?:-([1-9]\d*))?",
+        lambda name, match, init: Method(
+            name, "prompt-tuning", trained=True, init=init, size=int(match[1] or 2)
+        ),
+    ),
+    "prefix-M": Baseline(
+        "PEFT's prefix tuning: M keys and values in every layer before the prompt; prefix is M=2",
+        r"prefix(?:-([1-9]\d*))?",
+        lambda name, match, init: Method(name, "prefix", trained=True, size=int(match[1] or 2)),
+    ),
+    "lora-rR": Baseline(
+        "PEFT's LoRA of rank R, or lora-Np for about N trainable parameters; lora is rank 4",
+        r"lora(?:-(?:r([1-9]\d*)|([1-9]\d*)p))?",
+        _lora,
+    ),
+    "full": Baseline(
+        "all weights of a copy of the backbone, where memory allows",
+        r"full",
+        lambda name, match, init: Method(name, "full", trained=True),
+    ),
+}
+EXAMPLE_LAYOUTS: Final[dict[str, str]] = {
+    "Start_2": "two latents before the prompt: prompt tuning's place",
+    "End_2": "two latents after the prompt: the pause token's place",
+    "Comma_2": "two latents before every comma, in prompt and response",
+    "8_2": "two latents after every 8 verbal tokens",
+    "Start_1+Comma_1": "a sum: each group with vectors of its own",
+    "Start_2+Comma_2; tied": "a sum whose groups share one table",
+    "Start_2; positions=sequential": "slots numbered one by one, instead of sharing positions",
+    "Before[=]_1, After[.|!]_2": "latents around any trigger text",
+}
+
+
+def build_model(
+    backbone: Backbone | str, method: Method | str, seed: int = 0, *, to_train: bool = True
+) -> SteeredModel:
+    """An untrained model for a method; it leaves the backbone as it is.
+
+    Args:
+        backbone: a `Backbone` or what `load_backbone` takes.
+        method: a method or its name.
+        seed: draws the initial values.
+        to_train: make sure that there is memory to train it.
+
+    Raises:
+        LayoutError: if the name is no method's.
+        SettingError: for a seed below 0, or a method that needs more memory than there is.
+        BackboneError: if PEFT cannot put the method on this backbone.
+    """
     method = Method.parse(method) if isinstance(method, str) else method
     if seed < 0:
         raise SettingError(f"seed is {seed}; expected a whole number of 0 or more")
-    return LatentModel(backbone, method.layout, seed=seed, init=method.init)
+    match method.kind:
+        case "latents":
+            model = LatentModel(backbone, method.layout, seed=seed, init=method.init)
+            _name(model, method)
+            return model
+        case "lora":
+            return LoraModel(backbone, method.size, method.parameters, method.name, seed)
+        case "prefix":
+            return PrefixModel(backbone, method.size or 2, method.name, seed)
+        case "prompt-tuning":
+            return PromptModel(backbone, method.size or 2, method.init, method.name, seed)
+        case "full":
+            return FullModel(backbone, to_train)
+
+
+def load_model(
+    source: str | Path, backbone: Backbone | str | Path | None = None, **load: Any
+) -> SteeredModel:
+    """Load whatever a method trained: latents or a baseline.
+
+    Args:
+        source: a folder that `save_pretrained` or `train` wrote, or the hub id of one.
+        backbone: the backbone, if it is loaded already or lies elsewhere by now.
+        load: further arguments of `load_backbone`, such as `dtype`.
+
+    Raises:
+        AdapterError: if it is missing, damaged, or made for another backbone.
+    """
+    folder = locate(source)
+    config = read_saved(folder)
+    if isinstance(config, AdapterConfig):
+        model = LatentModel.from_pretrained(folder, backbone, **load)
+        _name(model, Method.parse(config.notes.get("method", config.layout)))
+        return model
+    loaded = backbone_for(source, config, backbone, **load)
+    baseline = build_model(loaded, config.method, to_train=False)
+    assert isinstance(baseline, PeftBaseline | FullModel)
+    baseline.load_weights(folder)
+    return baseline
+
+
+def _name(model: LatentModel, method: Method) -> None:
+    """Tell a model with latents which method it stands for."""
+    model.method, model.shots = method.name, method.shots
+    model.tables.requires_grad_(method.trained)

@@ -1,35 +1,32 @@
-"""`LatentModel`: a frozen backbone with trainable latent tokens; loss, generation, save and load.
+"""`LatentModel`: a frozen backbone with trainable latent tokens, which it saves and loads.
 
-Knows nothing of tasks, of training loops, or of how results are judged.
+Loss and generation are those of every `SteeredModel`.
 """
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
-from torch.nn import functional as F
-from transformers import Cache
-from transformers.modeling_layers import GradientCheckpointingLayer
+from torch import Tensor
 
 from latent_core.adapter import AdapterConfig, read_adapter, write_adapter
 from latent_core.backbones import Backbone, load_backbone
-from latent_core.batch import LatentBatch, collate
+from latent_core.batch import LatentBatch
 from latent_core.embedding import LatentTables, initial_rows
-from latent_core.errors import AdapterError, PromptError
-from latent_core.generation import Generation, generate
-from latent_core.insertion import IGNORE, Slots
+from latent_core.errors import AdapterError
+from latent_core.hub import locate
 from latent_core.layout import LatentLayout
+from latent_core.steered import SteeredModel, backbone_for
 
-__all__ = ["LatentModel"]
+__all__ = ["LatentModel", "starting_rows"]
 
 
-class LatentModel(nn.Module):
+class LatentModel(SteeredModel):
     """Latent tokens on a frozen decoder (arXiv 2505.12629, section 3).
 
     Only the latent tables train: `num_latents x D` numbers. The backbone stays bit-identical, in
@@ -46,9 +43,6 @@ class LatentModel(nn.Module):
         BackboneError: if the backbone cannot carry latent tokens.
     """
 
-    # Tells Transformers' Trainer to pass `num_items_in_batch`, which makes accumulation exact.
-    accepts_loss_kwargs = True
-
     def __init__(
         self,
         backbone: Backbone | str | Path,
@@ -56,160 +50,19 @@ class LatentModel(nn.Module):
         seed: int = 0,
         init: str = "vocab",
     ) -> None:
-        super().__init__()
-        self.backbone = load_backbone(backbone)
-        self.layout = LatentLayout.parse(layout)
-        self.placement = self.backbone.place(self.layout)
-        self.base_model = self.backbone.model
-        special = set(self.backbone.tokenizer.all_special_ids)
-        size = min(len(self.backbone.tokenizer), self.backbone.vocabulary_size)
-        ordinary = [i for i in range(size) if i not in special]
-        rows = initial_rows(
-            self.layout,
-            self.backbone.embed,
-            torch.tensor(ordinary, device=self.backbone.device),
-            init,
-            seed,
-            lambda text: self.backbone.tokenizer(text, add_special_tokens=False)["input_ids"],
-        )
-        self.tables = LatentTables(self.layout, rows, self.backbone.hidden_size)
-        self.tables.to(self.backbone.device)
-        self.register_state_dict_post_hook(_leave_out_backbone)
-        self.register_load_state_dict_post_hook(_miss_no_backbone)
+        backbone, layout = load_backbone(backbone), LatentLayout.parse(layout)
+        name = str(layout) if layout.groups else "zero-shot"
+        super().__init__(backbone, backbone.place(layout), name)
+        self.layout = layout
+        self.base_model = backbone.model
+        rows = starting_rows(backbone, layout, init, seed)
+        self.tables = LatentTables(self.layout, rows, backbone.hidden_size)
+        self.tables.to(backbone.device)
         self.train(False)
 
-    @property
-    def num_trainable(self) -> int:
-        """Trainable numbers: latents in all tables, times D."""
-        return sum(p.numel() for p in self.tables.parameters() if p.requires_grad)
-
-    def train(self, mode: bool = True) -> LatentModel:
-        """Set training mode for the tables; the backbone never leaves evaluation mode."""
-        super().train(mode)
-        self.base_model.eval()
-        for layer in self._checkpointed_layers():
-            layer.training = mode  # they recompute only in training mode
-        return self
-
-    def _checkpointed_layers(self) -> list[GradientCheckpointingLayer]:
-        return [
-            module
-            for module in self.base_model.modules()
-            if isinstance(module, GradientCheckpointingLayer) and module.gradient_checkpointing
-        ]
-
-    def activation_checkpointing_enable(
-        self,
-        activation_checkpointing_kwargs: dict[str, Any] | None = None,
-        every_n_layers: int = 1,
-        offload: bool = False,
-    ) -> None:
-        """Recompute activations in the backward pass: less memory, same numbers, 1.3x the time.
-
-        The arguments are those of `PreTrainedModel.activation_checkpointing_enable`; the Trainer
-        passes them on.
-        """
-        kwargs = {"use_reentrant": False} | (activation_checkpointing_kwargs or {})
-        self.base_model.activation_checkpointing_enable(kwargs, every_n_layers, offload)
-        for layer in self._checkpointed_layers():
-            # In training mode some layers (OPT, Falcon) would apply dropout of their own, at a rate
-            # that they or their config hold; the rates of their children stay off as they are.
-            for owner in (layer, self.base_model.config):
-                for name, value in vars(owner).items():
-                    if "dropout" in name and isinstance(value, float):
-                        setattr(owner, name, 0.0)
-        self.train(self.training)
-
-    def insert(self, prompt: str, response: str | None = None) -> Slots:
-        """The slots of one text example; with a response, it ends in the end-of-sequence token."""
-        response_ids = None if response is None else self.backbone.encode_response(response)
-        return self.place(self.backbone.encode(prompt), response_ids)
-
-    def place(self, prompt_ids: Sequence[int], response_ids: Sequence[int] | None = None) -> Slots:
-        """The slots of one example of verbal ids.
-
-        Raises:
-            PromptError: if the prompt is empty, or the example longer than the context window.
-        """
-        slots = self.placement.insert(prompt_ids, response_ids)
-        limit = self.backbone.context_length
-        last = max(slot.position_id for slot in slots.slots)
-        if limit is not None and last >= limit:
-            raise PromptError(
-                f"the example reaches position {last}, but {self.backbone.name} has a context "
-                f"window of {limit}; shorten it"
-            )
-        return slots
-
-    def hidden_states(
-        self,
-        batch: LatentBatch,
-        attention_mask: Tensor | None = None,
-        past_key_values: Cache | None = None,
-    ) -> Tensor:
-        """Last hidden states (B, T, D) of a batch on the model's device.
-
-        Args:
-            batch: the slots.
-            attention_mask: (B, T_past + T), of the cached slots and the batch's, if there is a
-                cache.
-            past_key_values: a cache of T_past slots, extended in place.
-        """
-        inputs_embeds = self.tables.mix(self.backbone.embed(batch.input_ids), batch.latent_rows)
-        mask = batch.attention_mask if attention_mask is None else attention_mask
-        return self.backbone.hidden_states(inputs_embeds, mask, batch.position_ids, past_key_values)
-
-    def forward(
-        self,
-        input_ids: Tensor,
-        latent_rows: Tensor,
-        attention_mask: Tensor,
-        position_ids: Tensor,
-        labels: Tensor,
-        num_items_in_batch: Tensor | int | None = None,
-    ) -> dict[str, Tensor]:
-        """Mean cross-entropy of the labelled slots; arguments as in `LatentBatch`, all (B, T).
-
-        Args:
-            num_items_in_batch: divide the sum by this instead (labels of all accumulated batches).
-
-        Returns:
-            `loss`, a scalar, and `token_losses` (N,), detached, one per label in row-major order.
-        """
-        batch = LatentBatch(input_ids, latent_rows, attention_mask, position_ids, labels)
-        labelled = labels != IGNORE
-        # Gathered into one block (N, D): the head is slow on strided rows, and few slots need it.
-        hidden_states = self.hidden_states(batch)[labelled]
-        logits = self.backbone.logits(hidden_states).float()
-        losses = F.cross_entropy(logits, labels[labelled], reduction="none")
-        divisor = len(losses) if num_items_in_batch is None else num_items_in_batch
-        return {"loss": losses.sum() / divisor, "token_losses": losses.detach()}
-
-    @torch.no_grad()
-    def logits(self, batch: LatentBatch) -> Tensor:
-        """Logits (B, T, V) of every slot; for looking, not for training."""
-        return self.backbone.logits(self.hidden_states(batch))
-
-    def batch(self, examples: Sequence[Slots]) -> LatentBatch:
-        """Right-padded tensors of `examples` on the model's device."""
-        return collate(examples).to(self.backbone.device)
-
-    def generate(
-        self, prompts: str | Sequence[str], *args: Any, return_details: bool = False, **kwargs: Any
-    ) -> Any:
-        """Continue prompts, inserting latents on the way; see `latent_core.generation.generate`.
-
-        Returns:
-            list[str], or list[Generation] with `return_details`; one per prompt.
-        """
-        prompts = [prompts] if isinstance(prompts, str) else list(prompts)
-        training = self.training
-        self.train(False)  # layers that recompute would do without their cache
-        try:
-            rows: list[Generation] = generate(self, prompts, *args, **kwargs)
-        finally:
-            self.train(training)
-        return rows if return_details else [row.text for row in rows]
+    def slot_embeddings(self, batch: LatentBatch) -> Tensor:
+        """Input embeddings (B, T, D), latents in their slots."""
+        return self.tables.mix(self.backbone.embed(batch.input_ids), batch.latent_rows)
 
     @contextlib.contextmanager
     def detached(self) -> Iterator[LatentModel]:
@@ -231,9 +84,10 @@ class LatentModel(nn.Module):
             layout=str(self.layout),
             backbone=self.backbone.name,
             backbone_fingerprint=self.backbone.fingerprint,
+            tokenizer_fingerprint=self.backbone.tokenizer_fingerprint,
             hidden_size=self.backbone.hidden_size,
             versions={name: version(name) for name in ("torch", "transformers")},
-            notes=notes,
+            notes={"method": self.method} | notes,
         )
         return write_adapter(folder, config, self.tables.named())
 
@@ -244,34 +98,39 @@ class LatentModel(nn.Module):
         """Load an adapter onto its backbone.
 
         Args:
-            folder: what `save_pretrained` or `train` wrote.
+            folder: what `save_pretrained` or `train` wrote, or the hub id of it.
             backbone: the backbone, if it is loaded already or lies elsewhere by now.
             load: further arguments of `load_backbone`, such as `dtype`.
 
         Raises:
             AdapterError: if the adapter is missing, damaged, or made for another backbone.
         """
-        config, tables = read_adapter(folder)
-        loaded = load_backbone(backbone if backbone is not None else config.backbone, **load)
-        if loaded.fingerprint != config.backbone_fingerprint:
+        config, tables = read_adapter(locate(folder))
+        loaded = backbone_for(folder, config, backbone, **load)
+        if config.tokenizer_fingerprint not in ("", loaded.tokenizer_fingerprint):
             raise AdapterError(
-                f"{folder} was made for backbone {config.backbone} "
-                f"(fingerprint {config.backbone_fingerprint}, D={config.hidden_size}); got "
-                f"{loaded.name} ({loaded.fingerprint}, D={loaded.hidden_size}). Load it on the "
-                "backbone it was made for"
+                f"{folder} was made with another tokenizer (vocabulary "
+                f"{config.tokenizer_fingerprint}) than that of {loaded.name} "
+                f"({loaded.tokenizer_fingerprint}), so its triggers and prompts would be other "
+                "tokens. Load it with the tokenizer it was made with"
             )
         model = cls(loaded, config.layout)
         model.tables.assign(tables)
         return model
 
 
-def _leave_out_backbone(
-    module: nn.Module, state: dict[str, Any], prefix: str, metadata: dict[str, Any]
-) -> None:
-    for key in [key for key in state if key.startswith(f"{prefix}base_model.")]:
-        del state[key]
-
-
-def _miss_no_backbone(module: nn.Module, keys: Any) -> None:
-    """Keys that `_leave_out_backbone` left out are not missing on loading."""
-    keys.missing_keys[:] = [key for key in keys.missing_keys if not key.startswith("base_model.")]
+def starting_rows(
+    backbone: Backbone, layout: LatentLayout, init: str, seed: int
+) -> dict[str, Tensor]:
+    """Initial vectors (count, D) by table name, drawn from the backbone's ordinary tokens."""
+    special = set(backbone.tokenizer.all_special_ids)
+    size = min(len(backbone.tokenizer), backbone.vocabulary_size)
+    ordinary = [token_id for token_id in range(size) if token_id not in special]
+    return initial_rows(
+        layout,
+        backbone.embed,
+        torch.tensor(ordinary, device=backbone.device),
+        init,
+        seed,
+        lambda text: backbone.tokenizer(text, add_special_tokens=False)["input_ids"],
+    )

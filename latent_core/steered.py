@@ -7,6 +7,7 @@ one evaluation path. Knows nothing of tasks, of training loops, or of how result
 
 from __future__ import annotations
 
+import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -20,9 +21,10 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 
 from latent_core.backbones import Backbone, load_backbone
 from latent_core.batch import LatentBatch, collate
-from latent_core.chat import Conversation, is_conversation
+from latent_core.chat import Conversation, as_prompts
 from latent_core.errors import AdapterError, PromptError
 from latent_core.generation import Generation, generate
+from latent_core.hub import push_folder
 from latent_core.insertion import IGNORE, Placement, Slots
 
 __all__ = ["SavedFor", "SteeredModel", "backbone_for"]
@@ -110,6 +112,19 @@ class SteeredModel(nn.Module, ABC):
             folder: made if missing.
             notes: kept with it (task, seed, ...).
         """
+
+    def push_to_hub(self, repo_id: str, **options: Any) -> str:
+        """Put the model on the hub, with a card; a run's folder, with its records, tells more.
+
+        Args:
+            repo_id: `owner/name`.
+            options: those of `latent_core.hub.push_folder`, such as `private` or `token`.
+
+        Returns:
+            its address.
+        """
+        with tempfile.TemporaryDirectory() as folder:
+            return push_folder(self.save_pretrained(folder), repo_id, **options)
 
     @property
     def num_trainable(self) -> int:
@@ -260,12 +275,10 @@ class SteeredModel(nn.Module, ABC):
             list[str], or list[Generation] with `return_details`; one per prompt, or
             `num_return_sequences` per prompt, side by side.
         """
-        one = isinstance(prompts, str) or is_conversation(prompts)
-        prompts = [prompts] if one else list(prompts)  # type: ignore[list-item]
         training = self.training
         self.train(False)  # layers that recompute would do without their cache
         try:
-            rows: list[Generation] = generate(self, prompts, *args, **kwargs)
+            rows: list[Generation] = generate(self, as_prompts(prompts), *args, **kwargs)
         finally:
             self.train(training)
         return rows if return_details else [row.text for row in rows]

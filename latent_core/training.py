@@ -1,4 +1,4 @@
-"""Training the latent tables on a task with Transformers' `Trainer`.
+"""Training a model on a task with Transformers' `Trainer`.
 
 A killed run resumes from its folder (`runs`) to the same tables as an uninterrupted one. Knows
 models and tasks; nothing of how a model is judged.
@@ -33,7 +33,7 @@ from latent_core.batch import collate
 from latent_core.errors import SettingError, TrainingDivergedError
 from latent_core.files import write_file
 from latent_core.insertion import Slots
-from latent_core.model import LatentModel
+from latent_core.methods import load_model
 from latent_core.progress import progress_bar
 from latent_core.runs import (
     CHECKPOINTS,
@@ -45,6 +45,7 @@ from latent_core.runs import (
     last_checkpoint,
     open_run,
 )
+from latent_core.steered import SteeredModel
 from latent_core.tasks import Task
 
 __all__ = ["TrainingResult", "train"]
@@ -80,6 +81,7 @@ class _Settings:
     task: str
     backbone: str
     backbone_fingerprint: str
+    method: str
     layout: str
     steps: int
     batch_size: int
@@ -99,14 +101,14 @@ class _Settings:
 
 
 def train(
-    model: LatentModel,
+    model: SteeredModel,
     task: Task,
     steps: int = 200,
     batch_size: int = 16,
     seed: int = 0,
     output_dir: str | Path | None = None,
     *,
-    learning_rate: float = 1e-2,
+    learning_rate: float | None = None,
     gradient_accumulation: int = 1,
     resume: bool = False,
     progress: bool = True,
@@ -114,7 +116,7 @@ def train(
     notes: dict[str, Any] | None = None,
     **training_arguments: Any,
 ) -> TrainingResult:
-    """Train the latent tables of `model`, in place, to answer `task`.
+    """Train a model, in place, to answer `task`: its latents, or whatever its method trains.
 
     Args:
         model: gets trained; its backbone stays bit-identical.
@@ -123,7 +125,9 @@ def train(
         batch_size: examples per device and step, before accumulation.
         seed: draws the examples and their order.
         output_dir: run folder; None keeps nothing on disk.
-        learning_rate: of AdamW, after a 5 % warm-up, falling linearly to 0; no weight decay.
+        learning_rate: of AdamW, after a 5 % warm-up, falling linearly to 0; no weight decay. By
+            default that of the method: 1e-2 for latents, prompts and prefixes, 1e-3 for LoRA, 1e-4
+            for all weights.
         gradient_accumulation: batches per step.
         resume: continue an unfinished run in `output_dir`; a finished one is loaded, not repeated.
         progress: show a bar with loss and time left.
@@ -140,18 +144,19 @@ def train(
         task=task.name,
         backbone=model.backbone.name,
         backbone_fingerprint=model.backbone.fingerprint,
-        layout=str(model.layout),
+        method=model.method,
+        layout=str(model.placement.layout),
         steps=steps,
         batch_size=batch_size,
         gradient_accumulation=gradient_accumulation,
-        learning_rate=learning_rate,
+        learning_rate=model.learning_rate if learning_rate is None else learning_rate,
         seed=seed,
         training_arguments=training_arguments,
     )
     if model.num_trainable == 0:
         raise SettingError(
-            f"layout {model.layout} has no latents, so there is nothing to train; "
-            "expected a layout with at least one group, such as Start_2"
+            f"{model.method} has no latents, so there is nothing to train; "
+            "expected a layout with at least one group, such as Start_2, or a trained baseline"
         )
     started = time.perf_counter()
     with contextlib.ExitStack() as stack:
@@ -161,7 +166,7 @@ def train(
             folder = Path(output_dir)
         stack.enter_context(disk_errors(folder))
         if holds_finished_run(folder, asdict(settings), resume):
-            model.tables.assign(LatentModel.from_pretrained(folder, model.backbone).tables.named())
+            model.assign(load_model(folder, model.backbone).trainable_weights())
             log = pd.read_csv(folder / LOG_FILE)
             shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
             return TrainingResult(log, time.perf_counter() - started, folder)
@@ -170,7 +175,7 @@ def train(
         open_run(folder, asdict(settings), notes or {})
         checkpoint = last_checkpoint(folder)
         if checkpoint is None:
-            model.tables.assign(load(kept_start(folder, save(model.tables.named()))))
+            model.assign(load(kept_start(folder, save(model.trainable_weights()))))
         watcher = _Watcher(steps, progress, on_step)
         stack.callback(watcher.bar.close)
         stack.callback(model.train, False)
@@ -183,10 +188,10 @@ def train(
         )
         trainer.remove_callback(PrinterCallback)  # our bar shows the loss already
         trainer.train(resume_from_checkpoint=checkpoint)
-        if not model.tables.rows().isfinite().all():
+        if not all(weight.isfinite().all() for weight in model.trainable_weights().values()):
             raise TrainingDivergedError(
-                f"the latents became NaN or infinite in the last of {steps} steps, and were not "
-                "saved. Lower learning_rate, or load the backbone in float32"
+                f"what was trained became NaN or infinite in the last of {steps} steps, and was "
+                "not saved. Lower learning_rate, or load the backbone in float32"
             )
         log = pd.DataFrame(trainer.state.log_history)
         log = log.loc[log["loss"].notna(), ["step", "loss", "learning_rate", "grad_norm"]]
@@ -207,7 +212,7 @@ class _Examples(Dataset[Slots]):
     The longest is placed at once, so that one which does not fit is refused before the run begins.
     """
 
-    def __init__(self, model: LatentModel, task: Task, settings: _Settings) -> None:
+    def __init__(self, model: SteeredModel, task: Task, settings: _Settings) -> None:
         self.model, self.task = model, task
         count = settings.steps * settings.batch_size * settings.gradient_accumulation
         self.examples = task.examples("train", count, settings.seed)
@@ -256,7 +261,7 @@ class _Watcher(TrainerCallback):
 
 
 def _arguments(
-    model: LatentModel, settings: _Settings, folder: Path, keep: bool
+    model: SteeredModel, settings: _Settings, folder: Path, keep: bool
 ) -> TrainingArguments:
     steps = settings.steps
     arguments: dict[str, Any] = {
@@ -295,7 +300,7 @@ def _arguments(
 
 def _keep(
     folder: Path,
-    model: LatentModel,
+    model: SteeredModel,
     settings: _Settings,
     result: TrainingResult,
     notes: dict[str, Any],

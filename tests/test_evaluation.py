@@ -11,8 +11,20 @@ from latent_core.tasks.base import Example, Score
 from tests.families import tiny_backbone
 
 COLUMNS = [
-    *("task", "backbone", "layout", "shots", "split", "level", "example", "key", "prompt"),
-    *("answer", "response", "exact", "graded", "response_tokens", "latent_slots", "seconds"),
+    *(
+        "task",
+        "backbone",
+        "method",
+        "layout",
+        "shots",
+        "split",
+        "level",
+        "example",
+        "key",
+        "prompt",
+    ),
+    *("answer", "response", "exact", "graded", "response_tokens", "latent_slots", "extra_slots"),
+    *("decode_steps", "trainable", "seconds"),
     "eval_seed",
 ]
 

@@ -8,15 +8,28 @@ from typing import Annotated
 import typer
 
 from latent_core.cli.app import app, console, show_words, table_of
+from latent_core.cli.checks import show_check
 from latent_core.errors import SettingError
 
 __all__ = ["backbones", "fetch", "methods", "pretrain", "tasks"]
 
 
 @app.command()
-def backbones() -> None:
-    """List the backbones known by a short name."""
+def backbones(
+    check: Annotated[
+        str | None,
+        typer.Option(help="Try out whether latents are exact on this one: name, folder or hub id."),
+    ] = None,
+) -> None:
+    """List the backbones known by a short name, or check any.
+
+    A check decodes, trains a step, saves and loads, each in two ways, and shows what holds; the
+    exit code is 1 if something does not.
+    """
     from latent_core.backbones import BACKBONES
+
+    if check is not None:
+        raise typer.Exit(0 if show_check(check) else 1)
 
     show_words("backbone", {name: known.description for name, known in BACKBONES.items()})
     console.print(
@@ -51,7 +64,7 @@ def methods() -> None:
     """List the methods: layouts of latent tokens, and their baselines."""
     from latent_core.methods import BASELINES, EXAMPLE_LAYOUTS
 
-    show_words("baseline", BASELINES)
+    show_words("baseline", {name: known.description for name, known in BASELINES.items()})
     show_words("layout (examples)", EXAMPLE_LAYOUTS)
 
 
