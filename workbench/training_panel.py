@@ -58,7 +58,7 @@ class TrainingPanel(Panel):
             widgets.Combobox,
             "Layout",
             value="Start_1+Comma_1",
-            options=list(EXAMPLE_LAYOUTS),
+            options=[name for name in EXAMPLE_LAYOUTS if ", " not in name],
             placeholder="such as Start_2",
             **wide,
         )
@@ -71,7 +71,8 @@ class TrainingPanel(Panel):
         self.seed = _field(number, "Seed", value=0, min=0, max=2**31 - 1, **narrow)
         self.check_every = _field(number, "Check every", value=20, min=0, max=10**6, **narrow)
         self.check_every.tooltip = "steps between two measurements of accuracy; 0 for none"
-        self.examples = _field(number, "on examples", value=8, min=1, max=1000, **narrow)
+        self.examples = _field(number, "Examples", value=8, min=1, max=1000, **narrow)
+        self.examples.tooltip = "validation examples per measurement"
         self.folder = _field(widgets.Text, "Run folder", **wide)
         self.use = widgets.Checkbox(
             value=True, description="make it adapter A when done", indent=False
@@ -226,16 +227,18 @@ class TrainingPanel(Panel):
         self.start_button.disabled = False
         self.start_button.description = _LABELS[outlook.action]
         self.folder.placeholder = str(folder)
+        if ended is not None and ended.state == "done":
+            self._hint(lines)
+            return
         count = method.layout.num_latents
         size = backbone.hidden_size
         explained = EXAMPLE_LAYOUTS.get(plan.method.strip())
         lines.append(
-            (f"{escape(explained)}. " if explained else "")
+            (f"{escape(explained[0].upper() + explained[1:])}. " if explained else "")
             + f"{count * size:,} trainable numbers: {count} "
             f"latent{'s' if count != 1 else ''} of {size}."
         )
-        if not self.run or ended is None or outlook.action != "load":
-            lines += _meaning(outlook, folder)
+        lines += _meaning(outlook, folder)
         if self.check_every.value and CHECKED_SPLIT not in plan.task.splits:
             lines.append(
                 f"Task {escape(plan.task.name)} has no {CHECKED_SPLIT} split: only the loss shows."
@@ -260,7 +263,7 @@ class TrainingPanel(Panel):
 
     def _hint(self, lines: list[str], wrong: bool = False) -> None:
         sign = "<b>Not yet:</b> " if wrong else ""
-        style = ' style="color: var(--jp-error-color0, #b71c1c)"' if wrong else ""
+        style = ' style="color: var(--jp-error-color1, #d32f2f)"' if wrong else ""
         body = "<br>".join([*lines[:-1], f"<span{style}>{sign}{lines[-1]}</span>"])
         self.hint.value = f'<div role="status" style="line-height: 1.5">{body}</div>'
 

@@ -70,13 +70,19 @@ class TrainingPlan:
 
         Raises:
             LayoutError: if it is no method, or its triggers are not in the vocabulary.
-            SettingError: if it has nothing to train.
+            SettingError: if it has no latents to train.
         """
         method = Method.parse(self.method)
         if not method.trained:
             raise SettingError(
                 f"{method.name} has nothing to train; it can be evaluated as it is. "
                 "Expected a layout with latents, such as Start_2"
+            )
+        if method.kind != "latents":
+            raise SettingError(
+                f"{method.name} is a baseline without latents, which the other panels could not "
+                f"show; train it with `latent train --method {method.name}`, and the comparison "
+                "reads its run. Expected a layout with latents, such as Start_2"
             )
         backbone.place(method.layout)
         return method
@@ -120,6 +126,7 @@ class TrainingPlan:
         return {
             "task": self.task.name,
             "backbone_fingerprint": backbone.fingerprint,
+            "method": Method.parse(self.method).name,
             "layout": str(Method.parse(self.method).layout),
             "steps": self.steps,
             "batch_size": self.batch_size,

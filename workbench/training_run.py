@@ -49,6 +49,7 @@ class WatchedRun:
         plan = self.plan
         folder, outlook = plan.where(backbone), plan.outlook(backbone)
         model = build_model(backbone, plan.parsed(backbone), plan.seed)
+        assert isinstance(model, LatentModel)  # a plan has no other methods
         if outlook.action == "start":
             self._check(model, 0)
 
