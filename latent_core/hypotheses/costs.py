@@ -1,0 +1,104 @@
+"""What a test runs, in words, and how long that takes on this machine, measured on a few tokens.
+
+Decoding dominates: a batch of answers takes as many forward passes as its longest answer has
+tokens. The estimate is good to about a third, and less where the machine is shared.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any, Final
+
+from latent_core.backbones import Backbone, load_backbone
+from latent_core.hypotheses.contrast import ADAPTER, Condition
+from latent_core.hypotheses.controls import controls_of
+from latent_core.hypotheses.hypothesis import Hypothesis
+from latent_core.hypotheses.subjects import TRAINING
+from latent_core.methods import Method, build_model
+from latent_core.steered import SteeredModel
+from latent_core.training import train
+
+__all__ = ["BATCH", "conditions_of", "cost_of", "steps_of"]
+
+BATCH: Final = 32
+
+
+def conditions_of(hypothesis: Hypothesis) -> tuple[Condition, ...]:
+    """Everything that has to be answered, each once: the contrast, then its controls."""
+    found = list(hypothesis.contrast.conditions)
+    for control in controls_of(hypothesis):
+        found += [control.treatment, control.control]
+    return tuple(dict.fromkeys(found))
+
+
+def steps_of(
+    hypothesis: Hypothesis, seeds: int, examples: int, target: Any, training: dict[str, Any] | None
+) -> tuple[str, ...]:
+    """What will be run, a line each."""
+    lines = []
+    methods = trained_methods(hypothesis)
+    if isinstance(target, str | Backbone) and methods:
+        settings = TRAINING | (training or {})
+        each = ", ".join(f"{name} {value}" for name, value in settings.items())
+        lines.append(
+            f"train, unless kept from before: {', '.join(methods)} x {seeds} seeds ({each})"
+        )
+    splits = ", ".join(hypothesis.terms)
+    lines.append(f"answer {examples} examples of {splits}, per seed, under each of:")
+    lines += [f"  {condition}" for condition in conditions_of(hypothesis)]
+    return tuple(lines)
+
+
+def trained_methods(hypothesis: Hypothesis) -> list[str]:
+    """The methods of a contrast that need training."""
+    names = {c.method: None for c in hypothesis.contrast.conditions if c.method}
+    return [n for n in names if not n.startswith(ADAPTER) and Method.parse(n).trained]
+
+
+def cost_of(
+    hypothesis: Hypothesis,
+    seeds: int,
+    examples: int,
+    target: Any,
+    training: dict[str, Any] | None = None,
+) -> float | None:
+    """Seconds on this machine, or None if the target is no backbone and no model."""
+    if isinstance(target, list | tuple) and target:
+        target = target[0]
+    if isinstance(target, SteeredModel):
+        model = target
+    elif isinstance(target, str | Backbone):
+        method = next((c.method for c in hypothesis.contrast.conditions if c.method), "")
+        usable = method and not method.startswith(ADAPTER)
+        model = build_model(load_backbone(target), method if usable else "Start_1", 0)
+    else:
+        return None
+    passes = _seconds_per_pass(model, hypothesis)
+    batches = -(-examples // BATCH)
+    task = hypothesis.loaded_task
+    longest = [
+        max(len(model.backbone.encode(e.answer)) for e in task.examples(split, 2, 0))
+        for split in hypothesis.terms
+    ]
+    seconds = passes * sum(longest) * batches * len(conditions_of(hypothesis)) * seeds
+    if isinstance(target, str | Backbone):
+        settings = TRAINING | (training or {})
+        for method in trained_methods(hypothesis):
+            seconds += seeds * settings["steps"] * _seconds_per_step(model.backbone, method, task)
+    return seconds
+
+
+def _seconds_per_pass(model: SteeredModel, hypothesis: Hypothesis, tokens: int = 12) -> float:
+    split = next(iter(hypothesis.terms))
+    prompts = [e.prompt for e in hypothesis.loaded_task.examples(split, 8, 0)]
+    model.generate(prompts, 2)
+    started = time.perf_counter()
+    model.generate(prompts, tokens)
+    return (time.perf_counter() - started) / tokens
+
+
+def _seconds_per_step(backbone: Backbone, method: str, task: Any, steps: int = 2) -> float:
+    model = build_model(backbone, method, 0)
+    started = time.perf_counter()
+    train(model, task, steps=steps, progress=False)
+    return (time.perf_counter() - started) / steps

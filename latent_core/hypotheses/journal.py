@@ -1,0 +1,169 @@
+"""The journal: every plan and every test, one line of JSON each, appended and never edited.
+
+Each line carries the hash of the one before, so that an edited or deleted line shows. Holm counts
+what it holds of a family, and a test says whether its contrast had been looked at before its plan.
+
+Knows hypotheses, plans and verdicts as plain values.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Collection
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+
+from latent_core.errors import LatentError
+from latent_core.hypotheses.planning import Plan
+from latent_core.hypotheses.verdict import Finding, Verdict
+
+__all__ = ["JOURNAL_FILE", "Journal"]
+
+JOURNAL_FILE = "journal.jsonl"
+_PACKAGES = ("latent-workbench", "torch", "transformers", "numpy", "scipy", "statsmodels")
+
+
+class Journal:
+    """The journal of one folder of tests.
+
+    Args:
+        folder: holds `journal.jsonl`; made when the first line is written.
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        self.path = Path(folder) / JOURNAL_FILE
+
+    def entries(self) -> list[dict[str, Any]]:
+        """All entries, oldest first.
+
+        Raises:
+            LatentError: if a line was changed, or one before it is missing.
+        """
+        found, previous = [], ""
+        for number, line in enumerate(self._lines(), 1):
+            try:
+                entry: dict[str, Any] = json.loads(line)
+                intact = entry["previous"] == previous
+            except (ValueError, KeyError, TypeError):
+                intact = False
+            if not intact:
+                raise LatentError(
+                    f"{self.path}, line {number}: this line or one before it was changed or "
+                    "deleted. A journal is only ever appended to; restore it, or begin another in "
+                    "a new folder"
+                )
+            found.append(entry)
+            previous = _hash(line)
+        return found
+
+    def write_plan(self, plan: Plan) -> None:
+        """Append a plan, unless it is there; what is looked at later was planned."""
+        entry = _question(plan) | {"kind": "plan"}
+        if not any(e["kind"] == "plan" and _same(e, entry) for e in self.entries()):
+            self._append(entry)
+
+    def write_verdict(self, verdict: Verdict) -> None:
+        """Append the outcome of a test."""
+        finding = verdict.finding
+        self._append(
+            _question(finding.plan)
+            | {
+                "kind": "test",
+                "training_seeds": list(finding.seeds),
+                "evidence": finding.evidence,
+                "outcome": verdict.to_dict(),
+                "history": verdict.history,
+            }
+        )
+
+    def family(self, finding: Finding, together: Collection[str] = ()) -> list[float]:
+        """p-values of the family's other tests; repeating one on the same records is no other.
+
+        Args:
+            finding: whose family.
+            together: digest and evidence of tests that are judged with it, and counted there.
+        """
+        h = finding.hypothesis
+        seen = {h.digest + finding.evidence, *together}
+        p_values = []
+        for entry in self.entries():
+            if entry["kind"] != "test" or entry["hypothesis"]["family"] != h.family_name:
+                continue
+            name = entry["digest"] + entry["evidence"]
+            if name not in seen:
+                seen.add(name)
+                p_values.append(float(entry["outcome"]["p"]))
+        return p_values
+
+    def history(self, finding: Finding, records_made: str | None) -> str:
+        """What was known of a contrast before its plan was written; empty if nothing.
+
+        Args:
+            finding: of the test.
+            records_made: when the oldest record that it rests on was made, if that is known.
+        """
+        h, plan = finding.hypothesis, finding.plan
+        earlier = [
+            e
+            for e in self.entries()
+            if e["kind"] == "test" and e["digest"] == h.digest and e["time"] <= plan.created
+        ]
+        parts = []
+        if earlier:
+            parts.append(
+                f"this contrast was tested {len(earlier)} time{'s' * (len(earlier) > 1)} before "
+                f"the plan was written ({earlier[-1]['outcome']['outcome']} on "
+                f"{earlier[-1]['time'][:10]})"
+            )
+        if records_made is not None and records_made < plan.created:
+            parts.append("records it rests on were made before the plan: this is exploration")
+        changed = {
+            (e["hypothesis"]["direction"], e["hypothesis"]["smallest_effect"]) for e in earlier
+        } - {(h.direction, h.smallest_effect)}
+        if changed:
+            parts.append("direction or smallest effect was another then")
+        return "; ".join(parts)
+
+    def _lines(self) -> list[str]:
+        return self.path.read_text().splitlines() if self.path.is_file() else []
+
+    def _append(self, entry: dict[str, Any]) -> None:
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with FileLock(f"{self.path}.lock"):
+                lines = self._lines()
+                entry = entry | {"previous": _hash(lines[-1]) if lines else ""}
+                with open(self.path, "a") as file:
+                    file.write(json.dumps(entry) + "\n")
+        except OSError as error:
+            raise LatentError(
+                f"cannot write {self.path}: {error}; expected a folder that can be written to"
+            ) from error
+
+
+def _question(plan: Plan) -> dict[str, Any]:
+    h = plan.hypothesis
+    return {
+        "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
+        "digest": h.digest,
+        "hypothesis": h.to_dict(),
+        "plan": plan.to_dict(),
+        "versions": {name: version(name) for name in _PACKAGES},
+    }
+
+
+def _same(one: dict[str, Any], other: dict[str, Any]) -> bool:
+    """Whether two entries hold one plan."""
+    return all(
+        json.loads(json.dumps(one[key])) == json.loads(json.dumps(other[key]))
+        for key in ("hypothesis", "plan")
+    )
+
+
+def _hash(line: str) -> str:
+    return hashlib.sha256(line.encode()).hexdigest()[:16]

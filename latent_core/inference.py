@@ -1,0 +1,272 @@
+"""What paired differences say about seeds and examples that were not run.
+
+A record is one example answered under two conditions by adapters of one training seed; its value is
+the difference. Differences of one seed share that seed's luck, and where the same examples are
+asked of every seed they share those too. The interval must hold for new seeds and new examples.
+
+Which interval, and why. Resampling five seeds is too narrow: in 2,000 simulated studies of 5 seeds
+by 100 examples without an effect, the 95 % percentile interval of the hierarchical bootstrap
+(seeds, then examples) missed zero in 13 % where seeds differ much (standard deviation 0.2 between
+seeds, 0.5 within), and in 32 % with 2 seeds. Student's t on the seeds' means missed it in 4 to 6 %
+with 2, 3, 5 or 10 seeds, graded or binary values, little or much variance between seeds; but where
+the seeds' means agree by luck it claims more than the examples bear. So an interval is the hull of
+both: it missed zero in 1 to 6 % throughout, and with 5 seeds it is hardly wider than t alone. Where
+every seed answers the same examples, the variance between examples is added (Owen & Eckles 2012,
+eq. 3), with Satterthwaite's degrees of freedom.
+
+What it does not mend: seeds whose effects are very skewed, such as one run in ten that fails
+altogether. Five seeds then miss on the heavy tail's side in up to 10 %, by any method.
+
+With one seed the interval is about that adapter: BCa over its examples.
+
+Knows arrays; nothing of models, tasks or hypotheses.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import stats
+from statsmodels.stats.multitest import multipletests
+
+from latent_core.errors import SettingError
+
+__all__ = ["Effect", "holm", "paired_effect", "sign_flip_p"]
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """A mean paired difference, as far as it holds for new seeds and examples.
+
+    Attributes:
+        mean: mean over seeds of the weighted mean over examples.
+        low, high: ends of the interval.
+        p: two-sided, against no difference, by the same reasoning as the interval.
+        p_exact: two-sided, by flipping the signs of the seeds' means (of the examples' differences
+            where there is one seed). It cannot be smaller than 2 / 2**seeds.
+        size: Cohen's d of the paired differences; nan if they do not vary.
+        sd_seeds: estimated standard deviation between seeds, of what a seed's mean would be with
+            endless examples; nan with one seed.
+        sd_examples: standard deviation of the differences within a seed and split.
+        seeds: training seeds it rests on.
+        records: differences it rests on.
+        seed_means: the mean of each seed, in the order of the seeds.
+        confidence: share of the interval.
+    """
+
+    mean: float
+    low: float
+    high: float
+    p: float
+    p_exact: float
+    size: float
+    sd_seeds: float
+    sd_examples: float
+    seeds: int
+    records: int
+    seed_means: tuple[float, ...]
+    confidence: float = 0.95
+
+
+def paired_effect(
+    values: ArrayLike,
+    seeds: ArrayLike,
+    keys: ArrayLike,
+    strata: ArrayLike | None = None,
+    weights: Sequence[float] = (1.0,),
+    confidence: float = 0.95,
+    resamples: int = 2000,
+) -> Effect:
+    """The weighted mean of paired differences with its interval; the same for the same input.
+
+    Args:
+        values: (N,) difference of each record.
+        seeds: (N,) its training seed.
+        keys: (N,) what was asked; the same key under several seeds is the same example.
+        strata: (N,) which term of the sum it belongs to, 0 to len(weights) - 1.
+        weights: of each term: (0.5, 0.5) averages two splits, (1, -1) compares them.
+        confidence: share of the interval, between 0 and 1.
+        resamples: bootstrap draws.
+
+    Raises:
+        SettingError: if a seed lacks a term, or has fewer than two examples of it.
+    """
+    if not 0 < confidence < 1:
+        raise SettingError(f"confidence is {confidence}; expected a number between 0 and 1")
+    numbers = np.asarray(values, dtype=float)
+    terms = np.zeros(len(numbers), int) if strata is None else np.asarray(strata, int)
+    names, owners = np.unique(np.asarray(seeds), return_inverse=True)
+    cells = [
+        [numbers[(owners == seed) & (terms == term)] for term in range(len(weights))]
+        for seed in range(len(names))
+    ]
+    least = min((len(cell) for row in cells for cell in row), default=0)
+    if least < 2:
+        raise SettingError(
+            f"a seed has {least} paired examples of a split; expected at least 2 of every split "
+            "for every seed"
+        )
+    means = np.array(
+        [sum(w * c.mean() for w, c in zip(weights, row, strict=True)) for row in cells]
+    )
+    shared = _shared_variance(numbers, owners, terms, np.asarray(keys), weights, cells)
+    within = float(np.sqrt(np.mean([cell.var(ddof=1) for row in cells for cell in row])))
+    if len(names) == 1:
+        low, high, p = _one_seed(cells[0], weights, confidence, resamples)
+        between = math.nan
+        p_exact = sign_flip_p(cells[0][0]) if len(weights) == 1 else p
+    else:
+        low, high, p = _many_seeds(cells, means, weights, shared, confidence, resamples)
+        noise = np.mean([_sampling(row, weights) for row in cells])
+        between = math.sqrt(max(0.0, means.var(ddof=1) - noise))
+        p_exact = sign_flip_p(means)
+    mean = float(means.mean())
+    if high - low < 1e-12:  # nothing varied: what 95 % of studies would have met (rule of three)
+        margin = 1 - ((1 - confidence) / 2) ** (1 / least)
+        low, high, p = mean - margin, mean + margin, min(1.0, 2 * 0.5**least) if mean else 1.0
+    return Effect(
+        mean=mean,
+        low=float(low),
+        high=float(high),
+        p=float(p),
+        p_exact=p_exact,
+        size=mean / within if within else math.nan,
+        sd_seeds=between,
+        sd_examples=within,
+        seeds=len(names),
+        records=len(numbers),
+        seed_means=tuple(map(float, means)),
+        confidence=confidence,
+    )
+
+
+def sign_flip_p(differences: ArrayLike, resamples: int = 9999) -> float:
+    """Two-sided permutation p-value against symmetry about 0; exact where 2**N <= `resamples`."""
+    numbers = np.asarray(differences, dtype=float)
+    if len(numbers) < 2 or not numbers.any():
+        return 1.0
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of ties, which its tolerance handles
+        found = stats.permutation_test(
+            (numbers, np.zeros_like(numbers)),
+            lambda x, y, axis: np.mean(x - y, axis=axis),
+            permutation_type="samples",
+            vectorized=True,
+            n_resamples=resamples,
+            rng=np.random.default_rng(0),
+        )
+    return float(found.pvalue)
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """p-values adjusted for how many tests a family holds (Holm 1979), in the order given."""
+    if not p_values:
+        return []
+    return [float(p) for p in multipletests(p_values, method="holm")[1]]
+
+
+def _sampling(row: list[Floats], weights: Sequence[float]) -> float:
+    """Variance of a seed's mean due to which examples it met."""
+    return float(sum(w**2 * c.var(ddof=1) / len(c) for w, c in zip(weights, row, strict=True)))
+
+
+def _one_seed(
+    row: list[Floats], weights: Sequence[float], confidence: float, resamples: int
+) -> tuple[float, float, float]:
+    """BCa over examples, and a p-value from a normal with the sampling variance."""
+    mean = sum(w * c.mean() for w, c in zip(weights, row, strict=True))
+    error = math.sqrt(_sampling(row, weights))
+    if not error:
+        return mean, mean, 1.0
+
+    def weighted(*samples: Any, axis: int = -1) -> Any:
+        return sum(w * s.mean(axis=axis) for w, s in zip(weights, samples, strict=True))
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of a jackknife without spread; its nan is met below
+        interval = stats.bootstrap(
+            tuple(row),
+            weighted,
+            n_resamples=resamples,
+            confidence_level=confidence,
+            method="BCa",
+            vectorized=True,
+            rng=np.random.default_rng(0),
+        ).confidence_interval
+    low, high = float(interval.low), float(interval.high)
+    if math.isnan(low) or math.isnan(high):
+        low, high = stats.norm.interval(confidence, mean, error)
+    return low, high, float(2 * stats.norm.sf(abs(mean) / error))
+
+
+def _many_seeds(
+    cells: list[list[Floats]],
+    means: Floats,
+    weights: Sequence[float],
+    shared: float,
+    confidence: float,
+    resamples: int,
+) -> tuple[float, float, float]:
+    """The hull of Student's t on the seeds' means and the hierarchical bootstrap."""
+    count, mean = len(means), float(means.mean())
+    by_seed = float(means.var(ddof=1)) / count
+    examples = min(len(cell) for row in cells for cell in row)
+    variance = by_seed + shared
+    freedom = float(count - 1)
+    if shared:
+        freedom = variance**2 / (by_seed**2 / (count - 1) + shared**2 / (examples - 1))
+    half = float(stats.t.ppf((1 + confidence) / 2, freedom)) * math.sqrt(variance)
+    p_t = 2 * stats.t.sf(abs(mean) / math.sqrt(variance), freedom) if variance else float(not mean)
+    rng = np.random.default_rng(0)
+    drawn = np.zeros((resamples, count))
+    for seed, row in enumerate(cells):  # as often as needed for each draw's `count` places
+        for weight, cell in zip(weights, row, strict=True):
+            # numpy's bounded integers cost most of the time, so one block serves all draws.
+            picks = rng.integers(len(cell), size=(resamples, len(cell)), dtype=np.uint16)
+            drawn[:, seed] += weight * cell[picks].mean(axis=1)
+    orders = rng.random(drawn.shape).argsort(axis=0)  # independent draws for a seed drawn twice
+    chosen = rng.integers(count, size=(resamples, count))
+    draws = np.empty(drawn.shape)
+    for place in range(count):
+        draws[:, place] = drawn[orders[:, place], chosen[:, place]]
+    totals = draws.mean(axis=1)
+    low, high = np.quantile(totals, [(1 - confidence) / 2, (1 + confidence) / 2])
+    spread = float(totals.std())
+    p_bootstrap = 2 * stats.norm.sf(abs(mean) / spread) if spread else float(not mean)
+    return min(mean - half, low), max(mean + half, high), float(max(p_t, p_bootstrap))
+
+
+def _shared_variance(
+    values: Floats,
+    owners: NDArray[np.intp],
+    terms: NDArray[np.intp],
+    keys: NDArray[Any],
+    weights: Sequence[float],
+    cells: list[list[Floats]],
+) -> float:
+    """Variance of the grand mean due to examples that several seeds answered; 0 if none is shared.
+
+    Each record's share in the error of the mean, summed by example and squared, less the same for
+    records as if each had an example of its own.
+    """
+    if len(cells) < 2:
+        return 0.0
+    names, examples = np.unique(keys, return_inverse=True)
+    if len(names) == len(values):
+        return 0.0
+    means = np.array([[cell.mean() for cell in row] for row in cells])
+    sizes = np.array([[len(cell) for cell in row] for row in cells])
+    size = sizes[owners, terms]
+    scale = np.asarray(weights, float)[terms] / (len(cells) * size) * np.sqrt(size / (size - 1))
+    errors = (values - means[owners, terms]) * scale
+    by_example = np.zeros(len(names) * len(weights))
+    np.add.at(by_example, examples * len(weights) + terms, errors)
+    return float(max(0.0, (by_example**2).sum() - (errors**2).sum()))
