@@ -7,7 +7,7 @@
 | `Start_1+Comma_1`                          | a method: a layout, a position scheme, a baseline   |
 | `Start_1+Comma_1 under swap(Start, Comma)` | a method's adapter under an intervention            |
 | `matched(Start_1+Comma_1, compute, end)`   | the control that costs what a layout does, see      |
-|                                            | `latent_core.matched.matched`; also `parameters`    |
+|                                            | `latent_core.matching.matched`; also `parameters`    |
 | `adapter:runs/first`                       | one saved adapter, also with `under ...`            |
 | `chance`                                   | nothing: an agreement of 0, for metric `agreement`  |
 
@@ -23,7 +23,7 @@ from latent_core.backbones import Backbone
 from latent_core.errors import SettingError
 from latent_core.interventions import VERBS, parse_intervention
 from latent_core.interventions.text import split
-from latent_core.matched import AGAINST, matched
+from latent_core.matching import AGAINST, matched
 from latent_core.methods import Method
 from latent_core.tasks import Task
 
