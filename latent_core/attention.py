@@ -250,7 +250,7 @@ def _eager(
     }
     own = backbone.hidden_states(**inputs)
     with _eager_attention(backbone):
-        output = backbone.model.base_model(**inputs, use_cache=False, output_attentions=True)
+        output = backbone.decoder(**inputs, use_cache=False, output_attentions=True)
     maps = output.attentions or ()
     tolerance = 1e-3 if backbone.dtype == torch.float32 else 5e-2
     error = (output.last_hidden_state.float() - own.float()).abs().max()

@@ -75,6 +75,15 @@ class Backbone:
         refuse_unfit(self)
 
     @property
+    def decoder(self) -> PreTrainedModel:
+        """The model without its output head: input embeddings in, hidden states out."""
+        base = self.model.base_model
+        if base is self.model:  # Llama 4 names a base model that it does not have
+            base = self.model.get_submodule("model")
+        assert isinstance(base, PreTrainedModel)
+        return base
+
+    @property
     def hidden_size(self) -> int:
         """D, the width of the input embeddings."""
         return self._embedding_weight.shape[1]
@@ -159,7 +168,7 @@ class Backbone:
             past = 0 if past_key_values is None else past_key_values.get_seq_length()
             rows, length, _ = inputs_embeds.shape
             attention_mask = position_ids.new_ones(rows, past + length)
-        return self.model.base_model(
+        return self.decoder(
             inputs_embeds=inputs_embeds,
             attention_mask=attention_mask,
             position_ids=position_ids,

@@ -124,7 +124,8 @@ def generate(
     per_prompt = isinstance(max_new_tokens, Sequence)
     one_limit = None if per_prompt else max_new_tokens
     options = read_settings(generation_config, max_new_tokens=one_limit, **settings)
-    copies = options.num_return_sequences or 1
+    given = options.num_return_sequences
+    copies = 1 if given is None else given
     if copies < 1 or (copies > 1 and not options.do_sample):
         raise SettingError(
             f"num_return_sequences is {copies}; expected at least 1, and 1 unless do_sample=True, "

@@ -25,7 +25,7 @@ def decoder_layers(backbone: Backbone) -> list[nn.Module]:
         BackboneError: if they are not kept in one list of `num_hidden_layers` modules.
     """
     number = backbone.model.config.get_text_config().num_hidden_layers
-    for module in backbone.model.base_model.modules():
+    for module in backbone.decoder.modules():
         if isinstance(module, nn.ModuleList) and len(module) == number:
             return list(module)
     raise BackboneError(
@@ -80,7 +80,7 @@ def final_norm(backbone: Backbone) -> Callable[[Tensor], Tensor]:
     with contextlib.ExitStack() as stack:
         stack.callback(layers[-1].register_forward_hook(remember_last).remove)
         inside = {id(module) for layer in layers for module in layer.modules()}
-        for module in backbone.model.base_model.modules():
+        for module in backbone.decoder.modules():
             if id(module) not in inside and not any(True for _ in module.children()):
                 stack.callback(module.register_forward_hook(remember).remove)
         wanted = backbone.hidden_states(backbone.embed(ids), torch.ones_like(ids), ids)

@@ -1,7 +1,8 @@
 """Is a decoder fit for latent tokens? Tried out on five tokens when it is loaded.
 
-Latent tokens need four things: the decoder takes `inputs_embeds`, it obeys `position_ids`, no token
-sees those after it, and its output head can be applied to single slots. A family that fails (ALiBi
+Latent tokens need five things: the decoder takes `inputs_embeds`, it obeys `position_ids`, no token
+sees those after it, going on from a cache is as good as one pass, and its output head can be
+applied to single slots. A family that fails (ALiBi
 decoders swallow position ids without a word) is refused with the reason instead of giving quietly
 wrong results. `latent_core.invariants` checks far more, on demand.
 
@@ -14,6 +15,8 @@ import inspect
 from typing import TYPE_CHECKING
 
 import torch
+from torch import Tensor
+from transformers import DynamicCache
 
 from latent_core.errors import BackboneError
 
@@ -34,7 +37,7 @@ def refuse_unfit(backbone: Backbone) -> None:
     """
     model, family = backbone.model, backbone.model.config.model_type
     needed = {"inputs_embeds", "attention_mask", "position_ids", "past_key_values"}
-    missing = needed - set(inspect.signature(model.base_model.forward).parameters)
+    missing = needed - set(inspect.signature(backbone.decoder.forward).parameters)
     if missing:
         raise BackboneError(
             f"{backbone.name} ({family}) cannot carry latent tokens: its forward pass does not "
@@ -50,18 +53,44 @@ def refuse_unfit(backbone: Backbone) -> None:
             f"{backbone.name} ({family}) cannot carry latent tokens: it ignores position ids, and "
             "latents share the position of the verbal token after them"
         )
+    tolerance = 1e-3 if backbone.dtype == torch.float32 else 0.1
     part = backbone.hidden_states(embeds[:, :3], mask[:, :3], positions[0][:, :3])
-    change = (part - plain[:, :3]).float().norm() / plain[:, :3].float().norm()
-    if change > (1e-3 if backbone.dtype == torch.float32 else 0.1):
+    if _apart(part, plain[:, :3]) > tolerance:
         raise BackboneError(
             f"{backbone.name} ({family}) cannot carry latent tokens: its tokens see those after "
             "them; expected a decoder, which sees only what came before"
         )
+    try:
+        cached = _in_two_passes(backbone, embeds, mask, positions[1])
+    except (ValueError, TypeError, AttributeError) as error:
+        raise BackboneError(
+            f"{backbone.name} ({family}) cannot carry latent tokens: it cannot go on from a cache "
+            f"of Transformers' usual kind, whose rows can be let go; {error}"
+        ) from error
+    if _apart(cached, shared) > tolerance:
+        raise BackboneError(
+            f"{backbone.name} ({family}) cannot carry latent tokens: going on from a cache, it "
+            "gives other results than in one pass"
+        )
     own = model(input_ids=ids, attention_mask=mask, position_ids=positions[1]).logits
     ours = backbone.logits(shared)
-    if not torch.allclose(own.float(), ours.float(), rtol=1e-2, atol=1e-2):
+    if _apart(ours, own) > tolerance:
         raise BackboneError(
             f"{backbone.name} ({family}) changes its logits after the output head in a way that is "
             "not known here, so its loss would be wrong; supported: none, logits_scaling, "
             "logit_scale, final_logit_softcapping"
         )
+
+
+def _in_two_passes(backbone: Backbone, embeds: Tensor, mask: Tensor, positions: Tensor) -> Tensor:
+    """Last hidden states (1, T, D), the last two of them from a cache."""
+    cache = DynamicCache(config=backbone.model.config)
+    first = backbone.hidden_states(embeds[:, :3], mask[:, :3], positions[:, :3], cache)
+    rest = backbone.hidden_states(embeds[:, 3:], mask, positions[:, 3:], cache)
+    cache.batch_select_indices(torch.zeros(1, dtype=torch.long, device=embeds.device))  # rows end
+    return torch.cat([first, rest], dim=1)
+
+
+def _apart(ours: Tensor, theirs: Tensor) -> float:
+    """Norm of the difference, relative to that of `theirs`."""
+    return float((ours - theirs).float().norm() / theirs.float().norm().clamp(min=1e-9))

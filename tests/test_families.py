@@ -7,19 +7,16 @@ shown here too, by breaking what it watches over.
 import dataclasses
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
 import torch
-import transformers as hf
 
 import latent_core.decoding as decoding_module
-from latent_core.backbones import Backbone, load_backbone
+from latent_core.backbones import Backbone
 from latent_core.batch import collate
 from latent_core.embedding import LatentTables
-from latent_core.errors import BackboneError
 from latent_core.insertion import Placement
-from latent_core.invariants import INVARIANTS, Finding, Subject, check_backbone
+from latent_core.invariants import INVARIANTS, Subject
 from latent_core.model import LatentModel
 from tests.families import (
     FAMILIES,
@@ -27,7 +24,6 @@ from tests.families import (
     PROMPTS,
     character_tokenizer,
     random_from,
-    random_model,
     tiny_backbone,
 )
 
@@ -215,21 +211,21 @@ def detached_keeps_its_latents(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 BREAKS: list[tuple[str, Callable[[pytest.MonkeyPatch], None]]] = [
-    ("zero latents = the model's own generate", another_head),
-    ("ragged batch = each row alone", other_padding),
-    ("ragged batch = each row alone", riding_despite_a_window),
-    ("padded for training = each row alone", training_padded_left),
-    ("decoding = one pass over all slots", labels_shifted_by_one),
-    ("slots fed = slots trained on", decoding_counts_positions_otherwise),
+    ("zero latents = own generate", another_head),
+    ("ragged batch = row alone", other_padding),
+    ("ragged batch = row alone", riding_despite_a_window),
+    ("padded training row = row alone", training_padded_left),
+    ("decoding = one pass", labels_shifted_by_one),
+    ("slots fed = slots trained", decoding_counts_positions_otherwise),
     ("dynamic cache = one pass", latents_move_once_there_is_a_cache),
     ("static cache = one pass", latents_move_once_there_is_a_cache),
     ("masks: none = 2-D = 4-D", no_mask_is_passed_on_as_none),
     ("eager = SDPA", one_implementation_differs),
-    ("bf16 = fp32, but for rounding", low_precision_is_worse),
-    ("checkpointing changes nothing", recomputing_starts_dropout),
-    ("training leaves the backbone as it is", weights_are_not_frozen),
-    ("saved and loaded = the same bits", loading_rounds),
-    ("detached = the backbone", detached_keeps_its_latents),
+    ("bf16 = fp32 but for rounding", low_precision_is_worse),
+    ("checkpointing on = off", recomputing_starts_dropout),
+    ("training leaves the backbone", weights_are_not_frozen),
+    ("saved and loaded = same bits", loading_rounds),
+    ("detached = backbone", detached_keeps_its_latents),
 ]
 
 

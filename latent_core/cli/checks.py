@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
 from rich.text import Text
 
-from latent_core.cli.app import console, table_of
-
-if TYPE_CHECKING:
-    import pandas as pd
+from latent_core.cli.app import console
 
 __all__ = ["show_check"]
 
@@ -22,23 +19,30 @@ def show_check(name: str) -> bool:
         frame = check_backbone(
             name, progress=lambda layout, invariant: status.update(f"{layout}: {invariant}")
         )
+    # None instead of pandas' missing value, which is neither true nor false.
+    frame = frame.assign(holds=frame["holds"].astype(object).where(frame["holds"].notna(), None))
     layouts = list(dict.fromkeys(frame["layout"]))
-    table = table_of("what has to hold", *layouts, title=f"latent tokens on {name}")
-    cells = frame.set_index(["invariant", "layout"])
-    for invariant in dict.fromkeys(frame["invariant"]):
-        shown = [
-            _cell(cells.loc[(invariant, layout)])
-            if (invariant, layout) in cells.index
-            else Text("")
-            for layout in layouts
-        ]
-        table.add_row(Text(invariant), *shown)
+    headings = ["sum" if "+" in layout else layout for layout in layouts]
+    table = Table(title=f"latent tokens on {name}", title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for heading in ("what has to hold", *headings, "apart"):
+        table.add_column(Text(heading), no_wrap=True)
+    for invariant, rows in frame.groupby("invariant", sort=False):
+        marks = {row["layout"]: _mark(row["holds"]) for _, row in rows.iterrows()}
+        apart = rows["difference"].max()
+        table.add_row(
+            Text(str(invariant)),
+            *(marks.get(layout, Text("")) for layout in layouts),
+            f"{apart:.0e}" if apart else "",
+        )
     console.print(table)
-    notes = frame[frame["holds"].isna() | ~frame["holds"].fillna(True)]
-    for (invariant, layout), row in notes.set_index(["invariant", "layout"]).iterrows():
-        what = "does not apply" if row["holds"] is None or row.isna()["holds"] else "fails"
-        console.print(Text(f"{invariant}, {layout}: {what}. {row['note']}"))
-    failed = int((~frame["holds"].fillna(True)).sum())
+    for layout, heading in zip(layouts, headings, strict=True):
+        if heading != layout:
+            console.print(Text(f"{heading}: {layout}; a row with one mark hangs on no layout"))
+    for _, row in frame.iterrows():
+        if row["holds"] is not True:
+            what = "does not apply" if row["holds"] is None else "FAILS"
+            console.print(Text(f"{row['invariant']}, {row['layout']}: {what}. {row['note']}"))
+    failed = sum(holds is False for holds in frame["holds"])
     if failed:
         console.print(Text(f"{failed} of {len(frame)} checks fail", style="bold red"))
     else:
@@ -47,9 +51,7 @@ def show_check(name: str) -> bool:
     return failed == 0
 
 
-def _cell(row: pd.Series) -> Text:
-    """A mark, and how far two ways of computing the same thing were apart."""
-    if row.isna()["holds"]:
+def _mark(holds: bool | None) -> Text:
+    if holds is None:
         return Text("-", style="dim")
-    apart = f" {row['difference']:.0e}" if row["difference"] else ""
-    return Text(f"yes{apart}") if row["holds"] else Text(f"NO{apart}", style="bold red")
+    return Text("yes") if holds else Text("NO", style="bold red")

@@ -104,7 +104,7 @@ class Observer:
             yield
             return
         self._watching = True
-        module = backbone.model.base_model
+        module = backbone.decoder
         before = module.register_forward_pre_hook(self._before, with_kwargs=True)
         after = module.register_forward_hook(self._after, with_kwargs=True)
         try:

@@ -45,7 +45,7 @@ class Patching(Flow):
     ) -> None:
         """See `Flow.enter`."""
         patcher = _Patcher(self, observer, backbone, run)
-        module = backbone.model.base_model
+        module = backbone.decoder
         stack.callback(
             module.register_forward_pre_hook(patcher.run_source, with_kwargs=True).remove
         )
