@@ -1,39 +1,117 @@
-"""Accuracy against length: one curve per method, the in-distribution region shaded."""
+"""Accuracy against length: one curve per method, the in-distribution region shaded.
+
+The same curves as a live figure and as a static picture. Methods differ by colour, dash and symbol,
+not by colour alone. Knows records; nothing of where they come from.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from html import escape
+from typing import Final, NamedTuple, Protocol
 
 import pandas as pd
 import plotly.graph_objects as go
+from matplotlib.figure import Figure
 
 from latent_core.statistics import summarise
-from latent_core.tasks import Task
 from workbench.palette import colours_of
 from workbench.theme import GRID, INK, plain_layout
 
-__all__ = ["accuracy_curve"]
+__all__ = ["HasLevels", "RecordedTask", "accuracy_curve", "accuracy_picture", "accuracy_points"]
 
-_DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
-_SYMBOLS = ("circle", "square", "diamond", "triangle-up", "x", "star")
+#: Plotly's name of a dash, and Matplotlib's.
+_DASHES: Final = (
+    ("solid", "-"),
+    ("dash", "--"),
+    ("dot", ":"),
+    ("dashdot", "-."),
+    ("longdash", (0, (8, 3))),
+    ("longdashdot", (0, (8, 3, 2, 3))),
+)
+_SYMBOLS: Final = (
+    ("circle", "o"),
+    ("square", "s"),
+    ("diamond", "D"),
+    ("triangle-up", "^"),
+    ("x", "X"),
+    ("star", "*"),
+)
 
 
-def accuracy_curve(frame: pd.DataFrame, task: Task, metric: str = "graded") -> go.Figure:
-    """Mean accuracy at every level with 95 % intervals over seeds and examples.
+class HasLevels(Protocol):
+    """What a curve has to know of a task; every `Task` says it."""
+
+    @property
+    def name(self) -> str: ...  # noqa: D102
+    @property
+    def exact_metric(self) -> str: ...  # noqa: D102
+    @property
+    def graded_metric(self) -> str: ...  # noqa: D102
+    @property
+    def level_name(self) -> str: ...  # noqa: D102
+    @property
+    def id_levels(self) -> tuple[int, ...]: ...  # noqa: D102
+
+
+@dataclass(frozen=True)
+class RecordedTask:
+    """A task that is known by its records alone."""
+
+    name: str
+    id_levels: tuple[int, ...]
+    exact_metric: str = "exact match, as recorded"
+    graded_metric: str = "graded score, as recorded"
+    level_name: str = "level"
+
+    @classmethod
+    def of(cls, name: str, frame: pd.DataFrame) -> RecordedTask:
+        """The task of some records; whatever split is not OOD is in distribution."""
+        familiar = frame.loc[~frame["split"].str.startswith("ood-"), "level"]
+        return cls(name, tuple(sorted({int(level) for level in familiar})))
+
+
+class _Curve(NamedTuple):
+    """One method's points, from short to long, and how they are drawn."""
+
+    method: str
+    points: pd.DataFrame
+    colour: str
+    dash: tuple[str, object]
+    symbol: tuple[str, str]
+
+
+def accuracy_points(frame: pd.DataFrame, metric: str = "graded") -> pd.DataFrame:
+    """One row per method and level: mean, low, high, seeds, records; 95 % intervals.
 
     Args:
         frame: records of `latent_core.evaluate` with columns `method` and `seed` added.
+        metric: `graded` or `exact`.
+    """
+    return summarise(frame, ("method", "level"), metric)
+
+
+def accuracy_curve(
+    frame: pd.DataFrame, task: HasLevels, metric: str = "graded", methods: Sequence[str] = ()
+) -> go.Figure:
+    """Mean accuracy at every level with 95 % intervals over seeds and examples.
+
+    Args:
+        frame: records, as `accuracy_points` takes them, or what it made of them.
         task: says which levels are in distribution, and what they count.
         metric: `graded` or `exact`.
+        methods: all methods there are, if `frame` holds some of them: a method keeps its colour,
+            dash and symbol when others are left out.
 
     Returns:
-        a Plotly figure; methods differ by colour, dash and symbol, not by colour alone.
+        a Plotly figure. A point's `customdata` holds low, high, seeds and records, and its curve's
+        `meta` the method's name.
     """
-    table = summarise(frame, ("method", "level"), metric)
+    points = _as_points(frame, metric)
     figure = go.Figure()
-    colours = colours_of(table["method"])
-    for number, (method, rows) in enumerate(table.groupby("method", sort=False)):
-        rows = rows.sort_values("level")
+    for curve in _curves(points, methods):
+        rows = curve.points
         figure.add_scatter(
             x=rows["level"],
             y=rows["mean"],
@@ -42,35 +120,108 @@ def accuracy_curve(frame: pd.DataFrame, task: Task, metric: str = "graded") -> g
                 "array": rows["high"] - rows["mean"],
                 "arrayminus": rows["mean"] - rows["low"],
                 "thickness": 1.2,
+                "width": 3,
             },
-            name=str(method),
+            name=escape(curve.method),
+            meta=curve.method,
             mode="lines+markers",
-            line={"color": colours[method], "dash": _DASHES[number % len(_DASHES)]},
-            marker={"size": 8, "symbol": _SYMBOLS[number % len(_SYMBOLS)]},
+            line={"color": curve.colour, "dash": curve.dash[0]},
+            marker={"size": 8, "symbol": curve.symbol[0]},
             customdata=rows[["low", "high", "seeds", "records"]],
             hovertemplate=(
-                "%{fullData.name}, %{x} " + task.level_name + ": %{y:.2f} "
+                "%{fullData.name}, %{x} " + escape(task.level_name) + ": %{y:.2f} "
                 "[%{customdata[0]:.2f}, %{customdata[1]:.2f}]<br>"
                 "%{customdata[2]} seeds, %{customdata[3]} records<extra></extra>"
             ),
         )
-    low, high = task.id_levels[0], task.id_levels[-1]
-    figure.add_vrect(
-        x0=low - 0.5,
-        x1=high + 0.5,
-        fillcolor=INK,
-        opacity=0.12,
-        line_width=0,
-        annotation_text="in distribution",
-        annotation_position="bottom left",
-    )
-    seeds = table["seeds"].min()
-    plural = "s" if seeds != 1 else ""
-    title = f"{task.name}: {metric} accuracy, 95 % intervals, {seeds} seed{plural} per method"
-    meaning = task.exact_metric if metric == "exact" else task.graded_metric
-    figure.update_xaxes(title=task.level_name, gridcolor=GRID, zeroline=False)
+    for low, high in _region(task):
+        figure.add_vrect(
+            x0=low,
+            x1=high,
+            fillcolor=INK,
+            opacity=0.12,
+            line_width=0,
+            annotation_text="in distribution",
+            annotation_position="bottom left",
+        )
+    title, meaning = _heading(points, task, metric)
+    figure.update_xaxes(title=escape(task.level_name), gridcolor=GRID, zeroline=False)
     figure.update_yaxes(
         title=f"{metric} accuracy", range=[-0.02, 1.05], gridcolor=GRID, zeroline=False
     )
-    figure.update_layout(plain_layout(f"{title}<br><sup>{escape(meaning)}</sup>", height=440))
-    return figure.update_layout(legend={"orientation": "h", "y": 1.08, "x": 0}, margin_t=90)
+    figure.update_layout(
+        plain_layout(f"{escape(title)}<br><sup>{escape(meaning)}</sup>", height=440)
+    )
+    return figure.update_layout(
+        legend={"y": 1, "x": 1.01, "xanchor": "left"},
+        showlegend=True,
+        uirevision=f"{task.name} {metric}",
+    )
+
+
+def accuracy_picture(
+    frame: pd.DataFrame, task: HasLevels, metric: str = "graded", methods: Sequence[str] = ()
+) -> Figure:
+    """The same on white; arguments as those of `accuracy_curve`."""
+    points = _as_points(frame, metric)
+    figure = Figure(figsize=(9, 4.4), layout="constrained")
+    axes = figure.subplots()
+    for low, high in _region(task):
+        axes.axvspan(low, high, color=INK, alpha=0.12, linewidth=0)
+        axes.text(low, -0.01, " in distribution", fontsize=8, color="#444444", va="bottom")
+    for curve in _curves(points, methods):
+        rows = curve.points
+        axes.errorbar(
+            rows["level"],
+            rows["mean"],
+            yerr=[rows["mean"] - rows["low"], rows["high"] - rows["mean"]],
+            label=curve.method,
+            color=curve.colour,
+            linestyle=curve.dash[1],
+            marker=curve.symbol[1],
+            markersize=6,
+            elinewidth=1,
+            capsize=2,
+        )
+    title, meaning = _heading(points, task, metric)
+    figure.suptitle(title, fontsize=11)
+    axes.set_title(meaning, fontsize=8)
+    axes.set(xlabel=task.level_name, ylabel=f"{metric} accuracy", ylim=(-0.02, 1.05))
+    axes.grid(alpha=0.3)
+    axes.spines[["top", "right"]].set_visible(False)
+    figure.legend(loc="outside right upper", frameon=False, fontsize=9)
+    return figure
+
+
+def _as_points(frame: pd.DataFrame, metric: str) -> pd.DataFrame:
+    return (
+        frame if {"mean", "low", "high"} <= set(frame.columns) else accuracy_points(frame, metric)
+    )
+
+
+def _curves(points: pd.DataFrame, methods: Sequence[str]) -> Iterator[_Curve]:
+    names = list(dict.fromkeys([*methods, *points["method"]]))
+    colours = colours_of(names)
+    for method, rows in points.groupby("method", sort=False):
+        number = names.index(str(method))
+        yield _Curve(
+            str(method),
+            rows.sort_values("level"),
+            colours[str(method)],
+            _DASHES[number % len(_DASHES)],
+            _SYMBOLS[number % len(_SYMBOLS)],
+        )
+
+
+def _region(task: HasLevels) -> list[tuple[float, float]]:
+    """From and to of the shaded region; none for a task without ID levels."""
+    return [(task.id_levels[0] - 0.5, task.id_levels[-1] + 0.5)] if task.id_levels else []
+
+
+def _heading(points: pd.DataFrame, task: HasLevels, metric: str) -> tuple[str, str]:
+    fewest, most = points["seeds"].min(), points["seeds"].max()
+    count = f"{fewest}" if fewest == most else f"{fewest}-{most}"
+    plural = "s" if most != 1 else ""
+    over = " over examples alone" if most == 1 else ""
+    title = f"{task.name}: {metric} accuracy, 95 % intervals{over}, {count} seed{plural} per method"
+    return title, task.exact_metric if metric == "exact" else task.graded_metric
