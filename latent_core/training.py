@@ -15,9 +15,10 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import pandas as pd
+from accelerate.utils import broadcast_object_list
 from safetensors.torch import load, save
 from torch.utils.data import Dataset
 from transformers import (
@@ -49,6 +50,8 @@ from latent_core.steered import SteeredModel
 from latent_core.tasks import Task
 
 __all__ = ["TrainingResult", "train"]
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -122,7 +125,8 @@ def train(
         model: gets trained; its backbone stays bit-identical.
         task: examples come from its `train` split, `steps * batch_size` different draws.
         steps: optimiser steps.
-        batch_size: examples per device and step, before accumulation.
+        batch_size: examples per step, before accumulation, shared out among the processes where
+            Accelerate started several.
         seed: draws the examples and their order.
         output_dir: run folder; None keeps nothing on disk.
         learning_rate: of AdamW, after a 5 % warm-up, falling linearly to 0; no weight decay. By
@@ -165,18 +169,20 @@ def train(
         else:
             folder = Path(output_dir)
         stack.enter_context(disk_errors(folder))
-        if holds_finished_run(folder, asdict(settings), resume):
+        arguments = _arguments(model, settings, folder, keep=output_dir is not None)
+        if _told_by_main(arguments, lambda: holds_finished_run(folder, asdict(settings), resume)):
             model.assign(load_model(folder, model.backbone).trainable_weights())
             log = pd.read_csv(folder / LOG_FILE)
-            shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
+            if arguments.process_index == 0:
+                shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
             return TrainingResult(log, time.perf_counter() - started, folder)
         examples = _Examples(model, task, settings)
-        arguments = _arguments(model, settings, folder, keep=output_dir is not None)
-        open_run(folder, asdict(settings), notes or {})
-        checkpoint = last_checkpoint(folder)
-        if checkpoint is None:
-            model.assign(load(kept_start(folder, save(model.trainable_weights()))))
-        watcher = _Watcher(steps, progress, on_step)
+        checkpoint, start = _told_by_main(
+            arguments, lambda: _begin(folder, model, settings, notes or {})
+        )
+        if start is not None:
+            model.assign(load(start))
+        watcher = _Watcher(steps, progress and arguments.process_index == 0, on_step)
         stack.callback(watcher.bar.close)
         stack.callback(model.train, False)
         trainer = Trainer(
@@ -201,7 +207,7 @@ def train(
             None if output_dir is None else folder,
             watcher.stopped,
         )
-        if output_dir is not None:
+        if output_dir is not None and arguments.process_index == 0:
             _keep(folder, model, settings, result, notes or {})
         return result
 
@@ -294,8 +300,34 @@ def _arguments(
             f"training arguments {settings.training_arguments}: {error}; expected those of "
             "transformers.TrainingArguments"
         ) from error
+    if settings.batch_size % args.world_size:
+        raise SettingError(
+            f"batch_size is {settings.batch_size}, which {args.world_size} processes cannot share "
+            f"out evenly; expected a multiple of {args.world_size}"
+        )
+    if args.world_size > 1:
+        args.per_device_train_batch_size = settings.batch_size // args.world_size
     args._n_gpu = min(args.n_gpu, 1)  # DataParallel would copy the tables without their backbone
     return args
+
+
+def _told_by_main(arguments: TrainingArguments, work: Callable[[], T]) -> T:
+    """What `work` gives on the main process, where alone it is done; the others wait for it."""
+    told = [work() if arguments.process_index == 0 else None]
+    if arguments.world_size > 1:
+        broadcast_object_list(told)
+    return cast(T, told[0])
+
+
+def _begin(
+    folder: Path, model: SteeredModel, settings: _Settings, notes: dict[str, Any]
+) -> tuple[str | None, bytes | None]:
+    """Open the run: the checkpoint to go on from, or else the numbers to start with."""
+    open_run(folder, asdict(settings), notes)
+    checkpoint = last_checkpoint(folder)
+    if checkpoint is not None:
+        return checkpoint, None
+    return None, kept_start(folder, save(model.trainable_weights()))
 
 
 def _keep(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -21,7 +22,8 @@ app = typer.Typer(
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
 )
-console = Console()
+# Of several processes that Accelerate starts, the first one speaks.
+console = Console(quiet=os.environ.get("RANK", "0") != "0")
 
 BackboneOption = Annotated[
     str,

@@ -9,6 +9,7 @@ import typer
 from rich.text import Text
 
 from latent_core.cli.app import BackboneOption, Folders, app, console, table_of
+from latent_core.cli.comparing import show_comparison
 from latent_core.errors import AdapterError, SettingError
 
 if TYPE_CHECKING:
@@ -25,16 +26,18 @@ def train(
     backbone: BackboneOption = "tiny",
     steps: Annotated[int, typer.Option(help="Optimiser steps.")] = 200,
     batch_size: Annotated[int, typer.Option(help="Examples per step.")] = 16,
-    learning_rate: Annotated[float, typer.Option(help="Of AdamW.")] = 1e-2,
+    learning_rate: Annotated[
+        float | None, typer.Option(help="Of AdamW; by default what suits the method.")
+    ] = None,
     seed: Annotated[int, typer.Option(help="Draws initial vectors and examples.")] = 0,
     init: Annotated[
         str, typer.Option(help="Initial vectors: vocab, mean, gaussian or 'text:SOME WORDS'.")
     ] = "vocab",
     resume: Annotated[bool, typer.Option("--resume", help="Go on with an unfinished run.")] = False,
 ) -> None:
-    """Train latent tokens on a task.
+    """Train latent tokens, or a baseline, on a task.
 
-    The backbone stays as it is; the run folder gets the adapter (a few kB), run.json and log.csv.
+    The backbone stays as it is; the run folder gets what was trained, run.json and log.csv.
     Example: latent train --task repetition --method Start_1+Comma_1 --backbone tiny --out runs/a
     """
     from latent_core.methods import Method, build_model
@@ -85,6 +88,7 @@ def evaluate(
     """
     import pandas as pd
 
+    from latent_core.comparison import compare as side_by_side
     from latent_core.statistics import summarise
 
     if metric not in ("graded", "exact"):
@@ -94,6 +98,7 @@ def evaluate(
     frames = [_evaluate_run(folder, names, examples, seed, loaded) for folder in folders]
     table = summarise(pd.concat(frames, ignore_index=True), ("task", "method", "split"), metric)
     _show_summary(table, metric)
+    show_comparison(side_by_side(folders, metric), metric)
 
 
 @app.command()
@@ -108,9 +113,9 @@ def generate(
     latents: Annotated[bool, typer.Option(help="Show the latents in their places.")] = True,
 ) -> None:
     """Answer prompts with a trained adapter, latents shown in their places."""
-    from latent_core.model import LatentModel
+    from latent_core.methods import load_model
 
-    model = LatentModel.from_pretrained(folder)
+    model = load_model(folder)
     answers = model.generate(
         [text.replace("\\n", "\n") for text in prompt],
         max_new_tokens,
@@ -133,15 +138,14 @@ def _evaluate_run(
     folder: Path, splits: list[str], examples: int, seed: int, loaded: dict[str, Any]
 ) -> pd.DataFrame:
     """Evaluate one run and keep its records; `loaded` shares backbones between runs."""
-    from latent_core.adapter import read_adapter
     from latent_core.backbones import load_backbone
     from latent_core.evaluation import evaluate as answer
-    from latent_core.methods import Method
-    from latent_core.model import LatentModel
+    from latent_core.methods import load_model
     from latent_core.runs import write_records
+    from latent_core.saved import read_saved
     from latent_core.tasks import load_task
 
-    config, _ = read_adapter(folder)
+    config = read_saved(folder)
     if "task" not in config.notes:
         raise AdapterError(
             f"{folder} does not say what task it was trained on; expected a folder made by "
@@ -149,11 +153,10 @@ def _evaluate_run(
         )
     if config.backbone not in loaded:
         loaded[config.backbone] = load_backbone(config.backbone)
-    model = LatentModel.from_pretrained(folder, loaded[config.backbone])
-    method = Method.parse(config.notes.get("method", config.layout))
+    model = load_model(folder, loaded[config.backbone])
     task = load_task(config.notes.get("task_source", config.notes["task"]))
-    frame = answer(model, task, splits, examples, seed, shots=method.shots)
-    frame = frame.assign(method=method.name, seed=config.notes.get("seed", 0))
+    frame = answer(model, task, splits, examples, seed)
+    frame = frame.assign(seed=config.notes.get("seed", 0))
     write_records(folder, frame)
     return frame
 

@@ -1,0 +1,89 @@
+"""`latent compare | match`: methods side by side, and controls of the same size."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from latent_core.cli.app import BackboneOption, Folders, app, console, table_of
+from latent_core.errors import SettingError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["compare", "match", "show_comparison"]
+
+
+@app.command()
+def compare(
+    folders: Folders,
+    metric: Annotated[str, typer.Option(help="graded or exact.")] = "graded",
+) -> None:
+    """Show evaluated runs in one table: accuracy, trainable numbers, extra slots and time."""
+    from latent_core.comparison import compare as side_by_side
+
+    show_comparison(side_by_side(folders, metric), metric)
+
+
+@app.command()
+def match(
+    layout: Annotated[str, typer.Argument(help="The layout to be matched.")],
+    task: Annotated[str, typer.Option(help="Task name or a .jsonl file.")],
+    backbone: BackboneOption = "tiny",
+    by: Annotated[str, typer.Option(help="parameters or compute.")] = "parameters",
+) -> None:
+    """List the controls that cost what a layout does, with what they cost."""
+    from latent_core.backbones import load_backbone
+    from latent_core.matching import AGAINST, cost, matched
+    from latent_core.tasks import load_task
+
+    if by not in ("parameters", "compute"):
+        raise SettingError(f"by is {by!r}; expected parameters or compute")
+    loaded, chosen = load_backbone(backbone), load_task(task)
+    table = table_of("against", "method", "trainable", "extra slots per ID example")
+    for against in ("itself", *AGAINST):
+        if against == ("filler" if by == "parameters" else "lora"):
+            continue  # nothing of theirs could be matched
+        name = layout
+        if against != "itself":
+            kind = "parameters" if by == "parameters" else "compute"
+            name = matched(layout, kind, against, backbone=loaded, task=chosen).name
+        trainable, slots = cost(name, loaded, chosen)
+        table.add_row(against, name, f"{trainable:,}", f"{slots:.1f}")
+    console.print(table)
+
+
+def show_comparison(frame: pd.DataFrame, metric: str) -> None:
+    """Print what `latent_core.comparison.compare` gave, one table a task."""
+    for task, rows in frame.groupby("task", sort=False):
+        title = f"{task}: {metric} accuracy with 95 % interval, and cost per answer"
+        columns = ("method", "ID", "OOD", "trainable", "extra slots", "decode steps")
+        table = table_of(*columns, "seconds", "training s", "seeds", title=title)
+        for row in rows.to_dict("records"):
+            table.add_row(
+                str(row["method"]),
+                _interval(row["id"], row["id_low"], row["id_high"]),
+                _interval(row["ood"], row["ood_low"], row["ood_high"]),
+                _number(row["trainable"], ",.0f"),
+                _number(row["extra_slots"], ".1f"),
+                _number(row["decode_steps"], ".1f"),
+                _number(row["seconds"], ".3f"),
+                _number(row["training_seconds"], ".0f"),
+                str(row["seeds"]),
+            )
+        console.print(table)
+        if not rows["same_examples"].all():
+            console.print(
+                "These methods did not answer the same examples; evaluate them with the same "
+                "splits, examples and seed."
+            )
+
+
+def _interval(mean: float, low: float, high: float) -> str:
+    return "-" if math.isnan(mean) else f"{mean:.2f} [{low:.2f}, {high:.2f}]"
+
+
+def _number(value: float, form: str) -> str:
+    return "-" if math.isnan(value) else format(value, form)

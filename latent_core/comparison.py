@@ -1,0 +1,97 @@
+"""Runs side by side: how good in and out of distribution, and at what cost.
+
+Knows run folders and their records; nothing of models.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from latent_core.errors import SettingError
+from latent_core.runs import RECORDS_FILE, RUN_FILE, read_run
+from latent_core.statistics import mean_interval
+
+__all__ = ["compare", "read_records"]
+
+
+def read_records(folder: str | Path) -> pd.DataFrame:
+    """A run's records, with columns of the run: run, training_seconds.
+
+    Raises:
+        SettingError: if it has not been evaluated.
+    """
+    folder = Path(folder)
+    path = folder / RECORDS_FILE
+    if not path.is_file():
+        raise SettingError(f"{folder} has no {RECORDS_FILE}; run `latent evaluate {folder}` first")
+    run: dict[str, Any] = read_run(folder) if (folder / RUN_FILE).is_file() else {}
+    records = pd.read_parquet(path)
+    defaults = {
+        "method": records["layout"],
+        "seed": 0,
+        "extra_slots": records["latent_slots"],
+        "trainable": run.get("trainable", float("nan")),
+        "decode_steps": float("nan"),
+    }
+    missing = {name: value for name, value in defaults.items() if name not in records.columns}
+    return records.assign(
+        **missing, run=str(folder), training_seconds=run.get("seconds", float("nan"))
+    )
+
+
+def compare(
+    runs: Iterable[str | Path] | pd.DataFrame, metric: str = "graded", confidence: float = 0.95
+) -> pd.DataFrame:
+    """One row per task and method, runs with different training seeds together.
+
+    Args:
+        runs: folders of evaluated runs, or their records as `read_records` gives them.
+        metric: `graded` or `exact`.
+        confidence: share of the intervals.
+
+    Returns:
+        task, method, seeds; id and ood (means; all OOD levels together) with id_low, id_high,
+        ood_low and ood_high; trainable (numbers), extra_slots and decode_steps (means per answer),
+        seconds (mean per answer), training_seconds (mean per run), and same_examples: whether all
+        methods of the task answered the same ones.
+
+    Raises:
+        SettingError: if a run has not been evaluated, or the metric is unknown.
+    """
+    if metric not in ("graded", "exact"):
+        raise SettingError(f"unknown metric {metric!r}; expected graded or exact")
+    if isinstance(runs, pd.DataFrame):
+        records = runs
+    else:
+        frames = [read_records(folder) for folder in runs]
+        if not frames:
+            raise SettingError("there are no runs to compare; expected at least one folder")
+        records = pd.concat(frames, ignore_index=True)
+    rows = []
+    for task, of_task in records.groupby("task", sort=False):
+        groups = list(of_task.groupby("method", sort=False))
+        asked = [set(zip(group["split"], group["key"], strict=True)) for _, group in groups]
+        same = all(examples == asked[0] for examples in asked)
+        for method, group in groups:
+            row = {"task": task, "method": method, "seeds": group["seed"].nunique()}
+            is_ood = group["split"].str.startswith("ood")
+            for name, part in (("id", group[group["split"] == "id"]), ("ood", group[is_ood])):
+                row |= _interval(name, part, metric, confidence)
+            row |= {
+                name: group[name].mean()
+                for name in ("trainable", "extra_slots", "decode_steps", "seconds")
+            }
+            row["training_seconds"] = group.groupby("run")["training_seconds"].first().mean()
+            rows.append(row | {"same_examples": same})
+    return pd.DataFrame(rows)
+
+
+def _interval(name: str, records: pd.DataFrame, metric: str, confidence: float) -> dict[str, float]:
+    if records.empty:
+        return dict.fromkeys((name, f"{name}_low", f"{name}_high"), float("nan"))
+    found = mean_interval(records[metric], records["seed"], confidence)
+    return {name: found.mean, f"{name}_low": found.low, f"{name}_high": found.high}
