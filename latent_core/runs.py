@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import shutil
 from collections.abc import Iterator, Mapping
 from importlib.metadata import version
@@ -41,7 +42,10 @@ __all__ = [
     "kept_start",
     "last_checkpoint",
     "open_run",
+    "read_evaluation",
+    "read_json",
     "read_run",
+    "read_summary",
     "reopen_run",
     "run_lock",
     "summary_of",
@@ -82,7 +86,7 @@ def holds_finished_run(folder: Path, settings: Mapping[str, Any], resume: bool) 
     differing = [
         f"{name} {before['settings'].get(name)!r} there, {value!r} here"
         for name, value in json.loads(json.dumps(dict(settings))).items()
-        if before["settings"].get(name) != value
+        if before["settings"].get(name, value) != value  # an older version may not have said it
     ]
     if differing:
         raise SettingError(
@@ -149,11 +153,12 @@ def read_run(folder: str | Path) -> dict[str, Any]:
     """What `run.json` says.
 
     Raises:
+        OSError: if it is not there.
         SettingError: if it is damaged.
     """
     path = Path(folder) / RUN_FILE
     try:
-        return checked_run(json.loads(path.read_bytes()))
+        return checked_run(read_json(folder, RUN_FILE))
     except (ValueError, TypeError, KeyError) as error:
         raise SettingError(f"{path} is damaged ({error}); choose another folder") from error
 
@@ -244,10 +249,47 @@ def write_records(folder: str | Path, frame: pd.DataFrame) -> Path:
     return folder / RECORDS_FILE
 
 
+def read_summary(folder: str | Path) -> dict[str, Any]:
+    """The summary of a run's records, if there is one of these very records; else made of them.
+
+    Raises:
+        FileNotFoundError: if there are no records.
+        OSError, ValueError: if they are damaged.
+    """
+    size = os.stat(f"{folder}/{RECORDS_FILE}").st_size
+    try:
+        summary: dict[str, Any] = read_json(folder, SUMMARY_FILE)
+        if summary["records_bytes"] == size:
+            return summary
+    except (OSError, ValueError, TypeError, KeyError):
+        pass  # missing, or damaged: it holds nothing that the records do not
+    return summary_of(pd.read_parquet(f"{folder}/{RECORDS_FILE}"))
+
+
+def read_evaluation(folder: str | Path) -> dict[str, Any] | None:
+    """What a run was asked (splits, examples, seed); None without records that say it."""
+    try:
+        asked = read_summary(folder)["evaluation"]
+        return asked if isinstance(asked, dict) else None
+    except (OSError, ValueError, KeyError):
+        return None
+
+
+def read_json(folder: str | Path, name: str) -> Any:
+    """The content of a small file; fast, for there may be thousands of runs."""
+    file = os.open(f"{folder}/{name}", os.O_RDONLY)  # `open` takes three times as long
+    try:
+        content = b"".join(iter(lambda: os.read(file, 2**16), b""))
+    finally:
+        os.close(file)
+    return json.loads(content.decode())
+
+
 def summary_of(frame: pd.DataFrame) -> dict[str, Any]:
     """Columns of equal length, one entry per split and level, in the records' order of splits.
 
-    split, level, examples, the means of `AVERAGED` that are there, and `seconds` in all.
+    split, level, examples, the means of `AVERAGED` that are there, and `seconds` in all; besides,
+    `evaluation`, what was asked.
     """
     groups = frame.groupby(["split", "level"], sort=False)
     columns = [name for name in AVERAGED if name in frame.columns]
@@ -256,6 +298,7 @@ def summary_of(frame: pd.DataFrame) -> dict[str, Any]:
     order = sorted(means.index, key=lambda key: (rank[key[0]], key[1]))
     means = means.loc[order]
     summary: dict[str, Any] = {
+        "evaluation": frame.attrs.get("evaluation"),
         "split": [split for split, _ in order],
         "level": [int(level) for _, level in order],
         "examples": groups.size().loc[order].tolist(),

@@ -10,7 +10,6 @@ Knows run folders; nothing of models.
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import shutil
 import warnings
@@ -30,10 +29,10 @@ from latent_core.runs import (
     COSTS,
     RECORDS_FILE,
     RUN_FILE,
-    SUMMARY_FILE,
     checked_run,
+    read_json,
+    read_summary,
     run_lock,
-    summary_of,
 )
 
 __all__ = ["StoredRun", "Where", "find_runs", "load_runs", "remove_run"]
@@ -153,9 +152,9 @@ def _about(path: str, name: str, names: set[str]) -> dict[str, Any] | None:
     """What a run says of itself, or None, with a warning, if it cannot be read."""
     try:
         if RUN_FILE in names:
-            return _flat(path, name, checked_run(_json(path, RUN_FILE)))
+            return _flat(path, name, checked_run(read_json(path, RUN_FILE)))
         if ADAPTER_FILE in names:  # written by `save_pretrained` alone
-            config = _json(path, ADAPTER_FILE)
+            config = read_json(path, ADAPTER_FILE)
             notes = config.get("notes", {})
             settings = {key: config.get(key) for key in ("layout", "backbone")}
             settings |= {key: notes[key] for key in ("task", "seed") if key in notes}
@@ -223,20 +222,11 @@ def _summaries(runs: list[StoredRun]) -> pd.DataFrame:
     return frame.astype(whole)
 
 
-def _summary(path: str) -> dict[str, list[Any]]:
-    """The run's summary if it is one of its records, or else what the records say."""
-    records = f"{path}/{RECORDS_FILE}"
+def _summary(path: str) -> dict[str, Any]:
     try:
-        size = os.stat(records).st_size
+        return read_summary(path)
     except FileNotFoundError:
         return {"split": [None]}
-    try:
-        summary: dict[str, Any] = _json(path, SUMMARY_FILE)
-        if summary["records_bytes"] == size:
-            return summary
-    except (OSError, ValueError, TypeError, KeyError):
-        pass  # missing, or damaged: it holds nothing that the records do not
-    return summary_of(pd.read_parquet(records))
 
 
 def _records(runs: list[StoredRun]) -> pd.DataFrame:
@@ -261,15 +251,6 @@ def _records(runs: list[StoredRun]) -> pd.DataFrame:
 
 _WITH_RECORDS = ("run", "path", "method", "seed", "learning_rate", "steps", "trainable")
 _IF_MISSING = ("task", "backbone", "layout")
-
-
-def _json(path: str, name: str) -> Any:
-    file = os.open(f"{path}/{name}", os.O_RDONLY)  # `open` takes three times as long
-    try:
-        content = b"".join(iter(lambda: os.read(file, 2**16), b""))
-    finally:
-        os.close(file)
-    return json.loads(content.decode())
 
 
 def _warn_of(path: str, error: Exception) -> None:

@@ -1,0 +1,137 @@
+"""`latent grid`: a grid of runs from a YAML file, done by one command that can be killed."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.text import Text
+
+from latent_core.cli.app import app, console, table_of
+from latent_core.errors import SettingError
+
+if TYPE_CHECKING:
+    from latent_core.experiments import Outcome, Plan
+
+__all__ = ["grid"]
+
+
+@app.command()
+def grid(
+    file: Annotated[Path, typer.Argument(help="Grid as YAML; see experiments/*.yaml.")],
+    out: Annotated[
+        Path | None, typer.Option(help="Folder of the runs; by default runs/NAME_OF_THE_FILE.")
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would be done and what it costs.")
+    ] = False,
+    engine: Annotated[str, typer.Option(help="local (processes) or ray (a cluster).")] = "local",
+    workers: Annotated[
+        int | None, typer.Option(help="Processes at a time; by default what suits the backbones.")
+    ] = None,
+    address: Annotated[str, typer.Option(help="Of the Ray cluster.")] = "auto",
+    gpus: Annotated[
+        float | None, typer.Option(help="GPUs per run on Ray, such as 0.25; default one if any.")
+    ] = None,
+    cpus: Annotated[float, typer.Option(help="Cores per run on Ray.")] = 1,
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="Try again what failed before.")
+    ] = False,
+) -> None:
+    """Do every run of a grid that is not done yet.
+
+    Kill it at any time: the same command goes on. A run that fails is recorded with its error and
+    stops none of the others. Then: latent runs list DIR.
+    """
+    if engine not in ("local", "ray"):
+        raise SettingError(f"unknown engine {engine!r}; expected local or ray")
+    from latent_core.experiments import (
+        LocalEngine,
+        RayEngine,
+        default_workers,
+        plan_grid,
+        read_grid,
+        run_grid,
+    )
+
+    asked = read_grid(file)
+    folder = out if out is not None else Path("runs") / file.stem
+    plan = plan_grid(asked, folder, retry_failed)
+    processes = workers if workers is not None else default_workers(asked.specs())
+    if dry_run:
+        _show_plan(plan, folder, retry_failed, processes if engine == "local" else None)
+        return
+    chosen = (
+        LocalEngine(processes, retry_failed)
+        if engine == "local"
+        else RayEngine(address, cpus, gpus, retry_failed)
+    )
+    started = time.monotonic()
+
+    def tell(outcome: Outcome, done: int, total: int) -> None:
+        left = (time.monotonic() - started) / done * (total - done)
+        line = f"{done}/{total} {outcome.status} {outcome.spec.folder} ({outcome.seconds:.0f} s)"
+        if outcome.error:
+            line += f": {outcome.error}"
+        console.print(Text(line + (f"  about {_time(left)} left" if done < total else "")))
+
+    outcomes = run_grid(asked, folder, chosen, tell)
+    states = Counter(state for _, state in plan_grid(asked, folder).runs)
+    console.print(Text(f"{folder}: " + ", ".join(f"{n} {state}" for state, n in states.items())))
+    if busy := sum(outcome.status == "busy" for outcome in outcomes):
+        console.print(f"{busy} are being done by another process")
+    if states["failed"]:
+        console.print("why: latent runs list --where status=failed; again: --retry-failed")
+        raise typer.Exit(1)
+
+
+def _show_plan(plan: Plan, folder: Path, retry_failed: bool, workers: int | None) -> None:
+    """Runs, states and costs, by task, backbone and method."""
+    from latent_core.experiments import estimate_grid
+
+    trials, runs = plan.todo(retry_failed)
+    finished = [spec for spec, state in plan.trials + plan.runs if state == "finished"]
+    estimates = {e.spec.folder: e for e in estimate_grid(trials + runs, finished, folder)}
+    table = table_of(
+        *("task", "backbone", "method", "runs", "finished", "failed", "to do", "trials first"),
+        *("slots", "time", "which rests on"),
+    )
+    states = {spec.folder: state for spec, state in plan.runs}
+    groups = dict.fromkeys((s.task_name, s.backbone, s.method) for s, _ in plan.runs)
+    for key in groups:
+        members = [s for s, _ in plan.runs if (s.task_name, s.backbone, s.method) == key]
+        count = Counter(states[spec.folder] for spec in members)
+        first = [s for s in trials if (s.task_name, s.backbone, s.method) == key]
+        open_runs = [s for s in runs if (s.task_name, s.backbone, s.method) == key]
+        costs = [estimates[spec.folder] for spec in first + open_runs]
+        slots = sum(e.cost.train_slots + e.cost.eval_slots for e in costs)
+        numbers = (len(members), count["finished"], count["failed"], len(open_runs), len(first))
+        basis = ", ".join(dict.fromkeys(e.basis for e in costs)) or "-"
+        seconds = sum(e.seconds for e in costs)
+        table.add_row(
+            *map(Text, key),
+            *map(str, numbers),
+            f"{slots:,}",
+            _time(seconds) if costs else "-",
+            basis,
+        )
+    console.print(table)
+    seconds = sum(estimate.seconds for estimate in estimates.values())
+    where = f"with {workers} worker{'s' if workers != 1 else ''}" if workers else "on one node"
+    if workers:
+        # Workers share the cores, so more of them help only where a run cannot use them all.
+        seconds /= workers
+    console.print(
+        f"{len(runs)} runs and {len(trials)} trials to do, about {_time(seconds)} {where}: {folder}"
+    )
+
+
+def _time(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    if seconds < 90 * 60:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h"

@@ -1,0 +1,107 @@
+"""Choosing learning rate and steps by one rule for every method, from trials on validation.
+
+Knows the trials' folders; it reads what they found and trains nothing. Nothing out of distribution
+enters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from statistics import fmean
+from typing import Any, Final
+
+from latent_core.errors import LatentError, SettingError
+from latent_core.experiments.spec import RunSpec, Training
+from latent_core.runs import read_run, read_summary
+
+__all__ = ["RULE", "choose"]
+
+RULE: Final = (
+    "best graded accuracy on the validation split (in distribution), the same trials for every "
+    "method; ties: lower training loss, then fewer steps, then the lower learning rate"
+)
+
+
+def choose(spec: RunSpec, root: str | Path) -> tuple[Training, dict[str, Any]]:
+    """What the trials of a run's search say.
+
+    Args:
+        spec: a run with a search.
+        root: the grid's folder, where its trials lie.
+
+    Returns:
+        the run's training settings with what was chosen, and an account of the search: rule,
+        budget, every trial's result, and the choice.
+
+    Raises:
+        SettingError: if a trial has not been done, or all have failed.
+    """
+    assert spec.search is not None and spec.training is not None
+    trials = spec.trials()
+    steps_of = _full_steps(spec)
+    rows: list[dict[str, Any]] = []
+    for rate, steps in dict.fromkeys(
+        (trial.training.learning_rate, trial.training.steps) for trial in trials if trial.training
+    ):
+        group = [
+            trial
+            for trial in trials
+            if trial.training
+            and (trial.training.learning_rate, trial.training.steps) == (rate, steps)
+        ]
+        rows.append({"learning_rate": rate, "steps": steps_of[steps]} | _result(group, root))
+    able = [row for row in rows if "error" not in row]
+    if not able:
+        raise SettingError(
+            f"every trial of the search for {spec.method} on {spec.task_name} failed: "
+            f"{rows[0]['error']}. Give other learning_rates, or try them again (--retry-failed)"
+        )
+    best = min(
+        able, key=lambda row: (-row["graded"], row["loss"], row["steps"], row["learning_rate"])
+    )
+    chosen = {"learning_rate": best["learning_rate"], "steps": best["steps"]}
+    account = {
+        "rule": RULE,
+        "share": spec.search.share,
+        "examples": spec.search.examples,
+        "seeds": list(spec.search.seeds),
+        "trials": rows,
+        "chosen": chosen,
+    }
+    return replace(spec.training, **chosen), account
+
+
+def _full_steps(spec: RunSpec) -> dict[int, int]:
+    """Steps of a trial -> those of the run that it stands for."""
+    assert spec.search is not None and spec.training is not None
+    full = list(spec.search.steps or [spec.training.steps])
+    short = list(dict.fromkeys(t.training.steps for t in spec.trials() if t.training))
+    if len(short) < len(full):
+        raise SettingError(
+            f"search.steps {full} are the same at a share of {spec.search.share}; "
+            "expected values further apart, or a larger share"
+        )
+    return dict(zip(short, full, strict=True))
+
+
+def _result(trials: Sequence[RunSpec], root: str | Path) -> dict[str, Any]:
+    """Mean graded accuracy and loss over the seeds of one setting, or the first error."""
+    graded, losses = [], []
+    for trial in trials:
+        folder = Path(root) / trial.folder
+        try:
+            run = read_run(folder)
+        except OSError as error:
+            raise SettingError(f"the trial in {folder} has not been done") from error
+        if run["status"] == "failed":
+            return {"error": run.get("error", "failed")}
+        try:
+            summary = read_summary(folder)
+        except (OSError, ValueError, LatentError) as error:
+            raise SettingError(f"the trial in {folder} has no records ({error})") from error
+        shares = zip(summary["graded"], summary["examples"], strict=True)
+        graded.append(sum(g * n for g, n in shares) / sum(summary["examples"]))
+        losses.append(float(run["loss"]))
+    return {"graded": round(fmean(graded), 6), "loss": round(fmean(losses), 6)}

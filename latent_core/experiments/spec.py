@@ -1,0 +1,208 @@
+"""One run of a grid: its settings, and the folder they lead to.
+
+Knows settings; nothing of how a run is made.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any, Final
+
+from latent_core.errors import SettingError
+
+__all__ = ["TRIALS", "Evaluation", "RunSpec", "Search", "Training"]
+
+#: Where a grid's folder keeps the trials of a search: hidden, so that they are no results.
+TRIALS: Final = ".search"
+
+
+@dataclass(frozen=True)
+class Training:
+    """How a method is trained; the same for every method.
+
+    Attributes:
+        steps: optimiser steps.
+        batch_size: examples per step, before accumulation.
+        gradient_accumulation: batches per step.
+        learning_rate: of AdamW; None for each method's own default.
+        init: how latents start; methods without latents ignore it.
+        arguments: further `transformers.TrainingArguments`.
+    """
+
+    steps: int = 300
+    batch_size: int = 16
+    gradient_accumulation: int = 1
+    learning_rate: float | None = None
+    init: str = "vocab"
+    arguments: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "batch_size", "gradient_accumulation"):
+            _check_count(name, getattr(self, name))
+        if self.learning_rate is not None:
+            _check_rate("learning_rate", self.learning_rate)
+        if not isinstance(self.init, str):
+            raise SettingError(f"init is {self.init!r}; expected text, such as vocab")
+        if not isinstance(self.arguments, dict):
+            raise SettingError(f"arguments is {self.arguments!r}; expected settings by name")
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What a run is asked.
+
+    Attributes:
+        splits: split names; `ood` stands for every OOD level.
+        examples: per split.
+        seed: draws the examples, the same for every run.
+        batch_size: examples decoded side by side; no response depends on it.
+    """
+
+    splits: Sequence[str] = ("id", "ood")
+    examples: int = 200
+    seed: int = 1
+    batch_size: int = 32
+
+    def __post_init__(self) -> None:
+        if isinstance(self.splits, str) or not all(isinstance(name, str) for name in self.splits):
+            raise SettingError(f"splits is {self.splits!r}; expected a list such as [id, ood]")
+        object.__setattr__(self, "splits", list(self.splits))
+        _check_count("examples", self.examples)
+        _check_count("batch_size", self.batch_size)
+        _check_count("seed", self.seed, least=0)
+
+
+@dataclass(frozen=True)
+class Search:
+    """One rule for every method: short trials of each pair of a learning rate and a number of
+    steps, and the pair with the best graded accuracy on the validation split, which is in
+    distribution. Ties go to the lower training loss, then to fewer steps and the lower rate.
+
+    Attributes:
+        learning_rates: tried, each with each of `steps`.
+        steps: tried; empty for the training section's own.
+        share: of the steps that a trial trains for; 1 for all of them.
+        examples: of the validation split, per trial.
+        seeds: of the trials; the accuracy is averaged over them. Never those of the runs.
+    """
+
+    learning_rates: Sequence[float]
+    steps: Sequence[int] = ()
+    share: float = 1.0
+    examples: int = 50
+    seeds: Sequence[int] = (1000,)
+
+    def __post_init__(self) -> None:
+        for name in ("learning_rates", "steps", "seeds"):
+            value = getattr(self, name)
+            if not isinstance(value, list | tuple) or (name != "steps" and not value):
+                raise SettingError(f"{name} is {value!r}; expected a list")
+            object.__setattr__(self, name, list(value))
+        for rate in self.learning_rates:
+            _check_rate("learning_rates", rate)
+        for steps in self.steps:
+            _check_count("steps", steps)
+        for seed in self.seeds:
+            _check_count("seeds", seed, least=0)
+        _check_count("examples", self.examples)
+        if not isinstance(self.share, int | float) or not 0 < self.share <= 1:
+            raise SettingError(f"share is {self.share!r}; expected more than 0 and at most 1")
+
+
+@dataclass(frozen=True)
+class RunSpec:
+    """One run: what is trained, on what, how, and what it is asked then.
+
+    Attributes:
+        backbone, task, method, seed: as in the grid.
+        training: None for a method that is only evaluated.
+        evaluation: not part of the run's identity: asking more of a run does not train it again.
+        search: chooses learning rate and steps; None if `training` says them.
+        dtype: of the backbone's weights.
+        trial: whether it is a trial of a search.
+    """
+
+    backbone: str
+    task: str
+    method: str
+    seed: int
+    training: Training | None
+    evaluation: Evaluation
+    search: Search | None = None
+    dtype: str = "auto"
+    trial: bool = False
+
+    @property
+    def task_name(self) -> str:
+        """The task's name, also where it is a file."""
+        return Path(self.task).stem if self.task.endswith(".jsonl") else self.task
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What makes it this run; of a task that is a file, its content."""
+        body = asdict(self)
+        for name in ("evaluation", "trial"):
+            del body[name]
+        return body | {"task": _content(self.task) if self.task.endswith(".jsonl") else self.task}
+
+    @property
+    def folder(self) -> str:
+        """Where it lies in the grid's folder: readable, and different for different settings."""
+        digest = hashlib.sha256(json.dumps(self.identity, sort_keys=True).encode()).hexdigest()[:8]
+        parts = [_word(self.task_name), _word(self.backbone), _word(self.method)]
+        last = f"seed-{self.seed}-{digest}"
+        if self.trial and self.training is not None:
+            last = f"lr-{self.training.learning_rate:g}-steps-{self.training.steps}-{last}"
+        return "/".join([TRIALS, *parts, last] if self.trial else [*parts, last])
+
+    def trials(self) -> list[RunSpec]:
+        """The trials of its search, one per learning rate, number of steps and seed."""
+        if self.search is None or self.training is None:
+            return []
+        found = []
+        for steps in self.search.steps or [self.training.steps]:
+            for rate in self.search.learning_rates:
+                share = max(1, math.ceil(steps * self.search.share))
+                training = replace(self.training, steps=share, learning_rate=rate)
+                asked = Evaluation(
+                    ["validation"], self.search.examples, batch_size=self.evaluation.batch_size
+                )
+                for seed in self.search.seeds:
+                    trial = replace(self, seed=seed, training=training, evaluation=asked)
+                    found.append(replace(trial, search=None, trial=True))
+        return found
+
+
+@functools.cache
+def _content(task: str) -> str:
+    try:
+        return hashlib.sha256(Path(task).read_bytes()).hexdigest()
+    except OSError as error:
+        raise SettingError(f"cannot read the task {task}: {error.strerror or error}") from error
+
+
+def _word(text: str) -> str:
+    """A name as part of a path: letters, digits and a few signs."""
+    return re.sub(r"[^A-Za-z0-9._+@-]+", "-", Path(text).name if "/" in text else text)
+
+
+def _check_count(name: str, value: Any, least: int = 1) -> None:
+    if not isinstance(value, int) or isinstance(value, bool) or value < least:
+        raise SettingError(f"{name} is {value!r}; expected a whole number of {least} or more")
+
+
+def _check_rate(name: str, value: Any) -> None:
+    if isinstance(value, str):
+        raise SettingError(
+            f"{name} is the text {value!r}; expected a number (YAML reads 1e-2 as text: write "
+            "0.01 or 1.0e-2)"
+        )
+    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 < value < math.inf:
+        raise SettingError(f"{name} is {value!r}; expected a number above 0")
