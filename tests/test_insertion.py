@@ -3,11 +3,9 @@
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from latent_core.errors import PromptError
-from latent_core.insertion import IGNORE, Placement, Slots, SlotStream
+from latent_core.insertion import IGNORE, Placement, Slots
 from latent_core.layout import After, Before, LatentLayout
 
 COMMA, EQUALS = 44, 61
@@ -206,83 +204,3 @@ def test_verbal_slots_can_be_marked_by_the_response_tokens_that_stand() -> None:
 def test_an_empty_prompt_is_refused() -> None:
     with pytest.raises(PromptError, match="prompt has no tokens"):
         place("Start_1").insert([], [3])
-
-
-_GROUPS = (
-    *("Start_1", "Start_3@verbal", "End_2", "End_1@verbal", "Comma_2", "Before[=]_1"),
-    *("After[,]_1", "After[=|,]_2@verbal", "1_1", "2_2", "3_1@verbal", "7_1"),
-)
-_groups = st.lists(
-    st.sampled_from(_GROUPS), max_size=5, unique_by=lambda group: group.partition("_")[0]
-)
-_layouts = st.builds(
-    lambda groups, tied, sequential: (
-        ("+".join(groups) or "none") + "; tied" * tied + "; positions=sequential" * sequential
-    ),
-    _groups,
-    st.booleans(),
-    st.booleans(),
-)
-_ids = st.sampled_from([COMMA, 440, EQUALS, 5, 6, 7, 0])
-_prompts = st.lists(_ids, min_size=1, max_size=12)
-_responses = st.lists(_ids, max_size=12)
-
-
-@given(layout=_layouts, prompt=_prompts, response=_responses)
-def test_what_holds_of_every_example(layout, prompt, response):
-    placement = place(layout)
-    slots = placement.insert(prompt, response)
-    verbal = [t for t, slot in enumerate(slots.slots) if not slot.is_latent]
-
-    # Left without latents, the example is as it was.
-    assert slots.verbal_ids == prompt + response
-    assert slots.num_latents == len(slots.slots) - len(verbal)
-    assert [slots.slots[t].verbal_index for t in verbal] == list(range(len(verbal)))
-
-    # Positions: a latent has that of the verbal token after it; sequential ones count every slot.
-    positions = [slot.position_id for slot in slots.slots]
-    if "sequential" in layout:
-        assert positions == list(range(len(positions)))
-    else:
-        assert positions == [slot.verbal_index for slot in slots.slots]
-        for t, slot in enumerate(slots.slots[:-1]):
-            if slot.is_latent:
-                assert positions[t] == positions[t + 1]
-
-    # Every response token has one slot that predicts it, in order, within the gap before it: the
-    # slot of the token before, or a latent that may predict.
-    predictors = [t for t, label in enumerate(slots.labels) if label != IGNORE]
-    assert [slots.labels[t] for t in predictors] == response
-    for number, t in enumerate(predictors, start=len(prompt)):
-        slot, gap = slots.slots[t], range(verbal[number - 1], verbal[number])
-        assert t in gap
-        inner = {i: placement.layout.groups[slots.slots[i].group] for i in gap[1:]}
-        able = [i for i, group in inner.items() if group.predict_from == "latent"]
-        assert t == (able[-1] if able else gap.start)
-        assert not slot.is_latent or placement.layout.groups[slot.group].known_ahead
-
-    # Each latent's row lies in its group's table.
-    for slot in slots.slots:
-        if slot.is_latent:
-            start = placement.layout.first_rows[slot.group]
-            assert slot.row == start + slot.member < placement.layout.num_latents
-
-
-@given(layout=_layouts, prompt=_prompts, response=_responses)
-def test_token_by_token_gives_the_same_slots_as_all_at_once(layout, prompt, response):
-    """Decoding pushes what it sampled and looks ahead before it samples again."""
-    placement = place(layout)
-    stream = SlotStream(placement, len(prompt))
-    fed = stream.look_ahead()
-    for token_id in prompt:
-        fed += stream.push(token_id) + stream.look_ahead()
-    assert tuple(fed) == placement.insert(prompt).slots
-    labels = {}
-    for token_id in response:
-        labels[stream.predictor] = token_id
-        fed += stream.push(token_id) + stream.look_ahead()
-    whole = placement.insert(prompt, response)
-    assert tuple(fed[: len(whole.slots)]) == whole.slots
-    assert {t: label for t, label in enumerate(whole.labels) if label != IGNORE} == labels
-    assert stream.num_slots == len(fed)
-    assert all(slot.is_latent for slot in fed[len(whole.slots) :])
