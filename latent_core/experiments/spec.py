@@ -93,7 +93,7 @@ class Search:
         seeds: of the trials; the accuracy is averaged over them. Never those of the runs.
     """
 
-    learning_rates: Sequence[float]
+    learning_rates: Sequence[float] = ()
     steps: Sequence[int] = ()
     share: float = 1.0
     examples: int = 50

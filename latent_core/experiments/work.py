@@ -8,6 +8,7 @@ records its error. Knows runs one at a time; nothing of who hands them out.
 from __future__ import annotations
 
 import functools
+import shutil
 import time
 import traceback
 from dataclasses import dataclass
@@ -26,7 +27,6 @@ from latent_core.files import remove_leftovers
 from latent_core.methods import Method, build_model
 from latent_core.runs import (
     RECORDS_FILE,
-    RUN_FILE,
     close_run,
     fail_run,
     read_evaluation,
@@ -123,7 +123,7 @@ def _done(spec: RunSpec, root: Path, folder: Path, retry_failed: bool, started: 
         if state == "failed":
             reopen_run(folder)
         elif state == "missing":
-            (folder / RUN_FILE).unlink(missing_ok=True)  # damaged, if there is one
+            _clear(folder)
         training, chosen = spec.training, None
         if spec.search is not None:
             training, chosen = choose(spec, root)
@@ -133,6 +133,13 @@ def _done(spec: RunSpec, root: Path, folder: Path, retry_failed: bool, started: 
         _train(model, task, folder, spec, training, notes)
         _evaluate(model, task, folder, spec, notes)
     return Outcome(spec, "finished", time.perf_counter() - started)
+
+
+def _clear(folder: Path) -> None:
+    """Delete what is in a run's folder without a record that says what it is."""
+    for path in folder.iterdir():
+        if path.name != ".lock":
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 def _notes(
