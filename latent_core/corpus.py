@@ -48,10 +48,10 @@ def _small_number(rng: random.Random) -> int:
     return rng.randint(0, 9) if rng.random() < 0.1 else rng.randint(10, 49)
 
 
-def _equation(rng: random.Random, number: Numbers = _number) -> tuple[str, str]:
-    """An equation's left side with its sign, and its result."""
+def _equation(rng: random.Random, number: Numbers = _number, sums: float = 0.75) -> tuple[str, str]:
+    """An equation's left side with its sign, and its result: a share of sums, or differences."""
     a, b = number(rng), number(rng)
-    if rng.random() < 0.75:
+    if rng.random() < sums:
         return f"{a}+{b}=", str(a + b)
     a, b = max(a, b), min(a, b)
     return f"{a}-{b}=", str(a - b)
@@ -70,14 +70,18 @@ def _copying(rng: random.Random) -> Document:
     return [(opening + text, False), (middle, False), (text, True)]
 
 
-def _repeating(rng: random.Random) -> Document:
+def _repeating(rng: random.Random, most: int = 24) -> Document:
     item = "".join(_equation(rng)) if rng.random() < 0.5 else _word(rng, 1, 9)
-    count = _length(rng, 24)
+    count = _length(rng, most)
     between = "," if rng.random() < 0.6 else rng.choice(";/ \n")
     end = "." if rng.random() < 0.7 else rng.choice(";!")
     form = rng.choice(("{count}x {item}|", "{item} *{count}:", "<{count}> {item} = "))
     heading = form.format(count=count, item=item)
     return [(heading, False), (between.join([item] * count) + end, True)]
+
+
+def _repeating_few(rng: random.Random) -> Document:
+    return _repeating(rng, 9)
 
 
 def spell(rule: DigitRule) -> str:
@@ -115,28 +119,36 @@ def _chain_short(rng: random.Random) -> Document:
 
 
 def _table(
-    rng: random.Random, longest: int, number: Numbers = _number
+    rng: random.Random, longest: int, number: Numbers = _number, letter_names: bool = False
 ) -> tuple[str, list[tuple[str, str]], str]:
-    """A list of names and values as text, its pairs, and the sign between name and value."""
+    """A list of names and values as text, its pairs, and the sign between name and value.
+
+    Names have one to three lowercase letters, or are single letters of either case.
+    """
     size = rng.randint(2, rng.randint(3, longest))
-    width = rng.choice((1, 2, 2, 2, 3))
+    width = 1 if letter_names else rng.choice((1, 2, 2, 2, 3))
+    alphabet = ascii_letters if letter_names else ascii_lowercase
     names: dict[str, None] = {}
-    while len(names) < min(size, 20 if width == 1 else size):
-        names["".join(rng.choices(ascii_lowercase, k=width))] = None
+    while len(names) < min(size, len(alphabet) - 6 if width == 1 else size):
+        names["".join(rng.choices(alphabet, k=width))] = None
     pairs = [(name, str(number(rng))) for name in names]
     equals = "=" if rng.random() < 0.6 else rng.choice(":>-")
     between = "," if rng.random() < 0.6 else rng.choice(";\n ")
     return between.join(name + equals + value for name, value in pairs), pairs, equals
 
 
-def _looking_up(rng: random.Random) -> Document:
-    text, pairs, equals = _table(rng, 55)
+def _looking_up(rng: random.Random, letter_names: bool = False) -> Document:
+    text, pairs, equals = _table(rng, 55, letter_names=letter_names)
     document: Document = [(text, False)]
     asked = rng.choices(pairs, k=rng.randint(1, 8))
     between = rng.choice(("\n", "|", "; ", "? "))
     for name, value in asked:
         document += [(between + name + equals, False), (value, True)]
     return document
+
+
+def _looking_up_letters(rng: random.Random) -> Document:
+    return _looking_up(rng, letter_names=True)
 
 
 def _adding_up(rng: random.Random, number: Numbers = _number) -> Document:
@@ -153,17 +165,65 @@ def _adding_up_small(rng: random.Random) -> Document:
     return _adding_up(rng, _small_number)
 
 
-def _arithmetic(rng: random.Random, longest: int = 8, number: Numbers = _number) -> Document:
+def _asking_for_two(rng: random.Random) -> Document:
+    """A table, then questions for two of its values: their sum if a word says so, else the two.
+
+    The word stands before the names, seldom before the table; another word asks for the two
+    turned round. So a question without a word is never answered by a sum. (Where a block of text
+    begins inside a document, a word before the table is cut off; hence seldom.)
+    """
+    text, pairs, _ = _table(rng, 25, _small_number, letter_names=rng.random() < 0.7)
+    word = rng.choice(("sum", "sum", "add", "add", "turn", "", "", ""))
+    front = bool(word) and rng.random() < 0.2
+    opening, between = rng.choice("|\n ;"), rng.choice(" ,+&/")
+    closing = rng.choice((": ", "|", "\n", "> ", "? "))
+    if word and not front:
+        opening += f"{word} "
+    document: Document = [(f"{word}: {text}" if front else text, False)]
+    for _ in range(rng.randint(1, 6)):
+        (first, a), (second, b) = rng.choice(pairs), rng.choice(pairs)
+        document += [
+            (f"{opening}{first}{between}{second}{closing}", False),
+            (_answer_for_two(word, a, b), True),
+        ]
+    return document
+
+
+def _answer_for_two(word: str, a: str, b: str) -> str:
+    if word in ("sum", "add"):
+        return f"{a}+{b}={int(a) + int(b)}."
+    return f"{b},{a}." if word == "turn" else f"{a},{b}."
+
+
+def _arithmetic(
+    rng: random.Random, longest: int = 8, number: Numbers = _number, sums: float = 0.75
+) -> Document:
     document: Document = []
     between = rng.choice((",", "\n", "; "))
     for _ in range(rng.randint(1, longest)):
-        left, result = _equation(rng, number)
+        left, result = _equation(rng, number, sums)
         document += [(left, False), (result, True), (between, False)]
     return document[:-1]
 
 
 def _arithmetic_small(rng: random.Random) -> Document:
     return _arithmetic(rng, 24, _small_number)
+
+
+def _arithmetic_even(rng: random.Random) -> Document:
+    return _arithmetic(rng, 24, _small_number, sums=0.4)
+
+
+def _counting_letters(rng: random.Random) -> Document:
+    """Several questions about a few letters each: the shorter, the more is learned from one."""
+    document: Document = []
+    alphabet = rng.choice(("ab", "xyz", "01"))
+    for _ in range(rng.randint(2, 12)):
+        letters = "".join(rng.choices(alphabet, k=rng.randint(1, 9)))
+        wanted = rng.choice(alphabet)
+        count = str(letters.count(wanted))
+        document += [(f"how many {wanted} in {letters}: ", False), (count, True), ("\n", False)]
+    return document[:-1]
 
 
 def _counting(rng: random.Random) -> Document:
@@ -201,5 +261,16 @@ MIXTURES: Final[dict[str, dict[Callable[[random.Random], Document], float]]] = {
         _arithmetic: 0.04,
         _arithmetic_small: 0.18,
         _counting: 0.04,
+    },
+    "polishing": {
+        _copying: 0.05,
+        _repeating_few: 0.13,
+        _chain: 0.12,
+        _chain_short: 0.24,
+        _looking_up_letters: 0.04,
+        _asking_for_two: 0.22,
+        _arithmetic_even: 0.10,
+        _counting: 0.05,
+        _counting_letters: 0.05,
     },
 }

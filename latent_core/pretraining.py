@@ -5,9 +5,9 @@ Training begins with random strings repeated with a period: attention learns to 
 of characters. Then come packed documents: one endless stream of them, each closed by an
 end-of-sequence token, is cut into blocks, and within a block every token sees all before
 it, other documents included, as real models are trained. Blocks grow from 128 to 1024
-tokens, short ones first because they are cheap. Two more courses follow, one with more sums,
-one with more look-up. Tokens that nothing determines (the random part of a document)
-count for little in the loss.
+tokens, short ones first because they are cheap. Two more courses follow on easier documents,
+the last one on the skills that take longest: looking up two values, subtraction, counting.
+Tokens that nothing determines (the random part of a document) count for little in the loss.
 
 Everything follows from the seed; with the same libraries, machine and number of threads,
 the same weights come out.
@@ -115,6 +115,17 @@ COURSES: Final = (
         level=0,
         fall=0.98,
         over=1300,
+    ),
+    Course(
+        (
+            Phase(1100, 16, 256, "polishing"),
+            Phase(350, 8, 512, "polishing"),
+            Phase(150, 4, 1024, "polishing"),
+        ),
+        peak=0.5,
+        level=0,
+        fall=0.98,
+        over=1600,
     ),
 )
 

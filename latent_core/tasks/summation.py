@@ -1,7 +1,7 @@
 """Summation: find two values in a list and add them (retrieval, H2).
 
-    kd=37,mq=21,zo=11
-    kd+zo
+    k=37,M=21,z=11
+    k+z
     37+11=48.
 
 Trained on lists of 5 to 15 variables. The sum stays as easy in a longer list; finding its
@@ -12,13 +12,10 @@ failed addition can be told apart.
 from __future__ import annotations
 
 import random
-from itertools import product
-from string import ascii_lowercase
-from typing import Final, final
+from string import ascii_letters
+from typing import final
 
 from latent_core.tasks.base import Example, Mark, Score, SyntheticTask, until_stop
-
-_NAMES: Final = tuple(a + b for a, b in product(ascii_lowercase, repeat=2))
 
 
 @final
@@ -35,8 +32,8 @@ class Summation(SyntheticTask):
     ood_levels = (20, 30, 40, 50)
 
     def draw(self, rng: random.Random, level: int) -> tuple[str, str, str]:
-        """`level` two-letter names with values of 10 to 49, no two names alike."""
-        names = rng.sample(_NAMES, level)
+        """`level` one-letter names with values of 10 to 49, no two names alike."""
+        names = rng.sample(ascii_letters, level)
         values = [rng.randint(10, 49) for _ in names]
         first, second = rng.sample(range(level), 2)
         a, b = values[first], values[second]
