@@ -7,7 +7,7 @@ no models and no jobs.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Final, Literal, NamedTuple
 
@@ -97,6 +97,8 @@ class Captured:
     """A record, and the views of it that a panel draws."""
 
     record: AttentionRecord
+    _overviews: dict[tuple[str, Direction], Array] = field(default_factory=dict)
+    _shorter: dict[int, Captured] = field(default_factory=dict)
 
     @cached_property
     def _rollout(self) -> Array:
@@ -104,10 +106,13 @@ class Captured:
         mean = self.record.weights.mean(dim=1, keepdim=True).double().numpy()
         return attention_rollout(mean).astype(np.float32)[:, None]
 
-    def prepare(self, measure: str) -> None:
+    def prepare(self, measure: str, direction: Direction) -> None:
         """Compute what takes long, so that it is at hand afterwards."""
-        if measure == "rollout":
-            _ = self._rollout
+        self.overview(measure, direction)
+
+    def is_prepared(self, measure: str) -> bool:
+        """Whether whatever is drawn of a measure is quick."""
+        return measure != "rollout" or "_rollout" in vars(self)
 
     def maps(self, measure: str, layer: int) -> Array:
         """(H, T, M) of one layer; H is 1 where heads are taken together.
@@ -134,11 +139,15 @@ class Captured:
 
     def overview(self, measure: str, direction: Direction) -> Array:
         """(L, H): what a source's query slot puts on all target slots together, on average."""
-        queries, columns = self.edges(direction)
-        layers = [self.maps(measure, layer) for layer in self.record.layers]
-        if not len(queries) or not len(columns):
-            return np.full((len(layers), len(layers[0])), np.nan, np.float32)
-        return np.stack([m[:, queries][:, :, columns].sum(-1).mean(-1) for m in layers])
+        if (measure, direction) not in self._overviews:
+            queries, columns = self.edges(direction)
+            layers = [self.maps(measure, layer) for layer in self.record.layers]
+            if len(queries) and len(columns):
+                means = [m[:, queries[:, None], columns].sum(-1).mean(-1) for m in layers]
+            else:
+                means = [np.full(len(m), np.nan, np.float32) for m in layers]
+            self._overviews[measure, direction] = np.stack(means)
+        return self._overviews[measure, direction]
 
     def head(
         self, measure: str, cell: Cell, direction: Direction | None
@@ -177,13 +186,20 @@ class Captured:
             else:
                 chosen_queries = np.array([q for q in queries if names[q] == group], int)
                 chosen = columns
-            mass = weights[:, :, chosen_queries][..., chosen].sum(-1).mean(-1)  # (L, H)
+            # Both at once: only these edges are copied, of what may be hundreds of megabytes.
+            mass = weights[:, :, chosen_queries[:, None], chosen].sum(-1).mean(-1)  # (L, H)
             rows += [
                 (group, layer, head, float(mass[i, j]))
                 for i, layer in enumerate(record.layers)
                 for j, head in enumerate(record.heads)
             ]
         return pd.DataFrame(rows, columns=["group", "layer", "head", "mass"])
+
+    def first(self, count: int) -> Captured:
+        """The same capture without the slots from `count` on; attention never looks ahead."""
+        if count not in self._shorter:
+            self._shorter[count] = Captured(_first(self.record, count))
+        return self._shorter[count]
 
 
 def difference(a: Captured, b: Captured) -> tuple[Captured, Captured, str]:
@@ -211,7 +227,7 @@ def difference(a: Captured, b: Captured) -> tuple[Captured, Captured, str]:
         f"A and B wrote different responses: the first {common} slots, which both have, are "
         f"compared; {len(one.slots) - common} of A and {len(other.slots) - common} of B are not."
     )
-    return _first(a, common), _first(b, common), note
+    return a.first(common), b.first(common), note
 
 
 def _common(one: tuple[SlotView, ...], other: tuple[SlotView, ...]) -> int:
@@ -220,29 +236,18 @@ def _common(one: tuple[SlotView, ...], other: tuple[SlotView, ...]) -> int:
     return next((n for n, (x, y) in enumerate(pairs) if x != y), min(len(one), len(other)))
 
 
-def _first(captured: Captured, count: int) -> Captured:
-    """The same capture without the slots from `count` on; attention never looks ahead."""
-    record = captured.record
+def _first(record: AttentionRecord, count: int) -> AttentionRecord:
+    """Queries and keys below `count`."""
     keys = tuple(key for key in record.keys if key < count)
     width = len(keys)  # keys ascend, so those that stay come first
-    tensors = {"weights": record.weights, "gradients": record.gradients}
-    cut = {n: None if t is None else t[:, :, :count, :width] for n, t in tensors.items()}
-    shorter = AttentionRecord(
+    gradients, norms = record.gradients, record.norms
+    return replace(
+        record,
         weights=record.weights[:, :, :count, :width],
         totals=record.totals[:, :, :count],
-        norms=None if record.norms is None else record.norms[:, :, :width],
-        gradients=cut["gradients"],
+        norms=None if norms is None else norms[:, :, :width],
+        gradients=None if gradients is None else gradients[:, :, :count, :width],
         slots=record.slots[:count],
         keys=keys,
-        layers=record.layers,
-        heads=record.heads,
-        num_layers=record.num_layers,
-        num_heads=record.num_heads,
         prompt_length=min(record.prompt_length, count),
-        layout=record.layout,
-        backbone=record.backbone,
-        gradient_of=record.gradient_of,
-        route=record.route,
-        note=record.note,
     )
-    return Captured(shorter)

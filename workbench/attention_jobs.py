@@ -88,20 +88,27 @@ class Taken:
 
 
 def capture(
-    model: LatentModel, request: Request, measure: str, known: Taken | None = None
+    model: LatentModel,
+    request: Request,
+    measure: str,
+    direction: Direction,
+    known: Taken | None = None,
 ) -> Taken:
     """Capture what is asked for.
 
     Args:
         model: the model that the request names.
         request: what to capture.
-        measure: computed as well, if it takes long.
+        measure, direction: computed as well, if it takes long.
         known: an earlier capture of the same subject, whose response need not be written again.
 
     Raises:
         SettingError: if it would not fit in memory.
         PromptError: for a prompt that is empty or too long.
     """
+    if known is not None and request.satisfied_by(known.request):
+        known.captured.prepare(measure, direction)
+        return known
     with _under(model, request.intervention) as notes:
         if known is not None and known.request.subject == request.subject:
             ids = list(known.response_ids)
@@ -121,7 +128,7 @@ def capture(
         )
         heartbeat()
     captured = Captured(record)
-    captured.prepare(measure)
+    captured.prepare(measure, direction)
     text = model.backbone.decode(ids) if request.answer is None else request.answer
     return Taken(request, captured, tuple(ids), text, tuple(notes))
 

@@ -37,6 +37,8 @@ ANSWER, OWN = "true answer", "own response"
 #: Seconds of quiet after a change of the session before a capture begins.
 _QUIET: Final = 0.25
 _LABELS: Final = 64
+#: Of toggle buttons, whose description stands above them otherwise.
+_INLINE: Final = {"display": "flex", "width": "max-content", "align_items": "center"}
 
 
 class AttentionPanel(Panel):
@@ -64,6 +66,7 @@ class AttentionPanel(Panel):
         self._effects: dict[tuple[Request, str], pd.DataFrame] = {}
         self._opened = False
         self._drawing = False
+        self._job: Job | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._make_controls()
         self._make_views()
@@ -86,10 +89,13 @@ class AttentionPanel(Panel):
 
     def _make_controls(self) -> None:
         self.side = widgets.ToggleButtons(
-            options=["A", "B", DIFFERENCE], description="Model", style=_style(button_width="64px")
+            options=["A", "B", DIFFERENCE],
+            description="Model",
+            style=_style(button_width="56px"),
+            layout=_INLINE,
         )
         self.measure = widgets.Dropdown(
-            options=list(MEASURES), description="Measure", layout={"width": "260px"}
+            options=list(MEASURES), description="Measure", layout={"width": "250px"}
         )
         self.direction = widgets.Dropdown(
             options=list(DIRECTIONS), description="Edges", layout={"width": "220px"}
@@ -98,6 +104,7 @@ class AttentionPanel(Panel):
             options=[ANSWER, OWN],
             description="Response",
             style=_style(button_width="112px"),
+            layout=_INLINE,
             tooltips=[
                 "the model reads the example's answer (teacher forcing)",
                 "the model writes its own response first",
@@ -107,10 +114,13 @@ class AttentionPanel(Panel):
         self.intervene = _check("With the intervention", "apply the session's intervention")
         self.layer = _slider("Layer")
         self.head = _slider("Head")
-        self.strongest = self.button("Strongest", self.open_strongest, "open the brightest head")
-        self.again = self.button("Capture", self._again, "capture anew")
+        narrow = {"width": "max-content"}
+        self.strongest = self.button(
+            "Strongest", self.open_strongest, "open the brightest head", layout=narrow
+        )
+        self.again = self.button("Capture anew", self._again, layout=narrow)
         self.trace = self.button(
-            "Cut these edges", self.start_trace, "measure the causal effect, layer by layer"
+            "Cut these edges", self.start_trace, "measure the causal effect by layer", layout=narrow
         )
 
     def _make_views(self) -> None:
@@ -185,7 +195,13 @@ class AttentionPanel(Panel):
         """The capture of a side, if it is there."""
         request = self.request(side)
         taken = self._taken.get(request.subject)
-        return taken if taken is not None and request.satisfied_by(taken.request) else None
+        if taken is None or not request.satisfied_by(taken.request):
+            return None
+        return taken if taken.captured.is_prepared(self.measure.value) else None
+
+    @property
+    def _ready(self) -> bool:
+        return all(self._find(side) is not None for side in self.sides)
 
     def capture(self) -> Job | None:
         """Capture what the controls ask for, in view or not; None if it is there already."""
@@ -195,7 +211,8 @@ class AttentionPanel(Panel):
             return None
         for grid in (self.overview, self.heat, self.groups, self.effects):
             grid.busy = True
-        measure, work = self.measure.value, []
+        measure, direction = self.measure.value, DIRECTIONS[self.direction.value]
+        work = []
         for request in dict.fromkeys(self.request(side) for side in missing):
             known = self._taken.get(request.subject)
             if known is not None:  # what is kept already stays kept
@@ -212,16 +229,18 @@ class AttentionPanel(Panel):
             found = []
             with progress_bar(len(work), "capturing attention", "model") as bar:
                 for model, request, known in work:
-                    found.append(capture(model, request, measure, known))
+                    found.append(capture(model, request, measure, direction, known))
                     bar.update()
             return found
 
         return self.start(run, self._keep, key="capture", replace=True, watch=self._watch)
 
     def _watch(self, job: Job) -> None:
-        if job.state == "failed":
-            for grid in (self.overview, self.heat, self.groups, self.effects):
-                grid.show_nothing("Nothing was captured; the line at the bottom says why.")
+        if job.active:
+            self._job = job
+        elif job.state != "done" and self._job is job:  # and it was not replaced by another
+            why = "the line at the bottom says why" if job.state == "failed" else "it was cancelled"
+            self._show_nothing(f"Nothing was captured: {why}. 'Capture anew' tries again.")
 
     def _keep(self, found: list[Taken]) -> None:
         for taken in found:
@@ -231,14 +250,14 @@ class AttentionPanel(Panel):
         for subject in [s for s in self._taken if s not in current]:
             del self._taken[subject]
         self._effects = {k: v for k, v in self._effects.items() if k[0] in self._taken}
-        if all(self._find(side) is not None for side in self.sides):
+        if self._ready:
             self._draw()
 
     def _update(self) -> None:
         """After any change: draw what is there, capture what is not, if anybody looks."""
         if self.session.prompt == "":
             self._show_nothing("Type a prompt, or choose an example, to see attention.")
-        elif all(self._find(side) is not None for side in self.sides) or self.visibility.seen:
+        elif self._ready or self.visibility.seen:
             self.capture()
         else:
             self._show_nothing("Captured as soon as the panel is in view, or by .capture().")
@@ -280,10 +299,10 @@ class AttentionPanel(Panel):
         return Cell(self.layer.value, self.head.value if has_heads else None)
 
     def _name(self) -> str:
-        names = {"A": self.session.adapter_a, "B": self.session.adapter_b}
-        if len(self.sides) == 2:
-            return f"{DIFFERENCE} ({names['A']} - {names['B']})"
-        return f"{self.sides[0]} ({names[self.sides[0]]})"
+        requests = [self.request(side) for side in self.sides]
+        names = " - ".join(request.adapter for request in requests)
+        change = requests[0].intervention
+        return f"{self.side.value} ({names}" + (")" if change == "none" else f", with {change})")
 
     def _draw(self) -> None:
         view = self.view()
@@ -304,22 +323,23 @@ class AttentionPanel(Panel):
         self._draw_effects(view)
 
     def _draw_overview(self, view: AttentionView) -> None:
+        taken = [self._find(side) for side in self.sides]
+        said = dict.fromkeys(_sentence(n) for one in taken if one is not None for n in one.notes)
         try:
-            self.overview.show(
-                view.overview(self.cell), "Click a cell, or press Enter, to open it."
-            )
+            how = "Click a cell, or press Enter, to open it."
+            self.overview.show(view.overview(self.cell), " ".join([how, *said]))
         except SettingError as reason:
             self.overview.show_nothing(_sentence(reason))
 
     def _draw_head(self) -> None:
-        if self._drawing:
-            return
+        if self._drawing or not self._ready:
+            return  # what is being captured is drawn when it is there
         view = self.view()
         try:
-            heat = view.head(self.cell)
-            self.heat.show(heat, view.note(), self._colours(view))
+            self.heat.show(view.head(self.cell), view.note(), self._colours(view))
         except SettingError as reason:
-            self.heat.show_nothing(_sentence(reason))
+            said = self.overview.note  # once is enough
+            self.heat.show_nothing("" if _sentence(reason) == said else _sentence(reason))
         if self.overview.values:
             row = 0 if self.cell.head is None else view.record.heads.index(self.cell.head)
             self.overview.selected = [row, view.record.layers.index(self.cell.layer)]
@@ -328,11 +348,12 @@ class AttentionPanel(Panel):
         try:
             mass = view.groups()
         except SettingError as reason:
-            self.trace.disabled = True
-            self.groups.show_nothing(_sentence(reason))
+            said = self.overview.note
+            self.trace.layout.display = "none"
+            self.groups.show_nothing("" if _sentence(reason) == said else _sentence(reason))
             self.effects.show_nothing("")
             return
-        self.trace.disabled = False
+        self.trace.layout.display = ""
         colours = self._colours(view)
         effects = self._effects.get(self._effect_key())
         runs = mass.values.size
@@ -349,6 +370,7 @@ class AttentionPanel(Panel):
 
     def _show_nothing(self, note: str) -> None:
         self.overview.show_nothing(note)
+        self.trace.layout.display = "none"
         for grid in (self.heat, self.groups, self.effects):
             grid.show_nothing("")
         self.strip.show(())
@@ -381,6 +403,8 @@ class AttentionPanel(Panel):
         self.open_map(view.record.layers[column], view.record.heads[row])
 
     def _open_at(self, row: int | None, column: int) -> None:
+        if not self._ready:
+            return
         record = self.view().record
         has_heads = MEASURES[self.measure.value].has_heads
         head = record.heads[row] if row is not None and has_heads else self.head.value
@@ -475,7 +499,8 @@ class AttentionPanel(Panel):
 
 
 def _row(*children: widgets.Widget) -> widgets.HBox:
-    return widgets.HBox(children, layout={"flex_flow": "row wrap", "align_items": "center"})
+    layout = {"flex_flow": "row wrap", "align_items": "center", "grid_gap": "2px 14px"}
+    return widgets.HBox(children, layout=layout)
 
 
 def _style(**more: str) -> dict[str, str]:
@@ -497,6 +522,6 @@ def _slider(label: str) -> widgets.SelectionSlider:
     )
 
 
-def _sentence(reason: Exception) -> str:
+def _sentence(reason: object) -> str:
     text = str(reason)
     return text[:1].upper() + text[1:] + ("" if text.endswith(".") else ".")

@@ -84,7 +84,7 @@ class AttentionView:
             values.T.copy(),
             Axis("head", heads),
             Axis("layer", [str(layer) for layer in record.layers], numbers=record.layers),
-            f"{self.name}: {self.direction}, all edges of a query slot together, mean over queries",
+            f"{self.name}: {self.direction}, summed over keys, mean over queries",
             MEASURES[self.measure].name,
             self.signed,
             self._largest(lambda c: c.overview(self.measure, self.edges), values),
@@ -190,20 +190,15 @@ class AttentionView:
             return largest_of(values)
 
     def _check_edges(self) -> None:
-        sides = [("A", self.shown), ("B", self.minus)] if self.minus else [("", self.shown)]
-        for side, captured in sides:
-            assert captured is not None
+        for captured in (self.shown, self.minus):
+            if captured is None:
+                continue
             queries, keys = captured.edges(self.edges)
             if not len(queries) or not len(keys):
-                layout = captured.record.layout
-                placed = (
-                    "there are no latents" if layout == "none" else f"{layout} places no latents"
-                )
-                where = f" of {side}" if side else ""
                 raise SettingError(
-                    f"{placed} in this prompt and response{where}, so no edges {self.direction}. "
-                    "Choose another adapter or example, or tick 'All slots' to see attention "
-                    "among all tokens"
+                    f"layout {captured.record.layout} places no latents in this prompt and "
+                    f"response, so there are no edges {self.direction}. Choose another adapter or "
+                    "example, or tick 'All slots' to see attention among all tokens"
                 )
 
 

@@ -5,13 +5,13 @@ Drawn on white with Matplotlib's objects alone, so that no global state of a not
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.patches import Rectangle
 
 from workbench.heat import Axis, Heat
@@ -20,7 +20,13 @@ __all__ = ["heat_figure"]
 
 #: More labels than this on a side are left out for numbers.
 _MOST_LABELS: Final = 90
+#: Longer labels of columns stand upright.
+_SHORT: Final = 2
 _GREY: Final = "#555555"
+#: Inches: of a map, of what is left and right of it, of its title, and of the whole's.
+_WIDTH, _LEFT, _BAR, _TITLE, _HEAD = 8.4, 1.3, 0.9, 0.35, 0.35
+
+_Box = tuple[float, float, float, float]
 
 
 def heat_figure(title: str, heats: Sequence[Heat], note: str, colours: dict[str, str]) -> Figure:
@@ -32,39 +38,53 @@ def heat_figure(title: str, heats: Sequence[Heat], note: str, colours: dict[str,
         note: a caption.
         colours: by name of latent group.
     """
-    heights = [_height(heat) for heat in heats]
-    total = sum(heights) + 1.0
-    figure = Figure(figsize=(10, total), layout=ConstrainedLayoutEngine(h_pad=0.12))
-    axes = figure.subplots(len(heats), 1, squeeze=False, height_ratios=heights)[:, 0]
-    for axis, heat in zip(axes, heats, strict=True):
-        _draw(figure, axis, heat, colours)
-    figure.suptitle(title, fontsize=12, fontweight="bold", x=0.01, ha="left")
-    figure.supxlabel(note, fontsize=8, color=_GREY, x=0.01, ha="left", wrap=True)
+    # Laid out in inches by hand: Matplotlib's own layouts draw everything twice more to find out.
+    heights = [
+        _WIDTH if heat.square else min(0.4 + 0.19 * len(heat.rows.labels), 8) for heat in heats
+    ]
+    below = [_label_room(heat) for heat in heats]
+    lines = textwrap.wrap(note, 130)
+    total = _HEAD + sum(heights) + sum(below) + _TITLE * len(heats) + 0.2 * len(lines)
+    figure = Figure(figsize=(_LEFT + _WIDTH + _BAR, total))
+    figure.text(0.01, 1 - 0.1 / total, title, va="top", fontsize=12, fontweight="bold")
+    top = total - _HEAD
+    for heat, height, room in zip(heats, heights, below, strict=True):
+        top -= _TITLE + height
+        axes = figure.add_axes(_inches(_LEFT, top, _WIDTH, height, figure))
+        bar = figure.add_axes(_inches(_LEFT + _WIDTH + 0.15, top, 0.14, height, figure))
+        _draw(figure, axes, bar, heat, colours)
+        top -= room
+    figure.text(0.01, 0.05 / total, "\n".join(lines), va="bottom", fontsize=8, color=_GREY)
     return figure
 
 
-def _height(heat: Heat) -> float:
-    rows = len(heat.rows.labels)
-    if heat.square:
-        return 9.0
-    return 1.3 + min(0.19 * rows, 8.0)
+def _inches(left: float, bottom: float, width: float, height: float, figure: Figure) -> _Box:
+    across, up = figure.get_size_inches()
+    return left / across, bottom / up, width / across, height / up
 
 
-def _draw(figure: Figure, axes: Axes, heat: Heat, colours: dict[str, str]) -> None:
+def _label_room(heat: Heat) -> float:
+    """Inches below a map, for its labels and the side's name."""
+    upright = max((len(label) for label in heat.columns.labels), default=0) > _SHORT
+    shown = len(heat.columns.labels) <= _MOST_LABELS
+    longest = max((len(label) for label in heat.columns.labels), default=0)
+    return 0.55 + (min(0.075 * longest, 1.5) if upright and shown else 0.1)
+
+
+def _draw(figure: Figure, axes: Axes, bar: Axes, heat: Heat, colours: dict[str, str]) -> None:
     image = axes.imshow(
         np.ma.masked_invalid(heat.values),
         cmap="PuOr_r" if heat.signed else "viridis",
-        aspect="equal" if heat.square else "auto",
+        aspect="auto",
         interpolation="nearest",
         vmin=-heat.largest if heat.signed else 0.0,
         vmax=heat.largest,
     )
-    bar = figure.colorbar(image, ax=axes, pad=0.01, fraction=0.04, aspect=12)
-    bar.set_label(heat.value_name, fontsize=8)
-    bar.ax.tick_params(labelsize=7)
+    figure.colorbar(image, cax=bar).set_label(heat.value_name, fontsize=8)
+    bar.tick_params(labelsize=7)
     axes.set_title(heat.title, fontsize=9.5, loc="left")
-    _name(axes, "x", heat.columns, colours, 90)
-    _name(axes, "y", heat.rows, colours, 0)
+    _name(axes, "x", heat.columns, colours)
+    _name(axes, "y", heat.rows, colours)
     if heat.chosen is not None:
         row, column = heat.chosen
         axes.add_patch(
@@ -72,7 +92,7 @@ def _draw(figure: Figure, axes: Axes, heat: Heat, colours: dict[str, str]) -> No
         )
 
 
-def _name(axes: Axes, which: str, side: Axis, colours: dict[str, str], rotation: int) -> None:
+def _name(axes: Axes, which: str, side: Axis, colours: dict[str, str]) -> None:
     set_label = axes.set_xlabel if which == "x" else axes.set_ylabel
     set_label(side.title, fontsize=8.5, color=_GREY)
     axes.tick_params(axis="both", length=2, labelsize=7)
@@ -83,11 +103,10 @@ def _name(axes: Axes, which: str, side: Axis, colours: dict[str, str], rotation:
         places = [place for place, number in enumerate(numbers) if number % step == 0]
         ticks.set_ticks(places, [str(numbers[place]) for place in places])
         return
-    short = all(len(label) <= 2 for label in side.labels)
-    options: dict[str, Any] = {"rotation": 0 if short or which == "y" else rotation}
-    texts = ticks.set_ticks(range(len(side.labels)), list(side.labels), **options)
+    texts = ticks.set_ticks(range(len(side.labels)), list(side.labels))
     groups = side.groups or [""] * len(side.labels)
-    for tick, group in zip(texts, groups, strict=True):
+    for tick, label, group in zip(texts, side.labels, groups, strict=True):
+        tick.label1.set_rotation(90 if which == "x" and len(label) > _SHORT else 0)
         if group:
             tick.label1.set_color(colours.get(group, "black"))
             tick.label1.set_fontweight("bold")

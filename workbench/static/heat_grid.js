@@ -40,12 +40,13 @@ function format(value) {
   if (Number.isNaN(value)) return "none";
   const size = Math.abs(value);
   const text = size === 0 ? "0" : size < 1e-4 || size >= 1e5 ? value.toExponential(1) : String(+value.toPrecision(3));
-  return text.replace("-", "−");
+  return text.replaceAll("-", "−");
 }
 
 /** As short as it gets, for inside a cell. */
 function short(value) {
-  const text = Math.abs(value) < 0.005 ? "0" : Math.abs(value) < 9.95 ? value.toFixed(Math.abs(value) < 1 ? 2 : 1) : value.toFixed(0);
+  const size = Math.abs(value);
+  const text = size < 0.005 ? "0" : value.toFixed(size < 0.995 ? 2 : size < 9.95 ? 1 : 0);
   return text.replace("-", "−").replace(/^(−?)0\./, "$1.");
 }
 
@@ -196,11 +197,11 @@ function render({ model, el }) {
     const { left, top, width, height } = place;
     context.imageSmoothingEnabled = false;
     context.drawImage(image(colours), left, top, columns * width, rows * height);
-    if (width < 10 || height < 10) return;
+    if (width < 12 || height < 12) return;
     context.fillStyle = style("--jp-layout-color0", "#fff");
     for (let row = 1; row < rows; row++) context.fillRect(left, top + row * height - 0.5, columns * width, 1);
     for (let column = 1; column < columns; column++) context.fillRect(left + column * width - 0.5, top, 1, rows * height);
-    if (width < 24 || height < 15) return;
+    if (width < 24 || height < 15 || model.get("high") < 0.05) return; // it would say 0 everywhere
     context.font = font(10);
     context.textAlign = "center";
     numbers.forEach((value, at) => {
@@ -237,14 +238,14 @@ function render({ model, el }) {
       if (isRow) {
         context.textAlign = "right";
         context.fillText(fit(context, text, left - band - 5), left - band - 4, top + middle + 0.5);
-      } else if (upright && legible) {
+      } else if (upright && legible && context.measureText(text).width > size + 1) {
         context.translate(left + middle + 0.5, top - band - 4);
         context.rotate(-Math.PI / 2);
         context.textAlign = "left";
         context.fillText(fit(context, text, top - band - 5), 0, 0);
       } else {
         context.textAlign = "center";
-        context.fillText(text, left + middle, top - band - LABEL_PX / 2 - 2);
+        context.fillText(text, left + middle, top - band - LABEL_PX / 2 - 3);
       }
       context.restore();
     }
@@ -256,13 +257,8 @@ function render({ model, el }) {
     const [low, high] = [model.get("low"), model.get("high")];
     const bar = document.createElement("i");
     bar.style.background = `linear-gradient(to right, ${stops.join(", ")})`;
-    const texts = [`${model.get("value_name")}  ${format(low)}`, (low < 0 ? "0 … " : "") + format(high)];
-    const [before, after] = texts.map((text) => {
-      const made = document.createElement("span");
-      made.textContent = text;
-      return made;
-    });
-    scale.append(before, bar, after);
+    bar.textContent = low < 0 ? "0" : ""; // in the middle, where the colour is the page's
+    scale.append(`${model.get("value_name")}  ${format(low)}`, bar, format(high));
     const present = new Set([...model.get("row_groups"), ...model.get("column_groups")]);
     for (const [group, colour] of Object.entries(model.get("colours"))) {
       if (!present.has(group)) continue;
@@ -283,7 +279,7 @@ function render({ model, el }) {
     title.textContent = model.get("title");
     note.textContent = model.get("note");
     note.hidden = !note.textContent;
-    sides.textContent = empty ? "" : `${model.get("row_title")} ↓   ${model.get("column_title")} →`;
+    sides.textContent = empty ? "" : `↓ ${model.get("row_title")}   → ${model.get("column_title")}`;
     head.hidden = !title.textContent && empty;
     body.hidden = legend.hidden = empty;
     el.toggleAttribute("data-empty", empty);
