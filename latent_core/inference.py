@@ -32,7 +32,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
+from scipy import special, stats
 from statsmodels.stats.multitest import multipletests
 
 from latent_core.errors import SettingError
@@ -84,6 +84,7 @@ def paired_effect(
     weights: Sequence[float] = (1.0,),
     confidence: float = 0.95,
     resamples: int = 2000,
+    exact: bool = True,
 ) -> Effect:
     """The weighted mean of paired differences with its interval; the same for the same input.
 
@@ -95,6 +96,7 @@ def paired_effect(
         weights: of each term: (0.5, 0.5) averages two splits, (1, -1) compares them.
         confidence: share of the interval, between 0 and 1.
         resamples: bootstrap draws.
+        exact: also find `p_exact`; nan otherwise.
 
     Raises:
         SettingError: if a seed lacks a term, or has fewer than two examples of it.
@@ -122,12 +124,15 @@ def paired_effect(
     if len(names) == 1:
         low, high, p = _one_seed(cells[0], weights, confidence, resamples)
         between = math.nan
-        p_exact = sign_flip_p(cells[0][0]) if len(weights) == 1 else p
+        flipped = cells[0][0] if len(weights) == 1 else None
     else:
         low, high, p = _many_seeds(cells, means, weights, shared, confidence, resamples)
         noise = np.mean([_sampling(row, weights) for row in cells])
         between = math.sqrt(max(0.0, means.var(ddof=1) - noise))
-        p_exact = sign_flip_p(means)
+        flipped = means
+    p_exact = math.nan
+    if exact:
+        p_exact = p if flipped is None else sign_flip_p(flipped)
     mean = float(means.mean())
     if high - low < 1e-12:  # nothing varied: what 95 % of studies would have met (rule of three)
         margin = 1 - ((1 - confidence) / 2) ** (1 / least)
@@ -223,8 +228,12 @@ def _many_seeds(
     freedom = float(count - 1)
     if shared:
         freedom = variance**2 / (by_seed**2 / (count - 1) + shared**2 / (examples - 1))
-    half = float(stats.t.ppf((1 + confidence) / 2, freedom)) * math.sqrt(variance)
-    p_t = 2 * stats.t.sf(abs(mean) / math.sqrt(variance), freedom) if variance else float(not mean)
+    half = float(special.stdtrit(freedom, (1 + confidence) / 2)) * math.sqrt(variance)
+    p_t = (
+        2 * special.stdtr(freedom, -abs(mean) / math.sqrt(variance))
+        if variance
+        else float(not mean)
+    )
     rng = np.random.default_rng(0)
     drawn = np.zeros((resamples, count))
     for seed, row in enumerate(cells):  # as often as needed for each draw's `count` places
@@ -240,7 +249,7 @@ def _many_seeds(
     totals = draws.mean(axis=1)
     low, high = np.quantile(totals, [(1 - confidence) / 2, (1 + confidence) / 2])
     spread = float(totals.std())
-    p_bootstrap = 2 * stats.norm.sf(abs(mean) / spread) if spread else float(not mean)
+    p_bootstrap = 2 * special.ndtr(-abs(mean) / spread) if spread else float(not mean)
     return min(mean - half, low), max(mean + half, high), float(max(p_t, p_bootstrap))
 
 

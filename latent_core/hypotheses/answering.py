@@ -172,7 +172,7 @@ def _kept(
             )
     assert subject.folder is not None
     written = (subject.folder / "records.parquet").stat().st_mtime
-    made = datetime.fromtimestamp(written, UTC).isoformat(timespec="seconds")
+    made = datetime.fromtimestamp(written, UTC).isoformat(timespec="milliseconds")
     return found.assign(seed=subject.seed, note="", made=made)
 
 
@@ -189,7 +189,7 @@ def _by_chance(hypothesis: Hypothesis, examples: int, eval_seed: int, seed: int)
 
 
 def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
 def _latents(model: SteeredModel) -> LatentModel:

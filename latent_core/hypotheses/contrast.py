@@ -6,8 +6,8 @@
 | `drop(Comma, after=3)`                     | the model under an intervention                     |
 | `Start_1+Comma_1`                          | a method: a layout, a position scheme, a baseline   |
 | `Start_1+Comma_1 under swap(Start, Comma)` | a method's adapter under an intervention            |
-| `matched(Start_1+Comma_1, compute, end)`   | the control that costs what a layout does, see      |
-|                                            | `latent_core.matching.matched`; also `parameters`    |
+| `matched(Start_1+Comma_1, compute, end)`   | the control that costs what a layout does, or       |
+|                                            | `parameters`: see `latent_core.matching`            |
 | `adapter:runs/first`                       | one saved adapter, also with `under ...`            |
 | `chance`                                   | nothing: an agreement of 0, for metric `agreement`  |
 

@@ -23,6 +23,10 @@ __all__ = ["BATCH", "conditions_of", "cost_of", "steps_of"]
 BATCH: Final = 32
 
 
+_measured: dict[tuple[str, str, str], float] = {}
+"""Seconds by backbone, method and task (or `pass`), so that a study of many parts measures once."""
+
+
 def conditions_of(hypothesis: Hypothesis) -> tuple[Condition, ...]:
     """Everything that has to be answered, each once: the contrast, then its controls."""
     found = list(hypothesis.contrast.conditions)
@@ -89,16 +93,24 @@ def cost_of(
 
 
 def _seconds_per_pass(model: SteeredModel, hypothesis: Hypothesis, tokens: int = 12) -> float:
+    key = (model.backbone.fingerprint, model.method, "pass")
+    if key in _measured:
+        return _measured[key]
     split = next(iter(hypothesis.terms))
     prompts = [e.prompt for e in hypothesis.loaded_task.examples(split, 8, 0)]
     model.generate(prompts, 2)
     started = time.perf_counter()
     model.generate(prompts, tokens)
-    return (time.perf_counter() - started) / tokens
+    _measured[key] = (time.perf_counter() - started) / tokens
+    return _measured[key]
 
 
 def _seconds_per_step(backbone: Backbone, method: str, task: Any, steps: int = 2) -> float:
+    key = (backbone.fingerprint, method, task.name)
+    if key in _measured:
+        return _measured[key]
     model = build_model(backbone, method, 0)
     started = time.perf_counter()
     train(model, task, steps=steps, progress=False)
-    return (time.perf_counter() - started) / steps
+    _measured[key] = (time.perf_counter() - started) / steps
+    return _measured[key]

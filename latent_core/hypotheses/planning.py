@@ -93,7 +93,9 @@ class Plan:
     power_refute: float
     steps: tuple[str, ...] = ()
     seconds: float | None = None
-    created: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
+    created: str = field(
+        default_factory=lambda: datetime.now(UTC).isoformat(timespec="milliseconds")
+    )
 
     def summary(self) -> str:
         """The plan in lines of plain text."""

@@ -157,8 +157,8 @@ def _section(label: str, verdict: Verdict) -> str:
         "rests on": f"training seeds {', '.join(map(str, verdict.finding.seeds))}; {e.records} "
         "paired examples",
         "scores": escape(_scores(verdict)),
-        "planned": f"{plan.created}: {plan.seeds} seeds of {plan.examples} examples; power "
-        f"{plan.power:.0%} for a true effect of {plan.effect:g}, with sd "
+        "planned": f"{plan.created[:16].replace('T', ' ')} UTC: {plan.seeds} seeds of "
+        f"{plan.examples} examples; power {plan.power:.0%} for a true effect of {plan.effect:g}, with sd "
         f"{plan.assumptions.sd_seeds:.2g} between seeds and {plan.assumptions.sd_examples:.2g} "
         f"between examples ({escape(plan.assumptions.source)})",
         "spread found": _spread(e),

@@ -244,6 +244,8 @@ def more_seeds_or_examples(finding: Finding, tests: int = 1, most: int = 1000) -
     """What would settle it, if estimate and spreads stay as they are."""
     h, e, plan = finding.hypothesis, finding.effect, finding.plan
     mean, least = h.sign * e.mean, h.smallest_effect
+    if not e.sd_examples:
+        return "the differences never varied; more examples narrow what that can mean"
     support = mean >= least
     distance = mean if support else least - mean
     terms = sum(weight**2 for weight in h.terms.values())

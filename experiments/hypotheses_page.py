@@ -1,0 +1,94 @@
+"""Put every built-in hypothesis to the test, and write the page of verdicts, docs/hypotheses.md.
+
+    python experiments/hypotheses_page.py                # `tiny`: 5 seeds, 100 examples, 300 steps
+    python experiments/hypotheses_page.py --only H1 --seeds 2 --examples 8 --steps 50 --page h1.md
+
+Adapters, partial results and the journal lie in runs/hypotheses; a killed call goes on where it
+was. The page says whatever came out.
+"""
+
+from __future__ import annotations
+
+import argparse
+from datetime import UTC, datetime
+from pathlib import Path
+
+import latent_core as lc
+from latent_core.hypotheses import StudyVerdict
+
+ROOT = Path(__file__).parent.parent
+
+
+def main() -> None:
+    """Read the options, run what is missing, write the page."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--backbone", default="tiny")
+    parser.add_argument("--only", nargs="+", default=[study.key for study in lc.STUDIES])
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--examples", type=int, default=100, help="per seed and split")
+    parser.add_argument("--steps", type=int, default=300, help="of training each adapter")
+    parser.add_argument("--folder", type=Path, default=ROOT / "runs" / "hypotheses")
+    parser.add_argument("--page", type=Path, default=ROOT / "docs" / "hypotheses.md")
+    options = parser.parse_args()
+    verdicts = []
+    for key in options.only:
+        study = lc.load_study(key)
+        plans = study.plan(options.seeds, options.examples, target=options.backbone, measure=False)
+        training = {"steps": options.steps}
+        verdicts.append(study.test(options.backbone, plans, options.folder, training=training))
+        print(verdicts[-1].summary(), end="\n\n", flush=True)
+        verdicts[-1].report(options.folder / f"{key}.html")
+        options.page.parent.mkdir(parents=True, exist_ok=True)
+        options.page.write_text(_page(verdicts, options))
+    print(f"written: {options.page}")
+
+
+def _page(verdicts: list[StudyVerdict], options: argparse.Namespace) -> str:
+    lines = [
+        "# Verdicts on the built-in hypotheses",
+        "",
+        f"On `{options.backbone}`, {options.seeds} training seeds, {options.examples} examples per "
+        f"seed and split, adapters trained for {options.steps} steps of 16 examples at learning "
+        f"rate 0.1, the same for all. Made by `python experiments/hypotheses_page.py` on "
+        f"{datetime.now(UTC):%Y-%m-%d}; nothing on this page is written by hand.",
+        "",
+        "A study is supported only if each of its parts is, and refuted if one is. Holm counts all "
+        "parts of a study and what the journal held of it before. Intervals are 95 %, for new "
+        "training seeds and new examples. A verdict is about this backbone at this size, not about "
+        "latent tokens everywhere.",
+        "",
+        "| study | question | verdict | parts supported, refuted, open |",
+        "|---|---|---|---|",
+    ]
+    for found in verdicts:
+        outcomes = [part.outcome for part in found.parts.values()]
+        counts = ", ".join(
+            str(outcomes.count(name)) for name in ("supported", "refuted", "inconclusive")
+        )
+        lines.append(
+            f"| [{found.study.key}](#{found.study.key.lower()}) | {found.study.title} "
+            f"| **{found.outcome}** | {counts} |"
+        )
+    for found in verdicts:
+        lines += ["", f"## {found.study.key}", "", f"**{found.study.title}** {found.study.claim}"]
+        lines += ["", found.study.prediction, "", found.study.explanation, ""]
+        lines += [
+            "| part | contrast | verdict | estimate | expected | p (Holm) | why |",
+            "|---|---|---|---|---|---|---|",
+        ]
+        rows = zip(found.table().itertuples(), found.parts.values(), strict=True)
+        for row, verdict in rows:
+            contrast = str(verdict.hypothesis.contrast).replace("|", r"\|").replace("\n", " ")
+            where = f"{verdict.hypothesis.loaded_task.name} {verdict.hypothesis.split}"
+            lines.append(
+                f"| {row.part} | `{contrast}` on {where} | **{row.verdict}** | {row.estimate} "
+                f"| {row.expected} | {row.p_holm:.2g} | {verdict.reason} {verdict.settle} |"
+            )
+        lines += [f"\nNot run: {name}: {why}" for name, why in found.not_run.items()]
+        notes = {note for part in found.parts.values() for note in part.finding.notes}
+        lines += [f"\nNote: {note}." for note in sorted(notes)]
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    main()
