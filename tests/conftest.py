@@ -2,10 +2,16 @@
 
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
+    from tests.browser import Jupyter
 
 # Tests ask no network for anything; set before huggingface_hub is imported and reads it.
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -56,3 +62,23 @@ def chromium(require: Require) -> str:
     require(path, "no chromium is installed")
     assert path is not None
     return path
+
+
+@pytest.fixture(scope="module")
+def browser(chromium: str) -> "Iterator[Browser]":
+    """A Chromium, of a module and no longer: see `chromium_browser` on its event loop."""
+    from tests.browser import chromium_browser
+
+    with chromium_browser(chromium) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="session")
+def jupyter_lab(
+    chromium: str, repository: Path, tmp_path_factory: pytest.TempPathFactory
+) -> "Iterator[Jupyter]":
+    """One JupyterLab for all tests that look at notebooks in a browser."""
+    from tests.browser import jupyter
+
+    with jupyter(tmp_path_factory.mktemp("jupyter"), repository) as server:
+        yield server

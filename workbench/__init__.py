@@ -1,7 +1,22 @@
-"""Pictures of latent tokens for notebooks. Stands on `latent_core`, which knows nothing of it."""
+"""Latent tokens in JupyterLab: panels that share a session, and pictures.
 
+    from workbench import Workbench
+    Workbench("smollm2-135m", adapters=["Comma_2", "Start_2"])
+
+Stands on `latent_core`, which knows nothing of it.
+"""
+
+from workbench.app import Workbench
 from workbench.curves import accuracy_curve
 from workbench.heatmaps import attention_heatmap, cell_heatmap
+from workbench.session import Session
 from workbench.slots import SlotStrip
 
-__all__ = ["SlotStrip", "accuracy_curve", "attention_heatmap", "cell_heatmap"]
+__all__ = [
+    "Session",
+    "SlotStrip",
+    "Workbench",
+    "accuracy_curve",
+    "attention_heatmap",
+    "cell_heatmap",
+]

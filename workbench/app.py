@@ -18,15 +18,22 @@ from latent_core.backbones import Backbone
 from latent_core.errors import LatentError, SettingError
 from latent_core.model import LatentModel
 from latent_core.tasks import Task
+from workbench.attention_panel import AttentionPanel
 from workbench.bertviz_bridge import BertVizKind, BertVizView, bertviz_view
+from workbench.comparison import Comparison
 from workbench.exports import as_bytes
 from workbench.panel import Panel
 from workbench.session import Session
+from workbench.training_panel import TrainingPanel
 
 __all__ = ["PANELS", "Workbench"]
 
 #: The panels in the order of their tabs, by the attribute of `Workbench` that each one is.
-PANELS: Final[dict[str, type[Panel]]] = {}
+PANELS: Final[dict[str, type[Panel]]] = {
+    "attention": AttentionPanel,
+    "comparison": Comparison,
+    "training": TrainingPanel,
+}
 
 
 class Workbench(widgets.VBox):

@@ -159,8 +159,12 @@ class Session(HasTraits):
         return matching[number]
 
     def _first_example(self) -> Example:
+        """One of middling length: the shortest may have no place for latents."""
         split = "id" if "id" in self.task.splits else self.task.splits[0]
-        return self.task.examples(split, 1, seed=1)[0]
+        levels = self.task.id_levels
+        found = self.task.examples(split, max(len(levels), 1), seed=1)
+        middle = levels[len(levels) // 2] if levels else None
+        return next((example for example in found if example.level == middle), found[0])
 
     @validate("adapter_a", "adapter_b")
     def _known_model(self, proposal: Any) -> str:

@@ -108,7 +108,8 @@ def test_the_prompt_follows_the_example_until_one_is_typed(session: Session) -> 
     assert session.prompt == "1,2,", "a typed prompt stays"
     session.draw("id")
     session.task = lc.load_task("repetition")
-    assert session.example in session.task.examples("id", 1, seed=1)
+    assert session.example in session.task.examples("id", 5, seed=1)
+    assert session.example.level == 3, "not the shortest, which has no comma"
     assert session.prompt == session.example.prompt
 
 
