@@ -49,9 +49,10 @@ def evaluate(
     Returns:
         one row per example: task, backbone, method, layout, shots, split, level, example, key,
         prompt, answer, response, exact (bool), graded (0 to 1), response_tokens, latent_slots
-        (latents processed), extra_slots (those, and the virtual tokens of a prefix), decode_steps
-        (forward passes), trainable (numbers of the method), seconds (the batch's time, shared
-        equally), eval_seed. `attrs["evaluation"]` says what was asked; `write_records` keeps it.
+        (latents processed), extra_slots (those, the virtual tokens of a prefix, and the tokens of
+        solved examples), decode_steps (forward passes), trainable (numbers of the method), seconds
+        (the batch's time, shared equally), eval_seed. `attrs["evaluation"]` says what was asked;
+        `write_records` keeps it.
 
     Raises:
         TaskError: for a split the task does not have.
@@ -110,6 +111,9 @@ def _answer(
     trainable, records = model.num_trainable, []
     for (number, example), answer in zip(batch, answers, strict=True):
         latent_slots = sum(slot.group is not None for slot in answer.slots)
+        solved = 0
+        if shots:
+            solved = len(answer.prompt_ids) - len(model.backbone.encode(example.prompt))
         score = task.score(example, answer.text)
         records.append(
             {
@@ -129,7 +133,7 @@ def _answer(
                 "graded": score.graded,
                 "response_tokens": len(answer.response_ids),
                 "latent_slots": latent_slots,
-                "extra_slots": latent_slots + model.virtual_tokens,
+                "extra_slots": latent_slots + model.virtual_tokens + solved,
                 "decode_steps": answer.decode_steps,
                 "trainable": trainable,
                 "seconds": seconds,

@@ -14,7 +14,7 @@ from latent_core.layout import LatentLayout
 from latent_core.methods import Method, build_model
 from latent_core.tasks import Task
 
-__all__ = ["AGAINST", "Cost", "cost", "matched"]
+__all__ = ["AGAINST", "By", "Cost", "cost", "matched"]
 
 By = Literal["parameters", "compute"]
 

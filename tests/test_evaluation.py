@@ -5,6 +5,7 @@ import pytest
 
 from latent_core.errors import LatentError, PromptError, SettingError, TaskError
 from latent_core.evaluation import evaluate, response_limit
+from latent_core.methods import build_model
 from latent_core.model import LatentModel
 from latent_core.tasks import Task
 from latent_core.tasks.base import Example, Score
@@ -180,3 +181,28 @@ def test_a_detached_model_says_so() -> None:
 def test_what_cannot_be_evaluated_is_refused(kwargs, error, reason: str) -> None:
     with pytest.raises(error, match=reason):
         records(**kwargs)
+
+
+@pytest.mark.parametrize(
+    ("method", "extra", "trainable"),
+    [
+        ("zero-shot", 0, 0),
+        ("Start_2", 2, 64),
+        ("filler(End_3)", 3, 0),
+        ("prefix-3", 3, 192),
+        ("prompt-tuning-2", 2, 64),
+        ("lora-r1", 0, 224),
+        ("few-shot-2", 16, 0),
+    ],
+)
+def test_every_method_leaves_the_same_kind_of_record(
+    method: str, extra: int, trainable: int
+) -> None:
+    frame = evaluate(
+        build_model(tiny_backbone("llama"), method), Letters(), "id", 3, progress=False
+    )
+    assert list(frame.columns) == COLUMNS
+    assert set(frame["method"]) == {method}
+    assert set(frame["extra_slots"]) == {extra}
+    assert set(frame["trainable"]) == {trainable}
+    assert frame["decode_steps"].tolist() == frame["response_tokens"].tolist()

@@ -25,7 +25,9 @@ def train(folder: Path, method: str, *launcher: str, batch_size: str = "4") -> s
 
 def launcher(tmp_path: Path) -> list[str]:
     """`accelerate launch` on two CPU processes, with a configuration that is nobody's own."""
-    (tmp_path / "accelerate.yaml").write_text("compute_environment: LOCAL_MACHINE\n")
+    (tmp_path / "accelerate.yaml").write_text(
+        "compute_environment: LOCAL_MACHINE\ndistributed_type: MULTI_CPU\nuse_cpu: true\n"
+    )
     return [
         *(sys.executable, "-m", "accelerate.commands.launch"),
         *("--config_file", str(tmp_path / "accelerate.yaml")),

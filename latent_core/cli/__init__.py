@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import sys
 
-from latent_core.cli import comparing, grid, hypotheses, lists, runs, training
+from latent_core.cli import comparing, grid, hypotheses, lists, runs, sharing, training
 from latent_core.cli.app import app
 from latent_core.errors import LatentError
 
-__all__ = ["app", "comparing", "grid", "hypotheses", "lists", "main", "runs", "training"]
+__all__ = ["app", "comparing", "grid", "hypotheses", "lists", "main", "runs", "sharing", "training"]
 
 
 def main() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
@@ -12,6 +12,8 @@ from latent_core.errors import SettingError
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from latent_core.matching import By
 
 __all__ = ["compare", "match", "show_comparison"]
 
@@ -48,8 +50,7 @@ def match(
             continue  # nothing of theirs could be matched
         name = layout
         if against != "itself":
-            kind = "parameters" if by == "parameters" else "compute"
-            name = matched(layout, kind, against, backbone=loaded, task=chosen).name
+            name = matched(layout, cast("By", by), against, backbone=loaded, task=chosen).name
         trainable, slots = cost(name, loaded, chosen)
         table.add_row(against, name, f"{trainable:,}", f"{slots:.1f}")
     console.print(table)
@@ -61,6 +62,8 @@ def show_comparison(frame: pd.DataFrame, metric: str) -> None:
         title = f"{task}: {metric} accuracy with 95 % interval, and cost per answer"
         columns = ("method", "ID", "OOD", "trainable", "extra slots", "decode steps")
         table = table_of(*columns, "seconds", "training s", "seeds", title=title)
+        for column in table.columns[3:]:
+            column.justify = "right"
         for row in rows.to_dict("records"):
             table.add_row(
                 str(row["method"]),

@@ -1,0 +1,125 @@
+"""`latent export | push | harness`: what was trained, in other people's tools."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from latent_core.cli.app import Folders, app, console, table_of
+from latent_core.errors import SettingError
+
+__all__ = ["export", "harness", "push"]
+
+RunFolder = Annotated[Path, typer.Argument(help="Run folder made by `latent train`.")]
+
+
+@app.command()
+def export(
+    folder: RunFolder,
+    out: Annotated[Path, typer.Option(help="Folder of the checkpoint; must not exist yet.")],
+) -> None:
+    """Write backbone and latents as an ordinary Transformers checkpoint.
+
+    The latents become added tokens; the README in it says how to write them, and what is lost.
+    """
+    from latent_core.export import export_model
+    from latent_core.methods import load_model
+
+    console.print(f"{export_model(load_model(folder), out)}: read README.md there first")
+
+
+@app.command()
+def push(
+    folder: RunFolder,
+    repo_id: Annotated[str, typer.Argument(help="Hub id, owner/name.")],
+    private: Annotated[bool, typer.Option("--private", help="Only you see it.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only print the model card, and push nothing.")
+    ] = False,
+) -> None:
+    """Put a run on the Hugging Face hub, with a model card made from its records."""
+    from latent_core.hub import push_folder
+    from latent_core.model_card import model_card
+
+    if dry_run:
+        console.print(model_card(folder, repo_id), markup=False, highlight=False, soft_wrap=True)
+        return
+    console.print(push_folder(folder, repo_id, private=private))
+
+
+@app.command()
+def harness(
+    folders: Folders,
+    tasks: Annotated[str, typer.Option(help="The harness's tasks, comma-separated.")],
+    include_path: Annotated[
+        Path | None, typer.Option(help="Folder with tasks of your own (YAML).")
+    ] = None,
+    limit: Annotated[int | None, typer.Option(help="Examples per task at most.")] = None,
+    shots: Annotated[
+        int | None, typer.Option(help="Solved examples; else as the task says.")
+    ] = None,
+    backbone_too: Annotated[
+        bool, typer.Option("--backbone-too", help="Add the backbone without latents.")
+    ] = False,
+    batch_size: Annotated[int, typer.Option(help="Requests side by side.")] = 16,
+    out: Annotated[Path | None, typer.Option(help="Keep the results as JSON.")] = None,
+) -> None:
+    """Run lm-evaluation-harness tasks on runs (pip install 'latent-workbench[harness]')."""
+    from latent_core.methods import build_model, load_model
+
+    try:
+        from lm_eval import simple_evaluate
+        from lm_eval.tasks import TaskManager
+
+        from latent_core.harness import HarnessModel
+    except ImportError as error:
+        raise SettingError(
+            f"lm-evaluation-harness is not installed ({error}); "
+            "pip install 'latent-workbench[harness]'"
+        ) from error
+    models = {str(folder): load_model(folder) for folder in folders}
+    if backbone_too:
+        for model in list(models.values()):
+            name = model.backbone.name
+            models[name] = models.get(name) or build_model(name, "zero-shot")
+    manager = TaskManager(include_path=str(include_path) if include_path else None)
+    names = [name.strip() for name in tasks.split(",")]
+    if unknown := [name for name in names if not manager.match_tasks([name])]:
+        raise SettingError(f"the harness knows no task {', '.join(unknown)}; see --include-path")
+    results: dict[str, dict[str, Any]] = {}
+    for source, model in models.items():
+        found = simple_evaluate(
+            HarnessModel(model, batch_size),
+            tasks=names,
+            num_fewshot=shots,
+            limit=limit,
+            task_manager=manager,
+            log_samples=False,
+        )
+        assert found is not None  # which it is on other processes than the first
+        results[source] = {"method": model.method, "results": found["results"]}
+    _show_results(results)
+    if out is not None:
+        out.write_text(json.dumps(results, indent=2, default=str) + "\n")
+
+
+def _show_results(results: dict[str, dict[str, Any]]) -> None:
+    """A row per task and metric, a column per model, with the harness's standard errors."""
+    table = table_of("task", "metric", *(f"{r['method']} ({s})" for s, r in results.items()))
+    first = next(iter(results.values()))["results"]
+    for task, metrics in first.items():
+        for name, value in metrics.items():
+            if not isinstance(value, int | float) or "_stderr" in name or name == "sample_len":
+                continue
+            metric, _, kind = name.partition(",")
+            cells = []
+            for result in results.values():
+                mine = result["results"][task]
+                error = mine.get(f"{metric}_stderr,{kind}")
+                spread = f" ± {error:.4f}" if isinstance(error, float) else ""
+                cells.append(f"{mine[name]:.4f}{spread}")
+            table.add_row(task, metric, *cells)
+    console.print(table)
