@@ -18,9 +18,10 @@ from latent_core.adapter import (
     read_adapter,
     write_adapter,
 )
+from latent_core.backbones import Backbone
 from latent_core.errors import AdapterError, LayoutError
 from latent_core.model import LatentModel
-from tests.families import PROMPTS, tiny_backbone
+from tests.families import CHARACTERS, PROMPTS, character_tokenizer, tiny_backbone
 
 LAYOUT = "Start_2+Before[=|1]_1+After[,]_3@verbal; positions=sequential"
 
@@ -57,6 +58,25 @@ def test_a_folder_holds_two_small_files_and_no_pickle(folder: Path) -> None:
     assert config["backbone_fingerprint"] == tiny_backbone("llama").fingerprint
     assert config["notes"] == {"method": "mine", "seed": 3}
     assert set(load_file(folder / WEIGHTS_NAME)) == {"Start", "Before[=|1]", "After[,]"}
+
+
+def test_another_vocabulary_is_refused_but_an_added_token_is_none(folder: Path) -> None:
+    base = tiny_backbone("llama")
+    padded = character_tokenizer()
+    padded.add_special_tokens({"pad_token": "<pad>"})
+    wanted = LatentModel.from_pretrained(folder, base).generate(PROMPTS, 4)
+    same = Backbone("padded", base.model, padded)
+    assert LatentModel.from_pretrained(folder, same).generate(PROMPTS, 4) == wanted
+
+    other = Backbone("other", base.model, character_tokenizer(CHARACTERS[::-1]))
+    assert other.fingerprint == base.fingerprint
+    with pytest.raises(AdapterError, match=r"made with another tokenizer .* than that of other"):
+        LatentModel.from_pretrained(folder, other)
+
+    config = json.loads((folder / CONFIG_NAME).read_text())
+    del config["tokenizer_fingerprint"]  # as adapters were before it was kept
+    (folder / CONFIG_NAME).write_text(json.dumps(config))
+    assert LatentModel.from_pretrained(folder, base).generate(PROMPTS, 4) == wanted
 
 
 def test_an_adapter_is_replaced_as_a_whole(folder: Path) -> None:

@@ -20,7 +20,6 @@ from tests.families import (
     PROMPTS,
     VOCABULARY,
     character_tokenizer,
-    random_from,
     random_model,
     tiny_backbone,
 )
@@ -52,63 +51,6 @@ def test_a_cap_on_logits_is_applied() -> None:
 def test_which_families_count_slots(family: str) -> None:
     windowed = {"mistral", "gemma3", "gemma2", "gpt_neo", "gpt_oss", "olmo3", "cohere2"}
     assert tiny_backbone(family).has_sliding_window == (family in windowed)
-
-
-ALIBI = {
-    "bloom": (hf.BloomConfig(vocab_size=40, hidden_size=32, n_layer=2, n_head=4), "position_ids"),
-    "mpt": (hf.MptConfig(vocab_size=40, d_model=32, n_layers=2, n_heads=4), "position_ids"),
-    "falcon": (
-        hf.FalconConfig(
-            vocab_size=40, hidden_size=32, num_hidden_layers=2, num_attention_heads=4, alibi=True
-        ),
-        "it ignores position ids",
-    ),
-}
-
-
-@pytest.mark.parametrize("family", ALIBI)
-def test_alibi_decoders_are_refused(family: str) -> None:
-    config, reason = ALIBI[family]
-    with pytest.raises(BackboneError, match=f"{family}.*cannot carry latent tokens.*{reason}"):
-        Backbone(family, random_from(config), character_tokenizer())
-
-
-def test_a_model_that_sees_ahead_is_refused() -> None:
-    config = hf.BertConfig(
-        vocab_size=40,
-        hidden_size=32,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        intermediate_size=40,
-        is_decoder=False,
-        initializer_range=0.4,
-    )
-    with pytest.raises(BackboneError, match=r"bert.*its tokens see those after them"):
-        Backbone("bert", random_from(config), character_tokenizer())
-
-
-def test_logits_changed_in_an_unknown_way_are_refused() -> None:
-    model = random_model("llama")
-    head = model.lm_head.forward
-    forward = model.forward
-
-    def cooled(*args, **kwargs):
-        output = forward(*args, **kwargs)
-        output.logits = output.logits / 7
-        return output
-
-    model.forward = cooled
-    with pytest.raises(BackboneError, match="changes its logits after the output head"):
-        Backbone("cooled", model, character_tokenizer())
-    assert model.lm_head.forward == head
-
-
-def test_an_encoder_decoder_is_refused(tmp_path: Path) -> None:
-    config = hf.T5Config(vocab_size=40, d_model=16, d_kv=8, d_ff=20, num_layers=1, num_heads=2)
-    hf.T5ForConditionalGeneration(config).save_pretrained(tmp_path)
-    character_tokenizer().save_pretrained(tmp_path)
-    with pytest.raises(BackboneError, match=r"encoder-decoder \(t5\); expected a decoder-only"):
-        load_backbone(tmp_path)
 
 
 def test_a_backbone_is_frozen_and_in_evaluation_mode() -> None:
@@ -379,3 +321,18 @@ def test_a_trigger_the_tokenizer_lacks_is_named() -> None:
 def test_triggers_by_group() -> None:
     layout = LatentLayout.parse("Comma_1+After[=|1]_2+End_1")
     assert tiny_backbone("llama").place(layout).triggers == {"Comma": {28}, "After[=|1]": {29, 19}}
+
+
+def test_the_vocabulary_is_scanned_once_for_each_text() -> None:
+    scans = []
+
+    class Counted(tuple):
+        def __iter__(self):
+            scans.append(len(self))
+            return super().__iter__()
+
+    backbone = Backbone("llama", random_model("llama"), character_tokenizer())
+    backbone.__dict__["token_texts"] = Counted(backbone.token_texts)  # its cache
+    for _ in range(2):
+        backbone.place(LatentLayout.parse("Comma_1+After[=|1|,]_2+Before[=]_1"))
+    assert scans == [VOCABULARY] * 3

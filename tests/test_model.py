@@ -11,10 +11,8 @@ from latent_core.errors import LayoutError, PromptError
 from latent_core.insertion import IGNORE
 from latent_core.model import LatentModel
 from tests.families import (
-    FULL_ATTENTION,
     LAYOUTS,
     MAIN_FAMILIES,
-    OTHER_FAMILIES,
     character_tokenizer,
     random_model,
     tiny_backbone,
@@ -36,17 +34,6 @@ def batch_of(model: LatentModel, examples=EXAMPLES) -> LatentBatch:
 # ---- what a slot sees ----
 
 
-@pytest.mark.parametrize("layout", LAYOUTS)
-@pytest.mark.parametrize("family", MAIN_FAMILIES)
-def test_a_padded_row_equals_the_row_alone(family: str, layout: str) -> None:
-    model = LatentModel(tiny_backbone(family), layout, seed=1)
-    batch = batch_of(model)
-    logits = model.logits(batch)
-    for number, example in enumerate(EXAMPLES):
-        alone = model.logits(batch_of(model, [example]))[0]
-        torch.testing.assert_close(logits[number, : len(alone)], alone, rtol=1e-4, atol=1e-4)
-
-
 @pytest.mark.parametrize("family", MAIN_FAMILIES)
 def test_shared_positions_are_not_taken_for_packed_sequences(family: str) -> None:
     """Without a 2-D mask, position ids that do not grow by 1 cut an example in pieces."""
@@ -64,18 +51,6 @@ def test_shared_positions_are_not_taken_for_packed_sequences(family: str) -> Non
     torch.testing.assert_close(trained, evaluated, rtol=1e-4, atol=1e-4)
     if family != "gpt2":  # which does not look for packed sequences
         assert (packed - evaluated).abs().max() > 0.1, "this example would not show the trap"
-
-
-@pytest.mark.parametrize("family", FULL_ATTENTION)
-def test_a_mask_drawn_by_hand_gives_the_same(family: str) -> None:
-    """(1, 1, T, T), every slot sees itself and all before it, whatever its position id."""
-    model = LatentModel(tiny_backbone(family), MIXED, seed=1)
-    batch = batch_of(model, [EXAMPLES[0]])
-    length = batch.input_ids.shape[1]
-    triangle = torch.ones(1, 1, length, length, dtype=torch.bool).tril()
-    with torch.no_grad():
-        by_hand = model.hidden_states(batch, triangle)
-        torch.testing.assert_close(by_hand, model.hidden_states(batch), rtol=1e-4, atol=1e-4)
 
 
 def test_latents_change_what_later_slots_see_and_nothing_before() -> None:
@@ -306,10 +281,9 @@ def test_a_tokenizer_with_more_tokens_than_the_model_starts_from_those_it_has() 
     assert model.tables.rows().shape == (40, 32)
 
 
-@pytest.mark.parametrize("family", [*MAIN_FAMILIES, *OTHER_FAMILIES])
-def test_detached_is_the_backbone(family: str) -> None:
-    model = LatentModel(tiny_backbone(family), MIXED, seed=1)
-    base = LatentModel(tiny_backbone(family), "none")
+def test_detached_is_the_backbone() -> None:
+    model = LatentModel(tiny_backbone("llama"), MIXED, seed=1)
+    base = LatentModel(tiny_backbone("llama"), "none")
     prompts = ["ab,cd=", "a,b"]
     with_latents = model.generate(prompts, 8)
     with model.detached() as same:
