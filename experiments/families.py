@@ -60,6 +60,7 @@ def table(frame: pd.DataFrame) -> str:
         mark = "\\*" if rows["window"].any() else ""
         lines.append(f"| {family}{mark} | " + " | ".join(cells) + " |")
     exact = frame[~frame["invariant"].str.startswith("bf16") & frame["holds"].fillna(False)]
+    apart = exact["difference"].max()
     bf16 = frame.loc[frame["invariant"].str.startswith("bf16"), "difference"].max()
     layouts = ", ".join(f"`{layout}`" for layout in dict.fromkeys(frame["layout"]))
     return "\n".join(lines) + (
