@@ -86,10 +86,13 @@ def test_every_combination_of_training_settings_is_tried() -> None:
 
 
 def test_a_task_may_have_settings_of_its_own() -> None:
-    own = {"summation": {"training": {"steps": 9}, "evaluation": {"examples": 5}}}
-    specs = grid(tasks=["repetition", "summation"], per_task=own, evaluation={}).specs()
+    own = {"training": {"steps": 9}, "evaluation": {"examples": 5}, "methods": ["Start_7"]}
+    both = {"tasks": ["repetition", "summation"], "per_task": {"summation": own}}
+    specs = grid(**both, evaluation={}).specs()
     found = {(s.task, s.training.steps, s.evaluation.examples) for s in specs if s.training}
     assert found == {("repetition", 2, 200), ("summation", 9, 5)}
+    assert {s.task for s in specs if s.method == "Start_7"} == {"summation"}
+    assert {s.task for s in specs if s.method == "End_1"} == {"repetition", "summation"}
 
 
 def test_a_folder_is_fixed_by_what_makes_the_run() -> None:
@@ -144,6 +147,7 @@ def test_a_task_file_is_found_beside_the_grid_and_known_by_its_content(tmp_path:
         ({"evaluation": {"splits": "id"}}, SettingError, "expected a list such as"),
         ({"per_task": {"summation": {}}}, SettingError, "not among the tasks: repetition"),
         ({"per_task": {"repetition": {"x": {}}}}, SettingError, "per_task, repetition: unknown"),
+        ({"per_task": {"repetition": {"methods": 3}}}, SettingError, "per_task, repetition, meth"),
         ({"search": {"share": 1}}, SettingError, "search: learning_rates is"),
         ({"search": SEARCH | {"share": 2}}, SettingError, "share is 2; expected more than 0"),
         ({"search": SEARCH | {"seeds": [1]}}, SettingError, r"search.seeds has \[1\], which the"),

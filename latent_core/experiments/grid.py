@@ -9,7 +9,7 @@ A grid is a YAML file or the same words in Python:
     training: {steps: 300, batch_size: 16, learning_rate: [0.03, 0.1]}   # a list is tried in full
     evaluation: {splits: [id, ood], examples: 200}
     search: {learning_rates: [0.01, 0.03, 0.1], share: 0.5}              # instead of learning_rate
-    per_task: {summation: {training: {steps: 600}}}
+    per_task: {summation: {training: {steps: 600}, methods: [Start_9]}}   # these besides
 
 Knows settings; nothing of how runs are made.
 """
@@ -51,7 +51,8 @@ class Grid:
         training: settings of `Training`; a list of values is tried in full.
         evaluation: settings of `Evaluation`.
         search: settings of `Search`, which then chooses learning rate and steps; empty for none.
-        per_task: task name -> the three sections again, where a task needs other values.
+        per_task: task name -> the three sections again, where a task needs other values, and
+            `methods` that it has besides.
         dtype: of the backbone's weights, as in `load_backbone`.
 
     Raises:
@@ -84,7 +85,12 @@ class Grid:
                     f"{', '.join(self.tasks)}"
                 )
             _check_mapping(f"per_task, {task}", sections)
-            _check_names(f"per_task, {task}", sections, SECTIONS)
+            _check_names(f"per_task, {task}", sections, [*SECTIONS, "methods"])
+            for name, values in sections.items():
+                if name == "methods":
+                    _check_list(f"per_task, {task}, methods", values, str)
+                else:
+                    _check_mapping(f"per_task, {task}, {name}", values)
         self.specs()
 
     def specs(self) -> list[RunSpec]:
@@ -95,7 +101,8 @@ class Grid:
             trainings, evaluation, search = self._sections(task)
             splits = resolve_splits(load_task(task), evaluation.splits)
             evaluation = replace(evaluation, splits=list(splits))
-            for method, training, seed in itertools.product(self.methods, trainings, self.seeds):
+            methods = [*self.methods, *self.per_task.get(task, {}).get("methods", [])]
+            for method, training, seed in itertools.product(methods, trainings, self.seeds):
                 parsed = Method.parse(method)
                 if not parsed.trained:
                     seed = self.seeds[0]  # nothing that a seed could change

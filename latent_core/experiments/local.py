@@ -71,7 +71,8 @@ class _Worker:
 class LocalEngine:
     """Runs on this machine.
 
-    Call it from a script under `if __name__ == "__main__"`, as every use of processes needs.
+    Each worker computes with its share of the cores, or with OMP_NUM_THREADS threads if set. Call
+    it from a script under `if __name__ == "__main__"`, as every use of processes needs.
 
     Attributes:
         workers: processes at a time.
@@ -120,7 +121,7 @@ class LocalEngine:
     def _start(self, root: Path) -> _Worker:
         context = multiprocessing.get_context("spawn")
         ours, theirs = context.Pipe()
-        threads = max(1, _cores() // self.workers)
+        threads = int(os.environ.get("OMP_NUM_THREADS", max(1, _cores() // self.workers)))
         process = context.Process(
             target=_serve, args=(theirs, str(root), threads, self.retry_failed), daemon=True
         )

@@ -1,0 +1,113 @@
+"""The results page says what the records say, and no more than they bear."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from experiments.results import results_page
+from latent_core import runs
+from latent_core.errors import SettingError
+from latent_core.experiments import read_grid
+from latent_core.tasks import load_task
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def add(root: Path, method: str, seed: int, far: float, near: float = 0.95, trainable: int = 9):
+    """A run with graded accuracy `near` in distribution and `far` in ood-15, but for its seed."""
+    rows = [
+        {"task": "repetition", "backbone": "tiny", "layout": "none", "method": method}
+        | {"seed": seed, "split": split, "level": level, "example": number, "key": f"{number}"}
+        | {"exact": False, "graded": mean + (number - 4.5) / 100 + seed / 1000}
+        | {"latent_slots": 2, "trainable": trainable, "seconds": 0.1}
+        for split, level, mean in (("ood-15", 15, far), ("id", 3, near))
+        for number in range(10)
+    ]
+    folder = root / f"{method}-{seed}"
+    settings = {"task": "repetition", "backbone": "tiny", "seed": seed}
+    settings |= {"steps": 30, "learning_rate": 0.1 if seed else 0.03} if trainable else {}
+    runs.open_run(folder, settings, {})
+    runs.close_run(folder, "finished", settings, {"method": method}, trainable=trainable)
+    runs.write_records(folder, pd.DataFrame(rows))
+
+
+def page(root: Path) -> str:
+    return results_page([root], root / "docs" / "results.md")
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    for seed in (0, 1, 2):
+        add(tmp_path, "Start_2", seed, 0.2)
+        add(tmp_path, "Start_1+Comma_1", seed, 0.5)
+    add(tmp_path, "zero-shot", 0, 0.1, near=0.1, trainable=0)
+    return tmp_path
+
+
+def test_a_gain_is_reported_beside_the_papers(root: Path) -> None:
+    text = page(root)
+    assert (
+        "| repetition | `Start_1+Comma_1` | +220% | tiny | `Start_1+Comma_1` | `Start_2` | +149% "
+        "| reproduced |"
+    ) in text
+    assert "All of them reproduced" in text
+    row = next(line for line in text.splitlines() if line.startswith("| `Start_1+Comma_1` |"))
+    assert row.split(" | ")[1].startswith("**0.95** [") and "**0.50** [" in row.split(" | ")[2]
+    assert "Calibration" in text and "met; the best has 0.95 and 0.50" in text
+    assert "`Start_2` 0.03 (30), 0.1 (30)" in text
+    (picture,) = (root / "docs").glob("*.svg")
+    assert picture.name in text and "<svg" in picture.read_text()
+
+
+def test_what_does_not_reproduce_is_said(root: Path) -> None:
+    for seed in (0, 1, 2):
+        add(root, "prefix-2", seed, 0.8)
+    text = page(root)
+    assert "| `prefix-2` | -37% | not reproduced |" in text
+    assert "### What did not reproduce\n\n- repetition on tiny, ood-15: not reproduced." in text
+
+
+def test_a_method_without_training_counts_for_every_seed(root: Path) -> None:
+    """Else it could not be paired with the others."""
+    for seed in (0, 1, 2):
+        for method in ("Start_2",):
+            add(root, method, seed, 0.05)
+    assert "`zero-shot` (0.10)" in page(root) and "3 seeds" in page(root)
+
+
+def test_one_seed_decides_nothing(tmp_path: Path) -> None:
+    add(tmp_path, "Start_2", 0, 0.2)
+    add(tmp_path, "Comma_1", 0, 0.5)
+    assert "inconclusive (one seed)" in page(tmp_path)
+
+
+def test_unfinished_runs_are_no_results(root: Path, tmp_path: Path) -> None:
+    add(root, "Comma_2", 0, 0.9)
+    runs.fail_run(root / "Comma_2-0", {}, {}, "it broke")
+    assert "Comma_2" not in page(root)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(SettingError, match="no finished runs in"):
+        page(tmp_path / "empty")
+
+
+@pytest.mark.parametrize(
+    ("name", "methods", "seeds"), [("paper-tiny", 13, 10), ("paper-smollm2", 11, 5)]
+)
+def test_the_papers_grids_can_be_read(name: str, methods: int, seeds: int) -> None:
+    specs = read_grid(ROOT / "experiments" / f"{name}.yaml").specs()
+    for task in ("generation", "summation", "repetition"):
+        of_task = [spec for spec in specs if spec.task == task]
+        assert len({spec.method for spec in of_task}) == methods
+        trained = [spec for spec in of_task if spec.training]
+        assert {spec.seed for spec in trained} == set(range(seeds))
+        assert len(trained) % seeds == 0
+        assert all(spec.evaluation.splits == ["id", *_ood(task)] for spec in of_task)
+        assert all(
+            trial.evaluation.splits == ["validation"] for s in trained for trial in s.trials()
+        )
+    assert any(spec.method == "8_2" for spec in specs)
+
+
+def _ood(task: str) -> list[str]:
+    return [f"ood-{level}" for level in load_task(task).ood_levels]
