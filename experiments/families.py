@@ -65,7 +65,7 @@ def table(frame: pd.DataFrame) -> str:
     layouts = ", ".join(f"`{layout}`" for layout in dict.fromkeys(frame["layout"]))
     return "\n".join(lines) + (
         f"\n\nEach held with {layouts}; largest difference of logits, relative to the largest "
-        f"logit: {exact['difference'].max():.0e} (bf16: {bf16:.2f} of the norm, on weights far "
+        f"logit: {apart:.0e} (bf16: {bf16:.2f} of the norm, on weights far "
         "wider than real ones). \\* has layers with a sliding window, which the prompts outrun. "
         "-: the family has nothing to compare.\n"
     )

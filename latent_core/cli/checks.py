@@ -23,7 +23,12 @@ def show_check(name: str) -> bool:
     frame = frame.assign(holds=frame["holds"].astype(object).where(frame["holds"].notna(), None))
     layouts = list(dict.fromkeys(frame["layout"]))
     headings = ["sum" if "+" in layout else layout for layout in layouts]
-    table = Table(title=f"latent tokens on {name}", title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table = Table(
+        title=f"latent tokens on {name}",
+        title_justify="left",
+        box=SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+    )
     for heading in ("what has to hold", *headings, "apart"):
         table.add_column(Text(heading), no_wrap=True)
     for invariant, rows in frame.groupby("invariant", sort=False):
