@@ -23,6 +23,7 @@ from workbench.bertviz_bridge import BertVizKind, BertVizView, bertviz_view
 from workbench.comparison import Comparison
 from workbench.exports import as_bytes
 from workbench.panel import Panel
+from workbench.playground import Playground
 from workbench.session import Session
 from workbench.training_panel import TrainingPanel
 
@@ -30,6 +31,7 @@ __all__ = ["PANELS", "Workbench"]
 
 #: The panels in the order of their tabs, by the attribute of `Workbench` that each one is.
 PANELS: Final[dict[str, type[Panel]]] = {
+    "playground": Playground,
     "attention": AttentionPanel,
     "comparison": Comparison,
     "training": TrainingPanel,

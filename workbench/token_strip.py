@@ -40,6 +40,7 @@ class TokenStrip(anywidget.AnyWidget):
         flag: what there is to say of it, in words.
         colours: hex colour by group name.
         label: what a screen reader calls the strip.
+        streaming: whether more slots are coming; until then the strip does not become lower.
         show_positions: whether position ids stand under the slots.
     """
 
@@ -56,6 +57,7 @@ class TokenStrip(anywidget.AnyWidget):
         sync=True
     )
     label = traitlets.Unicode("slots").tag(sync=True)
+    streaming = traitlets.Bool(False).tag(sync=True)
     show_positions = traitlets.Bool(True).tag(sync=True)
 
     def __init__(self, **traits: Any) -> None:

@@ -56,6 +56,7 @@ function render({ model, el }) {
   let cells = []; // an element for each
   let active = -1; // where the keyboard is
   let waiting = false;
+  let lowering = 0; // a timer
 
   function fill(cell, slot, index) {
     const latent = slot.group !== null;
@@ -95,6 +96,7 @@ function render({ model, el }) {
   /** Draw `slots` from index `start` on; what stands already is left alone. */
   function update(slots, start) {
     const end = start + slots.length;
+    if (end < cells.length) hold();
     for (let index = end; index < cells.length; index += 1) {
       if (cells[index].nextSibling?.className === "latent-break") cells[index].nextSibling.remove();
       cells[index].remove();
@@ -140,6 +142,14 @@ function render({ model, el }) {
     list.classList.toggle("latent-no-positions", !model.get("show_positions"));
     shown.forEach((_, index) => dress(index));
     light();
+  }
+
+  /** Slots that go are often followed by others: what stands below should not move up and down. */
+  function hold() {
+    list.style.minHeight = `${list.offsetHeight}px`;
+    clearTimeout(lowering);
+    if (model.get("streaming")) return;
+    lowering = setTimeout(() => (list.style.minHeight = ""), 600);
   }
 
   function recolour() {
@@ -234,6 +244,7 @@ function render({ model, el }) {
     "change:label": settle,
     "change:prompt_length": settle,
     "change:show_positions": settle,
+    "change:streaming": hold,
     "msg:custom": add,
   };
   for (const [name, hook] of Object.entries(hooks)) model.on(name, hook);

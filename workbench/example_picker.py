@@ -1,0 +1,153 @@
+"""Where the prompt comes from: an example of the task by split, length and number, or typing.
+
+Reads and writes the session's task, example and prompt.
+"""
+
+from __future__ import annotations
+
+import random
+from typing import Any, Final
+
+import ipywidgets as widgets
+
+from latent_core.tasks import TASKS, load_task
+from workbench.panel import Panel
+from workbench.text_line import TextLine
+
+__all__ = ["ExamplePicker"]
+
+_ANY: Final = "any"
+
+
+class ExamplePicker(widgets.VBox):
+    """Controls for the example, and the prompt that can be typed.
+
+    Attributes:
+        task, split, level: dropdowns; `level` says what the task counts.
+        previous, next, random: buttons.
+        prompt: the prompt's text. Typing one leaves the examples.
+        limit: the most new tokens for a typed prompt; an example has a limit of its own.
+    """
+
+    def __init__(self, panel: Panel) -> None:
+        self.session = panel.session
+        self._showing = False
+        self._number, self._seed = 0, 1
+        narrow: dict[str, Any] = {"style": {"description_width": "initial"}}
+        self.task = widgets.Dropdown(description="Task", layout={"width": "190px"}, **narrow)
+        self.split = widgets.Dropdown(description="Split", layout={"width": "170px"}, **narrow)
+        self.level = widgets.Dropdown(description="Level", layout={"width": "170px"}, **narrow)
+        step = {"layout": {"width": "90px"}}
+        self.previous = panel.button("Previous", lambda: self._step(-1), "previous example", **step)
+        self.next = panel.button("Next", lambda: self._step(1), "next example", **step)
+        self.random = panel.button("Random", self._draw_random, "a random example", **step)
+        self.prompt = widgets.Textarea(
+            description="Prompt",
+            placeholder="Type a prompt, or choose an example above",
+            continuous_update=False,
+            rows=2,
+            layout={"width": "auto", "flex": "1 1 auto"},
+            style={"description_width": "90px"},
+        )
+        self.limit = widgets.BoundedIntText(
+            value=64,
+            min=1,
+            max=4096,
+            description="Max new tokens",
+            tooltip="the most tokens of a response to a typed prompt",
+            layout={"width": "190px"},
+            **narrow,
+        )
+        self.where = TextLine()
+        wrap = widgets.Layout(flex_flow="row wrap", align_items="center")
+        super().__init__(
+            [
+                widgets.HBox(
+                    [
+                        self.task,
+                        self.split,
+                        self.level,
+                        self.previous,
+                        self.next,
+                        self.random,
+                        self.where,
+                    ],
+                    layout=wrap,
+                ),
+                widgets.HBox([self.prompt, self.limit]),
+            ]
+        )
+        panel.on(self.task, "value", self._choose_task)
+        panel.on(self.split, "value", lambda value: self._first())
+        panel.on(self.level, "value", lambda value: self._first())
+        panel.on(self.prompt, "value", self._type)
+        panel.follow(self._show, "task", "example", "prompt")
+
+    def _choose_task(self, name: str) -> None:
+        if not self._showing and name != self.session.task.name:
+            self.session.task = load_task(name)
+            self._number, self._seed = 0, 1
+            self._draw()
+
+    def _first(self) -> None:
+        if not self._showing:
+            self._number, self._seed = 0, 1
+            self._levels()
+            self._draw()
+
+    def _step(self, by: int) -> None:
+        self._number = max(0, self._number + by)
+        self._draw()
+
+    def _draw_random(self) -> None:
+        self._number, self._seed = 0, random.randrange(2, 1_000_000)
+        self._draw()
+
+    def _draw(self) -> None:
+        self.session.draw(self.split.value, self._number, self.level.value, self._seed)
+        self._show()
+
+    def _type(self, text: str) -> None:
+        if not self._showing:
+            self.session.prompt = text
+
+    def _levels(self) -> None:
+        """The levels of the chosen split; one that is OOD has one."""
+        task = self.session.task
+        levels = () if self.split.value.startswith("ood-") else task.id_levels
+        options = [(_ANY, None), *((str(level), level) for level in levels)]
+        if tuple(self.level.options) != tuple(options):
+            showing, self._showing = self._showing, True
+            self.level.options = options
+            self.level.value = None
+            self._showing = showing
+        self.level.description = task.level_name.capitalize()
+        self.level.disabled = not levels
+
+    def _show(self) -> None:
+        """Everything as the session has it."""
+        self._showing = True
+        try:
+            task, example = self.session.task, self.session.example
+            names = tuple(dict.fromkeys((*TASKS, task.name)))
+            if self.task.options != names:
+                self.task.options = names
+            self.task.value = task.name
+            if self.split.options != task.splits:
+                self.split.options = task.splits
+                self.split.value = "id" if "id" in task.splits else task.splits[0]
+            if example is not None and example.split != self.split.value:
+                self.split.value = example.split
+                self._number, self._seed = 0, 1
+            self._levels()
+            if example is not None and self.level.value not in (None, example.level):
+                self.level.value = None
+            self.prompt.value = self.session.prompt
+            self.limit.disabled = example is not None
+            self.previous.disabled = self._number == 0
+            if example is None:
+                self.where.say("typed prompt: no verdict")
+            else:
+                self.where.say(f"{example.split}, {example.level} {task.level_name}")
+        finally:
+            self._showing = False

@@ -1,0 +1,213 @@
+"""What a model answers, slot by slot as it comes, with an intervention or without one.
+
+A response carries its verdict as marks on slots, and what is to be said of its intervention: which
+parts did not fit the model, and whether it changed anything. Knows models and tasks; no widgets.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import Final
+
+from latent_core.errors import LatentError
+from latent_core.generation import Generation, SlotView, view_slot
+from latent_core.insertion import SlotStream
+from latent_core.interventions import Combined, Intervention
+from latent_core.interventions.running import running
+from latent_core.model import LatentModel
+from latent_core.tasks import Example, Score, Task
+from latent_core.tasks.base import Mark
+from workbench.token_strip import SlotMark
+
+__all__ = [
+    "NOTHING",
+    "Response",
+    "fingerprint",
+    "first_difference",
+    "fitting",
+    "prompt_slots",
+    "respond",
+    "slot_marks",
+]
+
+#: No intervention.
+NOTHING: Final = Combined()
+
+
+@dataclass(frozen=True)
+class Response:
+    """One response of one model.
+
+    Attributes:
+        intervention: what was done, as text; `none` for the clean response.
+        generation: prompt, response and all slots.
+        limit: verbal tokens the response might have had.
+        seconds: how long it took.
+        score: the verifier's verdict; None if the prompt is no example.
+        marks: one per slot of the generation.
+        left_out: parts of the intervention that do not fit the model, and why, a sentence each.
+        note: what there is to say of the effect, such as that nothing changed; empty for nothing.
+    """
+
+    intervention: str
+    generation: Generation
+    limit: int
+    seconds: float
+    score: Score | None
+    marks: tuple[SlotMark, ...]
+    left_out: tuple[str, ...] = ()
+    note: str = ""
+
+
+def respond(
+    model: LatentModel,
+    prompt: str,
+    limit: int,
+    intervention: Intervention = NOTHING,
+    judge: tuple[Task, Example] | None = None,
+    on_slots: Callable[[list[SlotView]], None] = lambda slots: None,
+    on_token: Callable[[], None] = lambda: None,
+) -> Response:
+    """Answer a prompt greedily.
+
+    Args:
+        model: the model.
+        prompt: a text.
+        limit: verbal tokens at most.
+        intervention: the parts of it that fit the model are applied.
+        judge: the task and the example that the prompt is of, if it is of one.
+        on_slots: called with the slots of the prompt, then with those that each token adds.
+        on_token: called with every token.
+
+    Raises:
+        PromptError: if the prompt is empty or too long.
+    """
+    fits, left_out = fitting(model, intervention)
+    notes: list[str] = []
+    started = time.perf_counter()
+    block = running(model, fits.apply, str(fits), notes.append) if fits.parts else nullcontext()
+    with block:
+        follow = _Follower(model, prompt)
+        on_slots(follow.prompt_slots)
+
+        def told(index: int, token_id: int, text: str) -> None:
+            on_slots(follow.slots_of(token_id))
+            on_token()
+
+        (generation,) = model.generate(prompt, limit, return_details=True, on_token=told)
+    seconds = time.perf_counter() - started
+    score: Score | None = None
+    no_mark: SlotMark = ""
+    marks: tuple[SlotMark, ...] = (no_mark,) * len(generation.slots)
+    if judge is not None:
+        score = judge[0].score(judge[1], generation.text)
+        marks = slot_marks(generation, score.marks, model.backbone.decode)
+    note = " ".join(notes)
+    return Response(str(fits), generation, limit, seconds, score, marks, left_out, note)
+
+
+class _Follower:
+    """Slots of a response as its tokens come: the same ones, in the same order, as in the end."""
+
+    def __init__(self, model: LatentModel, prompt: str) -> None:
+        self._model = model
+        ids = model.backbone.encode(prompt)
+        self._stream = SlotStream(model.placement, len(ids))
+        self.prompt_slots = [slot for token_id in ids for slot in self.slots_of(token_id)]
+
+    def slots_of(self, token_id: int) -> list[SlotView]:
+        """The latents that stand before a verbal token, and itself."""
+        slots = [*self._stream.look_ahead(), *self._stream.push(token_id)]
+        text, layout = self._model.backbone.token_text, self._model.placement.layout
+        return [view_slot(slot, layout, text) for slot in slots]
+
+
+def fitting(model: LatentModel, intervention: Intervention) -> tuple[Intervention, tuple[str, ...]]:
+    """The parts of an intervention that can be applied to a model, and why the others cannot.
+
+    A part does not fit if it names a group, latent, layer or head that the model lacks.
+    """
+    fits: Intervention = NOTHING
+    left_out: list[str] = []
+    for part in intervention.parts:
+        try:
+            with (fits & part).on(model):
+                pass
+        except LatentError as error:
+            left_out.append(f"{part} is left out here: {error}")
+        else:
+            fits = fits & part
+    return fits, tuple(left_out)
+
+
+def slot_marks(
+    generation: Generation, marks: Sequence[Mark], decode: Callable[[Sequence[int]], str]
+) -> tuple[SlotMark, ...]:
+    """The verifier's marks of a response, which are stretches of characters, on its slots.
+
+    A token with a character in a wrong stretch is wrong, else one with a character in a right
+    stretch is right. Latents and prompt tokens have no mark.
+
+    Args:
+        generation: the response.
+        marks: spans of `generation.text`.
+        decode: ids to text; what it leaves out, as it does special tokens, has no mark.
+    """
+    spans = _spans(generation.response_ids, decode)
+    found: list[SlotMark] = []
+    verbal = -len(generation.prompt_ids)  # index of the next response token
+    for slot in generation.slots:
+        mark: SlotMark = ""
+        if slot.group is None:
+            if verbal >= 0:
+                start, end = spans[verbal]
+                met = [m.correct for m in marks if m.start < end and start < m.end]
+                mark = "" if not met else "right" if all(met) else "wrong"
+            verbal += 1
+        found.append(mark)
+    return tuple(found)
+
+
+def _spans(ids: Sequence[int], decode: Callable[[Sequence[int]], str]) -> list[tuple[int, int]]:
+    """Characters of each token in the text of all; parts of an emoji share one."""
+    spans = []
+    start = 0
+    for count in range(1, len(ids) + 1):
+        text = decode(ids[:count])
+        end = len(text)
+        shares = end <= start and decode([ids[count - 1]]) != ""
+        spans.append((end - 1, end) if shares else (min(start, end), end))
+        start = end
+    return spans
+
+
+def prompt_slots(generation: Generation) -> int:
+    """How many slots stand up to the last verbal token of the prompt."""
+    places = [place for place, slot in enumerate(generation.slots) if slot.group is None]
+    return places[len(generation.prompt_ids) - 1] + 1
+
+
+def first_difference(clean: Generation, other: Generation) -> int | None:
+    """The slot of `other` that holds the first response token that differs; None if none does.
+
+    If `other` ends early, the slot of its last token.
+    """
+    theirs, ours = clean.response_ids, other.response_ids
+    if theirs == ours:
+        return None
+    common = next(
+        (n for n, (a, b) in enumerate(zip(theirs, ours, strict=False)) if a != b),
+        min(len(theirs), len(ours)),
+    )
+    places = [place for place, slot in enumerate(other.slots) if slot.group is None]
+    return places[min(len(other.prompt_ids) + common, len(places) - 1)]
+
+
+def fingerprint(model: LatentModel) -> str:
+    """What a model's responses depend on, backbone aside: layout and vectors."""
+    rows = model.tables.rows().detach().float().cpu().numpy()
+    return hashlib.sha256(str(model.layout).encode() + rows.tobytes()).hexdigest()
