@@ -49,7 +49,7 @@ from latent_core.runs import (
 from latent_core.steered import SteeredModel
 from latent_core.tasks import Task
 
-__all__ = ["TrainingResult", "train"]
+__all__ = ["TrainingResult", "keep_untrained", "train"]
 
 T = TypeVar("T")
 
@@ -210,6 +210,46 @@ def train(
         if output_dir is not None and arguments.process_index == 0:
             _keep(folder, model, settings, result, notes or {})
         return result
+
+
+def keep_untrained(
+    model: SteeredModel,
+    task: Task,
+    seed: int,
+    output_dir: str | Path,
+    *,
+    resume: bool = False,
+    notes: dict[str, Any] | None = None,
+) -> Path:
+    """Make a run folder of a method that has nothing to train, ready to be evaluated.
+
+    Args:
+        model: as `build_model` made it.
+        task: what it will be asked.
+        seed: that the model was made with.
+        output_dir: run folder.
+        resume: leave a folder as it is that holds this very run, instead of refusing it.
+        notes: kept in `run.json` and the adapter's config.
+
+    Raises:
+        SettingError: for a folder that already holds another run.
+        LatentError: if the run folder cannot be written.
+    """
+    folder, notes = Path(output_dir), notes or {}
+    settings = {
+        "task": task.name,
+        "backbone": model.backbone.name,
+        "backbone_fingerprint": model.backbone.fingerprint,
+        "method": model.method,
+        "layout": str(model.placement.layout),
+        "seed": seed,
+    }
+    with disk_errors(folder):
+        if not holds_finished_run(folder, settings, resume):
+            open_run(folder, settings, notes)
+            model.save_pretrained(folder, **({"task": task.name, "seed": seed} | notes))
+            close_run(folder, "finished", settings, notes, trainable=0)
+    return folder
 
 
 class _Examples(Dataset[Slots]):

@@ -123,8 +123,10 @@ def worker_pids() -> list[int]:
     ]
 
 
-def test_a_killed_node_of_a_ray_cluster_costs_nothing(tmp_path: Path) -> None:
+def test_a_killed_node_of_a_ray_cluster_costs_nothing(tmp_path: Path, monkeypatch) -> None:
     """Of two nodes, the one that is at work dies; its run goes on on the other."""
+    monkeypatch.setenv("RAY_raylet_start_wait_time_s", "300")
+    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
     ray = pytest.importorskip("ray")
     from ray.cluster_utils import Cluster
 

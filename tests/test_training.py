@@ -29,7 +29,7 @@ from latent_core.errors import (
 from latent_core.model import LatentModel
 from latent_core.tasks import Task
 from latent_core.tasks.base import Example, Score
-from latent_core.training import TrainingResult, train
+from latent_core.training import TrainingResult, keep_untrained, train
 from tests.families import (
     MAIN_FAMILIES,
     character_tokenizer,
@@ -249,6 +249,19 @@ def test_a_damaged_record_is_one_clear_error(tmp_path: Path) -> None:
         (tmp_path / "run.json").write_text(content)
         with pytest.raises(SettingError, match=r"run\.json is damaged"):
             run(shared(), tmp_path, resume=True)
+
+
+def test_a_method_without_training_is_a_run_too(tmp_path: Path) -> None:
+    model = fresh("none")
+    for resume in (False, True):
+        keep_untrained(model, Echo(), 0, tmp_path / "run", resume=resume, notes={"x": 1})
+    record = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert (record["status"], record["trainable"], record["notes"]) == ("finished", 0, {"x": 1})
+    assert LatentModel.from_pretrained(tmp_path / "run", model.backbone).num_trainable == 0
+    with pytest.raises(SettingError, match="already holds a run"):
+        keep_untrained(model, Echo(), 0, tmp_path / "run")
+    with pytest.raises(SettingError, match="seed 0 there, 1 here"):
+        keep_untrained(model, Echo(), 1, tmp_path / "run", resume=True)
 
 
 # ---- killed and resumed ----

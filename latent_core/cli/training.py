@@ -42,6 +42,7 @@ def train(
     """
     from latent_core.methods import Method, build_model
     from latent_core.tasks import load_task
+    from latent_core.training import keep_untrained
     from latent_core.training import train as train_tables
 
     chosen, loaded = Method.parse(method, init), load_task(task)
@@ -51,7 +52,7 @@ def train(
         raise SettingError(f"steps is {steps}; expected at least 1")
     model = build_model(backbone, chosen, seed)
     if not chosen.trained:
-        model.save_pretrained(out, task=loaded.name, seed=seed, **notes)
+        keep_untrained(model, loaded, seed, out, resume=resume, notes=notes)
         console.print(f"{chosen.name} has nothing to train; {out} is ready for `latent evaluate`.")
         return
     result = train_tables(

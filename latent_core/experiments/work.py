@@ -27,7 +27,6 @@ from latent_core.files import remove_leftovers
 from latent_core.methods import Method, build_model
 from latent_core.runs import (
     RECORDS_FILE,
-    close_run,
     fail_run,
     read_evaluation,
     read_run,
@@ -37,7 +36,7 @@ from latent_core.runs import (
 )
 from latent_core.steered import SteeredModel
 from latent_core.tasks import Task, load_task
-from latent_core.training import train
+from latent_core.training import keep_untrained, train
 
 __all__ = ["Outcome", "State", "do_run", "error_text", "record_failure", "state_of"]
 
@@ -176,16 +175,7 @@ def _train(
     notes: dict[str, Any],
 ) -> None:
     if training is None:
-        settings = {
-            "task": task.name,
-            "backbone": model.backbone.name,
-            "backbone_fingerprint": model.backbone.fingerprint,
-            "method": model.method,
-            "layout": str(model.placement.layout),
-            "seed": spec.seed,
-        }
-        model.save_pretrained(folder, task=task.name, seed=spec.seed, **notes)
-        close_run(folder, "finished", settings, notes, trainable=0)
+        keep_untrained(model, task, spec.seed, folder, resume=True, notes=notes)
         return
     train(
         model,
