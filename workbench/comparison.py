@@ -78,12 +78,14 @@ class Comparison(Panel):
         self._examples: list[RecordedExample] = []
         self._setting = False
         short: dict[str, Any] = {"style": {"description_width": "initial"}}
-        self.task = widgets.Dropdown(description="Task", layout={"width": "220px"}, **short)
+        self.task = widgets.Dropdown(
+            description="Task", options=list(TASKS), layout={"width": "220px"}, **short
+        )
         self.backbone = widgets.Dropdown(description="Backbone", layout={"width": "240px"}, **short)
         self.metric = widgets.ToggleButtons(
             options=["graded", "exact"],
-            description="Accuracy",
-            style={"description_width": "initial", "button_width": "80px"},
+            tooltips=["the share of an answer that is right", "answers that are wholly right"],
+            style={"button_width": "80px"},
         )
         wrap = widgets.Layout(flex_flow="row wrap", align_items="center", grid_gap="4px 12px")
         self.methods = widgets.HBox(layout=wrap)
@@ -116,7 +118,9 @@ class Comparison(Panel):
         self.visibility = Visibility()
         self.build(
             self.visibility,
-            widgets.HBox([self.task, self.backbone, self.metric], layout=wrap),
+            widgets.HBox(
+                [self.task, self.backbone, widgets.Label("Accuracy"), self.metric], layout=wrap
+            ),
             widgets.HBox([self.folder, add, again, self.evaluate_button, self.count], layout=wrap),
             self.methods,
             self.note,
@@ -241,8 +245,8 @@ class Comparison(Panel):
         self._setting = True
         try:
             chosen = self.task.value
-            names = list(dict.fromkeys([*tasks, self.session.task.name]))
-            if list(self.task.options) != names:
+            names = tuple(dict.fromkeys([*TASKS, *tasks, self.session.task.name]))
+            if tuple(self.task.options) != names:
                 self.task.options = names
                 self.task.value = chosen if chosen in names else self.session.task.name
             if compared is not None:

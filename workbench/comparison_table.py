@@ -19,11 +19,12 @@ _STYLE: Final = """<style>
 .latent-methods table { border-collapse: collapse; font-variant-numeric: tabular-nums;
   font-size: 13px; color: var(--jp-ui-font-color1, inherit); }
 .latent-methods th, .latent-methods td { padding: 3px 10px; text-align: right; white-space: nowrap;
-  border-bottom: 1px solid var(--jp-border-color2, #ddd); line-height: 1.4; }
+  border-bottom: 1px solid var(--jp-border-color2, #ddd); line-height: 1.25;
+  vertical-align: top; }
 .latent-methods th { font-weight: 600; vertical-align: bottom; }
 .latent-methods th:first-child { text-align: left; }
-.latent-methods tbody th { font-family: var(--jp-code-font-family, monospace); font-weight: 400; }
-.latent-methods small { color: var(--jp-ui-font-color2, #666); }
+.latent-methods tbody th { font-weight: 600; text-align: left; }
+.latent-methods small { font-weight: 400; color: var(--jp-ui-font-color2, #666); }
 </style>"""
 
 
@@ -93,7 +94,7 @@ def method_table_html(table: pd.DataFrame) -> str:
         cells += [_number(row["trainable"], ",.0f"), _number(row["slots"], ".1f")]
         cells += [_number(row["seconds"], ".2f")]
         seeds = f"{row['seeds']} seed{'s' if row['seeds'] != 1 else ''}"
-        name = f'<th scope="row">{escape(str(row["method"]))} <small>{seeds}</small></th>'
+        name = f'<th scope="row">{escape(str(row["method"]))}<br><small>{seeds}</small></th>'
         rows.append(f"<tr>{name}{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>")
     titles = {
         "id": "ID",
@@ -118,7 +119,7 @@ def _accuracy(row: pd.Series, name: str, best: float | None) -> str:
         return "-"
     text = f"{mean:.2f}" if best is None or mean < best else f"<b>{mean:.2f}</b>"
     low, high = row.get(f"{name} low"), row.get(f"{name} high")
-    return text if pd.isna(low) else f"{text} <small>[{low:.2f}, {high:.2f}]</small>"
+    return text if pd.isna(low) else f"{text}<br><small>[{low:.2f}, {high:.2f}]</small>"
 
 
 def _number(value: object, form: str) -> str:

@@ -131,7 +131,7 @@ def accuracy_curve(
             hovertemplate=(
                 "%{fullData.name}, %{x} " + escape(task.level_name) + ": %{y:.2f} "
                 "[%{customdata[0]:.2f}, %{customdata[1]:.2f}]<br>"
-                "%{customdata[2]} seeds, %{customdata[3]} records<extra></extra>"
+                "seeds: %{customdata[2]}, records: %{customdata[3]}<extra></extra>"
             ),
         )
     for low, high in _region(task):
@@ -141,11 +141,21 @@ def accuracy_curve(
             fillcolor=INK,
             opacity=0.12,
             line_width=0,
-            annotation_text="in distribution",
-            annotation_position="bottom left",
+        )
+        figure.add_annotation(
+            text="in distribution",
+            showarrow=False,
+            x=low,
+            xanchor="left",
+            yref="paper",
+            y=1,
+            yanchor="bottom",
+            font={"size": 11},
         )
     title, meaning = _heading(points, task, metric)
-    figure.update_xaxes(title=escape(task.level_name), gridcolor=GRID, zeroline=False)
+    figure.update_xaxes(
+        title={"text": escape(task.level_name), "standoff": 8}, gridcolor=GRID, zeroline=False
+    )
     figure.update_yaxes(
         title=f"{metric} accuracy", range=[-0.02, 1.05], gridcolor=GRID, zeroline=False
     )
@@ -155,6 +165,7 @@ def accuracy_curve(
     return figure.update_layout(
         legend={"y": 1, "x": 1.01, "xanchor": "left"},
         showlegend=True,
+        margin={"t": 80, "b": 50, "l": 60},
         uirevision=f"{task.name} {metric}",
     )
 
@@ -168,7 +179,7 @@ def accuracy_picture(
     axes = figure.subplots()
     for low, high in _region(task):
         axes.axvspan(low, high, color=INK, alpha=0.12, linewidth=0)
-        axes.text(low, -0.01, " in distribution", fontsize=8, color="#444444", va="bottom")
+        axes.text(low, 1.055, "in distribution", fontsize=8, color="#444444", va="bottom")
     for curve in _curves(points, methods):
         rows = curve.points
         axes.errorbar(
@@ -185,7 +196,7 @@ def accuracy_picture(
         )
     title, meaning = _heading(points, task, metric)
     figure.suptitle(title, fontsize=11)
-    axes.set_title(meaning, fontsize=8)
+    axes.set_title(meaning, fontsize=8, pad=16)
     axes.set(xlabel=task.level_name, ylabel=f"{metric} accuracy", ylim=(-0.02, 1.05))
     axes.grid(alpha=0.3)
     axes.spines[["top", "right"]].set_visible(False)

@@ -67,7 +67,9 @@ def training_figure(table: pd.DataFrame, steps: int, title: str, examples: int) 
             row=1,
             col=2,
         )
-    figure.update_xaxes(title="step", range=[0, steps * 1.02], zeroline=False)
+    figure.update_xaxes(
+        title={"text": "step", "standoff": 6}, range=[0, steps * 1.02], zeroline=False
+    )
     figure.update_yaxes(title="nats per response token", rangemode="tozero", col=1)
     figure.update_yaxes(title="accuracy", range=[-0.03, 1.05], zeroline=False, col=2)
     figure.update_layout(plain_layout("", height=330), uirevision=title)

@@ -168,11 +168,20 @@ def test_opening_takes_the_runs_adapter_along(panel: Comparison, place: Path) ->
         settle(panel)
     assert panel.session.adapter_a == "Start_2-0"
     assert list(panel.session.models) == ["no latents", "Start_2-0"]
-    np.testing.assert_array_equal(panel.session.model_a.tables.rows(), model.tables.rows())
+    taken = panel.session.model_a.trainable_weights()
+    for name, weight in model.trainable_weights().items():
+        np.testing.assert_array_equal(taken[name], weight)
     assert panel.errors == []
 
 
-def test_a_and_b_are_evaluated_beside_the_runs(panel: Comparison) -> None:
+def test_a_and_b_are_evaluated_beside_the_runs(panel: Comparison, tmp_path: Path) -> None:
+    lines = [
+        json.dumps({"prompt": f"{level}{n}=", "answer": "7", "split": split, "level": level})
+        for split, level in (("id", 1), ("ood-6", 6))
+        for n in range(3)
+    ]
+    (tmp_path / "repetition.jsonl").write_text("\n".join(lines))  # quicker than the real one
+    panel.session.task = load_task(tmp_path / "repetition.jsonl")
     panel.count.value = 2
     panel.session.add(lc.build_model(panel.session.backbone, "End_1", seed=0), "mine")
     panel.session.adapter_a = "mine"
@@ -181,11 +190,13 @@ def test_a_and_b_are_evaluated_beside_the_runs(panel: Comparison) -> None:
     first.wait(120)
     settle(panel)
     assert panel.errors == []
-    shown = set(panel.method_table()["method"])
-    assert shown == {*METHODS, "mine (now)", "no latents (now)"}
+    assert set(panel.method_table()["method"]) == {*METHODS, "mine (now)", "no latents (now)"}
     mine = panel.method_table().set_index("method").loc["mine (now)"]
-    assert mine["records"] == 2 * 5
-    assert "One training seed" not in panel.note.value  # the others have two
+    assert mine["records"] == 2 * 2
+    assert "where there is one seed" in panel.note.value
+    code = panel.code()
+    assert "build_model('tiny', 'End_1')" in code
+    assert "build_model('tiny', 'zero-shot')" in code
 
 
 def test_code_gives_what_is_shown(panel: Comparison, place: Path) -> None:
