@@ -87,7 +87,11 @@ class Comparison(Panel):
             tooltips=["the share of an answer that is right", "answers that are wholly right"],
             style={"button_width": "80px"},
         )
-        wrap = widgets.Layout(flex_flow="row wrap", align_items="center", grid_gap="4px 12px")
+        wrap: dict[str, Any] = {
+            "flex_flow": "row wrap",
+            "align_items": "center",
+            "grid_gap": "4px 12px",
+        }  # a dict, for a Layout of its own for each: one of them is hidden at times
         self.methods = widgets.HBox(layout=wrap)
         self.folder = widgets.Text(
             description="Runs in",
