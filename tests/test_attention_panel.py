@@ -241,7 +241,8 @@ def test_the_intervention_acts_only_where_it_is_switched_on(panel: AttentionPane
     assert panel.heat.row_labels == ["Start.0@0"]
     assert "with drop(Comma)" in panel.heat.title
     assert "drop(Nowhere) is left out here" in panel.overview.note
-    exec(panel.code().replace(" & drop(Nowhere)", ""), names := {})
+    names: dict = {}
+    exec(panel.code(), names)
     assert names["shown"].shape == panel.heat.array.T.shape
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from workbench.attention_data import Cell, Direction
-from workbench.attention_jobs import OWN_TOKENS, Request
+from workbench.attention_jobs import OWN_TOKENS, Taken
 from workbench.session import Session
 from workbench.session_code import session_code
 
@@ -16,7 +16,7 @@ _KIND = {"text": "is None", "latent": "is not None"}
 
 def attention_code(
     session: Session,
-    requests: Sequence[Request],
+    takens: Sequence[Taken],
     measure: str,
     direction: Direction,
     all_slots: bool,
@@ -27,11 +27,11 @@ def attention_code(
 
     Args:
         session: whose models are looked at.
-        requests: one, or those of A and of B for their difference.
+        takens: one, or those of A and of B for their difference.
         measure, direction, all_slots, cell: as the panel has them.
         traced: whether the causal effect is shown, too.
     """
-    request = requests[0]
+    request = takens[0].request
     response = "None" if request.answer is None else "session.example.answer"
     options = [f'of="{"all" if request.all_slots else "latents"}"']
     if request.answer is None:
@@ -39,24 +39,26 @@ def attention_code(
     if request.gradient:
         options.append('gradient="loss"')
     call = f"lc.capture_attention(model, session.prompt, {response}, {', '.join(options)})"
-    under = request.intervention != "none"
-    sides = "ab"[: len(requests)]
-    if len(requests) == 1:
+    sides = "ab"[: len(takens)]
+    if len(takens) == 1:
         sides = "a" if request.adapter == session.adapter_a else "b"
     lines = [
         "import latent_core as lc",
         session_code(session),
         "",
         "",
-        "def look(model):",
-        *(["    with lc.parse_intervention(session.intervention).on(model):"] if under else []),
-        f"    {'    ' if under else ''}record = {call}",
+        "def look(model, intervention):",
+        "    with lc.parse_intervention(intervention).on(model):",
+        f"        record = {call}",
         *_map_lines(measure, direction, all_slots, cell),
         "    return record, values[queries][:, columns]",
         "",
         "",
     ]
-    lines += [f"record_{side}, map_{side} = look(session.model_{side})" for side in sides]
+    lines += [
+        f"record_{side}, map_{side} = look(session.model_{side}, {taken.applied!r})"
+        for side, taken in zip(sides, takens, strict=True)
+    ]
     lines.append("shown = map_a - map_b" if len(sides) == 2 else f"shown = map_{sides}")
     if measure == "raw":
         source, target = direction
@@ -66,7 +68,7 @@ def attention_code(
             for side in sides[:1]
         ]
     if traced:
-        lines += _trace_lines(direction, sides, request, under)
+        lines += _trace_lines(direction, sides, takens[0])
     return "\n".join(lines) + "\n"
 
 
@@ -91,31 +93,26 @@ def _map_lines(measure: str, direction: Direction, all_slots: bool, cell: Cell) 
     ]
 
 
-def _trace_lines(direction: Direction, side: str, request: Request, under: bool) -> list[str]:
-    model = f"session.model_{side}"
-    answer = "session.example.answer"
-    lines = [f"model = {model}"]
-    if request.answer is None:
+def _trace_lines(direction: Direction, side: str, taken: Taken) -> list[str]:
+    lines, answer = [f"model = session.model_{side}"], "session.example.answer"
+    if taken.request.answer is None:
+        answer = "model.backbone.decode(ids)"
         lines.append(
             f"ids = [s.token_id for s in record_{side}.slots[record_{side}.prompt_length :] "
             "if s.group is None]"
         )
-        answer = "model.backbone.decode(ids)"
     pair = f"(session.prompt, {answer})"
+    lines.append(f"with lc.parse_intervention({taken.applied!r}).on(model):")
     if direction.target == "latent":
         queries = "verbal" if direction.source == "text" else "latents"
-        calls = [f'effects = lc.trace(model, {pair}, queries="{queries}")']
+        lines.append(f'    effects = lc.trace(model, {pair}, queries="{queries}")')
     else:
-        calls = [
-            f'effects = {{group: lc.trace(model, {pair}, groups=["verbal"], queries=group)',
-            f"           for group in record_{side}.groups}}",
+        lines += [
+            "    effects = {",
+            f'        group: lc.trace(model, {pair}, groups=["verbal"], queries=group)',
+            f"        for group in record_{side}.groups",
+            "    }",
         ]
-    if under:
-        calls = [
-            "with lc.parse_intervention(session.intervention).on(model):",
-            *(f"    {call}" for call in calls),
-        ]
-    lines += calls
     if direction == ("text", "latent"):
         lines.append(f"agreement = lc.attention_against_effect(record_{side}.by_group(), effects)")
     return lines

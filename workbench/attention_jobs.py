@@ -16,7 +16,7 @@ import pandas as pd
 from latent_core.attention import capture_attention
 from latent_core.attention_hooks import attention_shape
 from latent_core.errors import BackboneError, SettingError
-from latent_core.interventions import InterventionWarning, parse_intervention
+from latent_core.interventions import Intervention, InterventionWarning, parse_intervention
 from latent_core.interventions.running import running
 from latent_core.model import LatentModel
 from latent_core.progress import heartbeat
@@ -77,6 +77,7 @@ class Taken:
         captured: what was found.
         response_ids: verbal ids of the response, its end included if it has one.
         response: the same as text.
+        applied: the intervention, without the parts that do not fit the model.
         notes: which parts of the intervention do not fit the model, or that it changed nothing.
     """
 
@@ -84,6 +85,7 @@ class Taken:
     captured: Captured
     response_ids: tuple[int, ...]
     response: str
+    applied: str
     notes: tuple[str, ...]
 
 
@@ -109,7 +111,8 @@ def capture(
     if known is not None and request.satisfied_by(known.request):
         known.captured.prepare(measure, direction)
         return known
-    with _under(model, request.intervention) as notes:
+    change, left_out = fitting(model, parse_intervention(request.intervention))
+    with _under(model, change) as notes:
         if known is not None and known.request.subject == request.subject:
             ids = list(known.response_ids)
         elif request.answer is None:
@@ -130,7 +133,7 @@ def capture(
     captured = Captured(record)
     captured.prepare(measure, direction)
     text = model.backbone.decode(ids) if request.answer is None else request.answer
-    return Taken(request, captured, tuple(ids), text, tuple(notes))
+    return Taken(request, captured, tuple(ids), text, str(change), (*left_out, *notes))
 
 
 def trace_effects(model: LatentModel, taken: Taken, direction: Direction) -> pd.DataFrame:
@@ -149,7 +152,7 @@ def trace_effects(model: LatentModel, taken: Taken, direction: Direction) -> pd.
     else:
         sweeps = [(group, ["verbal"], group) for group in record.groups]
     frames = []
-    with _under(model, taken.request.intervention), warnings.catch_warnings():
+    with _under(model, parse_intervention(taken.applied)), warnings.catch_warnings():
         warnings.simplefilter("ignore", InterventionWarning)  # `edges` says the same
         for queries, groups, name in sweeps:
             frame = trace(model, pair, groups=groups, queries=queries, batch_size=batch_size)
@@ -158,10 +161,9 @@ def trace_effects(model: LatentModel, taken: Taken, direction: Direction) -> pd.
 
 
 @contextlib.contextmanager
-def _under(model: LatentModel, intervention: str) -> Iterator[list[str]]:
+def _under(model: LatentModel, change: Intervention) -> Iterator[list[str]]:
     """The model under an intervention; yields what that says of itself, once it is left."""
-    change, left_out = fitting(model, parse_intervention(intervention))
-    notes = list(left_out)
+    notes: list[str] = []
     if change == NOTHING:
         yield notes
         return

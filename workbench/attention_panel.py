@@ -324,7 +324,8 @@ class AttentionPanel(Panel):
 
     def _draw_overview(self, view: AttentionView) -> None:
         taken = [self._find(side) for side in self.sides]
-        said = dict.fromkeys(_sentence(n) for one in taken if one is not None for n in one.notes)
+        notes = [note for one in taken if one is not None for note in one.notes]
+        said = dict.fromkeys(f"{note.removesuffix('.')}." for note in notes)
         try:
             how = "Click a cell, or press Enter, to open it."
             self.overview.show(view.overview(self.cell), " ".join([how, *said]))
@@ -486,7 +487,7 @@ class AttentionPanel(Panel):
         self.view()
         return attention_code(
             self.session,
-            [self.request(side) for side in self.sides],
+            [taken for side in self.sides if (taken := self._find(side)) is not None],
             self.measure.value,
             DIRECTIONS[self.direction.value],
             self.all_slots.value,
