@@ -12,7 +12,7 @@ from pathlib import Path
 
 from latent_core.files import write_file
 from latent_core.hypotheses.figures import Bar, curves, intervals, slopes
-from latent_core.hypotheses.verdict import Verdict, interval_text
+from latent_core.hypotheses.verdict import Verdict, exact_text, interval_text
 from latent_core.inference import Effect
 
 __all__ = ["write_report"]
@@ -83,7 +83,7 @@ def write_report(
         path: of the file; its folder is made if missing.
         title: of the page.
         verdicts: one section each.
-        names: of the sections; by default their claims.
+        names: of the sections; one alone needs none, its claim being the title.
         outcome: of all of them together, if they are a study.
         paragraphs: what stands under the title.
         not_run: parts of the study that could not be run, with the reason.
@@ -94,7 +94,7 @@ def write_report(
     badge = f' <span class="verdict {outcome}">{escape(outcome.upper())}</span>' if outcome else ""
     body = [f"<h1>{escape(title)}</h1>", f"<p>{badge}</p>" * bool(badge)]
     body += [f"<p>{escape(text)}</p>" for text in paragraphs]
-    labels = list(names) or [verdict.hypothesis.claim for verdict in verdicts]
+    labels = list(names) or [""] * len(verdicts)
     if len(verdicts) > 1:
         body.append(_overview(labels, verdicts))
     if not_run:
@@ -126,15 +126,15 @@ def _overview(labels: Sequence[str], verdicts: Sequence[Verdict]) -> str:
 
 def _section(label: str, verdict: Verdict) -> str:
     h, e, plan = verdict.hypothesis, verdict.effect, verdict.plan
+    assumed = plan.assumptions
     measured = f"{h.metric} on {h.loaded_task.name}, {h.split}"
     if h.contrast.minus_split:
         measured += f", less the same on {h.contrast.minus_split}"
     bars = [Bar("the claim's contrast", e.mean, e.low, e.high)]
     for control in verdict.finding.controls:
-        for what, effect in ((f"with {control.name} latents", control.effect),):
-            bars.append(Bar(what, effect.mean, effect.low, effect.high, minor=True))
-        beyond = control.specific
-        bars.append(Bar(f"beyond {control.name}", beyond.mean, beyond.low, beyond.high, minor=True))
+        shown, beyond = control.effect, control.specific
+        bars.append(Bar(f"with {control.name} latents", shown.mean, shown.low, shown.high, True))
+        bars.append(Bar(f"beyond {control.name}", beyond.mean, beyond.low, beyond.high, True))
     figures = [_figure(intervals(bars, h.sign * h.smallest_effect, f"difference in {measured}"))]
     if e.seeds > 1 and not h.contrast.minus_split:
         by_seed = verdict.frame.groupby("seed")[["control", "treatment"]].mean()
@@ -153,14 +153,14 @@ def _section(label: str, verdict: Verdict) -> str:
         "expected": f"{h.direction}, by {h.smallest_effect:g} at least",
         "estimate": escape(interval_text(e)),
         "p": f"{e.p:.2g}; {verdict.p_holm:.2g} after Holm over {verdict.tests} of family "
-        f"{escape(h.family_name)}; {e.p_exact:.2g} by flipping signs",
+        f"{escape(h.family_name)}{escape(exact_text(e))}",
         "rests on": f"training seeds {', '.join(map(str, verdict.finding.seeds))}; {e.records} "
         "paired examples",
         "scores": escape(_scores(verdict)),
         "planned": f"{plan.created[:16].replace('T', ' ')} UTC: {plan.seeds} seeds of "
-        f"{plan.examples} examples; power {plan.power:.0%} for a true effect of {plan.effect:g}, with sd "
-        f"{plan.assumptions.sd_seeds:.2g} between seeds and {plan.assumptions.sd_examples:.2g} "
-        f"between examples ({escape(plan.assumptions.source)})",
+        f"{plan.examples} examples; power {plan.power:.0%} for a true effect of "
+        f"{plan.effect:g}, with sd {assumed.sd_seeds:.2g} between seeds and "
+        f"{assumed.sd_examples:.2g} between examples ({escape(assumed.source)})",
         "spread found": _spread(e),
         "would settle it": escape(verdict.settle),
         "journal": escape(verdict.history),
@@ -168,9 +168,9 @@ def _section(label: str, verdict: Verdict) -> str:
         "not run": escape("; ".join(f"{n}: {w}" for n, w in verdict.finding.not_run.items())),
     }
     listed = "".join(f"<dt>{name}</dt><dd>{text}</dd>" for name, text in facts.items() if text)
-    claim = f"<p>{escape(h.claim)}.</p>" if label != h.claim else ""
+    claim = f"<p>{escape(h.claim)}.</p>" if label else ""
     return (
-        f"<section><h2>{escape(label)} {_badge(verdict)}</h2>{claim}"
+        f"<section><h2>{escape(label or 'Verdict')} {_badge(verdict)}</h2>{claim}"
         f"<p>{escape(verdict.reason[:1].upper() + verdict.reason[1:])}</p>"
         f"{''.join(figures)}<dl>{listed}</dl></section>"
     )

@@ -129,11 +129,6 @@ class Verdict:
     def summary(self) -> str:
         """The verdict in lines of plain text."""
         h, e = self.hypothesis, self.effect
-        exact = (
-            f"{e.p_exact:.2g} by flipping signs exactly"
-            if e.seeds > 1
-            else f"{e.p_exact:.2g} by permutation"
-        )
         lines = [
             f"{self.title}: {h.claim}",
             f"  {self.reason}",
@@ -141,7 +136,7 @@ class Verdict:
             f"estimate    {interval_text(e)}; expected {h.direction}, by {h.smallest_effect:g} at "
             f"least",
             f"p           {e.p:.2g}; {self.p_holm:.2g} after Holm over {self.tests} of "
-            f"{h.family_name!r}; {exact}",
+            f"{h.family_name!r}{exact_text(e)}",
             f"size        {_size(e)}sd {e.sd_examples:.2f} between examples"
             + ("" if math.isnan(e.sd_seeds) else f", {e.sd_seeds:.2f} between seeds"),
             f"rests on    {e.seeds} training seed{'s' * (e.seeds > 1)}, {e.records} paired "
@@ -179,7 +174,7 @@ class Verdict:
             "low": e.low,
             "high": e.high,
             "p": e.p,
-            "p_exact": e.p_exact,
+            "p_exact": None if math.isnan(e.p_exact) else e.p_exact,
             "p_holm": self.p_holm,
             "tests": self.tests,
             "reason": self.reason,
@@ -283,6 +278,14 @@ def interval_text(effect: Effect) -> str:
 
 def _size(effect: Effect) -> str:
     return "" if math.isnan(effect.size) else f"d = {effect.size:+.2f}; "
+
+
+def exact_text(effect: Effect) -> str:
+    """What the permutation test says, to be put behind the other p-values; empty if it was none."""
+    if math.isnan(effect.p_exact):
+        return ""
+    whose = "seeds'" if effect.seeds > 1 else "examples'"
+    return f"; {effect.p_exact:.2g} by flipping the {whose} signs"
 
 
 def _directed(effect: Effect, sign: int) -> tuple[float, float, float]:
