@@ -9,7 +9,7 @@ Knows tables, slots and backbones; nothing of tasks.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
@@ -64,7 +64,8 @@ class Generation:
             have them. All but those of the last verbal token were fed to the backbone.
         finished: whether the response ended by itself (an end-of-sequence token, a stop string, a
             stopping criterion), rather than at `max_new_tokens`.
-        decode_steps: forward passes that its tokens took, that of the prompt included.
+        decode_steps: forward passes that its tokens took, that of the prompt included. A cost, not
+            a result: a batch beside it may need more, so two equal answers may differ in it.
     """
 
     prompt: str
@@ -73,7 +74,7 @@ class Generation:
     response_ids: tuple[int, ...]
     slots: tuple[SlotView, ...]
     finished: bool
-    decode_steps: int = 0
+    decode_steps: int = field(default=0, compare=False)
 
 
 @torch.no_grad()
