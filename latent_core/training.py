@@ -208,7 +208,7 @@ def train(
             watcher.stopped,
         )
         if output_dir is not None and arguments.process_index == 0:
-            _keep(folder, model, settings, result, notes or {})
+            _keep(folder, model, settings, result, notes or {}, arguments.world_size)
         return result
 
 
@@ -376,6 +376,7 @@ def _keep(
     settings: _Settings,
     result: TrainingResult,
     notes: dict[str, Any],
+    processes: int,
 ) -> None:
     """Write adapter and log, and then that the run has ended."""
     model.save_pretrained(folder, task=settings.task, seed=settings.seed, **notes)
@@ -388,4 +389,5 @@ def _keep(
         loss=result.loss,
         seconds=round(result.seconds, 1),
         trainable=model.num_trainable,
+        processes=processes,
     )

@@ -1,4 +1,4 @@
-"""Several processes, started by Accelerate, train as one does; one of them writes."""
+"""Larger machines: several processes that train as one does, and weights in half precision."""
 
 import json
 import os
@@ -8,8 +8,12 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import torch
 
-from latent_core.methods import load_model
+from latent_core.backbones import load_backbone
+from latent_core.methods import build_model, load_model
+from latent_core.tasks import load_task
+from latent_core.training import train as train_in_place
 
 METHODS = ("Start_1+Comma_1", "lora-r2")
 
@@ -17,29 +21,28 @@ METHODS = ("Start_1+Comma_1", "lora-r2")
 def train(folder: Path, method: str, *launcher: str, batch_size: str = "4") -> str:
     command = [*launcher, "-m", "latent_core", "train", "--task", "repetition", "--out"]
     command += [str(folder), "--method", method, "--steps", "4", "--batch-size", batch_size]
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
-    done = subprocess.run(command, capture_output=True, text=True, timeout=280, env=environment)
+    environment = os.environ | {
+        "ACCELERATE_USE_CPU": "true",
+        "OMP_NUM_THREADS": "1",
+        "HF_HUB_OFFLINE": "1",
+    }
+    done = subprocess.run(command, capture_output=True, text=True, timeout=290, env=environment)
     assert done.returncode == (0 if batch_size == "4" else 1), done.stderr
     return done.stdout + done.stderr
 
 
-def launcher(tmp_path: Path) -> list[str]:
-    """`accelerate launch` on two CPU processes, with a configuration that is nobody's own."""
-    (tmp_path / "accelerate.yaml").write_text(
-        "compute_environment: LOCAL_MACHINE\ndistributed_type: MULTI_CPU\nuse_cpu: true\n"
-    )
-    return [
-        *(sys.executable, "-m", "accelerate.commands.launch"),
-        *("--config_file", str(tmp_path / "accelerate.yaml")),
-        *("--num_processes", "2", "--num_machines", "1", "--cpu", "--mixed_precision", "no"),
-        *("--num_cpu_threads_per_process", "1", "--main_process_port", "0"),
-    ]
+LAUNCHER = (
+    # With --cpu, Accelerate starts several processes through MPI only; without it one, silently.
+    *(sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu"),
+    *("--num_processes", "2", "--num_machines", "1", "--mixed_precision", "no"),
+    *("--dynamo_backend", "no", "--main_process_port", "0"),
+)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("method", METHODS)
 def test_two_processes_give_the_loss_curve_of_one(method: str, tmp_path: Path) -> None:
-    said = train(tmp_path / "two", method, *launcher(tmp_path))
+    said = train(tmp_path / "two", method, *LAUNCHER)
     train(tmp_path / "one", method, sys.executable)
     logs = [pd.read_csv(tmp_path / name / "log.csv") for name in ("one", "two")]
     assert logs[1]["step"].tolist() == [1, 2, 3, 4]
@@ -50,11 +53,28 @@ def test_two_processes_give_the_loss_curve_of_one(method: str, tmp_path: Path) -
     assert said.count(f"{method} on repetition: loss") == 1, "one process speaks"
     record = json.loads((tmp_path / "two" / "run.json").read_text())
     assert (record["status"], record["settings"]["batch_size"]) == ("finished", 4)
+    assert record["processes"] == 2
     assert not (tmp_path / "two" / "checkpoints").exists()
 
 
 @pytest.mark.slow
 def test_a_batch_that_cannot_be_shared_out_is_refused(tmp_path: Path) -> None:
-    said = train(tmp_path / "run", "Start_1", *launcher(tmp_path), batch_size="3")
+    said = train(tmp_path / "run", "Start_1", *LAUNCHER, batch_size="3")
     assert "batch_size is 3, which 2 processes cannot share out evenly" in said
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_half_precision_weights_that_accelerate_places(dtype: torch.dtype) -> None:
+    """`device_map="auto"` puts hooks on modules; on a CPU that is all there is to see of it."""
+    backbone = load_backbone("tiny", dtype=dtype, device_map="auto")
+    assert backbone.dtype == dtype
+    for method in (*METHODS, "prefix-2", "prompt-tuning-2", "full"):
+        model = build_model(backbone, method)
+        assert {w.dtype for w in model.parameters() if w.requires_grad} == {torch.float32}
+        start = model.trainable_weights()
+        result = train_in_place(model, load_task("repetition"), 2, 2, progress=False)
+        assert result.log["loss"].notna().all()
+        moved = model.trainable_weights()
+        assert any(not moved[name].equal(start[name]) for name in start)
+        assert len(model.generate("Repeat 2 times: 1+2=3\n", 4)) == 1

@@ -1,0 +1,102 @@
+"""Runs side by side: means by hand, old records, and methods that answered other examples."""
+
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from latent_core.cli.comparing import show_comparison
+from latent_core.comparison import compare, read_records
+from latent_core.errors import SettingError
+
+
+def records(method: str, seed: int, graded: list[float], **columns: object) -> pd.DataFrame:
+    """Two examples of `id`, then one each of `ood-6` and `ood-9`."""
+    return pd.DataFrame(
+        {
+            "task": "echo",
+            "method": method,
+            "layout": method,
+            "split": ["id", "id", "ood-6", "ood-9"],
+            "key": ["a", "b", "a", "b"],
+            "graded": graded,
+            "exact": [value == 1 for value in graded],
+            "latent_slots": [1, 2, 3, 6],
+            "extra_slots": [2, 3, 4, 7],
+            "decode_steps": [5, 5, 6, 8],
+            "trainable": 64,
+            "seconds": [0.1, 0.1, 0.2, 0.4],
+            "seed": seed,
+        }
+        | columns
+    )
+
+
+def write(folder: Path, frame: pd.DataFrame, seconds: float | None = None) -> Path:
+    folder.mkdir()
+    frame.to_parquet(folder / "records.parquet", index=False)
+    if seconds is not None:
+        run = {"status": "finished", "settings": {}, "seconds": seconds, "trainable": 99}
+        (folder / "run.json").write_text(json.dumps(run))
+    return folder
+
+
+def test_means_and_costs_are_those_of_the_records(tmp_path: Path) -> None:
+    folders = [
+        write(tmp_path / "a", records("lora", 0, [1, 0, 0.5, 0]), 10),
+        write(tmp_path / "b", records("lora", 1, [1, 1, 1, 0.5]), 20),
+        write(tmp_path / "c", records("zero-shot", 0, [0, 0, 0, 0], trainable=0)),
+    ]
+    frame = compare(folders).set_index("method")
+    lora = frame.loc["lora"]
+    assert (lora["seeds"], lora["id"], lora["ood"]) == (2, 0.75, 0.5)
+    assert lora["id_low"] < 0.75 < lora["id_high"] and lora["ood_low"] < 0.5 < lora["ood_high"]
+    assert lora[["trainable", "extra_slots", "decode_steps"]].tolist() == [64, 4, 6]
+    assert lora["seconds"] == pytest.approx(0.2) and lora["training_seconds"] == 15
+    assert frame.loc["zero-shot", "trainable"] == 0
+    assert pd.isna(frame.loc["zero-shot", "training_seconds"])
+    assert frame["same_examples"].all()
+    exact = compare(folders, "exact").set_index("method")
+    assert exact.loc["lora", ["id", "ood"]].tolist() == [0.75, 0.25]
+
+
+def test_other_examples_are_said_to_be_others(capsys: pytest.CaptureFixture[str]) -> None:
+    one = records("lora", 0, [1, 0, 0, 0]).assign(run="a", training_seconds=1.0)
+    other = records("full", 0, [1, 0, 0, 0], key=list("cdcd")).assign(run="b", training_seconds=2.0)
+    frame = compare(pd.concat([one, other]))
+    assert not frame["same_examples"].any()
+    show_comparison(frame, "graded")
+    said = capsys.readouterr().out
+    assert "did not answer the same examples" in said
+    same = compare(pd.concat([one, other.assign(key=one["key"])]))
+    show_comparison(same, "graded")
+    said = capsys.readouterr().out
+    assert "did not answer" not in said
+    assert all(word in said for word in ("ID", "OOD", "trainable", "lora", "full", "0.50"))
+
+
+def test_records_of_before_have_what_can_be_known(tmp_path: Path) -> None:
+    old = records("Start_1", 0, [1, 0, 0, 0]).drop(
+        columns=["method", "seed", "extra_slots", "trainable", "decode_steps"]
+    )
+    (row,) = compare([write(tmp_path / "old", old, 3.5)]).to_dict("records")
+    assert (row["method"], row["trainable"], row["training_seconds"]) == ("Start_1", 99, 3.5)
+    assert row["extra_slots"] == 3 and pd.isna(row["decode_steps"])
+
+
+def test_a_split_that_is_missing_is_a_dash(capsys: pytest.CaptureFixture[str]) -> None:
+    only = records("lora", 0, [1, 0, 0, 0]).assign(run="a", training_seconds=1.0)
+    frame = compare(only[only["split"] == "id"])
+    assert pd.isna(frame["ood"]).all()
+    show_comparison(frame, "graded")
+    assert "-" in capsys.readouterr().out
+
+
+def test_what_cannot_be_compared_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SettingError, match="run `latent evaluate"):
+        read_records(tmp_path)
+    with pytest.raises(SettingError, match="no runs to compare"):
+        compare([])
+    with pytest.raises(SettingError, match="unknown metric 'loss'"):
+        compare([tmp_path], "loss")
