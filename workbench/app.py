@@ -24,7 +24,6 @@ from workbench.comparison import Comparison
 from workbench.exports import as_bytes
 from workbench.panel import Panel
 from workbench.playground import Playground
-from workbench.playground import Playground
 from workbench.session import Session
 from workbench.training_panel import TrainingPanel
 
@@ -32,7 +31,6 @@ __all__ = ["PANELS", "Workbench"]
 
 #: The panels in the order of their tabs, by the attribute of `Workbench` that each one is.
 PANELS: Final[dict[str, type[Panel]]] = {
-    "playground": Playground,
     "playground": Playground,
     "attention": AttentionPanel,
     "comparison": Comparison,

@@ -16,7 +16,7 @@ from workbench.text_line import TextLine
 
 __all__ = ["ExamplePicker"]
 
-_ANY: Final = "any"
+_ANY: Final = -1  # of a level; None would be no choice at all
 
 
 class ExamplePicker(widgets.VBox):
@@ -34,7 +34,11 @@ class ExamplePicker(widgets.VBox):
         self._showing = False
         self._number, self._seed = 0, 1
         narrow: dict[str, Any] = {"style": {"description_width": "initial"}}
-        self.task = widgets.Dropdown(description="Task", layout={"width": "190px"}, **narrow)
+        self.task = widgets.Dropdown(
+            description="Task",
+            layout={"width": "230px"},
+            style={"description_width": "90px"},
+        )
         self.split = widgets.Dropdown(description="Split", layout={"width": "170px"}, **narrow)
         self.level = widgets.Dropdown(description="Level", layout={"width": "170px"}, **narrow)
         step = {"layout": {"width": "90px"}}
@@ -104,7 +108,8 @@ class ExamplePicker(widgets.VBox):
         self._draw()
 
     def _draw(self) -> None:
-        self.session.draw(self.split.value, self._number, self.level.value, self._seed)
+        level = None if self.level.value == _ANY else self.level.value
+        self.session.draw(self.split.value, self._number, level, self._seed)
         self._show()
 
     def _type(self, text: str) -> None:
@@ -115,11 +120,11 @@ class ExamplePicker(widgets.VBox):
         """The levels of the chosen split; one that is OOD has one."""
         task = self.session.task
         levels = () if self.split.value.startswith("ood-") else task.id_levels
-        options = [(_ANY, None), *((str(level), level) for level in levels)]
+        options = [("any", _ANY), *((str(level), level) for level in levels)]
         if tuple(self.level.options) != tuple(options):
             showing, self._showing = self._showing, True
             self.level.options = options
-            self.level.value = None
+            self.level.value = _ANY
             self._showing = showing
         self.level.description = task.level_name.capitalize()
         self.level.disabled = not levels
@@ -140,8 +145,8 @@ class ExamplePicker(widgets.VBox):
                 self.split.value = example.split
                 self._number, self._seed = 0, 1
             self._levels()
-            if example is not None and self.level.value not in (None, example.level):
-                self.level.value = None
+            if example is not None and self.level.value not in (_ANY, example.level):
+                self.level.value = _ANY
             self.prompt.value = self.session.prompt
             self.limit.disabled = example is not None
             self.previous.disabled = self._number == 0

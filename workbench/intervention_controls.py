@@ -28,6 +28,7 @@ __all__ = ["GroupSwitch", "InterventionControls"]
 
 _PLACES: Final = ("Start", "End", "Comma", "Newline", "Equals", "Sentence", "4", "8", "16")
 _MOST: Final = 8
+_TRAINED: Final = 0  # of a count: as trained; None would be no choice at all
 
 
 class GroupSwitch(widgets.HBox):
@@ -37,8 +38,23 @@ class GroupSwitch(widgets.HBox):
         switch: how it stands; set by `show`.
     """
 
-    def __init__(self, panel: Panel, name: str, counts: dict[str, int], change: Any) -> None:
-        """`counts`: by side, A and B, where they have the group; `change` takes a `Switch`."""
+    def __init__(
+        self,
+        panel: Panel,
+        name: str,
+        counts: dict[str, int],
+        change: Callable[[Switch], None],
+        heading: str,
+    ) -> None:
+        """A switch that calls `change` when the user turns it.
+
+        Args:
+            panel: where its errors are shown.
+            name: the group's.
+            counts: by side, `A` and `B`, where they have the group.
+            change: called with how the group shall stand.
+            heading: in front of the row.
+        """
         where = "A and B" if len(counts) == 2 else f"{next(iter(counts))} only"
         self.on = widgets.Checkbox(
             value=True,
@@ -68,7 +84,10 @@ class GroupSwitch(widgets.HBox):
         self.switch = Switch()
         self._showing = False
         self._change = change
-        super().__init__([self.on, self.count, self.place, widgets.Label(where)])
+        super().__init__(
+            [_label(heading), self.on, self.count, self.place, widgets.Label(where)],
+            layout=widgets.Layout(align_items="center", flex_flow="row wrap"),
+        )
         for widget in (self.on, self.count, self.place):
             panel.on(widget, "value", lambda value: self._changed())
 
@@ -77,20 +96,22 @@ class GroupSwitch(widgets.HBox):
         self._showing = True
         self.switch = switch
         self.on.value = switch.on
-        if switch.count not in dict(self.count.options).values():
-            self.count.options = self._counts(switch.count)
-        self.count.value = switch.count
+        count = switch.count or _TRAINED
+        if count not in dict(self.count.options).values():
+            self.count.options = self._counts(count)
+        self.count.value = count
         self.place.value = switch.place
         self.count.disabled = self.place.disabled = not switch.on
         self._showing = False
 
     def _changed(self) -> None:
         if not self._showing:
-            self._change(Switch(self.on.value, self.count.value, self.place.value.strip()))
+            count = self.count.value or None
+            self._change(Switch(self.on.value, count, self.place.value.strip()))
 
-    def _counts(self, more: int | None = None) -> list[tuple[str, int | None]]:
-        numbers = {*range(1, _MOST + 1), *(() if more is None else (more,))}
-        return [(self._trained, None), *((str(n), n) for n in sorted(numbers))]
+    def _counts(self, more: int = 1) -> list[tuple[str, int]]:
+        numbers = sorted({*range(1, _MOST + 1), more})
+        return [(self._trained, _TRAINED), *((str(n), n) for n in numbers)]
 
 
 class InterventionControls(widgets.VBox):
@@ -162,11 +183,14 @@ class InterventionControls(widgets.VBox):
     def _new_groups(self) -> None:
         groups = self._groups()
         self.switches = {
-            name: GroupSwitch(self._panel, name, counts, self._switcher(name))
-            for name, counts in groups.items()
+            name: GroupSwitch(
+                self._panel, name, counts, self._switcher(name), "" if number else "Latents"
+            )
+            for number, (name, counts) in enumerate(groups.items())
         }
         empty = widgets.Label("Neither A nor B has latents: choose an adapter that has.")
-        self._rows.children = tuple(self.switches.values()) or (empty,)
+        none = widgets.HBox([_label("Latents"), empty])
+        self._rows.children = tuple(self.switches.values()) or (none,)
         self._choose()
         self._show()
 
@@ -216,6 +240,13 @@ class InterventionControls(widgets.VBox):
             field.name: _widget(field, groups) for field in FURTHER[self.kind.value].fields
         }
         self._fields.children = tuple(self.fields.values())
+
+
+def _label(text: str) -> widgets.Label:
+    """Text in the column of the descriptions."""
+    label = widgets.Label(text, layout={"width": "90px", "margin": "0 4px 0 0"})
+    label.layout.justify_content = "flex-end"
+    return label
 
 
 def _widget(field: Field, groups: list[str]) -> Any:

@@ -45,7 +45,8 @@ class SlotCard(anywidget.AnyWidget):
             f"text {slot.label!r}",
             f"token id {slot.token_id}, position id {slot.position_id}",
         ]
-        self.card = {"title": f"verbal token, {where}", "facts": facts}
+        card: dict[str, Any] = {"title": f"verbal token, {where}", "facts": facts}
+        self.card = card
 
     def show(self, facts: SlotFacts, where: str, colour: str) -> None:
         """Show a latent."""

@@ -96,7 +96,7 @@ def _lines(strip: Strip, measure: _Measure) -> list[list[tuple[float, float, int
     for index, slot in enumerate(strip.slots):
         latent = slot["group"] is not None
         width = measure(_text(slot)) + (0.18 if latent else 0.02)
-        width = max(width, measure(str(slot["position"])) * 0.7)
+        width = max(width, measure(str(slot["position"])) * 0.7 + 0.05)
         if index == strip.prompt_length and index:
             left += 0.1
         if left + width > _WIDTH - 0.1 and lines[-1]:
