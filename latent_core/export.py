@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 from pathlib import Path
-from typing import Final
+from typing import Final, cast
 
 import torch
 from tokenizers import AddedToken
@@ -59,7 +59,7 @@ def export_model(model: SteeredModel, folder: str | Path) -> Path:
     tables = model.tables.named()
     tokens = [token_of(name, row) for name, table in tables.items() for row in range(len(table))]
     tokenizer.add_tokens([AddedToken(token, normalized=False, special=True) for token in tokens])
-    ids = tokenizer.convert_tokens_to_ids(tokens)
+    ids = cast(list[int], tokenizer.convert_tokens_to_ids(tokens))
     exported = copy.deepcopy(backbone.model)
     _add_rows(exported, ids, torch.cat(list(tables.values())), _scale(backbone))
     with new_folder(folder, f"the checkpoint to {folder}") as staging, without_loading_bars():
