@@ -40,14 +40,20 @@ class StatusLine(anywidget.AnyWidget):
     def __init__(self) -> None:
         super().__init__()
         self._job: Job | None = None
+        self._told = True  # whether the line says how the job stands
         self._views = 0
         self.on_msg(self._hear)
 
     def watch(self, job: Job) -> None:
-        """Show how a job stands; called at each of its changes."""
+        """Show how a job stands; called at each of its changes.
+
+        What was said, or went wrong, while its `then` ran says more than that it is done: it stays.
+        """
         if job.state == "cancelled" and self._job is not job and self._job is not None:
             return  # it was replaced by the job that is shown
-        self._job = job
+        told, self._job, self._told = self._told, job, job.active
+        if job.state == "done" and not told:
+            return
         with self.hold_trait_notifications():
             if job.progress is None or not job.active:
                 self.fraction = -1.0
@@ -59,6 +65,7 @@ class StatusLine(anywidget.AnyWidget):
 
     def show_error(self, error: BaseException) -> None:
         """Show an exception that no job raised, such as one from a callback."""
+        self._told = False
         with self.hold_trait_notifications():
             self.details = "".join(traceback.format_exception(error))
             self.message = _name(error)
@@ -66,6 +73,7 @@ class StatusLine(anywidget.AnyWidget):
 
     def say(self, message: str) -> None:
         """Show one line; whatever was there goes."""
+        self._told = False
         with self.hold_trait_notifications():
             self.details, self.message, self.fraction, self.state = "", message, -1.0, "idle"
 

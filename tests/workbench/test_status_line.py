@@ -83,6 +83,16 @@ def test_a_replaced_job_does_not_hide_the_one_that_replaced_it() -> None:
     assert line.state == "cancelled"
 
 
+def test_what_then_says_is_not_hidden_by_the_end_of_the_job() -> None:
+    line, jobs = StatusLine(), Jobs()
+    jobs.start("list", lambda: 3, lambda n: line.say(f"{n} examples, below"), line.watch).wait(10)
+    assert (line.state, line.message) == ("idle", "3 examples, below")
+    jobs.start("list", lambda: KeyError(3), line.show_error, line.watch).wait(10)
+    assert (line.state, line.message) == ("failed", "KeyError: 3")
+    jobs.start("list", lambda: 3, watch=line.watch).wait(10)
+    assert line.state == "done" and line.message.startswith("done in")
+
+
 def hear(line: StatusLine, kind: str) -> None:
     """As a message from the page arrives."""
     line._handle_custom_msg({"kind": kind}, [])
