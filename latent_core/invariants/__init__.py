@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 __all__ = ["INVARIANTS", "LAYOUTS", "Finding", "Invariant", "Subject", "check_backbone"]
 
 LAYOUTS = ("Start_2", "End_2", "Comma_2", "3_2", "Start_1+Comma_1+4_1+End_1@verbal")
-PROMPTS = ("One, two, three", "a=7, b=12, c=3,", "Yes", "1,2,3,")
-"""Ragged, so that latents fall in different passes."""
-NEW_TOKENS = 6
+PROMPTS = ("a=7, b=12,", "Yes", "1, 2, 3, 4")
+"""Ragged, so that latents fall in different passes; short, since whoever checks is waiting."""
+NEW_TOKENS = 4
 
 
 class Invariant(NamedTuple):

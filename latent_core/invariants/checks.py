@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from transformers import Cache, DynamicCache, GenerationConfig, StaticCache
 from transformers.utils import logging
 
@@ -73,9 +73,7 @@ def own_generate(subject: Subject) -> Finding:
 
 def row_alone(subject: Subject) -> Finding:
     """A row of a ragged, left-padded batch decodes as it does alone."""
-    alone: dict[tuple[int, ...], Tensor] = {}
-    for prompt in subject.prompts:
-        alone |= subject.decode([prompt]).logits
+    alone = {ids: step for decoded in subject.alone for ids, step in decoded.logits.items()}
     return subject.compare_steps(subject.together, alone)
 
 
@@ -102,20 +100,10 @@ def decoding_slots(subject: Subject) -> Finding:
 
 def fed_slots(subject: Subject) -> Finding:
     """Decoding feeds the vectors and position ids of training, slot by slot."""
-    fed: list[tuple[Tensor, Tensor]] = []
-
-    def watch(module: nn.Module, args: Any, kwargs: dict[str, Any]) -> None:
-        fed.append((kwargs["inputs_embeds"][0], kwargs["position_ids"][0]))
-
-    base = subject.backbone.decoder
-    hook = base.register_forward_pre_hook(watch, with_kwargs=True)
-    try:
-        (row,) = subject.decode(subject.prompts[:1]).rows
-    finally:
-        hook.remove()
+    (row,), fed = subject.alone[0].rows, subject.alone[0].fed
     batch = subject.model.batch([subject.model.place(row.prompt_ids, row.response_ids)])
-    embeds = torch.cat([vectors for vectors, _ in fed])
-    positions = torch.cat([ids for _, ids in fed])
+    embeds = torch.cat([vectors[0] for vectors, _ in fed])
+    positions = torch.cat([ids[0] for _, ids in fed])
     wanted = subject.model.slot_embeddings(batch)[0, : len(embeds)]
     same = torch.equal(positions, batch.position_ids[0, : len(embeds)])
     same &= torch.equal(embeds, wanted)

@@ -9,7 +9,7 @@ import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -44,10 +44,17 @@ class Finding(NamedTuple):
 
 @dataclass(frozen=True)
 class Decoded:
-    """What prompts gave, and the logits (V,) of each step, by the verbal ids before it."""
+    """What prompts gave, and how.
+
+    Attributes:
+        rows: the responses.
+        logits: (V,) of each step, by the verbal ids before it.
+        fed: input embeddings (B, T, D) and position ids (B, T) of each pass.
+    """
 
     rows: list[Generation]
     logits: dict[tuple[int, ...], Tensor]
+    fed: list[tuple[Tensor, Tensor]]
 
 
 class _Recorder(LogitsProcessor):
@@ -88,16 +95,29 @@ class Subject:
 
     def decode(self, prompts: Sequence[str]) -> Decoded:
         """Greedily, with the logits of every step."""
-        recorder = _Recorder()
-        rows = self.model.generate(
-            prompts, self.new_tokens, logits_processor=[recorder], return_details=True
-        )
-        return Decoded(rows, recorder.logits)
+        recorder, fed = _Recorder(), []
+
+        def watch(module: nn.Module, args: Any, kwargs: dict[str, Any]) -> None:
+            fed.append((kwargs["inputs_embeds"], kwargs["position_ids"]))
+
+        hook = self.backbone.decoder.register_forward_pre_hook(watch, with_kwargs=True)
+        try:
+            rows = self.model.generate(
+                prompts, self.new_tokens, logits_processor=[recorder], return_details=True
+            )
+        finally:
+            hook.remove()
+        return Decoded(rows, recorder.logits, fed)
 
     @cached_property
     def together(self) -> Decoded:
         """All prompts as one ragged batch, padded on the left."""
         return self.decode(self.prompts)
+
+    @cached_property
+    def alone(self) -> list[Decoded]:
+        """Each prompt by itself."""
+        return [self.decode([prompt]) for prompt in self.prompts]
 
     @cached_property
     def examples(self) -> list[Slots]:
