@@ -85,7 +85,7 @@ def test_stopped_work_leaves_the_model_as_it_was(model: lc.LatentModel) -> None:
     def listener(progress: Progress | None) -> None:
         nonlocal steps
         steps += 1
-        if steps == 4:
+        if steps == 2:
             raise StopError
 
     edit = lc.parse_intervention("knock_out(all -> Comma) & scale(Start, 0.1)")
