@@ -6,6 +6,7 @@ import math
 from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
+from rich.box import SIMPLE_HEAD
 
 from latent_core.cli.app import BackboneOption, Folders, app, console, table_of
 from latent_core.errors import SettingError
@@ -61,9 +62,11 @@ def show_comparison(frame: pd.DataFrame, metric: str) -> None:
     for task, rows in frame.groupby("task", sort=False):
         title = f"{task}: {metric} accuracy with 95 % interval, and cost per answer"
         columns = ("method", "ID", "OOD", "trainable", "extra slots", "decode steps")
-        table = table_of(*columns, "seconds", "training s", "seeds", title=title)
+        table = table_of(*columns, "seconds", "train s", "seeds", title=title)
+        table.box = SIMPLE_HEAD  # nine columns have to fit into a terminal of eighty characters
         for column in table.columns[3:]:
             column.justify = "right"
+            column.min_width = max(map(len, str(column.header).split()))
         for row in rows.to_dict("records"):
             table.add_row(
                 str(row["method"]),
