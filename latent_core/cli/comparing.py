@@ -63,7 +63,8 @@ def show_comparison(frame: pd.DataFrame, metric: str) -> None:
         title = f"{task}: {metric} accuracy with 95 % interval, and cost per answer"
         columns = ("method", "ID", "OOD", "trainable", "extra slots", "decode steps")
         table = table_of(*columns, "seconds", "train s", "seeds", title=title)
-        table.box = SIMPLE_HEAD  # nine columns have to fit into a terminal of eighty characters
+        # Nine columns have to fit into a terminal of eighty characters.
+        table.box, table.padding, table.pad_edge = SIMPLE_HEAD, (0, 1, 0, 0), False
         for column in table.columns[3:]:
             column.justify = "right"
             column.min_width = max(map(len, str(column.header).split()))
