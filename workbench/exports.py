@@ -8,6 +8,7 @@ token is parsed as HTML. Knows neither panels nor sessions.
 from __future__ import annotations
 
 import io
+import warnings
 from collections.abc import Callable
 from html import escape
 from pathlib import Path
@@ -102,7 +103,9 @@ def write_export(shown: Shown, path: str | Path) -> Path:
 
 def _picture(figure: Figure, kind: str) -> bytes:
     buffer = io.BytesIO()
-    with matplotlib.rc_context(cast(Any, _RULES)):
+    with matplotlib.rc_context(cast(Any, _RULES)), warnings.catch_warnings():
+        # Tokens may have any letters; those that no font has are boxes in a PNG, text in an SVG.
+        warnings.filterwarnings("ignore", r"Glyph \d+ .* missing from font", UserWarning)
         metadata = {"Date": None} if kind == "svg" else None
         figure.savefig(buffer, format=kind, dpi=160, bbox_inches="tight", metadata=metadata)
     return buffer.getvalue()
