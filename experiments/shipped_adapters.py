@@ -3,8 +3,8 @@
     python experiments/shipped_adapters.py [METHOD ...]
 
 Every method is trained on repetition with the same data and steps, then answers the same test
-examples. Learning rates differ: the higher one was found later to be far better, and the two methods
-of the lower one have not been trained anew. A killed run goes on where it was. About 20 minutes a
+examples. Learning rates differ: the higher one was found later to be far better, and the methods of
+the lower one have not been trained anew. A killed run goes on where it was. About 20 minutes a
 method on one core.
 """
 
