@@ -97,7 +97,12 @@ class Playground(Panel):
             self.controls,
             widgets.HBox(
                 [self.generate_button, self.auto, self.positions],
-                layout={"flex_flow": "row wrap", "align_items": "center", "grid_gap": "4px 16px"},
+                layout={
+                    "flex_flow": "row wrap",
+                    "align_items": "center",
+                    "grid_gap": "4px 16px",
+                    "margin": "0 0 0 96px",  # below what the descriptions stand before
+                },
             ),
             widgets.HBox(
                 list(self.views.values()),
@@ -120,14 +125,18 @@ class Playground(Panel):
         if request == self._asked and self._job is not None and self._job.active:
             return self._job
         self._asked = request
+        if not self.answers:
+            for view in self.views.values():
+                view.wait()
         news: queue.SimpleQueue[News] = queue.SimpleQueue()
 
         def watch(job: Job) -> None:
             while not news.empty():
                 self._hear(request, news.get())
             if self._asked is request and job.state in ("cancelled", "failed"):
-                for view in self.views.values():
-                    view.stop("stopped" if job.state == "cancelled" else "see the error below")
+                for side, view in self.views.items():
+                    done = (side, "clean") in self.answers
+                    view.stop("stopped" if job.state == "cancelled" else "failed, see below", done)
 
         job = self.start(
             lambda: self._answerer.answer(request, news.put),

@@ -107,6 +107,10 @@ class ResponseView(widgets.VBox):
             part.layout.display = "none"
         self.strips["changed"].selected = -1
 
+    def wait(self) -> None:
+        """Say that a response is on its way."""
+        self.lines["clean"].say("waiting for its turn …")
+
     def begin(self, kind: Kind, intervention: str, slots: Sequence[SlotView]) -> None:
         """A response begins: these are the slots of its prompt."""
         strip = self.strips[kind]
@@ -121,12 +125,12 @@ class ResponseView(widgets.VBox):
         self.shown[kind] += slots
         self.strips[kind].add(slots)
 
-    def stop(self, line: str) -> None:
-        """A response that was begun will not be finished."""
+    def stop(self, line: str, answered: bool) -> None:
+        """What was begun will not be finished; `answered`: the clean response is there."""
         for kind in KINDS:
-            if self.strips[kind].streaming:
-                self.strips[kind].streaming = False
+            if self.strips[kind].streaming or (kind == "clean" and not answered):
                 self.lines[kind].say(line, "note")
+            self.strips[kind].streaming = False
 
     def finish(self, clean: Response, changed: Response | None) -> None:
         """Show responses and verdicts."""
