@@ -3,14 +3,17 @@
 Each kill comes while a run is in the middle of its training: it has a checkpoint and no adapter.
 """
 
+import contextlib
 import os
 import signal
+import socket
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -38,11 +41,12 @@ WORDS = {
 GRID = Grid(**WORDS)
 
 
-def wait_for(condition: Callable[[], object], what: str, seconds: float = 600) -> None:
+def wait_for(condition: Callable[[], Any], what: str, seconds: float = 600) -> Any:
     deadline = time.monotonic() + seconds
-    while not condition():
+    while not (found := condition()):
         assert time.monotonic() < deadline, f"waited {seconds} s for {what}"
-        time.sleep(0.02)
+        time.sleep(0.1)
+    return found
 
 
 def in_training(folder: Path) -> bool:
@@ -100,10 +104,10 @@ def test_a_killed_worker_costs_its_run_alone(tmp_path: Path) -> None:
             killed.append(pid)
             os.kill(pid, signal.SIGKILL)
 
-    killer = threading.Thread(target=kill_twice)
-    killer.start()
-    outcomes = run_grid(GRID, tmp_path, LocalEngine(1))
-    killer.join()
+    with ThreadPoolExecutor(1) as pool:
+        killing = pool.submit(kill_twice)
+        outcomes = run_grid(GRID, tmp_path, LocalEngine(1))
+        killing.result()
     assert len(killed) == 2
     assert {o.spec.seed: o.status for o in outcomes} == {0: "failed", 1: "finished"}
     assert "died 2 times (exit code -9)" in outcomes[0].error
@@ -124,31 +128,37 @@ def worker_pids() -> list[int]:
 
 
 def test_a_killed_node_of_a_ray_cluster_costs_nothing(tmp_path: Path, monkeypatch) -> None:
-    """Of two nodes, the one that is at work dies; its run goes on on the other."""
-    monkeypatch.setenv("RAY_raylet_start_wait_time_s", "300")
-    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+    """Two nodes, a run on each; one dies in the middle of its run, which goes on on the other."""
     ray = pytest.importorskip("ray")
     from ray.cluster_utils import Cluster
 
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, **_SMALL})
+    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+    cluster = Cluster(initialize_head=True, head_node_args=small_node(0))
     try:
-        node = cluster.add_node(num_cpus=1, **_SMALL)
+        nodes = [cluster.add_node(**small_node(1)) for _ in range(2)]
         cluster.wait_for_nodes()
         ray.init(address=cluster.address, log_to_driver=False)
-        first = tmp_path / GRID.specs()[0].folder
+        folders = [tmp_path / spec.folder for spec in GRID.specs()]
 
-        def kill_the_node() -> None:
-            wait_for(lambda: in_training(first), "the first run")
-            cluster.add_node(num_cpus=1, **_SMALL)
+        def node_in_training() -> Any:
+            found = [node for node in nodes for folder in folders if at_work(node, folder)]
+            return found[0] if found else None
+
+        def kill_a_node() -> Any:
+            node = wait_for(node_in_training, "a run on a node")
             cluster.remove_node(node, allow_graceful=False)
+            return node.node_id
 
-        killer = threading.Thread(target=kill_the_node)
-        killer.start()
-        outcomes = run_grid(GRID, tmp_path, RayEngine(cluster.address, gpus=0))
-        killer.join()
-        assert [(o.spec.seed, o.status) for o in outcomes] == [(0, "finished"), (1, "finished")]
+        with ThreadPoolExecutor(1) as pool:
+            killing = pool.submit(kill_a_node)
+            outcomes = run_grid(GRID, tmp_path, RayEngine(cluster.address, gpus=0))
+            killed = killing.result()
+        assert sorted((o.spec.seed, o.status) for o in outcomes) == [
+            (0, "finished"),
+            (1, "finished"),
+        ]
         alive = [entry["NodeID"] for entry in ray.nodes() if entry["Alive"]]
-        assert len(alive) == 2 and node.node_id not in alive  # the head and the other
+        assert len(alive) == 2 and killed not in alive  # the head and the other
         check_whole(tmp_path, 2)
         assert run_grid(GRID, tmp_path, RayEngine(cluster.address, gpus=0)) == []
     finally:
@@ -156,5 +166,27 @@ def test_a_killed_node_of_a_ray_cluster_costs_nothing(tmp_path: Path, monkeypatc
         cluster.shutdown()
 
 
-# Ray's store of objects, of which runs need none.
-_SMALL = {"object_store_memory": 80 * 2**20, "include_dashboard": False}
+def at_work(node: Any, folder: Path) -> bool:
+    """Whether a process of a Ray node holds a run's lock and is training it."""
+    raylet = psutil.Process(node.all_processes["raylet"][0].process.pid)
+    for worker in raylet.children(recursive=True):
+        with contextlib.suppress(psutil.Error):
+            if str(folder / ".lock") in {file.path for file in worker.open_files()}:
+                return in_training(folder)
+    return False
+
+
+def small_node(cpus: int) -> dict[str, Any]:
+    """Settings of a node that starts on a busy machine too.
+
+    Ray gives its helpers 15 seconds to choose their ports, unless they are told which.
+    """
+    names = ("metrics_agent_port", "runtime_env_agent_port", "metrics_export_port")
+    names += ("dashboard_agent_listen_port",)
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in names]
+        for free in sockets:
+            free.bind(("127.0.0.1", 0))
+        ports = {n: free.getsockname()[1] for n, free in zip(names, sockets, strict=True)}
+    common = {"object_store_memory": 80 * 2**20, "include_dashboard": False}
+    return {"num_cpus": cpus, "include_log_monitor": False, **common, **ports}
