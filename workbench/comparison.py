@@ -96,6 +96,7 @@ class Comparison(Panel):
         self.folder = widgets.Text(
             description="Runs in",
             placeholder="a folder of runs, or a .parquet file of records",
+            continuous_update=False,
             layout={"width": "400px"},
             **short,
         )
@@ -133,6 +134,7 @@ class Comparison(Panel):
             self.examples,
         )
         self._empty("Runs are read when this panel is looked at.")
+        self.on(self.folder, "value", lambda _: self._add())  # Enter, or leaving the field
         self.on(self.task, "value", self._choose_task)
         self.on(self.backbone, "value", lambda _: self._chosen())
         self.on(self.metric, "value", lambda _: self._chosen())
@@ -165,16 +167,17 @@ class Comparison(Panel):
         def keep(found: list[tuple[str, pd.DataFrame, str]]) -> None:
             for name, records, code in found:
                 self.collection.keep(name, records, code)
+            self._showing_backbone(session.backbone.name)
             self.refresh()
 
         return self.start(work, keep, key="evaluate")
 
     def _add(self) -> None:
-        if not self.folder.value.strip():
-            raise SettingError("type a folder of runs, or a .parquet file of records, first")
-        self.collection.add(self.folder.value.strip())
-        self.folder.value = ""
-        self.refresh()
+        source = self.folder.value.strip()
+        if source:
+            self.collection.add(source)
+            self.folder.value = ""
+            self.refresh()
 
     def _read_again(self) -> None:
         self.collection.forget()
@@ -191,6 +194,15 @@ class Comparison(Panel):
     def _chosen(self) -> None:
         if not self._setting and self.shown is not None:
             self.refresh()
+
+    def _showing_backbone(self, name: str) -> None:
+        """Choose a backbone without a refresh."""
+        self._setting = True
+        try:
+            self.backbone.options = list(dict.fromkeys([*self.backbone.options, name]))
+            self.backbone.value = name
+        finally:
+            self._setting = False
 
     def _follow_task(self) -> None:
         self._setting = True
@@ -233,7 +245,7 @@ class Comparison(Panel):
                 accuracy_points(records, metric),
                 method_table(records, metric),
                 whole,
-                here.loc[here["backbone"] == backbone, "run"].nunique(),
+                len(here[here["backbone"] == backbone].drop_duplicates(["run", "method", "seed"])),
             )
             return compared, tasks
 
@@ -258,6 +270,8 @@ class Comparison(Panel):
                     self.backbone.options = compared.backbones
                 self.backbone.value = compared.backbone
                 self._make_boxes(compared.methods)
+            elif not self.backbone.options:
+                self.backbone.options = [self.session.backbone.name]
         finally:
             self._setting = False
         moved = (

@@ -185,6 +185,8 @@ def test_a_and_b_are_evaluated_beside_the_runs(panel: Comparison, tmp_path: Path
     panel.count.value = 2
     panel.session.add(lc.build_model(panel.session.backbone, "End_1", seed=0), "mine")
     panel.session.adapter_a = "mine"
+    panel.backbone.value = "other"
+    settle(panel)
     first = panel.evaluate()
     assert panel.evaluate() is first  # two clicks, one job
     first.wait(120)
@@ -235,9 +237,9 @@ def test_a_folder_is_added_and_a_wrong_one_refused(panel: Comparison, tmp_path: 
     frame = records("tiny", "repetition", (1.0, 0.75)).assign(method="lora-r4", seed=3)
     frame = frame.drop(columns=["backbone", "prompt", "answer"])
     frame.to_parquet(tmp_path / "more.parquet")
-    panel.folder.value = str(tmp_path / "more.parquet")
-    panel._add()
+    panel.folder.value = str(tmp_path / "more.parquet")  # as Enter does
     settle(panel)
+    assert panel.folder.value == ""
     panel.backbone.value = NOT_RECORDED
     settle(panel)
     assert [box.description for box in panel.methods.children] == ["lora-r4"]
@@ -245,9 +247,10 @@ def test_a_folder_is_added_and_a_wrong_one_refused(panel: Comparison, tmp_path: 
     settle(panel)
     assert panel.examples.rows[0]["prompt"].startswith("Repeat 10 times")  # made again by its task
     assert panel.errors == []
-    panel.collection.sources.clear()
-    with pytest.raises(SettingError, match="expected a folder of runs"):
-        panel.collection.add("nowhere")
+    assert "1 run." in panel.note.value
+    panel.folder.value = "nowhere"
+    assert "expected a folder of runs" in panel.status.message
+    assert isinstance(panel.errors.pop(), SettingError)
 
 
 def test_a_code_of_files_gives_the_same_records(tmp_path: Path, monkeypatch) -> None:

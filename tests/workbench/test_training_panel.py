@@ -11,6 +11,7 @@ import latent_core as lc
 from latent_core.backbones import Backbone
 from latent_core.errors import SettingError
 from latent_core.model import LatentModel
+from latent_core.progress import Progress, listening
 from workbench.session import NO_LATENTS, Session
 from workbench.training_panel import TrainingPanel
 from workbench.training_plan import TrainingPlan
@@ -63,7 +64,12 @@ def test_watching_changes_nothing_of_what_is_learned(tiny: Backbone, tmp_path: P
     task = lc.load_task("repetition")
     plan = TrainingPlan(task, "Start_1+Comma_1", 3, 2, 0.05, 4, tmp_path / "watched")
     watched = WatchedRun(plan, check_every=1, examples=3)
-    seen = watched.run(tiny)
+    heard: list[Progress | None] = []
+    with listening(heard.append):
+        seen = watched.run(tiny)
+    told = [progress for progress in heard if progress is not None]
+    assert {progress.description for progress in told} == {"train"}  # not of its own checks
+    assert len(heard) > len(told)  # which can be stopped all the same
     alone = lc.build_model(tiny, "Start_1+Comma_1", seed=4)
     result = lc.train(alone, task, 3, 2, 4, learning_rate=0.05, progress=False)
     torch.testing.assert_close(seen.tables.rows(), alone.tables.rows(), rtol=0, atol=0)
