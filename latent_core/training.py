@@ -330,6 +330,7 @@ def _arguments(
         "disable_tqdm": True,
         "remove_unused_columns": False,
         "dataloader_pin_memory": False,
+        "ddp_find_unused_parameters": False,  # every forward pass uses all that trains
         "use_cpu": model.backbone.device.type == "cpu",
     }
     try:

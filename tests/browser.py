@@ -112,6 +112,12 @@ def watched(browser: Browser, **options: Any) -> Iterator[Watch]:
         if message.type == "error" and not _HARMLESS.search(text):
             seen.append(f"console: {text}")
 
+    # A widget of anywidget whose script has not run within two seconds never hears from Python
+    # again; on a machine that runs tests on every core that is too soon.
+    context.add_init_script(
+        "const timeout = AbortSignal.timeout.bind(AbortSignal);"
+        "AbortSignal.timeout = (after) => timeout(30 * after);"
+    )
     context.route("**/*", guard)
     context.route_web_socket("**/*", guard_socket)
     page = context.new_page()
@@ -154,10 +160,16 @@ class Jupyter:
         tree = "lab/tree" if self.app == "lab" else "notebooks"
         with watched(browser, **options) as watch:
             page = watch.page
-            page.goto(f"http://127.0.0.1:{self.port}/{tree}/{path.name}?token={TOKEN}")
+            # Without `reset` the page would also open what was open before.
+            page.goto(f"http://127.0.0.1:{self.port}/{tree}/{path.name}?token={TOKEN}&reset")
             page.wait_for_function(
-                "window.jupyterapp?.shell.currentWidget?.sessionContext?.session"
-                "?.kernel?.connectionStatus === 'connected'"
+                """name => {
+                    const open = window.jupyterapp?.shell.currentWidget;
+                    const kernel = open?.sessionContext?.session?.kernel;
+                    return open?.context?.path === name && kernel?.connectionStatus === "connected"
+                        && kernel.status === "idle";
+                }""",
+                arg=path.name,
             )
             yield Notebook(watch, path)
             page.evaluate("jupyterapp.shell.currentWidget.sessionContext.session.shutdown()")
@@ -193,8 +205,13 @@ class Notebook:
 
     def errors(self) -> str:
         """Tracebacks under the cells."""
-        shown = self.page.locator("[data-mime-type='application/vnd.jupyter.error']")
-        return "\n".join(shown.all_inner_texts())
+        found = self.page.evaluate(
+            """() => jupyterapp.shell.currentWidget.content.model.sharedModel.toJSON().cells
+                .flatMap((cell) => cell.outputs ?? [])
+                .filter((output) => output.output_type === "error")
+                .map((output) => output.traceback.join("\\n"))"""
+        )
+        return "\n".join(found)
 
     def run(self, source: str) -> str:
         """Run code in the notebook's kernel, beside its cells; returns what it prints.

@@ -61,7 +61,10 @@ def test_means_and_costs_are_those_of_the_records(tmp_path: Path) -> None:
     assert exact.loc["lora", ["id", "ood"]].tolist() == [0.75, 0.25]
 
 
-def test_other_examples_are_said_to_be_others(capsys: pytest.CaptureFixture[str]) -> None:
+def test_other_examples_are_said_to_be_others(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
     one = records("lora", 0, [1, 0, 0, 0]).assign(run="a", training_seconds=1.0)
     other = records("full", 0, [1, 0, 0, 0], key=list("cdcd")).assign(run="b", training_seconds=2.0)
     frame = compare(pd.concat([one, other]))

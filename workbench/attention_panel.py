@@ -142,7 +142,7 @@ class AttentionPanel(Panel):
             grid.on_pick(self.safely(lambda row, column: self._open_at(None, column)))
         self.on(self.heat, "hovered", self._point_at_strip)
         self.on(self.strip, "hovered", self._point_at_map)
-        self.on(self.visibility, "seen", lambda seen: self._update() if seen else None)
+        self.on(self.visibility, "seen", lambda seen: self._update() if not self._ready else None)
         self.follow(self._session_changed, "adapter_a", "adapter_b", "prompt", "example")
         self.follow(self._session_changed, "intervention")
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["hypotheses", "test"]
 
-FIRST_ANSWER = {"seeds": 2, "examples": 8, "steps": 50}
+FIRST_ANSWER = {"seeds": 1, "examples": 16, "steps": 150}
 FULL = {"seeds": 5, "examples": 100, "steps": 300}
 
 

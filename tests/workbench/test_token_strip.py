@@ -134,14 +134,15 @@ def texts(page: Any) -> list[str]:
 
 
 @pytest.mark.slow
-def test_hostile_tokens_show_as_themselves(page: Any) -> None:
-    render(page, TokenStrip.of([verbal(text, n) for n, text in enumerate(HOSTILE)]))
+def test_hostile_tokens_and_groups_show_as_themselves(page: Any) -> None:
+    group = "Before[<img src=x onerror=window.ran=1>]"
+    chip = SlotView(f"{group}.0", group, 0, 0, None)
+    render(page, TokenStrip.of([chip, *(verbal(text, n) for n, text in enumerate(HOSTILE))]))
     shown = [text.replace("\n", "⏎").replace(" ", "␣") for text in HOSTILE]
-    assert texts(page) == [*shown[:-1], "∅"]
+    assert texts(page) == [chip.label, *shown[:-1], "∅"]
     page.wait_for_timeout(100)
-    assert page.evaluate(
-        "[window.ran, document.querySelectorAll('#here img, #here b').length]"
-    ) == [0, 0]
+    made = "[window.ran, document.querySelectorAll('#here img, #here b').length]"
+    assert page.evaluate(made) == [0, 0]
 
 
 @pytest.mark.slow
