@@ -7,9 +7,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import yaml
+from typer.testing import CliRunner
 
 import latent_core as lc
 from latent_core import runs
+from latent_core.cli import app
 from latent_core.errors import LatentError, LayoutError, SettingError, TaskError
 from latent_core.experiments import (
     Grid,
@@ -389,6 +391,17 @@ def test_costs_are_counted_and_timed(finished) -> None:
     sample = task.examples("train", 16, 0)
     slots = sum(len(e.prompt) + len(e.answer) + 1 + 1 for e in sample) / 16  # end token, End.0
     assert fresh.cost.train_slots == round(4 * slots)
+
+
+def test_a_dry_run_shows_every_method_and_what_is_to_do(tmp_path: Path) -> None:
+    (tmp_path / "grid.yaml").write_text(yaml.safe_dump({**WORDS, "search": SEARCH}))
+    command = ["grid", str(tmp_path / "grid.yaml"), "--dry-run", "--out", str(tmp_path / "runs")]
+    said = CliRunner().invoke(app, command, env={"COLUMNS": "80"}).output
+    rows = {line.split()[0]: line.split()[1:6] for line in said.splitlines() if line.strip()}
+    assert rows["zero-shot"] == ["1", "0", "0", "1", "0"]
+    assert rows["Start_2"] == rows["End_1"] == ["2", "0", "0", "2", "2"]
+    assert "5 runs and 4 trials to do" in said
+    assert not (tmp_path / "runs").exists()
 
 
 def test_small_backbones_get_a_process_per_core_and_others_one() -> None:

@@ -7,11 +7,20 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-__all__ = ["BackboneOption", "Folders", "app", "console", "show_words", "table_of"]
+__all__ = [
+    "BackboneOption",
+    "Folders",
+    "app",
+    "console",
+    "show_words",
+    "table_of",
+    "table_of_numbers",
+]
 
 app = typer.Typer(
     help="Latent tokens: train them, generate with them, and measure where they help.\n\n"
@@ -37,6 +46,22 @@ def table_of(*columns: str, title: str | None = None) -> Table:
     table = Table(title=title, title_justify="left")
     for column in columns:
         table.add_column(column, overflow="fold")
+    return table
+
+
+def table_of_numbers(*columns: str, texts: int, title: str) -> Table:
+    """A table without bars, which leaves many columns room in a terminal of eighty characters.
+
+    Args:
+        columns: headings; they break between words.
+        texts: how many columns at the left hold words; the others hold numbers.
+        title: stands above.
+    """
+    table = table_of(*columns, title=title)
+    table.box, table.padding, table.pad_edge = SIMPLE_HEAD, (0, 1, 0, 0), False
+    for column in table.columns[texts:]:
+        column.justify = "right"
+        column.min_width = max(map(len, str(column.header).split()))
     return table
 
 

@@ -6,9 +6,8 @@ import math
 from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
-from rich.box import SIMPLE_HEAD
 
-from latent_core.cli.app import BackboneOption, Folders, app, console, table_of
+from latent_core.cli.app import BackboneOption, Folders, app, console, table_of, table_of_numbers
 from latent_core.errors import SettingError
 
 if TYPE_CHECKING:
@@ -62,12 +61,7 @@ def show_comparison(frame: pd.DataFrame, metric: str) -> None:
     for task, rows in frame.groupby("task", sort=False):
         title = f"{task}: {metric} accuracy with 95 % interval, and cost per answer"
         columns = ("method", "ID", "OOD", "trainable", "extra slots", "decode steps")
-        table = table_of(*columns, "seconds", "train s", "seeds", title=title)
-        # Nine columns have to fit into a terminal of eighty characters.
-        table.box, table.padding, table.pad_edge = SIMPLE_HEAD, (0, 1, 0, 0), False
-        for column in table.columns[3:]:
-            column.justify = "right"
-            column.min_width = max(map(len, str(column.header).split()))
+        table = table_of_numbers(*columns, "seconds", "train s", "seeds", texts=3, title=title)
         for row in rows.to_dict("records"):
             table.add_row(
                 str(row["method"]),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import Counter
 from pathlib import Path
@@ -10,11 +11,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.text import Text
 
-from latent_core.cli.app import app, console, table_of
+from latent_core.cli.app import app, console, table_of_numbers
 from latent_core.errors import SettingError
 
 if TYPE_CHECKING:
-    from latent_core.experiments import Outcome, Plan
+    from latent_core.experiments import Outcome, Plan, RunSpec
 
 __all__ = ["grid"]
 
@@ -89,37 +90,34 @@ def grid(
 
 
 def _show_plan(plan: Plan, folder: Path, retry_failed: bool, workers: int | None) -> None:
-    """Runs, states and costs, by task, backbone and method."""
+    """Runs, states and costs: a table for each backbone and task, a row for each method."""
     from latent_core.experiments import estimate_grid
 
     trials, runs = plan.todo(retry_failed)
     finished = [spec for spec, state in plan.trials + plan.runs if state == "finished"]
-    estimates = {e.spec.folder: e for e in estimate_grid(trials + runs, finished, folder)}
-    table = table_of(
-        *("task", "backbone", "method", "runs", "finished", "failed", "to do", "trials first"),
-        *("slots", "time", "which rests on"),
-    )
-    states = {spec.folder: state for spec, state in plan.runs}
-    groups = dict.fromkeys((s.task_name, s.backbone, s.method) for s, _ in plan.runs)
-    for key in groups:
-        members = [s for s, _ in plan.runs if (s.task_name, s.backbone, s.method) == key]
-        count = Counter(states[spec.folder] for spec in members)
-        first = [s for s in trials if (s.task_name, s.backbone, s.method) == key]
-        open_runs = [s for s in runs if (s.task_name, s.backbone, s.method) == key]
-        costs = [estimates[spec.folder] for spec in first + open_runs]
-        slots = sum(e.cost.train_slots + e.cost.eval_slots for e in costs)
-        numbers = (len(members), count["finished"], count["failed"], len(open_runs), len(first))
-        basis = ", ".join(dict.fromkeys(e.basis for e in costs)) or "-"
-        seconds = sum(e.seconds for e in costs)
-        table.add_row(
-            *map(Text, key),
-            *map(str, numbers),
-            f"{slots:,}",
-            _time(seconds) if costs else "-",
-            basis,
-        )
-    console.print(table)
-    seconds = sum(estimate.seconds for estimate in estimates.values())
+    estimates = estimate_grid(trials + runs, finished, folder)
+    columns = ("method", "runs", "finished", "failed", "to do", "trials first", "slots", "time")
+    rows: dict[tuple[str, str], dict[str, Counter[str]]] = {}
+
+    def row(spec: RunSpec) -> Counter[str]:
+        methods = rows.setdefault((spec.task_name, spec.backbone), {})
+        return methods.setdefault(spec.method, Counter())
+
+    for spec, state in plan.runs:
+        row(spec).update(["runs", state])
+    for estimate in estimates:
+        kind = "trials first" if estimate.spec.trial else "to do"
+        slots = estimate.cost.train_slots + estimate.cost.eval_slots
+        row(estimate.spec).update({kind: 1, "slots": slots, "time": math.ceil(estimate.seconds)})
+    for (task, backbone), methods in rows.items():
+        table = table_of_numbers(*columns, texts=1, title=f"{task} on {backbone}")
+        for method, of_method in methods.items():
+            numbers = [f"{of_method[name]:,}" for name in columns[1:-1]]
+            table.add_row(Text(method), *numbers, _time(of_method["time"]))
+        console.print(table)
+    for basis in dict.fromkeys(estimate.basis for estimate in estimates):
+        console.print(f"Times rest on {basis}.", highlight=False)
+    seconds = sum(estimate.seconds for estimate in estimates)
     where = f"with {workers} worker{'s' if workers != 1 else ''}" if workers else "on one node"
     if workers:
         # Workers share the cores, so more of them help only where a run cannot use them all.

@@ -16,9 +16,6 @@ if TYPE_CHECKING:
 
 __all__ = ["hypotheses", "test"]
 
-FIRST_ANSWER = {"seeds": 1, "examples": 16, "steps": 150}
-FULL = {"seeds": 5, "examples": 100, "steps": 300}
-
 
 @app.command()
 def hypotheses(
@@ -70,6 +67,7 @@ def test(
     Example: latent test H1 --backbone tiny
     """
     from latent_core.hypotheses import load_study
+    from latent_core.hypotheses.studies import FIRST_ANSWER, FULL
 
     study = load_study(name)
     given, why = _given(study, backbone, runs)
