@@ -22,6 +22,7 @@ from workbench.attention_panel import AttentionPanel
 from workbench.bertviz_bridge import BertVizKind, BertVizView, bertviz_view
 from workbench.comparison import Comparison
 from workbench.exports import as_bytes
+from workbench.hypotheses_panel import HypothesesPanel
 from workbench.panel import Panel
 from workbench.playground import Playground
 from workbench.session import Session
@@ -34,6 +35,7 @@ PANELS: Final[dict[str, type[Panel]]] = {
     "playground": Playground,
     "attention": AttentionPanel,
     "comparison": Comparison,
+    "hypotheses": HypothesesPanel,
     "training": TrainingPanel,
 }
 
@@ -103,6 +105,8 @@ class Workbench(widgets.VBox):
     def snapshot(self, *names: str) -> None:
         """Leave static pictures of panels below the cell, which need no kernel to be seen.
 
+        What a panel would show is computed first, if it is not there yet.
+
         Args:
             names: panels; by default the one whose tab is open.
 
@@ -115,6 +119,7 @@ class Workbench(widgets.VBox):
             )
         for name in names or (list(self._panels)[self.tabs.selected_index or 0],):
             panel = self._panels[name]
+            panel.prepare()
             try:
                 picture = as_bytes(panel, "png")
             except LatentError as error:

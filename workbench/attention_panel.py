@@ -235,6 +235,11 @@ class AttentionPanel(Panel):
 
         return self.start(run, self._keep, key="capture", replace=True, watch=self._watch)
 
+    def prepare(self) -> None:
+        """See `Panel.prepare`."""
+        if self.session.prompt and (job := self.capture()) is not None:
+            self.session.jobs.settle(job)
+
     def _watch(self, job: Job) -> None:
         if job.active:
             self._job = job
@@ -260,7 +265,7 @@ class AttentionPanel(Panel):
         elif self._ready or self.visibility.seen:
             self.capture()
         else:
-            self._show_nothing("Captured as soon as the panel is in view, or by .capture().")
+            self._show_nothing("Captured as soon as the panel is in view, or by .prepare().")
 
     def _again(self) -> None:
         self._taken.clear()
@@ -278,7 +283,7 @@ class AttentionPanel(Panel):
         taken = [self._find(side) for side in self.sides]
         if any(one is None for one in taken):
             raise SettingError(
-                "nothing is captured yet; show the panel and wait, or call its capture().wait()"
+                "nothing is captured yet; show the panel and wait, or call its prepare()"
             )
         captured = [one.captured for one in taken if one is not None]
         other = None if len(captured) == 2 else self._find("B" if self.sides == ("A",) else "A")

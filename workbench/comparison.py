@@ -149,6 +149,12 @@ class Comparison(Panel):
         """Compute and show what the controls say; `shown` is set once the job has ended."""
         return self.start(self._work(), self._take, replace=True)
 
+    def prepare(self) -> None:
+        """See `Panel.prepare`."""
+        shown, wanted = self.shown, (self.task.value, self.metric.value)
+        if shown is None or (shown.task.name, shown.metric) != wanted:
+            self.session.jobs.settle(self.refresh())
+
     def evaluate(self) -> Job:
         """Answer examples with the session's models A and B, and show them beside the runs."""
         session, task, count = self.session, self.session.task, self.count.value
@@ -497,8 +503,7 @@ class Comparison(Panel):
 
     def _ready(self) -> _Compared:
         """What is shown, read now if nothing was yet."""
-        if self.shown is None:
-            self._take(self.session.jobs.run(f"{self.title} now", self._work()))
+        self.prepare()
         if self.shown is None:
             raise SettingError(
                 f"there are no records of {self.task.value} yet; evaluate A and B, or add a folder"

@@ -62,6 +62,7 @@ class Job:
         self._work, self._then, self._watch = work, then, watch
         self._cancel, self._ended = threading.Event(), threading.Event()
         self._worked = threading.Event()
+        self._told_result = False
         self._started = self._stopped = 0.0
 
     @property
@@ -102,7 +103,8 @@ class Job:
     def wait(self, timeout: float | None = None) -> Job:
         """Block until it has ended and its `then` has run; raises `TimeoutError` otherwise.
 
-        Not to be called from a widget's callback: those run on the thread that it waits for.
+        Not for cells and widgets' callbacks in a notebook, which run on the thread that it waits
+        for: see `Jobs.settle`.
         """
         if not self._ended.wait(timeout):
             raise TimeoutError(f"{self.key} has not ended within {timeout} s; it is {self.state}")
@@ -179,6 +181,24 @@ class Jobs:
         job.check()  # a cancelled job has no result
         return cast(_R, job.result)
 
+    def settle(self, job: Job) -> None:
+        """Wait for a job and run its `then` here: for cells, which block the kernel's own thread.
+
+        Raises:
+            CancelledError: if it was cancelled; an interrupt of the cell does that, too.
+            Exception: whatever its work or its `then` raised.
+        """
+        try:
+            job._worked.wait()
+        except KeyboardInterrupt:
+            job.cancel()
+            raise
+        if job.error is None and job.state != "cancelled":
+            self._finish(job)
+        if job.error is not None:
+            raise job.error
+        job.check()
+
     def _queue_up(self, job: Job) -> Job:
         with self._wake:
             self._queue.append(job)
@@ -233,6 +253,9 @@ class Jobs:
             self._deliver(lambda: self._finish(job))
 
     def _finish(self, job: Job) -> None:
+        if job._told_result:
+            return  # `settle` was quicker than the loop
+        job._told_result = True
         try:
             if job._then is not None:
                 job._then(job.result)

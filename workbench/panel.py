@@ -54,6 +54,12 @@ class Panel(widgets.VBox):
         """Put the panel together: its widgets, then the status line and the export bar."""
         self.children = (*children, self.status, self.exports)
 
+    def prepare(self) -> None:
+        """Compute what the controls ask for, in this call: for cells, where a click starts a job.
+
+        By default there is nothing to compute.
+        """
+
     # --- what it shows; each raises SettingError while there is nothing to show -------------------
 
     @abstractmethod

@@ -121,7 +121,7 @@ class Playground(Panel):
         if not self.session.prompt:
             self.status.say("Type a prompt or choose an example first")
             return None
-        request = Request.of(self.session, int(self.picker.limit.value))
+        request = self._wanted()
         if request == self._asked and self._job is not None and self._job.active:
             return self._job
         self._asked = request
@@ -146,6 +146,14 @@ class Playground(Panel):
         )
         self._job = job
         return job
+
+    def prepare(self) -> None:
+        """See `Panel.prepare`."""
+        if self._answered != self._wanted() and (job := self.generate()) is not None:
+            self.session.jobs.settle(job)
+
+    def _wanted(self) -> Request:
+        return Request.of(self.session, int(self.picker.limit.value))
 
     def _hear(self, request: Request, news: News) -> None:
         if self._asked is not request:

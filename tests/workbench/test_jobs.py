@@ -238,3 +238,28 @@ def test_a_real_generation_stops_within_a_second() -> None:
     assert job.wait(SOON).state == "cancelled", job.details
     assert time.monotonic() - started < 1.0
     assert len(model.generate("1,2,", max_new_tokens=3)) == 1  # and the model is fit for more
+
+
+def test_a_cell_settles_a_job_whose_result_would_come_by_the_loop_it_blocks() -> None:
+    got: list[object] = []
+
+    def boom() -> None:
+        raise KeyError("mine")
+
+    async def cell() -> tuple[Job, Job]:
+        jobs = Jobs()
+        job = jobs.start("show", lambda: 5, got.append)
+        jobs.settle(job)
+        assert (got, job.state) == ([5], "done")
+        failing = jobs.start("fail", boom)
+        with pytest.raises(KeyError, match="mine"):
+            jobs.settle(failing)
+        left = jobs.start("leave", heartbeat)
+        left.cancel()
+        with pytest.raises(CancelledError):
+            jobs.settle(left)
+        await asyncio.sleep(0.05)  # now the loop brings the result, too
+        return job, failing
+
+    job, failing = asyncio.run(cell())
+    assert (got, job.state, failing.state) == ([5], "done", "failed")
