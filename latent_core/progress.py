@@ -20,6 +20,7 @@ from transformers.utils import logging
 
 __all__ = [
     "Progress",
+    "as_part_of",
     "heartbeat",
     "heartbeats_only",
     "listening",
@@ -73,6 +74,20 @@ def heartbeats_only() -> Iterator[None]:
         yield
         return
     with listening(lambda progress: outer(None)):
+        yield
+
+
+@contextmanager
+def as_part_of(whole: Callable[[Progress], Progress]) -> Iterator[None]:
+    """Inside the block, the listener hears what `whole` makes of the work's progress.
+
+    For work in several parts, each with a bar of its own: how far all of it is.
+    """
+    outer = _listener.get()
+    if outer is None:
+        yield
+        return
+    with listening(lambda progress: outer(None if progress is None else whole(progress))):
         yield
 
 

@@ -7,18 +7,19 @@ tokens. The estimate is good to about a third, and less where the machine is sha
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from typing import Any, Final
 
 from latent_core.backbones import Backbone, load_backbone
 from latent_core.hypotheses.contrast import ADAPTER, Condition
 from latent_core.hypotheses.controls import controls_of
 from latent_core.hypotheses.hypothesis import Hypothesis
-from latent_core.hypotheses.subjects import TRAINING
+from latent_core.hypotheses.subjects import TRAINING, Given
 from latent_core.methods import Method, build_model
 from latent_core.steered import SteeredModel
 from latent_core.training import train
 
-__all__ = ["BATCH", "conditions_of", "cost_of", "steps_of"]
+__all__ = ["BATCH", "conditions_of", "cost_of", "cost_together", "steps_of", "work_of"]
 
 BATCH: Final = 32
 
@@ -66,15 +67,49 @@ def cost_of(
     target: Any,
     training: dict[str, Any] | None = None,
 ) -> float | None:
-    """Seconds on this machine, or None if the target is no backbone and no model."""
+    """Seconds on this machine, or None if the target is nothing that could be tried out."""
+    work = work_of(hypothesis, seeds, examples, target, training)
+    return None if work is None else sum(work.values())
+
+
+def cost_together(
+    hypotheses: Sequence[Hypothesis],
+    seeds: int,
+    examples: int,
+    target: Any,
+    training: dict[str, Any] | None = None,
+) -> float | None:
+    """The same for several that are tested in one folder: what they share is done once."""
+    together: dict[tuple[str, ...], float] = {}
+    for hypothesis in hypotheses:
+        work = work_of(hypothesis, seeds, examples, target, training)
+        if work is None:
+            return None
+        together |= work
+    return sum(together.values())
+
+
+def work_of(
+    hypothesis: Hypothesis,
+    seeds: int,
+    examples: int,
+    target: Any,
+    training: dict[str, Any] | None = None,
+) -> dict[tuple[str, ...], float] | None:
+    """Seconds by what is done: each method's training, each condition's answers, over all seeds.
+
+    Two hypotheses have a name in common where one has no more to do what the other has done.
+    """
     if isinstance(target, list | tuple) and target:
         target = target[0]
+    method = next((c.method for c in hypothesis.contrast.conditions if c.method), "")
     if isinstance(target, SteeredModel):
         model = target
     elif isinstance(target, str | Backbone):
-        method = next((c.method for c in hypothesis.contrast.conditions if c.method), "")
         usable = method and not method.startswith(ADAPTER)
         model = build_model(load_backbone(target), method if usable else "Start_1", 0)
+    elif isinstance(target, Given):
+        model = target.subject(method, target.seeds([method], 1)[0]).model
     else:
         return None
     passes = _seconds_per_pass(model, hypothesis)
@@ -84,12 +119,17 @@ def cost_of(
         max(len(model.backbone.encode(e.answer)) for e in task.examples(split, 2, 0))
         for split in hypothesis.terms
     ]
-    seconds = passes * sum(longest) * batches * len(conditions_of(hypothesis)) * seeds
+    once = passes * sum(longest) * batches * seeds
+    work = {
+        (task.name, *hypothesis.terms, hypothesis.metric, str(condition)): once
+        for condition in conditions_of(hypothesis)
+    }
     if isinstance(target, str | Backbone):
         settings = TRAINING | (training or {})
         for method in trained_methods(hypothesis):
-            seconds += seeds * settings["steps"] * _seconds_per_step(model.backbone, method, task)
-    return seconds
+            step = _seconds_per_step(model.backbone, method, task)
+            work[task.name, "train", method] = seeds * settings["steps"] * step
+    return work
 
 
 def _seconds_per_pass(model: SteeredModel, hypothesis: Hypothesis, tokens: int = 12) -> float:

@@ -28,6 +28,7 @@ from scipy import stats
 from latent_core.backbones import Backbone
 from latent_core.errors import SettingError
 from latent_core.hypotheses.hypothesis import Hypothesis
+from latent_core.hypotheses.subjects import Source
 from latent_core.steered import SteeredModel
 
 if TYPE_CHECKING:
@@ -163,7 +164,8 @@ def make_plan(
         effect: the true size to find; by default twice the smallest effect.
         pilot: an earlier verdict on the same contrast, or assumptions of one's own.
         tests: how many the family will hold.
-        target: what it would run on, for the time it takes: a backbone's name or a model.
+        target: what it would run on, for the time it takes: a backbone's name, a model, or adapters
+            as `testing.as_source` gives them.
         training: arguments of `train`, where adapters have to be trained.
         measure: try out how fast this machine is (a second or two).
 
@@ -182,7 +184,7 @@ def make_plan(
         )
     if isinstance(target, str | Backbone):
         hypothesis = hypothesis.resolved(target)
-    elif isinstance(target, SteeredModel):
+    elif isinstance(target, SteeredModel | Source) and hypothesis.contrast.needs_backbone:
         hypothesis = hypothesis.resolved(target.backbone)
     found = _assumptions(pilot)
     from latent_core.hypotheses.costs import cost_of, steps_of

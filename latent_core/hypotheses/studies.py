@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pandas as pd
 
@@ -22,7 +22,12 @@ from latent_core.hypotheses.planning import Plan
 from latent_core.hypotheses.testing import DEFAULT_FOLDER, as_source, find_out, judge_family
 from latent_core.hypotheses.verdict import Outcome, Verdict, interval_text
 
-__all__ = ["Study", "StudyVerdict", "load_study"]
+__all__ = ["FIRST_ANSWER", "FULL", "Study", "StudyVerdict", "load_study"]
+
+FIRST_ANSWER: Final = {"seeds": 1, "examples": 16, "steps": 150}
+"""What is enough for a look within minutes, on `tiny`: one seed, so about these adapters only."""
+FULL: Final = {"seeds": 5, "examples": 100, "steps": 300}
+"""What a claim about a method takes at least."""
 
 
 @dataclass(frozen=True)
