@@ -3,7 +3,7 @@
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup lab test test-fast lint format constraints clean
+.PHONY: help setup lab test test-fast lint format screenshots constraints clean
 
 VENV := .venv
 RUN := $(VENV)/bin/python
@@ -46,6 +46,9 @@ lint: $(INSTALLED) ## Lint, check the format and the types
 format: $(INSTALLED) ## Put the source in the format that lint asks for
 	$(RUN) -m ruff check --fix .
 	$(RUN) -m ruff format .
+
+screenshots: $(WEIGHTS) ## Photograph every panel, light and dark, into docs/images
+	$(RUN) docs/screenshots.py
 
 constraints: ## Pin anew what pyproject.toml admits: the newest versions, torch as it is (TORCH=2.14.0)
 	@scratch=$$(mktemp -d) && trap 'rm -rf "$$scratch"' EXIT && \

@@ -1,4 +1,6 @@
-"""Run the notebooks and save them with their results, without progress bars.
+"""Run the notebooks and save them with their results, without progress bars and live widgets.
+
+What is live needs a kernel; pictures that a notebook leaves below its widgets stay.
 
 python experiments/run_notebooks.py [NOTEBOOK ...]
 """
@@ -22,7 +24,8 @@ def main(paths: list[Path]) -> None:
         for cell in notebook.cells:
             cell.metadata.pop("execution", None)  # times of day
             if cell.cell_type == "code":
-                cell.outputs = [o for o in cell.outputs if not _is_progress(o)]
+                cell.outputs = [o for o in cell.outputs if not (_is_progress(o) or _is_live(o))]
+        notebook.metadata.pop("widgets", None)
         nbformat.write(notebook, path)
         print(f"{path.name}: {time.perf_counter() - started:.0f} s")
 
@@ -32,6 +35,10 @@ def _is_progress(output: nbformat.NotebookNode) -> bool:
     return output.output_type == "stream" and (
         "\r" in output.text or not output.text.strip() or output.name == "stderr"
     )
+
+
+def _is_live(output: nbformat.NotebookNode) -> bool:
+    return "application/vnd.jupyter.widget-view+json" in output.get("data", {})
 
 
 if __name__ == "__main__":

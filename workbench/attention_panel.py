@@ -473,6 +473,7 @@ class AttentionPanel(Panel):
         makers: list[Callable[[], Any]] = [
             lambda: view.overview(self.cell),
             lambda: view.head(self.cell),
+            view.groups,
         ]
         for make in makers:
             try:
@@ -483,7 +484,7 @@ class AttentionPanel(Panel):
             raise problem
         note, effects = view.note(), self._shown_effects()
         if effects is not None:
-            heats += [view.groups(), effect_heat(effects)]
+            heats.append(effect_heat(effects))
             note += " " + agreement_words(view.shown.by_group(view.edges), effects)
         return heat_figure(f"Attention of {self._name()}", heats, note, self._colours(view))
 

@@ -97,17 +97,24 @@ class Comparison(Panel):
             description="Runs in",
             placeholder="a folder of runs, or a .parquet file of records",
             continuous_update=False,
-            layout={"width": "400px"},
+            layout={"width": "340px"},
             **short,
         )
-        add = self.button("Add", self._add, "show the runs of this folder, too")
-        again = self.button("Read again", self._read_again, "look for new runs and records")
+        add = self.button(
+            "Add", self._add, "show the runs of this folder, too", layout={"width": "70px"}
+        )
+        again = self.button(
+            "Read again",
+            self._read_again,
+            "look for new runs and records",
+            layout={"width": "100px"},
+        )
         self.count = widgets.BoundedIntText(
             value=20,
             min=1,
             max=1000,
-            description="examples per split:",
-            layout={"width": "200px"},
+            description="examples per split",
+            layout={"width": "180px"},
             **short,
         )
         self.evaluate_button = self.button(
@@ -126,7 +133,15 @@ class Comparison(Panel):
             widgets.HBox(
                 [self.task, self.backbone, widgets.Label("Accuracy"), self.metric], layout=wrap
             ),
-            widgets.HBox([self.folder, add, again, self.evaluate_button, self.count], layout=wrap),
+            widgets.HBox(
+                [
+                    self.folder,
+                    add,
+                    again,
+                    widgets.HBox([self.evaluate_button, self.count], layout=wrap),
+                ],
+                layout=wrap,
+            ),
             self.methods,
             self.note,
             self.view,
@@ -338,7 +353,7 @@ class Comparison(Panel):
         )
         rows = shown.by_method[shown.by_method["method"].isin(chosen)]
         self.methods_table.value = method_table_html(rows)
-        self.note.value = f'<div role="status">{self._words(points)}</div>'
+        self.note.value = _status(self._words(points))
 
     def _words(self, points: pd.DataFrame) -> str:
         shown = self.shown
@@ -363,7 +378,7 @@ class Comparison(Panel):
         return " ".join([*words, "Click a point to see its examples."])
 
     def _empty(self, words: str, boxes: bool = False) -> None:
-        self.note.value = f'<div role="status">{words}</div>'
+        self.note.value = _status(words)
         self.methods.layout.display = "" if boxes else "none"
         for part in (self.view, self.methods_table):
             part.layout.display = "none"
@@ -511,3 +526,7 @@ class Comparison(Panel):
         if not self._chosen_methods():
             raise SettingError("no method is ticked; tick one to see it")
         return self.shown
+
+
+def _status(words: str) -> str:
+    return f'<div role="status" style="line-height: 1.5">{words}</div>'

@@ -78,7 +78,7 @@ class GroupSwitch(widgets.HBox):
             description="place",
             tooltip=f"where {name} goes, as a layout writes it: Start, 8, Before[=], ...",
             continuous_update=False,
-            layout=widgets.Layout(width="210px"),
+            layout=widgets.Layout(width="240px"),
             style={"description_width": "50px"},
         )
         self.switch = Switch()

@@ -116,7 +116,7 @@ def training_picture(table: pd.DataFrame, steps: int, title: str, examples: int)
 
 
 def _heading(examples: int) -> str:
-    return f"ID accuracy on {examples} validation examples"
+    return f"ID accuracy on {examples} examples"
 
 
 def _smooth(losses: pd.Series) -> pd.Series:
