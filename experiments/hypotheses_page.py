@@ -1,6 +1,6 @@
 """Put every built-in hypothesis to the test, and write the page of verdicts, docs/hypotheses.md.
 
-    python experiments/hypotheses_page.py                # `tiny`: 5 seeds, 100 examples, 300 steps
+    python experiments/hypotheses_page.py                # `tiny`: 5 seeds, 40 examples, 400 steps
     python experiments/hypotheses_page.py --only H1 --seeds 2 --examples 8 --steps 50 --page h1.md
 
 Adapters, partial results and the journal lie in runs/hypotheses; a killed call goes on where it
@@ -15,6 +15,8 @@ from pathlib import Path
 
 import latent_core as lc
 from latent_core.hypotheses import StudyVerdict
+from latent_core.hypotheses.studies import FULL
+from latent_core.hypotheses.subjects import TRAINING
 
 ROOT = Path(__file__).parent.parent
 
@@ -25,8 +27,8 @@ def main() -> None:
     parser.add_argument("--backbone", default="tiny")
     parser.add_argument("--only", nargs="+", default=[study.key for study in lc.STUDIES])
     parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--examples", type=int, default=100, help="per seed and split")
-    parser.add_argument("--steps", type=int, default=300, help="of training each adapter")
+    parser.add_argument("--examples", type=int, default=40, help="per seed and split")
+    parser.add_argument("--steps", type=int, default=FULL["steps"], help="of training each adapter")
     parser.add_argument("--folder", type=Path, default=ROOT / "runs" / "hypotheses")
     parser.add_argument("--page", type=Path, default=ROOT / "docs" / "hypotheses.md")
     options = parser.parse_args()
@@ -48,8 +50,8 @@ def _page(verdicts: list[StudyVerdict], options: argparse.Namespace) -> str:
         "# Verdicts on the built-in hypotheses",
         "",
         f"On `{options.backbone}`, {options.seeds} training seeds, {options.examples} examples per "
-        f"seed and split, adapters trained for {options.steps} steps of 16 examples at learning "
-        f"rate 0.1, the same for all. Made by `python experiments/hypotheses_page.py` on "
+        f"seed and split, adapters trained for {options.steps} steps of {TRAINING['batch_size']} "
+        f"examples at learning rate {TRAINING['learning_rate']}, the same for all. Made by `python experiments/hypotheses_page.py` on "
         f"{datetime.now(UTC):%Y-%m-%d}; nothing on this page is written by hand.",
         "",
         "A study is supported only if each of its parts is, and refuted if one is. Holm counts all "

@@ -54,7 +54,7 @@ def test(
     examples: Annotated[int | None, typer.Option(help="Examples per seed and split.")] = None,
     steps: Annotated[int | None, typer.Option(help="Training steps of each adapter.")] = None,
     full: Annotated[
-        bool, typer.Option("--full", help="5 seeds, 100 examples, 300 steps, not a first answer.")
+        bool, typer.Option("--full", help="5 seeds, 100 examples, 400 steps, not a first answer.")
     ] = False,
     out: Annotated[
         Path, typer.Option(help="Keeps adapters, partial results, journal and report.")

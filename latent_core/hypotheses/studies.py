@@ -24,9 +24,9 @@ from latent_core.hypotheses.verdict import Outcome, Verdict, interval_text
 
 __all__ = ["FIRST_ANSWER", "FULL", "Study", "StudyVerdict", "load_study"]
 
-FIRST_ANSWER: Final = {"seeds": 1, "examples": 16, "steps": 150}
+FIRST_ANSWER: Final = {"seeds": 1, "examples": 16, "steps": 200}
 """What is enough for a look within minutes, on `tiny`: one seed, so about these adapters only."""
-FULL: Final = {"seeds": 5, "examples": 100, "steps": 300}
+FULL: Final = {"seeds": 5, "examples": 100, "steps": 400}
 """What a claim about a method takes at least."""
 
 

@@ -30,7 +30,7 @@ from latent_core.training import train
 
 __all__ = ["TRAINING", "Given", "Source", "Subject", "Trained", "fingerprint_of"]
 
-TRAINING: Final[dict[str, Any]] = {"steps": 300, "batch_size": 16, "learning_rate": 0.1}
+TRAINING: Final[dict[str, Any]] = {"steps": 400, "batch_size": 8, "learning_rate": 0.1}
 """How adapters are trained where nothing else is said."""
 
 
