@@ -52,7 +52,8 @@ def _page(verdicts: list[StudyVerdict], options: argparse.Namespace) -> str:
         f"On `{options.backbone}`, {options.seeds} training seeds, {options.examples} examples per "
         f"seed and split, adapters trained for {options.steps} steps of {TRAINING['batch_size']} "
         f"examples at learning rate {TRAINING['learning_rate']}, the same for all. Made by `python "
-        f"experiments/hypotheses_page.py` on {datetime.now(UTC):%Y-%m-%d}; nothing on this page is written by hand.",
+        f"experiments/hypotheses_page.py` on {datetime.now(UTC):%Y-%m-%d}; nothing on this page is "
+        "written by hand.",
         "",
         "A study is supported only if each of its parts is, and refuted if one is. Holm counts all "
         "parts of a study and what the journal held of it before. Intervals are 95 %, for new "
