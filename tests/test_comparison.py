@@ -88,6 +88,22 @@ def test_records_of_before_have_what_can_be_known(tmp_path: Path) -> None:
     assert row["extra_slots"] == 3 and pd.isna(row["decode_steps"])
 
 
+@pytest.mark.parametrize("width", [80, 120])
+def test_a_method_and_an_interval_are_not_torn(
+    width: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(width))
+    methods = ("prompt-tuning-2", "Start_1+Comma_1", "lora-1152p")
+    frames = [records(m, 0, [1, 0, 0, 0]).assign(trainable=1_234_567) for m in methods]
+    show_comparison(compare(pd.concat(frames).assign(run="a", training_seconds=1234.0)), "graded")
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= width
+    rows = [line for line in lines if "0.50" in line]
+    assert [row.split()[0] for row in rows] == list(methods)
+    assert all("1,234,567" in row and "1234" in row for row in rows)
+    assert sum(line.count("[0.00, 1.00]") for line in lines) == 3  # of the ID examples
+
+
 def test_a_split_that_is_missing_is_a_dash(capsys: pytest.CaptureFixture[str]) -> None:
     only = records("lora", 0, [1, 0, 0, 0]).assign(run="a", training_seconds=1.0)
     frame = compare(only[only["split"] == "id"])

@@ -58,23 +58,28 @@ def match(
 
 def show_comparison(frame: pd.DataFrame, metric: str) -> None:
     """Print what `latent_core.comparison.compare` gave, one table a task."""
+    # In a narrow terminal, names of methods stay in one piece and intervals go below their means.
+    between = " " if console.width >= 100 else "\n"
     for task, rows in frame.groupby("task", sort=False):
         title = f"{task}: {metric} accuracy with 95 % interval, and cost per answer"
-        columns = ("method", "ID", "OOD", "trainable", "extra slots", "decode steps")
-        table = table_of_numbers(*columns, "seconds", "train s", "seeds", texts=3, title=title)
+        columns = ("method", "ID", "OOD", "trainable", "extra\nslots", "decode\nsteps")
+        table = table_of_numbers(*columns, "seconds", "train\ns", texts=3, title=title)
+        table.padding, table.show_edge = 0, False
+        for column in table.columns[1:]:
+            column.no_wrap = True
         for row in rows.to_dict("records"):
             table.add_row(
                 str(row["method"]),
-                _interval(row["id"], row["id_low"], row["id_high"]),
-                _interval(row["ood"], row["ood_low"], row["ood_high"]),
+                _interval(row["id"], row["id_low"], row["id_high"], between),
+                _interval(row["ood"], row["ood_low"], row["ood_high"], between),
                 _number(row["trainable"], ",.0f"),
                 _number(row["extra_slots"], ".1f"),
                 _number(row["decode_steps"], ".1f"),
                 _number(row["seconds"], ".3f"),
                 _number(row["training_seconds"], ".0f"),
-                str(row["seeds"]),
             )
         console.print(table)
+        console.print(f"training seeds per method: {_range(rows['seeds'])}")
         if not rows["same_examples"].all():
             console.print(
                 "These methods did not answer the same examples; evaluate them with the same "
@@ -82,8 +87,13 @@ def show_comparison(frame: pd.DataFrame, metric: str) -> None:
             )
 
 
-def _interval(mean: float, low: float, high: float) -> str:
-    return "-" if math.isnan(mean) else f"{mean:.2f} [{low:.2f}, {high:.2f}]"
+def _range(numbers: pd.Series) -> str:
+    low, high = numbers.min(), numbers.max()
+    return str(low) if low == high else f"{low}-{high}"
+
+
+def _interval(mean: float, low: float, high: float, between: str) -> str:
+    return "-" if math.isnan(mean) else f"{mean:.2f}{between}[{low:.2f}, {high:.2f}]"
 
 
 def _number(value: float, form: str) -> str:
