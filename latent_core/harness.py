@@ -3,6 +3,9 @@
     pip install 'latent-workbench[harness]'
     results = lm_eval.simple_evaluate(HarnessModel(lc.load_model("runs/first")), tasks=["arc_easy"])
 
+Once this module is imported, the harness knows the class as `latent` too, and makes it of strings:
+`simple_evaluate("latent", "model=runs/first", tasks=["arc_easy"])`.
+
 A request's context is the prompt and its continuation the response, so latents stand where training
 put them. Knows models and requests; nothing of the harness's tasks and metrics.
 """
@@ -16,6 +19,7 @@ from typing import Any
 import torch
 from lm_eval.api.instance import Instance
 from lm_eval.api.model import TemplateLM
+from lm_eval.api.registry import register_model
 from lm_eval.utils import get_rolling_token_windows, make_disjoint_window
 from torch.nn import functional as F
 
@@ -30,6 +34,7 @@ __all__ = ["HarnessModel"]
 _SAMPLING = ("temperature", "top_k", "top_p", "min_p", "repetition_penalty")
 
 
+@register_model("latent")
 class HarnessModel(TemplateLM):
     """A model as the harness wants it.
 
@@ -37,17 +42,22 @@ class HarnessModel(TemplateLM):
         model: a model, a folder or a hub id of a saved one.
         batch_size: requests side by side; no result depends on it.
         progress: show bars with the time left.
+        device: where to load a saved model to; by default a GPU if there is one.
     """
 
     backend = "causal"
 
     def __init__(
-        self, model: SteeredModel | str | Path, batch_size: int = 16, progress: bool = True
+        self,
+        model: SteeredModel | str | Path,
+        batch_size: int = 16,
+        progress: bool = True,
+        device: str | None = None,
     ) -> None:
         super().__init__()
         if batch_size < 1:
             raise SettingError(f"batch_size is {batch_size}; expected at least 1")
-        self.model = model if isinstance(model, SteeredModel) else load_model(model)
+        self.model = model if isinstance(model, SteeredModel) else load_model(model, device=device)
         self.batch_size, self.progress = batch_size, progress
         self.tokenizer = self.model.backbone.tokenizer
 

@@ -115,6 +115,17 @@ def test_long_contexts_lose_their_beginning() -> None:
     assert len(text) <= 4
 
 
+def test_the_harness_makes_it_of_strings(tmp_path: Path) -> None:
+    from lm_eval.api.registry import get_model
+
+    LatentModel("tiny", "Start_2", seed=1).save_pretrained(tmp_path)
+    made = get_model("latent").create_from_arg_string(
+        f"model={tmp_path}", {"batch_size": 3, "device": "cpu", "max_batch_size": None}
+    )
+    assert isinstance(made, HarnessModel)
+    assert (made.model.method, made.batch_size) == ("Start_2", 3)
+
+
 @pytest.fixture(scope="module")
 def local_tasks(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A task of one's own: a JSONL file and a YAML file beside it."""

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from latent_core.cli.app import Folders, app, console, table_of
 from latent_core.errors import SettingError
+
+if TYPE_CHECKING:
+    from lm_eval.tasks import TaskManager
 
 __all__ = ["export", "harness", "push"]
 
@@ -72,7 +75,6 @@ def harness(
 
     try:
         from lm_eval import simple_evaluate
-        from lm_eval.tasks import TaskManager
 
         from latent_core.harness import HarnessModel
     except ImportError as error:
@@ -80,15 +82,13 @@ def harness(
             f"lm-evaluation-harness is not installed ({error}); "
             "pip install 'latent-workbench[harness]'"
         ) from error
+    names = [name.strip() for name in tasks.split(",")]
+    manager = _task_manager(names, include_path)
     models = {str(folder): load_model(folder) for folder in folders}
     if backbone_too:
         for model in list(models.values()):
             name = model.backbone.name
             models[name] = models.get(name) or build_model(name, "zero-shot")
-    manager = TaskManager(include_path=str(include_path) if include_path else None)
-    names = [name.strip() for name in tasks.split(",")]
-    if unknown := [name for name in names if not manager.match_tasks([name])]:
-        raise SettingError(f"the harness knows no task {', '.join(unknown)}; see --include-path")
     results: dict[str, dict[str, Any]] = {}
     for source, model in models.items():
         found = simple_evaluate(
@@ -104,6 +104,28 @@ def harness(
     _show_results(results)
     if out is not None:
         out.write_text(json.dumps(results, indent=2, default=str) + "\n")
+
+
+def _task_manager(names: list[str], include_path: Path | None) -> TaskManager:
+    """What finds the tasks: in the user's folder if all are there, else among the harness's own.
+
+    Raises:
+        SettingError: if a task is in neither.
+    """
+    from lm_eval.tasks import TaskManager
+
+    if include_path is not None:
+        own = TaskManager(include_path=str(include_path), include_defaults=False)
+        if not _unknown(own, names):
+            return own  # the harness has thousands of tasks, which take a while to look through
+    manager = TaskManager(include_path=str(include_path) if include_path else None)
+    if unknown := _unknown(manager, names):
+        raise SettingError(f"the harness knows no task {', '.join(unknown)}; see --include-path")
+    return manager
+
+
+def _unknown(manager: TaskManager, names: list[str]) -> list[str]:
+    return [name for name in names if not manager.match_tasks([name])]
 
 
 def _show_results(results: dict[str, dict[str, Any]]) -> None:
