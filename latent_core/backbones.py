@@ -154,7 +154,7 @@ class Backbone:
         position_ids: Tensor,
         past_key_values: Cache | None = None,
     ) -> Tensor:
-        """Last hidden states (B, T, D), ready for `logits`.
+        """Last hidden states (B, T, D), ready for `logits`, on the device of `inputs_embeds`.
 
         Args:
             inputs_embeds: (B, T, D).
@@ -174,15 +174,15 @@ class Backbone:
             position_ids=position_ids,
             past_key_values=past_key_values,
             use_cache=past_key_values is not None,
-        ).last_hidden_state
+        ).last_hidden_state.to(inputs_embeds.device)  # layers may lie on other devices
 
     def logits(self, hidden_states: Tensor) -> Tensor:
-        """Next-token logits (..., V) of last hidden states (..., D).
+        """Next-token logits (..., V) of last hidden states (..., D), on their device.
 
         The head is applied here, not by the model's own forward pass, because most slots need no
         logits; what some families do to logits after the head is repeated from their config.
         """
-        logits = self.model.get_output_embeddings()(hidden_states)
+        logits = self.model.get_output_embeddings()(hidden_states).to(hidden_states.device)
         config = self.model.config.get_text_config()
         if scaling := getattr(config, "logits_scaling", None):  # Granite divides
             logits = logits / scaling

@@ -112,9 +112,9 @@ def decode(
         staying = [number for number, row in enumerate(active) if row.queue]
         if len(staying) < len(active):
             active = [active[number] for number in staying]
-            kept = torch.tensor(staying, dtype=torch.long, device=backbone.device)
-            mask = mask[kept]
-            cache.batch_select_indices(kept)
+            kept = torch.tensor(staying, dtype=torch.long)
+            mask = mask[kept.to(mask.device)]
+            cache.batch_select_indices(kept)  # on the CPU: layers may lie on several devices
 
 
 def _check_positions(model: SteeredModel, rows: Sequence[Row]) -> None:

@@ -127,6 +127,15 @@ class SteeredModel(nn.Module, ABC):
             return push_folder(self.save_pretrained(folder), repo_id, **options)
 
     @property
+    def hf_device_map(self) -> dict[str, Any]:
+        """Where `device_map` put the backbone's modules; the Trainer then leaves them there.
+
+        Raises:
+            AttributeError: if it was loaded without, as Transformers and Accelerate expect.
+        """
+        return cast(dict[str, Any], self.backbone.model.hf_device_map)
+
+    @property
     def num_trainable(self) -> int:
         """Numbers that training changes."""
         return sum(weight.numel() for weight in self.parameters() if weight.requires_grad)

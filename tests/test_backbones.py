@@ -4,11 +4,13 @@ import dataclasses
 import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 import transformers as hf
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
+from torch._subclasses import FakeTensorMode
 
 from latent_core.backbones import BACKBONES, Backbone, load_backbone
 from latent_core.errors import BackboneError, LayoutError, PromptError
@@ -45,6 +47,24 @@ def test_a_cap_on_logits_is_applied() -> None:
     hidden = torch.randn(4, 32, generator=torch.Generator().manual_seed(0)) * 50
     assert tiny_backbone("gemma2").logits(hidden).abs().max() <= 3.0
     assert tiny_backbone("gemma3").logits(hidden).abs().max() > 3.0
+
+
+def test_what_other_devices_compute_comes_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Layers and head may lie on other GPUs; these here are make-believe."""
+    backbone = Backbone("llama", random_model("llama"), character_tokenizer())
+
+    def far(**slots: torch.Tensor) -> SimpleNamespace:
+        return SimpleNamespace(last_hidden_state=slots["inputs_embeds"].to("cuda:1"))
+
+    monkeypatch.setattr(Backbone, "decoder", property(lambda self: far))
+    monkeypatch.setattr(
+        backbone.model, "get_output_embeddings", lambda: lambda hidden: hidden.to("cuda:1")
+    )
+    with FakeTensorMode():
+        embeds, mask = torch.zeros(2, 3, 32, device="cuda:0"), torch.ones(2, 3, device="cuda:0")
+        assert far(inputs_embeds=embeds).last_hidden_state.device.index == 1
+        hidden = backbone.hidden_states(embeds, mask, mask.long())
+        assert hidden.device == backbone.logits(hidden).device == embeds.device
 
 
 @pytest.mark.parametrize("family", FAMILIES)

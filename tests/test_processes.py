@@ -9,11 +9,13 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import torch
+from transformers import Trainer, TrainingArguments
 
-from latent_core.backbones import load_backbone
+from latent_core.backbones import Backbone, load_backbone
 from latent_core.methods import build_model, load_model
 from latent_core.tasks import load_task
 from latent_core.training import train as train_in_place
+from tests.families import character_tokenizer, random_model, tiny_backbone
 
 METHODS = ("Start_1+Comma_1", "lora-r2")
 
@@ -78,3 +80,12 @@ def test_half_precision_weights_that_accelerate_places(dtype: torch.dtype) -> No
         moved = model.trainable_weights()
         assert any(not moved[name].equal(start[name]) for name in start)
         assert len(model.generate("Repeat 2 times: 1+2=3\n", 4)) == 1
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_backbone_on_several_devices_is_left_where_it_is(method: str, tmp_path: Path) -> None:
+    arguments = TrainingArguments(str(tmp_path), use_cpu=True, report_to="none")
+    spread = Backbone("llama", random_model("llama"), character_tokenizer())
+    spread.model.hf_device_map = {"model": 0, "lm_head": 1}
+    assert not Trainer(build_model(spread, method), arguments).place_model_on_device
+    assert Trainer(build_model(tiny_backbone("llama"), method), arguments).place_model_on_device
