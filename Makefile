@@ -32,11 +32,15 @@ lab: $(WEIGHTS) ## Open JupyterLab at the first notebook (BROWSER=0 only prints 
 		$(if $(filter 0,$(BROWSER)),--no-browser) \
 		$(if $(filter 0,$(shell id -u)),--allow-root)
 
+# A process for each core, and one thread in each, so that they do not wait for each other. Tests of
+# a file stay together, for what they share.
+PYTEST := OMP_NUM_THREADS=1 $(RUN) -m pytest --numprocesses=logical --maxprocesses=8 --dist=loadfile
+
 test: $(WEIGHTS) lint ## Lint, check types and run every test
-	$(RUN) -m pytest
+	$(PYTEST)
 
 test-fast: $(WEIGHTS) lint ## The same without the slow tests
-	$(RUN) -m pytest -m 'not slow'
+	$(PYTEST) -m 'not slow'
 
 lint: $(INSTALLED) ## Lint, check the format and the types
 	$(RUN) -m ruff check .
