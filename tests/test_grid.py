@@ -73,7 +73,7 @@ def written(tmp_path: Path, body: object) -> Path:
 def test_a_file_is_a_grid(tmp_path: Path) -> None:
     specs = read_grid(written(tmp_path, WORDS)).specs()
     assert [(s.method, s.seed) for s in specs] == [
-        *(("zero-shot", 0), ("Start_2", 0), ("Start_2", 1), ("End_1", 0), ("End_1", 1)),
+        *(("zero-shot", 0), ("Start_2", 0), ("End_1", 0), ("Start_2", 1), ("End_1", 1)),
     ]
     assert specs == grid().specs()
     assert len({spec.folder for spec in specs}) == 5

@@ -7,6 +7,7 @@ equal to PEFT's own forward pass.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from importlib.metadata import version
@@ -56,7 +57,9 @@ class PeftBaseline(SteeredModel):
         own = own_modules(load_backbone(backbone))
         super().__init__(own, own.place(LatentLayout.parse(layout)), method)
         try:
-            with torch.random.fork_rng():
+            with torch.random.fork_rng(), warnings.catch_warnings():
+                # PEFT asks models about gradient checkpointing by its old name.
+                warnings.filterwarnings("ignore", "`is_gradient_checkpointing`", FutureWarning)
                 torch.manual_seed(seed)
                 self.peft_model: PeftModel = get_peft_model(own.model, config(own))
         except (ValueError, NotImplementedError) as error:

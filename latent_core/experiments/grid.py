@@ -94,18 +94,21 @@ class Grid:
         self.specs()
 
     def specs(self) -> list[RunSpec]:
-        """Every run of the grid once; of a method without training, one run for all seeds."""
+        """Every run of the grid once; of a method without training, one run for all seeds.
+
+        Seed by seed, so that a grid that was stopped has the same seeds of every method.
+        """
         assert not isinstance(self.seeds, int)
-        found: dict[str, RunSpec] = {}
+        seeds, found = self.seeds, dict[str, RunSpec]()
         for backbone, task in itertools.product(self.backbones, self.tasks):
             trainings, evaluation, search = self._sections(task)
             splits = resolve_splits(load_task(task), evaluation.splits)
             evaluation = replace(evaluation, splits=list(splits))
             methods = [*self.methods, *self.per_task.get(task, {}).get("methods", [])]
-            for method, training, seed in itertools.product(methods, trainings, self.seeds):
+            for method, training, seed in itertools.product(methods, trainings, seeds):
                 parsed = Method.parse(method)
                 if not parsed.trained:
-                    seed = self.seeds[0]  # nothing that a seed could change
+                    seed = seeds[0]  # nothing that a seed could change
                 spec = RunSpec(
                     backbone=backbone,
                     task=task,
@@ -117,7 +120,7 @@ class Grid:
                     dtype=self.dtype,
                 )
                 found[spec.folder] = spec
-        return list(found.values())
+        return sorted(found.values(), key=lambda spec: seeds.index(spec.seed))
 
     def _sections(self, task: str) -> tuple[list[Training], Evaluation, Search | None]:
         """Training settings, evaluation and search of one task."""
