@@ -29,7 +29,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 TOKEN = "t"
 HERE = {"127.0.0.1", "localhost"}
 INLINE = {"data", "blob", "about", "file"}
-PATIENCE = 60_000
+PATIENCE = 120_000
 """Milliseconds that anything may take on two busy cores; waiting ends as soon as it can."""
 
 _SETTINGS = {

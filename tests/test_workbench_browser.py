@@ -580,9 +580,9 @@ def test_which_layers_look_at_the_latents(questions: Notebook) -> None:
 def test_does_removing_them_after_the_third_equation_break_the_rest(questions: Notebook) -> None:
     panel = alone(questions, "Generate")
     panel.get_by_label("Further").select_option("drop after the n-th")
-    panel.get_by_label("latents", exact=True).fill("Comma")
-    panel.get_by_label("after", exact=True).fill("3")
+    panel.get_by_label("after", exact=True).fill("3")  # which only the chosen kind has
     panel.get_by_label("after", exact=True).press("Enter")
+    panel.get_by_label("latents", exact=True).fill("Comma")
     panel.get_by_role("button", name="Add", exact=True).click()
     field = panel.get_by_role("textbox", name="Intervention")
     expect(field).to_have_value("drop(Comma, after=3)")

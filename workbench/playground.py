@@ -31,6 +31,7 @@ from workbench.slot_card import SlotCard
 from workbench.slot_facts import FactFinder, SlotFacts
 from workbench.strip_picture import Strip, draw_strips
 from workbench.token_strip import slot_dicts
+from workbench.visibility import Visibility
 
 __all__ = ["Playground"]
 
@@ -46,7 +47,8 @@ class Playground(Panel):
         picker: task, split, level, example and prompt.
         controls: the intervention.
         generate_button: answers the prompt.
-        auto: whether a new example, adapter or intervention is answered at once.
+        auto: whether a new example, adapter or intervention is answered at once, or as soon as the
+            panel is in view.
         positions: whether position ids stand under the slots.
         views: by side, the adapter and its responses.
         card: what is known of the chosen slot.
@@ -58,6 +60,7 @@ class Playground(Panel):
     def __init__(self, session: Session) -> None:
         super().__init__(session)
         self.answers: Answers = {}
+        self._due = False  # whether something changed while nobody looked
         self._asked: Request | None = None  # the latest request
         self._job: Job | None = None  # and the job that answers it
         self._answered: Request | None = None  # what `answers` answers
@@ -89,10 +92,15 @@ class Playground(Panel):
         )
         self.views = {side: ResponseView(self, side, self._choose_slot) for side in SIDES}
         self.card = SlotCard()
+        self.visibility = Visibility()
+        self.on(
+            self.visibility, "seen", lambda seen: self.generate() if seen and self._due else None
+        )
         self.on(self.positions, "value", self._show_positions)
         self.follow(self._expect, "prompt", "example", "task", "adapter_a", "adapter_b")
         self._follow_at_once("example", "adapter_a", "adapter_b", "intervention")
         self.build(
+            self.visibility,
             self.picker,
             self.controls,
             widgets.HBox(
@@ -121,6 +129,7 @@ class Playground(Panel):
         if not self.session.prompt:
             self.status.say("Type a prompt or choose an example first")
             return None
+        self._due = False
         request = self._wanted()
         if request == self._asked and self._job is not None and self._job.active:
             return self._job
@@ -181,7 +190,10 @@ class Playground(Panel):
     def _follow_at_once(self, *traits: str) -> None:
         def changed(change: object) -> None:
             if self.auto.value and self.session.prompt:
-                self.generate()
+                if self.visibility.seen:
+                    self.generate()
+                else:
+                    self._due = True
             elif self.session.intervention == "none":
                 for view in self.views.values():
                     view.hide_change()

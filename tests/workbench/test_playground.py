@@ -30,7 +30,9 @@ def backbone() -> Backbone:
 def panel(backbone: Backbone) -> Playground:
     session = Session(backbone, [lc.LatentModel(backbone, A), lc.LatentModel(backbone, B)])
     session.draw("id", level=1)
-    return Playground(session)
+    panel = Playground(session)
+    panel.visibility.seen = True
+    return panel
 
 
 def settle(panel: Playground) -> None:
@@ -330,6 +332,20 @@ def test_examples_are_chosen_by_split_level_and_number(panel: Playground) -> Non
     session.draw("ood-50")
     assert picker.split.value == "ood-50"
     settle(panel)
+
+
+def test_what_changes_while_nobody_looks_is_answered_once_somebody_does(panel: Playground) -> None:
+    panel.visibility.seen = False
+    panel.session.draw("id", 1)
+    settle(panel)
+    assert panel.answers == {}
+    panel.visibility.seen = True
+    settle(panel)
+    assert panel.answers["A", "clean"].generation.prompt_ids
+    job = panel._job
+    panel.visibility.seen = False
+    panel.visibility.seen = True
+    assert panel._job is job  # nothing has changed since
 
 
 def test_the_panel_follows_the_session_and_answers_again_only_with_auto(panel: Playground) -> None:
