@@ -94,9 +94,10 @@ def read_options() -> argparse.Namespace:
 
 
 def save(png: bytes, name: str) -> None:
-    """Without transparency, and packed as well as it gets."""
-    with Image.open(io.BytesIO(png)) as picture:
-        picture.convert("RGB").save(IMAGES / f"{name}.png", optimize=True)
+    """A picture of 256 colours, a third as large; the most distant are kept, so none is far off."""
+    with Image.open(io.BytesIO(png)) as full:
+        few = full.convert("RGB").quantize(256, method=Image.Quantize.MAXCOVERAGE, dither=0)
+        few.save(IMAGES / f"{name}.png", optimize=True)
 
 
 def settled(page: Page) -> None:
@@ -152,6 +153,14 @@ def comparison(notebook: Notebook) -> Locator:
     return panel
 
 
+def hypotheses(notebook: Notebook) -> Locator:
+    """What it takes to test a claim."""
+    panel = tab(notebook, "Hypotheses")
+    panel.get_by_role("button", name="Plan", exact=True).click()
+    settled(notebook.page)
+    return panel
+
+
 def training(notebook: Notebook) -> Locator:
     """A run on the small decoder, in a panel of its own: it takes seconds."""
     panel = notebook.page.locator(".latent-panel:not(.latent-workbench *)")
@@ -178,6 +187,7 @@ SCENES: Final[dict[str, Callable[[Notebook], Locator]]] = {
     "attention": attention,
     "bertviz": bertviz,
     "comparison": comparison,
+    "hypotheses": hypotheses,
     "training": training,
 }
 
