@@ -30,7 +30,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
 import browser as browsers  # noqa: E402
-from browser import TOKEN, Jupyter, chromium_browser, jupyter  # noqa: E402
+from browser import PATIENT_WIDGETS, TOKEN, Jupyter, chromium_browser, jupyter  # noqa: E402
 from playwright.sync_api import Browser, Page  # noqa: E402
 from playwright.sync_api import Error as PageError  # noqa: E402
 
@@ -50,10 +50,11 @@ from workbench.session import Session
 def example_of(model, slots):
     # Known tokenizers have a token per digit and per comma.
     text = "314,159,265,358,979,323,846," * slots
-    for length in range(slots // 2, slots + 1):
-        example = lc.Example("Go on: 2,7", text[:length], "id", 1, "benchmark")
-        if len(model.insert(example.prompt, example.answer).slots) == slots:
-            return example
+    for prompt in ("Go on: 2,7", "Go on: 2,71"):  # a comma is two slots, and may be one too many
+        for length in range(slots // 2, slots + 1):
+            example = lc.Example(prompt, text[:length], "id", 1, "benchmark")
+            if len(model.insert(example.prompt, example.answer).slots) == slots:
+                return example
     raise ValueError(f"no text of {{slots}} slots")
 
 session = Session({backbone!r}, [lc.LatentModel(lc.load_backbone({backbone!r}), "Start_1+Comma_1")])
@@ -178,6 +179,7 @@ def open_notebook(server: Jupyter, browser: Browser) -> tuple[Page, Wire]:
     (server.root / "benchmark.ipynb").write_text(json.dumps(content))
     page = browser.new_page(viewport={"width": 1400, "height": 1600})
     page.set_default_timeout(PATIENCE)
+    page.add_init_script(PATIENT_WIDGETS)
     wire = Wire(page)
     page.goto(f"http://127.0.0.1:{server.port}/lab/tree/benchmark.ipynb?token={TOKEN}")
     page.wait_for_function(

@@ -32,6 +32,13 @@ INLINE = {"data", "blob", "about", "file"}
 PATIENCE = 120_000
 """Milliseconds that anything may take on two busy cores; waiting ends as soon as it can."""
 
+PATIENT_WIDGETS = """
+    const timeout = AbortSignal.timeout.bind(AbortSignal);
+    AbortSignal.timeout = (after) => timeout(30 * after);
+"""
+"""For a page's start. A widget of anywidget whose script has not run within two seconds never hears
+from Python again; on a machine that runs tests on every core that is too soon."""
+
 _SETTINGS = {
     "apputils-extension/notification": '{"fetchNews": "false", "checkForUpdates": false}',
     "docmanager-extension/plugin": '{"autosave": false}',
@@ -112,12 +119,7 @@ def watched(browser: Browser, **options: Any) -> Iterator[Watch]:
         if message.type == "error" and not _HARMLESS.search(text):
             seen.append(f"console: {text}")
 
-    # A widget of anywidget whose script has not run within two seconds never hears from Python
-    # again; on a machine that runs tests on every core that is too soon.
-    context.add_init_script(
-        "const timeout = AbortSignal.timeout.bind(AbortSignal);"
-        "AbortSignal.timeout = (after) => timeout(30 * after);"
-    )
+    context.add_init_script(PATIENT_WIDGETS)
     context.route("**/*", guard)
     context.route_web_socket("**/*", guard_socket)
     page = context.new_page()
