@@ -10,8 +10,11 @@ import pandas as pd
 import pytest
 import torch
 from transformers import Trainer, TrainingArguments
+from typer.testing import CliRunner
 
 from latent_core.backbones import Backbone, load_backbone
+from latent_core.cli import app
+from latent_core.errors import SettingError
 from latent_core.methods import build_model, load_model
 from latent_core.tasks import load_task
 from latent_core.training import train as train_in_place
@@ -20,32 +23,39 @@ from tests.families import character_tokenizer, random_model, tiny_backbone
 METHODS = ("Start_1+Comma_1", "lora-r2")
 
 
-def train(folder: Path, method: str, *launcher: str, batch_size: str = "4") -> str:
-    command = [*launcher, "-m", "latent_core", "train", "--task", "repetition", "--out"]
-    command += [str(folder), "--method", method, "--steps", "4", "--batch-size", batch_size]
+LAUNCHER = (
+    # With --cpu, Accelerate starts several processes through MPI only; without it one, silently.
+    *(sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu"),
+    *("--num_processes", "2", "--num_machines", "1", "--mixed_precision", "no"),
+    *("--dynamo_backend", "no", "--main_process_port", "0", "-m", "latent_core"),
+)
+
+
+def asked(folder: Path, method: str, batch_size: int = 4) -> list[str]:
+    """What follows `latent`."""
+    settings = ["--method", method, "--steps", "4", "--batch-size", str(batch_size)]
+    return ["train", "--task", "repetition", "--out", str(folder), *settings]
+
+
+def launched(*arguments: str) -> str:
+    """What two processes say."""
     environment = os.environ | {
         "ACCELERATE_USE_CPU": "true",
         "OMP_NUM_THREADS": "1",
         "HF_HUB_OFFLINE": "1",
     }
-    done = subprocess.run(command, capture_output=True, text=True, timeout=290, env=environment)
-    assert done.returncode == (0 if batch_size == "4" else 1), done.stderr
+    done = subprocess.run(
+        [*LAUNCHER, *arguments], capture_output=True, text=True, timeout=290, env=environment
+    )
+    assert done.returncode == 0, done.stderr
     return done.stdout + done.stderr
-
-
-LAUNCHER = (
-    # With --cpu, Accelerate starts several processes through MPI only; without it one, silently.
-    *(sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu"),
-    *("--num_processes", "2", "--num_machines", "1", "--mixed_precision", "no"),
-    *("--dynamo_backend", "no", "--main_process_port", "0"),
-)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("method", METHODS)
 def test_two_processes_give_the_loss_curve_of_one(method: str, tmp_path: Path) -> None:
-    said = train(tmp_path / "two", method, *LAUNCHER)
-    train(tmp_path / "one", method, sys.executable)
+    said = launched(*asked(tmp_path / "two", method))
+    assert CliRunner().invoke(app, asked(tmp_path / "one", method)).exit_code == 0
     logs = [pd.read_csv(tmp_path / name / "log.csv") for name in ("one", "two")]
     assert logs[1]["step"].tolist() == [1, 2, 3, 4]
     assert logs[1]["loss"].tolist() == pytest.approx(logs[0]["loss"].tolist(), abs=1e-5)
@@ -59,10 +69,13 @@ def test_two_processes_give_the_loss_curve_of_one(method: str, tmp_path: Path) -
     assert not (tmp_path / "two" / "checkpoints").exists()
 
 
-@pytest.mark.slow
-def test_a_batch_that_cannot_be_shared_out_is_refused(tmp_path: Path) -> None:
-    said = train(tmp_path / "run", "Start_1", *LAUNCHER, batch_size="3")
-    assert "batch_size is 3, which 2 processes cannot share out evenly" in said
+def test_a_batch_that_cannot_be_shared_out_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(TrainingArguments, "world_size", 2)
+    result = CliRunner().invoke(app, asked(tmp_path / "run", "Start_1", 3))
+    assert isinstance(result.exception, SettingError)
+    assert "batch_size is 3, which 2 processes cannot share out" in str(result.exception)
     assert not (tmp_path / "run").exists()
 
 
