@@ -8,7 +8,8 @@ For SmolLM2 (L=30, H=9) and examples of T slots, all slots onto all slots:
 - BertViz: `head_view` of one layer, in a page of its own with its scripts served locally, since it
   stays blank in JupyterLab 4; another layer is another page.
 
-Seconds go from the display to the picture drawn; payload is all that travels to the browser for it.
+Seconds go from the display to the picture drawn; payload is all that travels to the browser for it,
+also what a widget sends when it is made.
 Promised for the panel at T=256: at most 1 MB, 1 s, and 0.15 s for another layer.
 
     python benchmarks/attention_panel.py
@@ -67,10 +68,12 @@ job = panel.capture()
 while job.active:
     await asyncio.sleep(0.05)
 assert job.state == "done", job.details
+print(job.seconds)
+"""
+FIGURE = """
 view = panel.view()
 maps = [np.nan_to_num(view.head(Cell(layer, 0)).values) for layer in view.record.layers]
 figure = go.FigureWidget(go.Heatmap(z=maps[-1]))
-print(job.seconds)
 """
 PANEL = ".latent-grid-body[data-draws]:not([hidden])"
 #: Runs a step and waits, frame by frame, until a count of elements or of drawings has grown.
@@ -122,16 +125,22 @@ def main() -> int:
         page, wire = open_notebook(server, browser)
         execute(page, SET_UP.format(backbone=options.backbone))
         for slots in options.slots:
+            before = wire.received
             seconds = execute(page, CAPTURE.format(slots=slots))
+            page.wait_for_timeout(2000)
+            ours, before = wire.received - before, wire.received
+            execute(page, FIGURE)
+            page.wait_for_timeout(2000)
+            theirs = wire.received - before
             print(f"T={slots}: captured in {float(seconds):.1f} s", flush=True)
-            results[slots] = {
-                "our panel": panel_figures(page, wire, options.repeats),
-                "Plotly heat map": plotly_figures(page, wire, options.repeats),
-            }
+            found = results[slots] = {}
+            found["our panel"] = panel_figures(page, wire, ours, options.repeats)
+            print(row(slots, "our panel", found["our panel"]), flush=True)
+            found["Plotly heat map"] = plotly_figures(page, wire, theirs, options.repeats)
+            print(row(slots, "Plotly heat map", found["Plotly heat map"]), flush=True)
             if not options.without_bertviz:
-                results[slots]["BertViz head view"] = bertviz_figures(page, browser, Path(folder))
-            for name, figures in results[slots].items():
-                print(row(slots, name, figures), flush=True)
+                found["BertViz head view"] = bertviz_figures(page, browser, Path(folder))
+                print(row(slots, "BertViz head view", found["BertViz head view"]), flush=True)
     if options.json:
         plain = {t: {n: f._asdict() for n, f in views.items()} for t, views in results.items()}
         options.json.write_text(json.dumps(plain, indent=2) + "\n")
@@ -221,15 +230,18 @@ def show(page: Page, source: str, counted: str) -> float:
     return float(page.evaluate(TIMED, [RUN_CELL, counted]))
 
 
-def panel_figures(page: Page, wire: Wire, repeats: int) -> Figures:
-    """Two heat maps at least: the overview of all heads, and the open one."""
+def panel_figures(page: Page, wire: Wire, sent: int, repeats: int) -> Figures:
+    """Two heat maps at least: the overview of all heads, and the open one.
+
+    `sent`: bytes that travelled when the panel was made and its numbers were captured.
+    """
     drawn = f"document.querySelectorAll('{PANEL}').length >= 2 ? 1 : 0"
     first, payload = [], []
     for _ in range(repeats):
         before = wire.received
         first.append(show(page, "display(panel)", drawn))
         page.wait_for_timeout(1000)
-        payload.append(wire.received - before)
+        payload.append(sent + wire.received - before)
     redrawn = f"Number(document.querySelectorAll('{PANEL}')[1].dataset.draws)"
     click = """
         const canvas = document.querySelector('.latent-grid-body canvas');
@@ -245,21 +257,22 @@ def panel_figures(page: Page, wire: Wire, repeats: int) -> Figures:
     return Figures(*map(statistics.median, (payload, first, change)))
 
 
-def plotly_figures(page: Page, wire: Wire, repeats: int) -> Figures:
-    """One head's map."""
+def plotly_figures(page: Page, wire: Wire, sent: int, repeats: int) -> Figures:
+    """One head's map. `sent`: bytes that travelled when the figure was made."""
     drawn = "document.querySelectorAll('.js-plotly-plot .heatmaplayer image').length"
     first, payload = [], []
     for _ in range(repeats):
         before = wire.received
         first.append(show(page, "display(figure)", drawn))
         page.wait_for_timeout(1000)
-        payload.append(wire.received - before)
+        payload.append(sent + wire.received - before)
     page.evaluate(
         """() => {
             window.plotted = 0;
-            const layer = document.querySelector('.js-plotly-plot .cartesianlayer');
+            const isPicture = ({target}) => target.closest?.('.heatmaplayer');
+            const count = (changes) => (plotted += changes.some(isPicture));
             const options = {subtree: true, childList: true, attributes: true};
-            new MutationObserver(() => plotted++).observe(layer, options);
+            new MutationObserver(count).observe(document.body, options);
         }"""
     )
     change = []
