@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import ipywidgets as widgets
 
+from latent_core.errors import SettingError
 from latent_core.hypotheses import STUDIES, Contrast, Hypothesis, Study, load_study
 from latent_core.hypotheses.hypothesis import CONTROLS, METRICS
 from latent_core.methods import EXAMPLE_LAYOUTS
@@ -192,6 +193,9 @@ class ClaimForm(widgets.VBox):
         Raises:
             LatentError: if they make no sense.
         """
+        if self.split.value is None:
+            name = self._panel.session.task.name
+            raise SettingError(f"task {name!r} has no split to test on; expected id or ood-N")
         return Hypothesis(
             claim=self.claim.value.strip(),
             task=self._panel.session.task,
@@ -273,8 +277,11 @@ class ClaimForm(widgets.VBox):
         try:
             self.task.options = list(dict.fromkeys([*TASKS, task.name]))
             self.task.value = task.name
-            self.split.options = [*far, *tested]
-            self.less.options = ["", *tested]
+            for field, names in ((self.split, [*far, *tested]), (self.less, ["", *tested])):
+                kept = field.value
+                field.options = names
+                if names:
+                    field.value = kept if kept in names else names[0]
         finally:
             self._setting = False
         self._tell()

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pandas as pd
 
@@ -203,11 +203,15 @@ def _source(asked: Asked, hypothesis: Hypothesis, known: dict[str, Source]) -> S
     return known[task]
 
 
+#: Seconds below which conditions are counted instead.
+_WORTH_TIMING: Final = 5.0
+
+
 class _Whole:
     """How far all parts are, from how far the one is that runs: in seconds as planned."""
 
     def __init__(self, planned: Planned) -> None:
-        self._timed = planned.seconds is not None
+        self._timed = planned.seconds is not None and planned.seconds >= _WORTH_TIMING
         self._sizes = {
             name: (planned.work[name] or 0.0)
             if self._timed
