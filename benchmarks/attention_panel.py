@@ -13,7 +13,7 @@ also what a widget sends when it is made.
 Promised for the panel at T=256: at most 1 MB, 1 s, and 0.15 s for another layer.
 
     python benchmarks/attention_panel.py
-    python benchmarks/attention_panel.py --slots 64 --backbone tiny --without-bertviz
+    python benchmarks/attention_panel.py --slots 64 --backbone tiny --views panel plotly
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ from browser import PATIENT_WIDGETS, TOKEN, Jupyter, chromium_browser, jupyter  
 from playwright.sync_api import Browser, Page  # noqa: E402
 from playwright.sync_api import Error as PageError  # noqa: E402
 
+VIEWS = {"panel": "our panel", "plotly": "Plotly heat map", "bertviz": "BertViz head view"}
 PROMISED_AT = 256
 MOST_BYTES, MOST_FIRST, MOST_CHANGE = 1_000_000, 1.0, 0.15
 PATIENCE = 180_000  # milliseconds; BertViz may need them
@@ -61,6 +62,7 @@ def example_of(model, slots):
 session = Session({backbone!r}, [lc.LatentModel(lc.load_backbone({backbone!r}), "Start_1+Comma_1")])
 """
 CAPTURE = """
+session = Session(session.backbone, [session.model_a])  # panels of one session share their jobs
 session.example = example_of(session.model_a, {slots})
 panel = AttentionPanel(session)
 panel.all_slots.value = True
@@ -134,17 +136,18 @@ def main() -> int:
             theirs = wire.received - before
             print(f"T={slots}: captured in {float(seconds):.1f} s", flush=True)
             found = results[slots] = {}
-            found["our panel"] = panel_figures(page, wire, ours, options.repeats)
-            print(row(slots, "our panel", found["our panel"]), flush=True)
-            found["Plotly heat map"] = plotly_figures(page, wire, theirs, options.repeats)
-            print(row(slots, "Plotly heat map", found["Plotly heat map"]), flush=True)
-            if not options.without_bertviz:
-                found["BertViz head view"] = bertviz_figures(page, browser, Path(folder))
-                print(row(slots, "BertViz head view", found["BertViz head view"]), flush=True)
+            for view in options.views:
+                if view == "panel":
+                    found[view] = panel_figures(page, wire, ours, options.repeats)
+                elif view == "plotly":
+                    found[view] = plotly_figures(page, wire, theirs, options.repeats)
+                else:
+                    found[view] = bertviz_figures(page, browser, Path(folder))
+                print(row(slots, VIEWS[view], found[view]), flush=True)
     if options.json:
         plain = {t: {n: f._asdict() for n, f in views.items()} for t, views in results.items()}
         options.json.write_text(json.dumps(plain, indent=2) + "\n")
-    ours = results.get(PROMISED_AT, {}).get("our panel")
+    ours = results.get(PROMISED_AT, {}).get("panel")
     return 0 if ours is None or kept(ours) else 1
 
 
@@ -170,7 +173,7 @@ def read_options() -> argparse.Namespace:
     parser.add_argument("--backbone", default="smollm2-135m", help="as load_backbone takes it")
     parser.add_argument("--slots", type=int, nargs="+", default=[64, 256, 512], help="T")
     parser.add_argument("--repeats", type=int, default=5, help="medians of (default: %(default)s)")
-    parser.add_argument("--without-bertviz", action="store_true")
+    parser.add_argument("--views", nargs="+", choices=list(VIEWS), default=list(VIEWS))
     parser.add_argument("--chromium", default="/usr/bin/chromium")
     parser.add_argument("--json", type=Path, help="also write the figures there")
     return parser.parse_args()
