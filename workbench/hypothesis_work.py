@@ -21,6 +21,7 @@ from latent_core.hypotheses.costs import conditions_of, work_of
 from latent_core.hypotheses.report import write_report
 from latent_core.hypotheses.subjects import Source
 from latent_core.hypotheses.testing import as_source, find_out, judge_family
+from latent_core.inference import Effect
 from latent_core.progress import Progress, as_part_of, progress_bar
 from workbench.hypothesis_asked import Asked
 
@@ -99,7 +100,9 @@ class Result:
                 "treatment": h.contrast.treatment,
                 "control": h.contrast.control,
             }
-            shown = [("claim", verdict.title.lower(), e, verdict.p_holm, verdict.reason)]
+            shown: list[tuple[str, str, Effect, float | None, str]] = [
+                ("claim", verdict.title.lower(), e, verdict.p_holm, verdict.reason)
+            ]
             for control in verdict.finding.controls:
                 shown.append((f"with {control.name}", "", control.effect, None, ""))
                 shown.append((f"beyond {control.name}", "", control.specific, None, ""))
