@@ -86,7 +86,7 @@ class Generation(SyntheticTask):
     description = "Continue a chain of equations under a hidden rule for four-digit numbers."
     hypothesis = "H1 self-prompting: latent tokens keep a rule alive over long output."
     exact_metric = "every one of the chain's equations is right"
-    graded_metric = "share of the chain's equations that are right before the first wrong one"
+    graded_metric = "share of the chain's equations that go on from the last and obey the rule"
     level_name = "equations"
     id_levels = (6,)
     ood_levels = (12, 18, 24, 36)
@@ -101,9 +101,10 @@ class Generation(SyntheticTask):
     def score(self, example: Example, response: str) -> Score:
         """Judges the first `level` equations; what follows them is not looked at.
 
-        `graded` and `exact` compare with the true chain. A mark is kinder: it is correct if
-        the equation goes on from the one written before it and follows the rule, so a chain
-        that slips once and then goes on well has one wrong mark.
+        An equation is right if it goes on from the one written before it and follows the rule, so
+        that a slip costs itself and not all that follows: `graded` asks whether the rule is alive
+        at each place, and a method that cannot know how to begin is judged by how it goes on.
+        `exact` asks for the true chain.
         """
         wanted = example.answer.split(",")
         items = split_items(response)[: len(wanted)]
@@ -114,6 +115,5 @@ class Generation(SyntheticTask):
             written = item.rsplit(">", 1)[-1]
             if len(written) == len(left) and written.isascii() and written.isdigit():
                 left = written
-        right = [item == want for (_, _, item), want in zip(items, wanted, strict=False)]
-        leading = next((i for i, ok in enumerate(right) if not ok), len(right))
-        return Score(leading == len(wanted), leading / len(wanted), tuple(marks))
+        graded = sum(mark.correct for mark in marks) / len(wanted)
+        return Score([item for _, _, item in items] == wanted, graded, tuple(marks))

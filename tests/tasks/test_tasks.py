@@ -147,13 +147,13 @@ def test_repetition_charges_for_stopping_early_and_for_running_on() -> None:
     assert not task.score(example, example.answer + "more").exact
 
 
-def test_generation_grades_the_true_chain_and_marks_the_rule() -> None:
+def test_generation_wants_the_true_chain_and_grades_the_rule() -> None:
     task, example = example_of("generation", "ood-12")
     start = example.answer[:4]
     slip = "0000" if HIDDEN_RULE.apply(start) != "0000" else "1111"
     response = ",".join([f"{start}>{slip}", *HIDDEN_RULE.chain(slip, 11)])
     score = task.score(example, response)
-    assert (score.exact, score.graded) == (False, 0.0)
+    assert (score.exact, score.graded) == (False, 11 / 12)  # the slip, not what follows it well
     assert [mark.correct for mark in score.marks] == [False] + [True] * 11
     assert response[slice(score.marks[0].start, score.marks[0].end)] == f"{start}>{slip}"
     assert task.score(example, example.answer + ",9999>0000").exact
