@@ -239,7 +239,7 @@ def write_records(folder: str | Path, frame: pd.DataFrame) -> Path:
         LatentError: if the folder cannot be written.
     """
     folder = Path(folder)
-    content = frame.to_parquet(index=False)
+    content = frame.to_parquet(index=False, compression="zstd")
     summary = summary_of(frame) | {"records_bytes": len(content)}
     with disk_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)

@@ -1,7 +1,7 @@
-"""The adapters that ship with the package, each with the records of its evaluation.
+"""The runs that ship with the package: adapters, and the records of their evaluation.
 
-They lie in `assets/adapters/BACKBONE/TASK/METHOD` and are made by
-`experiments/shipped_adapters.py`. Knows folders only.
+They lie in `assets/adapters/BACKBONE/TASK/METHOD/seed-N` and are copied there by
+`experiments/ship.py` from the folder of a grid. Knows folders only.
 """
 
 from __future__ import annotations
@@ -22,32 +22,40 @@ class ShippedAdapter(NamedTuple):
 
     Attributes:
         backbone, task, method: what it is for.
-        path: its folder: adapter, `run.json`, `log.csv`, `records.parquet`.
+        seed: it was trained with.
+        path: its run folder: adapter, `run.json`, `records.parquet`.
     """
 
     backbone: str
     task: str
     method: str
+    seed: int
     path: Path
 
 
 def shipped_adapters() -> list[ShippedAdapter]:
-    """All of them, in alphabetical order."""
-    folders = sorted(config.parent for config in SHIPPED.glob(f"*/*/*/{CONFIG_NAME}"))
-    return [ShippedAdapter(f.parts[-3], f.parts[-2], f.parts[-1], f) for f in folders]
+    """All of them, in alphabetical order, seed by seed."""
+    found = []
+    for config in SHIPPED.glob(f"*/*/*/seed-*/{CONFIG_NAME}"):
+        *_, backbone, task, method, seed = (folder := config.parent).parts
+        found.append(ShippedAdapter(backbone, task, method, int(seed.split("-")[1]), folder))
+    return sorted(found)
 
 
-def shipped_adapter(method: str, task: str = "repetition", backbone: str = "smollm2-135m") -> Path:
+def shipped_adapter(
+    method: str, task: str = "repetition", backbone: str = "smollm2-135m", seed: int = 0
+) -> Path:
     """The folder of one adapter, as `LatentModel.from_pretrained` takes it.
 
     Raises:
         AdapterError: if there is none, with what there is.
     """
     for adapter in shipped_adapters():
-        if adapter[:3] == (backbone, task, method):
+        if adapter[:4] == (backbone, task, method, seed):
             return adapter.path
-    have = "; ".join(" ".join(adapter[:3]) for adapter in shipped_adapters()) or "none"
+    known = dict.fromkeys(" ".join(a[:3]) for a in shipped_adapters() if a.seed == seed)
     raise AdapterError(
-        f"no adapter ships for {backbone} {task} {method}; there are: {have}. Train one with "
+        f"no adapter ships for {backbone} {task} {method}, seed {seed}; there are: "
+        f"{'; '.join(known) or 'none'}. Train one with "
         f"`latent train --backbone {backbone} --task {task} --method {method} --out DIR`"
     )

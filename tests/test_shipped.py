@@ -44,7 +44,7 @@ def test_records_belong_to_the_adapter(method: str) -> None:
 
 def test_an_adapter_that_does_not_ship(tmp_path: Path) -> None:
     with pytest.raises(
-        AdapterError, match=r"no adapter ships for .* Nowhere_2; there are: smollm2"
+        AdapterError, match=r"no adapter ships for .* Nowhere_2, seed 0; there are: smollm2"
     ):
         lc.shipped_adapter("Nowhere_2")
 

@@ -82,8 +82,9 @@ class Session(HasTraits):
         self.models = {NO_LATENTS: LatentModel(self.backbone, LatentLayout())}
         named = adapters if isinstance(adapters, Mapping) else dict.fromkeys(adapters)
         if not named:
-            shipped = (a for a in shipped_adapters() if a[:2] == (backbone, self.task.name))
-            named = {a.method: a.path for a, _ in zip(shipped, range(2), strict=False)}
+            here = (backbone, self.task.name)
+            ours = [a for a in shipped_adapters() if a[:2] == here and a.seed == 0]
+            named = {a.method: a.path for a in ours[:2]}
         names = []
         for key, value in named.items():
             source, name = (key, None) if value is None else (value, cast(str, key))

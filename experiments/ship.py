@@ -1,0 +1,43 @@
+"""Copy the finished runs of grids into the package, so that it opens on real results at once.
+
+    python experiments/ship.py runs/paper-tiny runs/paper-smollm2
+
+They replace what shipped for the same backbone and task. Logs of training stay behind: they are
+larger than all the rest.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+from pathlib import Path
+
+from latent_core.adapter import CONFIG_NAME, WEIGHTS_NAME
+from latent_core.runs import RECORDS_FILE, RUN_FILE, SUMMARY_FILE
+from latent_core.shipped import SHIPPED
+from latent_core.store import find_runs
+
+FILES = (CONFIG_NAME, WEIGHTS_NAME, RUN_FILE, RECORDS_FILE, SUMMARY_FILE)
+
+
+def main() -> None:
+    """Read the options and copy."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("runs", nargs="+", type=Path, help="folders of grids")
+    options = parser.parse_args()
+    found = [run for run in find_runs(options.runs) if run.about["status"] == "finished"]
+    for place in {SHIPPED / run.about["backbone"] / run.about["task"] for run in found}:
+        shutil.rmtree(place, ignore_errors=True)
+    size = 0
+    for run in found:
+        names = ("backbone", "task", "method")
+        folder = SHIPPED.joinpath(*(run.about[name] for name in names), f"seed-{run.about['seed']}")
+        folder.mkdir(parents=True)
+        for name in FILES:
+            if (Path(run.path) / name).is_file():
+                size += shutil.copyfile(Path(run.path) / name, folder / name).stat().st_size
+    print(f"{len(found)} runs, {size / 1e6:.1f} MB: {SHIPPED}")
+
+
+if __name__ == "__main__":
+    main()
