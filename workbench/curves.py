@@ -195,12 +195,13 @@ def accuracy_picture(
             capsize=2,
         )
     title, meaning = _heading(points, task, metric)
-    figure.suptitle(title, fontsize=11)
-    axes.set_title(meaning, fontsize=8, pad=16)
+    # Above the axes, which leave the legend's column alone: the title may run over that.
+    axes.set_title(title, fontsize=11, loc="left", pad=30)
+    axes.text(0, 1.075, meaning, fontsize=8, color="#444444", transform=axes.transAxes)
     axes.set(xlabel=task.level_name, ylabel=f"{metric} accuracy", ylim=(-0.02, 1.05))
     axes.grid(alpha=0.3)
     axes.spines[["top", "right"]].set_visible(False)
-    figure.legend(loc="outside right upper", frameon=False, fontsize=9)
+    axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1), frameon=False, fontsize=9)
     return figure
 
 

@@ -165,8 +165,8 @@ class Playground(Panel):
         return Request.of(self.session, int(self.picker.limit.value))
 
     def _hear(self, request: Request, news: News) -> None:
-        if self._asked is not request:
-            return
+        if self._asked is not request or self._answered is request:
+            return  # after `prepare`, which holds the loop, the news comes when all is shown
         view = self.views[news.side]
         if news.first:
             name = str(request.intervention) if news.kind == "changed" else ""

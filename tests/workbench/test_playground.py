@@ -1,5 +1,6 @@
 """The playground without a browser, on `tiny` with untrained latents."""
 
+import asyncio
 import threading
 from typing import Any
 
@@ -137,6 +138,23 @@ def test_cancel_stops_a_response_and_says_so(panel: Playground) -> None:
     assert view.lines["clean"].text == "stopped"
     assert not view.strips["clean"].streaming
     assert panel.answers == {}
+
+
+def test_what_a_cell_prepared_stays_when_its_news_comes_late(backbone: Backbone) -> None:
+    async def cell() -> Playground:
+        session = Session(backbone, [lc.LatentModel(backbone, A), lc.LatentModel(backbone, B)])
+        panel = Playground(session)
+        session.intervention = "drop(Comma)"
+        panel.prepare()  # the loop is held meanwhile, as by a cell of a notebook
+        await asyncio.sleep(0.1)  # now it hears what was streamed
+        return panel
+
+    panel = asyncio.run(cell())
+    assert panel.errors == []
+    for view in panel.views.values():
+        assert "graded" in view.lines["clean"].text
+    assert "with drop(Comma)" in panel.views["A"].lines["changed"].text
+    assert panel.views["B"].strips["changed"].layout.display == "none"
 
 
 def test_a_typed_prompt_has_no_verdict_and_waits_for_the_button(panel: Playground) -> None:
