@@ -127,7 +127,7 @@ def test_overview_and_map_are_the_record_s_own_numbers(panel: AttentionPanel) ->
 def test_every_direction_shows_its_own_edges(panel: AttentionPanel) -> None:
     full = direct(panel, of="all")
     latent = full.is_latent
-    for name, (source, target) in DIRECTIONS.items():
+    for name, (source, target, _) in DIRECTIONS.items():
         panel.direction.value = name
         taken(panel)
         queries = latent if source == "latent" else ~latent
@@ -135,6 +135,37 @@ def test_every_direction_shows_its_own_edges(panel: AttentionPanel) -> None:
         wanted = full.weights.numpy()[:, :, queries][..., keys].sum(-1).mean(-1).T
         np.testing.assert_allclose(panel.overview.array, wanted, atol=1e-6)
         assert panel.heat.array.size == queries.sum() * keys.sum()
+
+
+def test_one_group_s_edges_are_looked_at_alone(panel: AttentionPanel) -> None:
+    full = direct(panel, of="all")
+    mine = np.array([slot.group == "Comma" for slot in full.slots])
+    panel.latents.value = "Comma"
+    for name, (source, target, _) in DIRECTIONS.items():
+        panel.direction.value = name
+        taken(panel)
+        queries = ~mine & ~full.is_latent if source == "text" else full.is_latent
+        queries, keys = (queries, mine) if target == "latent" else (mine, ~full.is_latent)
+        wanted = full.weights.numpy()[:, :, queries][..., keys].sum(-1).mean(-1).T
+        np.testing.assert_allclose(panel.overview.array, wanted, atol=1e-6)
+        assert panel.heat.array.size == queries.sum() * keys.sum()
+        assert "Comma" in panel.overview.title and "latent → latent" not in panel.overview.title
+        assert panel.groups.row_labels == ["Start", "Comma"], "which has a row for each"
+    panel.open_strongest()
+    best = np.unravel_index(panel.overview.array.argmax(), panel.overview.array.shape)
+    assert (panel.cell.head, panel.cell.layer) == best
+
+    assert [value for _, value in panel.latents.options] == [None, "Start", "Comma"]
+    panel.session.adapter_a = "two"
+    assert panel.latents.value == "Comma", "which it has, too"
+    panel.session.adapter_a = "three"
+    assert panel.latents.value is None
+    assert [value for _, value in panel.latents.options] == [None, "Start"]
+    panel.session.adapter_a = "one"
+    panel.latents.value = "Comma"
+    panel.session.draw("id", level=1)  # one equation, so no comma
+    taken(panel)
+    assert "places no latents of group Comma" in panel.overview.note
 
 
 def test_every_measure_is_what_the_core_computes(panel: AttentionPanel) -> None:
@@ -305,20 +336,24 @@ def test_the_correlation_is_the_core_s(panel: AttentionPanel) -> None:
 # --- exports --------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("group", [None, "Comma"])
 @pytest.mark.parametrize(
     ("measure", "side"), [*zip(MEASURES, ["A", "B", "A", "B"], strict=True), ("raw", DIFFERENCE)]
 )
-def test_the_code_makes_what_is_shown(panel: AttentionPanel, measure: str, side: str) -> None:
+def test_the_code_makes_what_is_shown(
+    panel: AttentionPanel, measure: str, side: str, group: str | None
+) -> None:
     panel.session.models = {
         name: lc.LatentModel(panel.session.backbone, model.layout)
         for name, model in panel.session.models.items()
     }  # as the code makes them, which cannot know the vectors of a model that is in no file
-    panel.side.value, panel.measure.value = side, measure
-    panel.direction.value = LATENT_TO_TEXT
+    panel.side.value, panel.measure.value, panel.latents.value = side, measure, group
+    panel.direction.value = TEXT_TO_LATENT if side == "B" else LATENT_TO_TEXT
     taken(panel).open_map(1, 3)
     names: dict = {}
     exec(panel.code(), names)
     shown, values = panel.heat.array, np.asarray(names["shown"])
+    shown = shown if shown.shape == values.shape else shown.T  # the longer side lies across
     there = ~np.isnan(shown)
     np.testing.assert_allclose(values[there], shown[there], atol=1e-6)
 

@@ -11,14 +11,12 @@ from workbench.session_code import session_code
 
 __all__ = ["attention_code"]
 
-_KIND = {"text": "is None", "latent": "is not None"}
-
 
 def attention_code(
     session: Session,
     takens: Sequence[Taken],
     measure: str,
-    direction: Direction,
+    edges: Direction,
     all_slots: bool,
     cell: Cell,
     traced: bool,
@@ -28,7 +26,7 @@ def attention_code(
     Args:
         session: whose models are looked at.
         takens: one, or those of A and of B for their difference.
-        measure, direction, all_slots, cell: as the panel has them.
+        measure, edges, all_slots, cell: as the panel has them.
         traced: whether the causal effect is shown, too.
     """
     request = takens[0].request
@@ -50,7 +48,7 @@ def attention_code(
         "def look(model, intervention):",
         "    with lc.parse_intervention(intervention).on(model):",
         f"        record = {call}",
-        *_map_lines(measure, direction, all_slots, cell),
+        *_map_lines(measure, edges, all_slots, cell),
         "    return record, values[queries][:, columns]",
         "",
         "",
@@ -61,18 +59,26 @@ def attention_code(
     ]
     lines.append("shown = map_a - map_b" if len(sides) == 2 else f"shown = map_{sides}")
     if measure == "raw":
-        source, target = direction
-        lines += [
-            f"overview = record_{side}.mass().query("
-            f"\"source == '{source}' and target == '{target}'\")"
-            for side in sides[:1]
-        ]
+        lines += _overview_lines(edges, sides[0])
     if traced:
-        lines += _trace_lines(direction, sides, takens[0])
+        lines += _trace_lines(edges, sides, takens[0])
     return "\n".join(lines) + "\n"
 
 
-def _map_lines(measure: str, direction: Direction, all_slots: bool, cell: Cell) -> list[str]:
+def _overview_lines(edges: Direction, side: str) -> list[str]:
+    source, target, group = edges
+    if group is None:
+        chosen = f"source == '{source}' and target == '{target}'"
+        return [f'overview = record_{side}.mass().query("{chosen}")']
+    if (source, target) != ("text", "latent"):
+        return []  # the core has no table of it
+    return [
+        f"groups = record_{side}.by_group()",
+        f'overview = groups[groups["group"] == {group!r}]',
+    ]
+
+
+def _map_lines(measure: str, edges: Direction, all_slots: bool, cell: Cell) -> list[str]:
     one = f"record.select(layers=[{cell.layer}], heads=[{cell.head}])"
     values = {
         "raw": f"{one}.weights[0, 0]",
@@ -83,7 +89,10 @@ def _map_lines(measure: str, direction: Direction, all_slots: bool, cell: Cell) 
     lines = [f"    values = {values}  # (query slots, key slots)"]
     if all_slots:
         return [*lines, "    queries = columns = list(range(len(record.slots)))"]
-    source, target = _KIND[direction.source], _KIND[direction.target]
+    named = "is not None" if edges.group is None else f"== {edges.group!r}"
+    onto_latents = edges.target == "latent"
+    source = "is None" if edges.source == "text" else "is not None" if onto_latents else named
+    target = named if onto_latents else "is None"
     return [
         *lines,
         f"    queries = [t for t, slot in enumerate(record.slots) if slot.group {source}]",
@@ -93,7 +102,7 @@ def _map_lines(measure: str, direction: Direction, all_slots: bool, cell: Cell) 
     ]
 
 
-def _trace_lines(direction: Direction, side: str, taken: Taken) -> list[str]:
+def _trace_lines(edges: Direction, side: str, taken: Taken) -> list[str]:
     lines, answer = [f"model = session.model_{side}"], "session.example.answer"
     if taken.request.answer is None:
         answer = "model.backbone.decode(ids)"
@@ -103,8 +112,8 @@ def _trace_lines(direction: Direction, side: str, taken: Taken) -> list[str]:
         )
     pair = f"(session.prompt, {answer})"
     lines.append(f"with lc.parse_intervention({taken.applied!r}).on(model):")
-    if direction.target == "latent":
-        queries = "verbal" if direction.source == "text" else "latents"
+    if edges.target == "latent":
+        queries = "verbal" if edges.source == "text" else "latents"
         lines.append(f'    effects = lc.trace(model, {pair}, queries="{queries}")')
     else:
         lines += [
@@ -113,6 +122,6 @@ def _trace_lines(direction: Direction, side: str, taken: Taken) -> list[str]:
             f"        for group in record_{side}.groups",
             "    }",
         ]
-    if direction == ("text", "latent"):
+    if (edges.source, edges.target) == ("text", "latent"):
         lines.append(f"agreement = lc.attention_against_effect(record_{side}.by_group(), effects)")
     return lines

@@ -47,10 +47,23 @@ class Measure(NamedTuple):
 
 
 class Direction(NamedTuple):
-    """The edges that are looked at: queries of one kind, keys of one kind."""
+    """The edges that are looked at: queries of one kind, keys of one kind.
+
+    Attributes:
+        source, target: the kinds of query and key.
+        group: of the latents that are looked at, or that look at text, those of this group; None
+            for all.
+    """
 
     source: Kind
     target: Kind
+    group: str | None = None
+
+    def __str__(self) -> str:
+        source, target = self.source, self.target
+        if self.group is not None:
+            source, target = (source, self.group) if target == "latent" else (self.group, target)
+        return f"{source} → {target}"
 
 
 MEASURES: Final[Mapping[str, Measure]] = {
@@ -132,10 +145,14 @@ class Captured:
     def edges(self, direction: Direction) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Slots of the direction's queries, and columns of its keys."""
         latent = self.record.is_latent
-        keys = latent[list(self.record.keys)]
-        queries = latent if direction.source == "latent" else ~latent
-        columns = keys if direction.target == "latent" else ~keys
-        return np.flatnonzero(queries), np.flatnonzero(columns)
+        chosen = latent
+        if direction.group is not None:
+            chosen = np.array([slot.group == direction.group for slot in self.record.slots], bool)
+        if direction.target == "latent":
+            queries, keys = latent if direction.source == "latent" else ~latent, chosen
+        else:
+            queries, keys = chosen, ~latent
+        return np.flatnonzero(queries), np.flatnonzero(keys[list(self.record.keys)])
 
     def overview(self, measure: str, direction: Direction) -> Array:
         """(L, H): what a source's query slot puts on all target slots together, on average."""
@@ -172,10 +189,10 @@ class Captured:
         """Raw weight by the latents' group: `group`, `layer`, `head`, `mass`.
 
         Of text onto each group (as `AttentionRecord.by_group`), of latents onto each group, or of
-        each group onto text.
+        each group onto text; the direction's own group does not matter.
         """
         record = self.record
-        queries, columns = self.edges(direction)
+        queries, columns = self.edges(direction._replace(group=None))
         weights = record.weights.numpy()
         names = [slot.group for slot in record.slots]
         rows = []

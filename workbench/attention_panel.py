@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from latent_core.errors import SettingError
 from latent_core.progress import progress_bar
 from workbench.attention_code import attention_code
-from workbench.attention_data import DIRECTIONS, MEASURES, Cell
+from workbench.attention_data import DIRECTIONS, MEASURES, Cell, Direction
 from workbench.attention_jobs import Request, Taken, capture, trace_effects
 from workbench.attention_view import AttentionView, agreement_words, effect_heat
 from workbench.heat_grid import HeatGrid
@@ -37,6 +37,7 @@ ANSWER, OWN = "true answer", "own response"
 #: Seconds of quiet after a change of the session before a capture begins.
 _QUIET: Final = 0.25
 _LABELS: Final = 64
+_ALL_GROUPS: Final[tuple[str, str | None]] = ("all", None)
 #: Of toggle buttons, whose description stands above them otherwise.
 _INLINE: Final = {"display": "flex", "width": "max-content", "align_items": "center"}
 
@@ -50,6 +51,7 @@ class AttentionPanel(Panel):
         side: `A`, `B` or `A - B`.
         measure: one of `MEASURES`.
         direction: one of `DIRECTIONS`.
+        latents: the group of those that are looked at, or that look at text; None for all.
         response: whether the model reads the true answer or writes its own response.
         all_slots: whether the open head is shown with all slots.
         intervene: whether the session's intervention applies.
@@ -66,6 +68,7 @@ class AttentionPanel(Panel):
         self._effects: dict[tuple[Request, str], pd.DataFrame] = {}
         self._opened = False
         self._drawing = False
+        self._offering = False
         self._job: Job | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._make_controls()
@@ -73,7 +76,7 @@ class AttentionPanel(Panel):
         self.visibility = Visibility()
         self.build(
             self.visibility,
-            _row(self.side, self.measure, self.direction),
+            _row(self.side, self.measure, self.direction, self.latents),
             _row(self.response, self.all_slots, self.intervene, self.again),
             self.overview,
             _row(self.layer, self.head, self.strongest),
@@ -99,6 +102,12 @@ class AttentionPanel(Panel):
         )
         self.direction = widgets.Dropdown(
             options=list(DIRECTIONS), description="Edges", layout={"width": "220px"}
+        )
+        self.latents = widgets.Dropdown(
+            options=[_ALL_GROUPS],
+            description="Latents",
+            tooltip="the latents at the end, or at the start, of these edges",
+            layout={"width": "220px"},
         )
         self.response = widgets.ToggleButtons(
             options=[ANSWER, OWN],
@@ -133,8 +142,8 @@ class AttentionPanel(Panel):
     def _observe(self) -> None:
         for control in (self.side, self.measure, self.response, self.intervene):
             self.on(control, "value", lambda _: self._update())
-        for control in (self.direction, self.all_slots):
-            self.on(control, "value", lambda _: self._update())
+        for control in (self.direction, self.all_slots, self.latents):
+            self.on(control, "value", lambda _: self._offering or self._update())
         for slider in (self.layer, self.head):
             self.on(slider, "value", lambda _: self._draw_head())
         self.overview.on_pick(self.safely(self._open_at))
@@ -147,6 +156,7 @@ class AttentionPanel(Panel):
         self.follow(self._session_changed, "intervention")
 
     def _session_changed(self) -> None:
+        self._offer_groups()
         session = self.session
         self.side.tooltips = [
             f"A: {session.adapter_a}",
@@ -175,6 +185,11 @@ class AttentionPanel(Panel):
         """The models whose captures are needed."""
         return ("A", "B") if self.side.value == DIFFERENCE else (cast(Side, self.side.value),)
 
+    @property
+    def edges(self) -> Direction:
+        """The queries and keys that are looked at."""
+        return DIRECTIONS[self.direction.value]._replace(group=self.latents.value)
+
     def request(self, side: Side) -> Request:
         """The capture that the controls ask for."""
         session, measure = self.session, MEASURES[self.measure.value]
@@ -185,9 +200,7 @@ class AttentionPanel(Panel):
             prompt=session.prompt,
             answer=example.answer if example is not None and true_answer else None,
             intervention=session.intervention if self.intervene.value else "none",
-            all_slots=self.all_slots.value
-            or measure.all_slots
-            or DIRECTIONS[self.direction.value].target == "text",
+            all_slots=self.all_slots.value or measure.all_slots or self.edges.target == "text",
             gradient=measure.gradient,
         )
 
@@ -211,7 +224,7 @@ class AttentionPanel(Panel):
             return None
         for grid in (self.overview, self.heat, self.groups, self.effects):
             grid.busy = True
-        measure, direction = self.measure.value, DIRECTIONS[self.direction.value]
+        measure, edges = self.measure.value, self.edges
         work = []
         for request in dict.fromkeys(self.request(side) for side in missing):
             known = self._taken.get(request.subject)
@@ -229,7 +242,7 @@ class AttentionPanel(Panel):
             found = []
             with progress_bar(len(work), "capturing attention", "model") as bar:
                 for model, request, known in work:
-                    found.append(capture(model, request, measure, direction, known))
+                    found.append(capture(model, request, measure, edges, known))
                     bar.update()
             return found
 
@@ -258,8 +271,23 @@ class AttentionPanel(Panel):
         if self._ready:
             self._draw()
 
+    def _offer_groups(self) -> None:
+        """The groups of the models that are shown; what was chosen stays, if it is one of them."""
+        models = [self.session.models[self.request(side).adapter] for side in self.sides]
+        names = dict.fromkeys(group.name for model in models for group in model.layout.groups)
+        options = (_ALL_GROUPS, *((name, name) for name in names))
+        if tuple(self.latents.options) == options:
+            return
+        chosen, self._offering = self.latents.value, True
+        try:
+            self.latents.options = options
+            self.latents.value = chosen if chosen in names else None
+        finally:
+            self._offering = False
+
     def _update(self) -> None:
         """After any change: draw what is there, capture what is not, if anybody looks."""
+        self._offer_groups()
         if self.session.prompt == "":
             self._show_nothing("Type a prompt, or choose an example, to see attention.")
         elif self._ready or self.visibility.seen:
@@ -293,7 +321,7 @@ class AttentionPanel(Panel):
             beside=None if other is None else other.captured,
             name=self._name(),
             measure=self.measure.value,
-            direction=self.direction.value,
+            edges=self.edges,
             all_slots=self.all_slots.value,
         )
 
@@ -495,7 +523,7 @@ class AttentionPanel(Panel):
             self.session,
             [taken for side in self.sides if (taken := self._find(side)) is not None],
             self.measure.value,
-            DIRECTIONS[self.direction.value],
+            self.edges,
             self.all_slots.value,
             self.cell,
             traced=self._shown_effects() is not None,

@@ -16,7 +16,7 @@ from latent_core.attention_record import AttentionRecord
 from latent_core.errors import SettingError
 from latent_core.generation import SlotView
 from latent_core.tracing import attention_against_effect
-from workbench.attention_data import DIRECTIONS, MEASURES, Captured, Cell, Direction, difference
+from workbench.attention_data import MEASURES, Captured, Cell, Direction, difference
 from workbench.heat import Axis, Heat, largest_of
 from workbench.theme import show_spaces
 
@@ -42,7 +42,7 @@ class AttentionView:
         beside: the other capture where there is one; both get the same colours.
         name: what is shown, such as `A` or `A - B`.
         measure: one of `MEASURES`.
-        direction: one of `DIRECTIONS`.
+        edges: queries and keys: one of `DIRECTIONS`, of all latents or of one group.
         all_slots: whether one head's map has all slots, or the direction's edges alone.
     """
 
@@ -51,13 +51,8 @@ class AttentionView:
     beside: Captured | None
     name: str
     measure: str
-    direction: str
+    edges: Direction
     all_slots: bool
-
-    @property
-    def edges(self) -> Direction:
-        """The direction's queries and keys."""
-        return DIRECTIONS[self.direction]
 
     @property
     def record(self) -> AttentionRecord:
@@ -84,7 +79,7 @@ class AttentionView:
             values.T.copy(),
             Axis("head", heads),
             Axis("layer", [str(layer) for layer in record.layers], numbers=record.layers),
-            f"{self.name}: {self.direction}, summed over keys, mean over queries",
+            f"{self.name}: {self.edges}, summed over keys, mean over queries",
             MEASURES[self.measure].name,
             self.signed,
             self._largest(lambda c: c.overview(self.measure, self.edges), values),
@@ -111,7 +106,7 @@ class AttentionView:
         if len(queries) > len(keys):
             values, rows, columns = values.T, columns, rows
         where = f"layer {cell.layer}" + ("" if cell.head is None else f", head {cell.head}")
-        what = "all slots" if self.all_slots else self.direction
+        what = "all slots" if self.all_slots else str(self.edges)
         return Heat(
             values,
             rows,
@@ -195,9 +190,10 @@ class AttentionView:
                 continue
             queries, keys = captured.edges(self.edges)
             if not len(queries) or not len(keys):
+                of = "" if self.edges.group is None else f" of group {self.edges.group}"
                 raise SettingError(
-                    f"layout {captured.record.layout} places no latents in this prompt and "
-                    f"response, so there are no edges {self.direction}. Choose another adapter or "
+                    f"layout {captured.record.layout} places no latents{of} in this prompt and "
+                    f"response, so there are no edges {self.edges}. Choose another adapter or "
                     "example, or tick 'All slots' to see attention among all tokens"
                 )
 
