@@ -60,10 +60,10 @@ class Direction(NamedTuple):
     group: str | None = None
 
     def __str__(self) -> str:
-        source, target = self.source, self.target
-        if self.group is not None:
-            source, target = (source, self.group) if target == "latent" else (self.group, target)
-        return f"{source} → {target}"
+        group = self.group or "latent"
+        if self.target == "latent":
+            return f"{self.source} → {group}"
+        return f"{group} → {self.target}"
 
 
 MEASURES: Final[Mapping[str, Measure]] = {

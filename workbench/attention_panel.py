@@ -143,7 +143,7 @@ class AttentionPanel(Panel):
         for control in (self.side, self.measure, self.response, self.intervene):
             self.on(control, "value", lambda _: self._update())
         for control in (self.direction, self.all_slots, self.latents):
-            self.on(control, "value", lambda _: self._offering or self._update())
+            self.on(control, "value", lambda _: self._update())
         for slider in (self.layer, self.head):
             self.on(slider, "value", lambda _: self._draw_head())
         self.overview.on_pick(self.safely(self._open_at))
@@ -287,6 +287,8 @@ class AttentionPanel(Panel):
 
     def _update(self) -> None:
         """After any change: draw what is there, capture what is not, if anybody looks."""
+        if self._offering:
+            return  # whoever offers groups goes on to this
         self._offer_groups()
         if self.session.prompt == "":
             self._show_nothing("Type a prompt, or choose an example, to see attention.")
