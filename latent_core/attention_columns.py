@@ -7,6 +7,7 @@ Knows attention calls; nothing of latents, slots or records.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -38,8 +39,7 @@ def attention_columns(
     """Attention weights onto chosen keys, in fp32.
 
     The softmax needs every key for its denominator, but a row of logits at a time suffices: chunks
-    of queries, each with all the keys it may look at, leave their denominators and their chosen
-    columns behind.
+    of queries, each with all the keys it may look at, leave their chosen columns behind.
 
     Args:
         call: one layer's attention with B = 1.
@@ -55,28 +55,33 @@ def attention_columns(
     num_queries, num_keys = query.shape[1], key.shape[1]
     weights = query.new_zeros(len(heads), num_queries, len(keys))
     totals = query.new_zeros(len(heads), num_queries)
-    sinks = None if call.sinks is None else call.sinks.float()[list(heads), None, None]
     step = max(1, CHUNK_ELEMENTS // (len(heads) * num_keys))
+    # Fresh memory for every chunk would cost as much time as the softmax.
+    scratch = query.new_empty(2, len(heads) * min(step, num_queries) * num_keys)
     for start in range(0, num_queries, step):
         stop = min(start + step, num_queries)
         first, last, bias = _window(call, start, stop, heads)
-        logits = query[:, start:stop] @ key[:, first:last].mT
+        shape = (len(heads), stop - start, last - first)
+        logits, attention = (part[: math.prod(shape)].view(shape) for part in scratch)
+        torch.bmm(query[:, start:stop], key[:, first:last].mT, out=logits)
         if call.softcap is not None:
-            logits = logits.div_(call.softcap).tanh_().mul_(call.softcap)
+            logits.div_(call.softcap).tanh_().mul_(call.softcap)
         if bias is not None:
-            logits[:, :, logits.shape[2] - bias.shape[2] :].add_(bias)
-        peak = logits.amax(dim=-1, keepdim=True)
-        if sinks is not None:
-            peak = torch.maximum(peak, sinks)
-        peak.clamp_(min=torch.finfo(peak.dtype).min)  # a query without keys has the peak -inf
-        exponentials = logits.sub_(peak).exp_()
-        total = exponentials.sum(dim=-1, keepdim=True)
-        denominator = total if sinks is None else total + (sinks - peak).exp()
-        denominator = denominator.clamp(min=torch.finfo(total.dtype).tiny)
+            logits[:, :, shape[2] - bias.shape[2] :].add_(bias)
+        if call.sinks is None:
+            torch.softmax(logits, dim=-1, out=attention)
+            totals[:, start:stop] = 1.0
+        else:
+            sinks = call.sinks.float()[list(heads), None, None].expand(-1, stop - start, 1)
+            attention = torch.cat([logits, sinks], dim=-1).softmax(dim=-1)
+            totals[:, start:stop] = 1.0 - attention[..., -1]
         within = ((keys >= first) & (keys < last)).nonzero().squeeze(1)
-        chosen = exponentials.index_select(2, keys[within] - first) / denominator
+        chosen = attention.index_select(2, keys[within] - first)
         weights[:, start:stop].index_copy_(2, within, chosen)
-        totals[:, start:stop] = (total / denominator).squeeze(-1)
+        if call.mask is not None and bias is not None:
+            blind = bias.isneginf().all(dim=-1)  # (len(heads) or 1, stop - start)
+            weights[:, start:stop].masked_fill_(blind.unsqueeze(-1), 0.0)
+            totals[:, start:stop].masked_fill_(blind, 0.0)
     return weights, totals
 
 
