@@ -150,7 +150,16 @@ def test_one_group_s_edges_are_looked_at_alone(panel: AttentionPanel) -> None:
         np.testing.assert_allclose(panel.overview.array, wanted, atol=1e-6)
         assert panel.heat.array.size == queries.sum() * keys.sum()
         assert "Comma" in panel.overview.title and "latent → latent" not in panel.overview.title
-        assert panel.groups.row_labels == ["Start", "Comma"], "which has a row for each"
+        assert panel.groups.row_labels == ["Comma"]
+    panel.latents.value, panel.direction.value = None, TEXT_TO_LATENT
+    panel.capture()
+    job = panel.start_trace()
+    assert job is not None and job.wait(60).state == "done", job.details
+    effects = panel.effects.array[panel.effects.row_labels.index("Comma")]
+    panel.latents.value = "Comma"
+    assert panel.effects.row_labels == ["Comma"]
+    np.testing.assert_array_equal(panel.effects.array[0], effects)
+    assert "over 4 cells" in panel.effects.note
     panel.open_strongest()
     best = np.unravel_index(panel.overview.array.argmax(), panel.overview.array.shape)
     assert (panel.cell.head, panel.cell.layer) == best

@@ -391,8 +391,8 @@ class AttentionPanel(Panel):
             return
         self.trace.layout.display = ""
         colours = self._colours(view)
-        effects = self._effects.get(self._effect_key())
-        runs = mass.values.size
+        effects = self._shown_effects()
+        runs = len(view.record.groups) * len(view.record.layers)
         todo = (
             f"Attention is not explanation. 'Cut these edges' measures how the response's "
             f"probability changes without them: {runs} runs, one for each group and layer."
@@ -401,7 +401,7 @@ class AttentionPanel(Panel):
         if effects is None:
             self.effects.show_nothing("")
             return
-        words = agreement_words(view.shown.by_group(view.edges), effects)
+        words = agreement_words(view.group_mass(), effects)
         self.effects.show(effect_heat(effects), words, colours)
 
     def _show_nothing(self, note: str) -> None:
@@ -515,7 +515,7 @@ class AttentionPanel(Panel):
         note, effects = view.note(), self._shown_effects()
         if effects is not None:
             heats.append(effect_heat(effects))
-            note += " " + agreement_words(view.shown.by_group(view.edges), effects)
+            note += " " + agreement_words(view.group_mass(), effects)
         return heat_figure(f"Attention of {self._name()}", heats, note, self._colours(view))
 
     def code(self) -> str:
@@ -532,7 +532,8 @@ class AttentionPanel(Panel):
         )
 
     def _shown_effects(self) -> pd.DataFrame | None:
-        return self._effects.get(self._effect_key()) if len(self.sides) == 1 else None
+        effects = self._effects.get(self._effect_key()) if len(self.sides) == 1 else None
+        return None if effects is None else self.view().of_group(effects)
 
 
 def _row(*children: widgets.Widget) -> widgets.HBox:
@@ -554,7 +555,7 @@ def _slider(label: str) -> widgets.SelectionSlider:
     return widgets.SelectionSlider(
         options=[0],
         description=label,
-        style={"description_width": "48px"},
+        style={"description_width": "initial"},
         layout={"width": "320px"},
     )
 

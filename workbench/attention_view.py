@@ -119,7 +119,7 @@ class AttentionView:
         )
 
     def groups(self) -> Heat:
-        """(G, L): raw weight by latent group and layer, mean over heads.
+        """(G, L): raw weight by latent group and layer, mean over heads; of one, if it is chosen.
 
         Raises:
             SettingError: if there are no such edges, or it is a difference.
@@ -127,8 +127,18 @@ class AttentionView:
         if self.minus is not None:
             raise SettingError("choose A or B to see the effect of cutting its edges")
         self._check_edges()
-        mass = self.shown.by_group(self.edges)
-        return _group_heat(mass, "mass", "Attention: raw weight, mean over heads", "weight", False)
+        return _group_heat(
+            self.group_mass(), "mass", "Attention: raw weight, mean over heads", "weight", False
+        )
+
+    def group_mass(self) -> pd.DataFrame:
+        """What `groups` shows: rows of group, layer, head, mass."""
+        return self.of_group(self.shown.by_group(self.edges))
+
+    def of_group(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """The rows of the group that is chosen, or all."""
+        chosen = self.edges.group
+        return frame if chosen is None else frame[frame["group"] == chosen]
 
     def note(self) -> str:
         """What a reader should know of the open map."""

@@ -148,7 +148,7 @@ function render({ model, el }) {
       width = snapped(across(left), columns, mostWidth);
       if (square) width = height = snapped(Math.min(across(left) / columns, MOST_HEIGHT / rows), 1, mostWidth);
     }
-    const names = widest(context, model.get("column_labels"), 110);
+    const names = widest(context, model.get("column_labels"), 76);
     const upright = width >= LEGIBLE && names > width - 2;
     const top = (upright ? names + 6 : LABEL_PX + 6) + bands[1];
     place = { left, top, width, height, upright, bands };
