@@ -22,7 +22,12 @@ from latent_core.methods import load_model
 from latent_core.model import LatentModel
 from latent_core.shipped import SHIPPED
 from latent_core.tasks import TASKS, Task, load_task
-from workbench.comparison_table import method_table, method_table_html
+from workbench.comparison_table import (
+    difference_table,
+    difference_table_html,
+    method_table,
+    method_table_html,
+)
 from workbench.curves import (
     HasLevels,
     RecordedTask,
@@ -44,6 +49,7 @@ __all__ = ["Comparison"]
 
 _RUNS: Final = Path("runs")
 _MOST_EXAMPLES: Final = 500
+_NO_REFERENCE: Final[tuple[str, str | None]] = ("no method", None)
 
 
 @dataclass(frozen=True)
@@ -57,6 +63,8 @@ class _Compared:
     methods: tuple[str, ...]
     points: pd.DataFrame
     by_method: pd.DataFrame
+    reference: str | None
+    differences: pd.DataFrame | str | None  # or why there are none
     every_record: bool
     runs: int
 
@@ -93,11 +101,18 @@ class Comparison(Panel):
             "grid_gap": "4px 12px",
         }  # a dict, for a Layout of its own for each: one of them is hidden at times
         self.methods = widgets.HBox(layout=wrap)
+        self.reference = widgets.Dropdown(
+            description="Differences from",
+            options=[_NO_REFERENCE],
+            tooltip="subtract this method from the others, example by example",
+            layout={"width": "300px"},
+            **short,
+        )
         self.folder = widgets.Text(
             description="Runs in",
             placeholder="a folder of runs, or a .parquet file of records",
             continuous_update=False,
-            layout={"width": "340px"},
+            layout={"width": "400px"},
             **short,
         )
         add = self.button(
@@ -126,6 +141,7 @@ class Comparison(Panel):
         self.note = widgets.HTML()
         self.view = PlotlyView(label="Accuracy against length")
         self.methods_table = widgets.HTML()
+        self.differences = widgets.HTML()
         self.examples = ExampleList()
         self.visibility = Visibility()
         self.build(
@@ -146,6 +162,8 @@ class Comparison(Panel):
             self.note,
             self.view,
             self.methods_table,
+            self.reference,
+            self.differences,
             self.examples,
         )
         self._empty("Runs are read when this panel is looked at.")
@@ -153,6 +171,7 @@ class Comparison(Panel):
         self.on(self.task, "value", self._choose_task)
         self.on(self.backbone, "value", lambda _: self._chosen())
         self.on(self.metric, "value", lambda _: self._chosen())
+        self.on(self.reference, "value", lambda _: self._chosen())
         self.on(self.view, "clicked", self._show_examples)
         self.on(self.examples, "opened", self._open)
         self.on(self.visibility, "seen", lambda seen: self.shown or not seen or self.refresh())
@@ -166,8 +185,9 @@ class Comparison(Panel):
 
     def prepare(self) -> None:
         """See `Panel.prepare`."""
-        shown, wanted = self.shown, (self.task.value, self.metric.value)
-        if shown is None or (shown.task.name, shown.metric) != wanted:
+        shown = self.shown
+        wanted = (self.task.value, self.metric.value, self.reference.value)
+        if shown is None or (shown.task.name, shown.metric, shown.reference) != wanted:
             self.session.jobs.settle(self.refresh())
 
     def evaluate(self) -> Job:
@@ -245,7 +265,7 @@ class Comparison(Panel):
         for folder in (SHIPPED / self.session.backbone.name, _RUNS):
             if folder.is_dir():
                 collection.add(folder)
-        known = self._known_task(task)
+        known, reference = self._known_task(task), self.reference.value
 
         def work() -> tuple[_Compared | None, tuple[str, ...]]:
             summary = collection.summary()
@@ -265,6 +285,8 @@ class Comparison(Panel):
                 methods,
                 accuracy_points(records, metric),
                 method_table(records, metric),
+                reference if reference in methods else None,
+                _differences(records, reference, metric, whole) if reference in methods else None,
                 whole,
                 len(here[here["backbone"] == backbone].drop_duplicates(["run", "method", "seed"])),
             )
@@ -310,6 +332,11 @@ class Comparison(Panel):
         self._draw()
 
     def _make_boxes(self, methods: tuple[str, ...]) -> None:
+        options = (_NO_REFERENCE, *((method, method) for method in methods))
+        if tuple(self.reference.options) != options:
+            chosen = self.reference.value
+            self.reference.options = options
+            self.reference.value = chosen if chosen in methods else None
         if tuple(box.description for box in self.methods.children) == methods:
             return
         hidden = {box.description for box in self.methods.children if not box.value}
@@ -343,7 +370,7 @@ class Comparison(Panel):
         if not chosen:
             self._empty("Tick a method to see it.", boxes=True)
             return
-        for part in (self.methods, self.view, self.methods_table):
+        for part in (self.methods, self.view, self.methods_table, self.reference):
             part.layout.display = ""
         points = shown.points[shown.points["method"].isin(chosen)]
         self.view.show(
@@ -353,7 +380,25 @@ class Comparison(Panel):
         )
         rows = shown.by_method[shown.by_method["method"].isin(chosen)]
         self.methods_table.value = method_table_html(rows)
+        self._draw_differences(shown, chosen)
         self.note.value = _status(self._words(points))
+
+    def _draw_differences(self, shown: _Compared, chosen: list[str]) -> None:
+        found = shown.differences
+        self.differences.layout.display = "none" if found is None else ""
+        if isinstance(found, pd.DataFrame) and shown.reference is not None:
+            rows = found[found["method"].isin(chosen)]
+            self.differences.value = (
+                difference_table_html(rows, shown.reference)
+                + _status(
+                    f"Over the examples that both answered at the same seed. A gap below zero: it "
+                    f"falls less than {escape(shown.reference)}'s."
+                )
+                if len(rows)
+                else _status("Tick another method to see how it differs.")
+            )
+        elif found is not None:
+            self.differences.value = _status(escape(str(found)))
 
     def _words(self, points: pd.DataFrame) -> str:
         shown = self.shown
@@ -380,7 +425,7 @@ class Comparison(Panel):
     def _empty(self, words: str, boxes: bool = False) -> None:
         self.note.value = _status(words)
         self.methods.layout.display = "" if boxes else "none"
-        for part in (self.view, self.methods_table):
+        for part in (self.view, self.methods_table, self.reference, self.differences):
             part.layout.display = "none"
 
     # --- examples ---------------------------------------------------------------------------------
@@ -478,6 +523,18 @@ class Comparison(Panel):
         rows = shown.by_method["method"].isin(self._chosen_methods())
         return shown.by_method[rows].reset_index(drop=True)
 
+    def difference_table(self) -> pd.DataFrame:
+        """One row per method but the chosen one; see `comparison_table.difference_table`.
+
+        Raises:
+            SettingError: while no method is chosen to differ from, or nothing can be paired.
+        """
+        found = self._ready().differences
+        if not isinstance(found, pd.DataFrame):
+            raise SettingError(found or "choose a method under 'Differences from' first")
+        rows = found["method"].isin(self._chosen_methods())
+        return found[rows].reset_index(drop=True)
+
     def picture(self) -> Figure:
         """The curves of the methods that are ticked."""
         shown = self._ready()
@@ -496,10 +553,16 @@ class Comparison(Panel):
         chosen = self._chosen_methods()
         records = self.collection.code(shown.task.name, shown.backbone, chosen)
         shipped = "from latent_core.shipped import SHIPPED\n" if "SHIPPED" in records else ""
+        differs = tables = ""
+        if isinstance(shown.differences, pd.DataFrame):
+            tables = "from workbench.comparison_table import difference_table\n"
+            differs = (
+                f"differences = difference_table(frame, {shown.reference!r}, {shown.metric!r})\n"
+            )
         return (
             f"import pandas as pd\n\nimport latent_core as lc\n{shipped}"
-            "from workbench import accuracy_curve\n\n"
-            f"task = lc.load_task({task_source(known)!r})\n{records}\n"
+            f"from workbench import accuracy_curve\n{tables}\n"
+            f"task = lc.load_task({task_source(known)!r})\n{records}\n{differs}"
             f'points = lc.summarise(frame, ("method", "level"), {shown.metric!r})\n'
             f"accuracy_curve(points, task, {shown.metric!r}, {list(shown.methods)!r})\n"
         )
@@ -526,6 +589,18 @@ class Comparison(Panel):
         if not self._chosen_methods():
             raise SettingError("no method is ticked; tick one to see it")
         return self.shown
+
+
+def _differences(
+    records: pd.DataFrame, reference: str, metric: str, whole: bool
+) -> pd.DataFrame | str:
+    """Of the other methods from this one, or why there are none."""
+    if not whole:
+        return "There are too many records to read, and differences need every one."
+    try:
+        return difference_table(records, reference, metric)
+    except SettingError as error:
+        return str(error)
 
 
 def _status(words: str) -> str:

@@ -1,6 +1,6 @@
 """One row per method: accuracy in and out of distribution, the gap between them, and the cost.
 
-Knows records; neither runs nor widgets.
+And the same beside one of the methods, example by example. Knows records; neither runs nor widgets.
 """
 
 from __future__ import annotations
@@ -10,9 +10,16 @@ from typing import Final
 
 import pandas as pd
 
-from latent_core.statistics import mean_interval
+from latent_core.errors import SettingError
+from latent_core.statistics import mean_interval, paired_difference
 
-__all__ = ["method_table", "method_table_html", "split_order"]
+__all__ = [
+    "difference_table",
+    "difference_table_html",
+    "method_table",
+    "method_table_html",
+    "split_order",
+]
 
 _STYLE: Final = """<style>
 .latent-methods { overflow-x: auto; }
@@ -55,7 +62,7 @@ def method_table(frame: pd.DataFrame, metric: str = "graded") -> pd.DataFrame:
         and missing with only one.
     """
     slots = next((n for n in ("extra_slots", "latent_slots") if n in frame.columns), None)
-    out_of_distribution = [s for s in split_order(frame["split"]) if s.startswith("ood-")]
+    splits = split_order(frame["split"])
     rows = []
     for method, records in frame.groupby("method", sort=False):
         row: dict[str, object] = {
@@ -63,19 +70,12 @@ def method_table(frame: pd.DataFrame, metric: str = "graded") -> pd.DataFrame:
             "seeds": records["seed"].nunique(),
             "records": len(records),
         }
-        for split in split_order(frame["split"]):
+        for split in splits:
             part = records[records["split"] == split]
             if len(part):
                 found = mean_interval(part[metric], part["seed"])
                 row |= {split: found.mean, f"{split} low": found.low, f"{split} high": found.high}
-        means = records.groupby(["seed", "split"])[metric].mean().unstack()
-        if "id" in means and set(out_of_distribution) <= set(means.columns) and out_of_distribution:
-            gaps = (means["id"] - means[out_of_distribution].mean(axis=1, skipna=False)).dropna()
-            if len(gaps):
-                row["gap"] = float(gaps.mean())
-            if len(gaps) > 1:
-                found = mean_interval(gaps, gaps.index.to_series())
-                row |= {"gap low": found.low, "gap high": found.high}
+        row |= _over_seeds(_gaps(records, splits, metric))
         for name, column in (("trainable", "trainable"), ("slots", slots), ("seconds", "seconds")):
             known = column in records.columns and records[column].notna().any()
             row[name] = float(records[column].mean()) if known else None
@@ -83,43 +83,132 @@ def method_table(frame: pd.DataFrame, metric: str = "graded") -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def difference_table(frame: pd.DataFrame, reference: str, metric: str = "graded") -> pd.DataFrame:
+    """Every other method minus one, over the examples that both answered at the same seed.
+
+    Args:
+        frame: as for `method_table`, every record, with columns example and key.
+        reference: the method that is subtracted.
+        metric: `graded` or `exact`.
+
+    Returns:
+        columns as those of `method_table`, without costs: for each split the mean difference and
+        its interval; `gap`, the difference of the two gaps, below zero where the method falls less
+        than the reference, its interval over seeds. What cannot be paired is missing.
+
+    Raises:
+        SettingError: if the records do not say which example they are of.
+    """
+    if missing := {"example", "key"} - set(frame.columns):
+        raise SettingError(
+            f"the records have no column {', '.join(sorted(missing))}, so methods cannot be "
+            "compared example by example"
+        )
+    splits = split_order(frame["split"])
+    against = _gaps(frame[frame["method"] == reference], splits, metric)
+    rows = []
+    for method, records in frame.groupby("method", sort=False):
+        if method == reference:
+            continue
+        seeds = pairs = 0
+        cells: dict[str, float] = {}
+        for split in splits:
+            part = frame[(frame["split"] == split) & frame["method"].isin((method, reference))]
+            try:
+                found = paired_difference(part, str(method), reference, metric)
+            except SettingError:  # one of them did not answer these
+                continue
+            cells |= {split: found.mean, f"{split} low": found.low, f"{split} high": found.high}
+            seeds, pairs = max(seeds, found.seeds), pairs + found.records
+        cells |= _over_seeds(_gaps(records, splits, metric) - against)
+        rows.append({"method": method, "seeds": seeds, "records": pairs} | cells)
+    return pd.DataFrame(rows) if rows else pd.DataFrame(columns=["method", "seeds", "records"])
+
+
+def _gaps(records: pd.DataFrame, splits: list[str], metric: str) -> pd.Series:
+    """By seed: ID minus the mean of the OOD splits; nothing unless a seed has them all."""
+    out_of_distribution = [split for split in splits if split.startswith("ood-")]
+    means = records.groupby(["seed", "split"])[metric].mean().unstack()
+    if not out_of_distribution or not {"id", *out_of_distribution} <= set(means.columns):
+        return pd.Series(dtype=float)
+    return (means["id"] - means[out_of_distribution].mean(axis=1, skipna=False)).dropna()
+
+
+def _over_seeds(gaps: pd.Series) -> dict[str, float]:
+    """A gap's cells: its mean, and the interval if there are seeds for one."""
+    gaps = gaps.dropna()
+    if gaps.empty:
+        return {}
+    cells = {"gap": float(gaps.mean())}
+    if len(gaps) > 1:
+        found = mean_interval(gaps, gaps.index.to_series())
+        cells |= {"gap low": found.low, "gap high": found.high}
+    return cells
+
+
 def method_table_html(table: pd.DataFrame) -> str:
     """The table for a page, its names escaped. The best mean of a split is bold."""
-    values = [n for n in table.columns if f"{n} low" in table.columns or n in ("id", "gap")]
+    values = _values(table)
     best = {name: table[name].max() for name in values if name != "gap"}
-    heads = [*values, "trainable", "slots", "seconds"]
+    costs = {"trainable": ",.0f", "slots": ".1f", "seconds": ".2f"}
+    rows = [
+        [_accuracy(row, name, best.get(name)) for name in values]
+        + [_number(row[name], form) for name, form in costs.items()]
+        for _, row in table.iterrows()
+    ]
+    return _html(table, "methods", "method", [*values, *costs], rows)
+
+
+def difference_table_html(table: pd.DataFrame, reference: str) -> str:
+    """The differences for a page, their names escaped."""
+    values = _values(table)
+    rows = [[_accuracy(row, name, form="+.2f") for name in values] for _, row in table.iterrows()]
+    return _html(table, f"minus {reference}", f"minus {reference}", values, rows)
+
+
+def _values(table: pd.DataFrame) -> list[str]:
+    """The columns of accuracies, and of the gap."""
+    return [n for n in table.columns if f"{n} low" in table.columns or n in ("id", "gap")]
+
+
+_TITLES: Final = {
+    "id": "ID",
+    "gap": "gap<br><small>ID - mean OOD</small>",
+    "trainable": "trained<br><small>numbers</small>",
+    "slots": "extra slots<br><small>per example</small>",
+    "seconds": "seconds<br><small>per example</small>",
+}
+
+
+def _html(
+    table: pd.DataFrame, label: str, first: str, heads: list[str], cells: list[list[str]]
+) -> str:
+    """Rows of cells, each behind its method's name and seeds."""
     rows = []
-    for _, row in table.iterrows():
-        cells = [_accuracy(row, name, best.get(name)) for name in values]
-        cells += [_number(row["trainable"], ",.0f"), _number(row["slots"], ".1f")]
-        cells += [_number(row["seconds"], ".2f")]
+    for (_, row), inner in zip(table.iterrows(), cells, strict=True):
         seeds = f"{row['seeds']} seed{'s' if row['seeds'] != 1 else ''}"
         name = f'<th scope="row">{escape(str(row["method"]))}<br><small>{seeds}</small></th>'
-        rows.append(f"<tr>{name}{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>")
-    titles = {
-        "id": "ID",
-        "gap": "gap<br><small>ID - mean OOD</small>",
-        "trainable": "trained<br><small>numbers</small>",
-        "slots": "extra slots<br><small>per example</small>",
-        "seconds": "seconds<br><small>per example</small>",
-    }
+        rows.append(f"<tr>{name}{''.join(f'<td>{cell}</td>' for cell in inner)}</tr>")
     named = "".join(
-        f'<th scope="col">{titles.get(n, escape(n.replace("ood-", "OOD ")))}</th>' for n in heads
+        f'<th scope="col">{_TITLES.get(n, escape(n.replace("ood-", "OOD ")))}</th>' for n in heads
     )
     return (
-        f'{_STYLE}<div class="latent-methods" tabindex="0" role="region" aria-label="methods">'
-        f'<table><thead><tr><th scope="col">method</th>{named}</tr></thead>'
+        f'{_STYLE}<div class="latent-methods" tabindex="0" role="region" '
+        f'aria-label="{escape(label)}">'
+        f'<table><thead><tr><th scope="col">{escape(first)}</th>{named}</tr></thead>'
         f"<tbody>{''.join(rows)}</tbody></table></div>"
     )
 
 
-def _accuracy(row: pd.Series, name: str, best: float | None) -> str:
+def _accuracy(row: pd.Series, name: str, best: float | None = None, form: str = ".2f") -> str:
     mean = row[name]
     if pd.isna(mean):
         return "-"
-    text = f"{mean:.2f}" if best is None or mean < best else f"<b>{mean:.2f}</b>"
+    text = f"{mean:{form}}" if best is None or mean < best else f"<b>{mean:{form}}</b>"
     low, high = row.get(f"{name} low"), row.get(f"{name} high")
-    return text if pd.isna(low) else f"{text}<br><small>[{low:.2f}, {high:.2f}]</small>"
+    if pd.isna(low):
+        return text
+    return f"{text}<br><small>[{low:{form}}, {high:{form}}]</small>"
 
 
 def _number(value: object, form: str) -> str:

@@ -17,7 +17,12 @@ from latent_core.runs import write_records
 from latent_core.tasks import Example, load_task
 from workbench import run_collection
 from workbench.comparison import Comparison
-from workbench.comparison_table import method_table, method_table_html
+from workbench.comparison_table import (
+    difference_table,
+    difference_table_html,
+    method_table,
+    method_table_html,
+)
 from workbench.recorded_examples import recorded_example
 from workbench.run_collection import NOT_RECORDED, RunCollection
 from workbench.session import Session
@@ -109,6 +114,50 @@ def test_curves_and_table_hold_the_known_numbers(panel: Comparison) -> None:
     assert (start["mean"], start["records"], start["seeds"]) == (0.5, 24, 2)
     assert start["low"] < 0.5 < start["high"]
     assert "Intervals are over seeds and examples" in panel.note.value
+
+
+def test_differences_from_a_method_are_those_of_the_same_examples(panel: Comparison) -> None:
+    assert panel.differences.layout.display == "none"
+    panel.reference.value = "Start_2"
+    settle(panel)
+    table = panel.difference_table().set_index("method")
+    assert list(table.index) == ["8_1", "Start_1+Comma_1"]
+    for method, row in table.iterrows():
+        inside, outside = np.subtract(METHODS[str(method)], METHODS["Start_2"])
+        assert row[["id", "ood-6", "ood-10", "gap"]].tolist() == pytest.approx(
+            [inside, outside, outside, inside - outside]
+        )
+        assert row["id low"] <= inside <= row["id high"] and row["seeds"] == 2
+    assert "minus Start_2" in panel.differences.value and "-0.25" in panel.differences.value
+    names: dict = {}
+    exec(panel.code(), names)
+    pd.testing.assert_frame_equal(
+        names["differences"].set_index("method").loc[table.index], table, check_like=True
+    )
+    for box in panel.methods.children:
+        box.value = box.description == "Start_2"
+    assert "Tick another method" in panel.differences.value
+    assert len(panel.difference_table()) == 0
+
+
+def test_what_cannot_be_paired_is_missing_or_said() -> None:
+    frame = pd.DataFrame(
+        [
+            {"method": m, "seed": s, "split": split, "example": 0, "key": "k", "graded": 0.5}
+            for m, splits in {"a": ("id", "ood-6"), "b": ("id",)}.items()
+            for split in splits
+            for s in (0, 1)
+        ]
+    )
+    (row,) = difference_table(frame, "a").to_dict("records")
+    assert row["id"] == 0 and "gap" not in row and "ood-6" not in row
+    assert "ood-6" not in difference_table_html(difference_table(frame, "a"), "<a>")
+    assert "&lt;a&gt;" in difference_table_html(difference_table(frame, "a"), "<a>")
+    assert list(difference_table(frame[frame["method"] == "a"], "a").columns) == [
+        *("method", "seeds", "records")
+    ]
+    with pytest.raises(SettingError, match="no column key"):
+        difference_table(frame.drop(columns="key"), "a")
 
 
 def test_filters_by_method_metric_and_backbone(panel: Comparison) -> None:
