@@ -77,6 +77,11 @@ class Method:
         try:
             return cls(name, layout=LatentLayout.parse(name), trained=True, init=init)
         except LayoutError as error:
+            for known, baseline in BASELINES.items():
+                if name.lower().startswith(re.split(r"[-(]", known)[0]):
+                    raise LayoutError(
+                        f"{name!r} is no method; did you mean {known}? {baseline.description}"
+                    ) from error
             raise LayoutError(
                 f"{name!r} is no method: neither a baseline ({', '.join(BASELINES)}) nor a "
                 f"layout. {error}"

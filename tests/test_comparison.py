@@ -6,9 +6,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from latent_core.cli.comparing import show_comparison
+from latent_core.cli.comparing import show_comparison, show_summary
 from latent_core.comparison import compare, read_records
 from latent_core.errors import SettingError
+from latent_core.statistics import summarise
 
 
 def records(method: str, seed: int, graded: list[float], **columns: object) -> pd.DataFrame:
@@ -102,6 +103,27 @@ def test_a_method_and_an_interval_are_not_torn(
     assert [row.split()[0] for row in rows] == list(methods)
     assert all("1,234,567" in row and "1234" in row for row in rows)
     assert sum(line.count("[0.00, 1.00]") for line in lines) == 3  # of the ID examples
+
+
+@pytest.mark.parametrize(("width", "torn"), [(80, False), (105, False), (120, False), (40, True)])
+def test_means_by_split_are_in_one_piece_where_there_is_room(
+    width: int, torn: bool, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(width))
+    methods, levels = ("Start_1+Comma_1", "filler(Comma_2)"), ("id", "ood-6", "ood-8", "ood-10")
+    frames = [
+        records(m, 0, [1, 0, 0, 0]).assign(split=list(levels)) for m in methods for _ in range(2)
+    ]
+    frames.append(records("lora", 0, [1] * 4).assign(split="ood-15"))
+    show_summary(summarise(pd.concat(frames), ("task", "method", "split"), "graded"), "graded")
+    said = capsys.readouterr().out
+    assert max(map(len, said.splitlines())) <= width
+    for method in methods:
+        assert (method in said) is not torn
+    assert (said.count("[0.00, 0.00]") == 6) is not torn
+    (row,) = (line for line in said.splitlines() if line.startswith("lora"))
+    assert row.split()[1:5] == ["-"] * 4, "lora did not answer these"
+    assert "training seeds per method: 1\n" in said
 
 
 def test_a_split_that_is_missing_is_a_dash(capsys: pytest.CaptureFixture[str]) -> None:

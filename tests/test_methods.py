@@ -72,13 +72,15 @@ def test_latents_may_start_elsewhere_and_fillers_may_not() -> None:
     ("name", "reason"),
     [
         ("Comma_x", r"'Comma_x' is no method: neither a baseline \(zero-shot, .*cannot read group"),
-        ("few-shots", "'few-shots' is no method"),
-        ("", "is no method"),
+        ("few-shots", "'few-shots' is no method; did you mean few-shot-K"),
+        ("", "is no method: neither"),
         ("filler(Middle_2)", "unknown place 'Middle'"),
-        ("filler()", "is no method"),
+        ("filler()", r"did you mean filler\(LAYOUT\)"),
         ("Start_0", "has no latents"),
-        ("lora-r0", "is no method"),
-        ("prefix-0", "is no method"),
+        ("LoRA", "did you mean lora-rR.*lora is rank 4"),
+        ("lora-4", "did you mean lora-rR.*lora-Np"),
+        ("prefix-0", "did you mean prefix-M"),
+        ("prompt-tuning-x", "did you mean prompt-tuning-M"),
     ],
 )
 def test_what_is_no_method_is_refused(name: str, reason: str) -> None:

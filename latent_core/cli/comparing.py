@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 
     from latent_core.matching import By
 
-__all__ = ["compare", "match", "show_comparison"]
+__all__ = ["compare", "match", "show_comparison", "show_summary"]
+
+_MISSING = dict.fromkeys(("mean", "low", "high"), math.nan)
 
 
 @app.command()
@@ -56,10 +58,29 @@ def match(
     console.print(table)
 
 
+def show_summary(frame: pd.DataFrame, metric: str) -> None:
+    """Print what `latent_core.statistics.summarise` gave by task, method and split."""
+    for task, rows in frame.groupby("task", sort=False):
+        splits = list(dict.fromkeys(rows["split"]))
+        title = f"{task}: {metric}, mean and 95 % interval"
+        table = table_of_numbers("method", *splits, texts=1 + len(splits), title=title)
+        table.padding, table.show_edge = 0, False
+        methods = rows["method"].str.len().max()
+        for column in table.columns[1:]:
+            column.no_wrap = console.width >= methods + 13 * len(splits)
+        between = _between(methods + 18 * len(splits))
+        for method, cells in rows.groupby("method", sort=False):
+            means = {row["split"]: row for row in cells.to_dict("records")}
+            found = [means.get(split, _MISSING) for split in splits]
+            shown = [_interval(row["mean"], row["low"], row["high"], between) for row in found]
+            table.add_row(str(method), *shown)
+        console.print(table)
+        console.print(f"training seeds per method: {_range(rows['seeds'])}")
+
+
 def show_comparison(frame: pd.DataFrame, metric: str) -> None:
     """Print what `latent_core.comparison.compare` gave, one table a task."""
-    # In a narrow terminal, names of methods stay in one piece and intervals go below their means.
-    between = " " if console.width >= 100 else "\n"
+    between = _between(100)
     for task, rows in frame.groupby("task", sort=False):
         title = f"{task}: {metric} accuracy with 95 % interval, and cost per answer"
         columns = ("method", "ID", "OOD", "trainable", "extra\nslots", "decode\nsteps")
@@ -90,6 +111,11 @@ def show_comparison(frame: pd.DataFrame, metric: str) -> None:
 def _range(numbers: pd.Series) -> str:
     low, high = numbers.min(), numbers.max()
     return str(low) if low == high else f"{low}-{high}"
+
+
+def _between(width: int) -> str:
+    """What stands between a mean and its interval: a line break in a terminal that is narrower."""
+    return " " if console.width >= width else "\n"
 
 
 def _interval(mean: float, low: float, high: float, between: str) -> str:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.text import Text
 
-from latent_core.cli.app import BackboneOption, Folders, app, console, table_of
-from latent_core.cli.comparing import show_comparison
+from latent_core.cli.app import BackboneOption, Folders, app, console
+from latent_core.cli.comparing import show_comparison, show_summary
 from latent_core.errors import AdapterError, SettingError
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ def evaluate(
     loaded: dict[str, Any] = {}
     frames = [_evaluate_run(folder, names, examples, seed, loaded) for folder in folders]
     table = summarise(pd.concat(frames, ignore_index=True), ("task", "method", "split"), metric)
-    _show_summary(table, metric)
+    show_summary(table, metric)
     show_comparison(side_by_side(folders, metric), metric)
 
 
@@ -160,22 +160,3 @@ def _evaluate_run(
     frame = frame.assign(seed=config.notes.get("seed", 0))
     write_records(folder, frame)
     return frame
-
-
-def _show_summary(table: pd.DataFrame, metric: str) -> None:
-    for task, rows in table.groupby("task", sort=False):
-        splits = list(dict.fromkeys(rows["split"]))
-        shown = table_of("method", *splits, title=f"{task}: {metric}, mean and 95 % interval")
-        for method, cells in rows.groupby("method", sort=False):
-            by_split = cells.set_index("split")
-            shown.add_row(
-                str(method),
-                *(
-                    "{mean:.2f} [{low:.2f}, {high:.2f}]".format(**by_split.loc[split])
-                    if split in by_split.index
-                    else "-"
-                    for split in splits
-                ),
-            )
-        console.print(shown)
-        console.print(f"training seeds per method: {rows['seeds'].min()}-{rows['seeds'].max()}")
