@@ -40,17 +40,10 @@ LIMIT = 14
 """Twice the sliding window of the families that have one."""
 
 SUM = "Start_2+Before[,|a|c|j|1|8|=]_1+4_1+End_1@verbal"
-PLACES = ("Start_2", "End_2", "Before[,|a|b|c|d|1|2|3|=| ]_2", "3_2", SUM)
+PLACES = ("Start_2", "End_2", "Before[,|a|c|e|g|i|k|m|o|1|3|5|7|9|=| ]_2", "3_2", SUM)
 """Start, End, Comma's kind (with more triggers, so that responses have some), k, and a sum."""
 
-NAMED = (
-    *("llama", "mistral", "qwen2", "qwen3", "gemma2", "gemma3", "gpt2", "gpt_neox", "opt"),
-    *("falcon", "phi", "olmo2", "stablelm", "granite", "smollm3", "gpt_oss"),
-)
-"""Families that are tried with every kind of place; the others, with the sum."""
-
-CASES = [(family, layout) for family in NAMED for layout in PLACES]
-CASES += [(family, SUM) for family in FAMILIES if family not in NAMED]
+CASES = [(family, layout) for family in FAMILIES for layout in PLACES]
 CASES += [(f, layout) for f in ("llama", "mistral") for layout in LAYOUTS if layout not in PLACES]
 
 NO_SDPA = dict.fromkeys(("gemma2", "gpt_oss"), "it knows no sdpa")

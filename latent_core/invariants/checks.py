@@ -159,24 +159,22 @@ def _in_parts(subject: Subject, cache: Cache) -> Finding:
 def mask_forms(subject: Subject) -> Finding:
     """No mask, a 2-D mask and a 4-D mask drawn by hand give the same, padding included."""
     backbone, model = subject.backbone, subject.model
-    window = backbone.sliding_window  # a mask drawn by hand knows nothing of it
-    examples = [example.slots[:window] for example in subject.examples]
-    batch = collate(examples).to(backbone.device)
+    alone = collate(subject.examples[:1]).to(backbone.device)
+    # A mask drawn by hand is given to all layers alike, so it cannot be of some that have a window.
+    window = backbone.sliding_window
+    batch = collate([example.slots[:window] for example in subject.examples]).to(backbone.device)
     length = _length(batch)
     causal = torch.ones(length, length, dtype=torch.bool, device=backbone.device).tril()
     allowed = causal & batch.attention_mask.bool()[:, None, None, :]
     by_hand = torch.zeros(allowed.shape, dtype=backbone.dtype, device=backbone.device)
     by_hand.masked_fill_(~allowed, torch.finfo(backbone.dtype).min)
-    alone = collate(examples[:1]).to(backbone.device)
     with torch.no_grad():
+        without = backbone.hidden_states(model.slot_embeddings(alone), None, alone.position_ids)
         plain = model.hidden_states(batch)
         drawn = model.hidden_states(batch, by_hand)
-        without = backbone.hidden_states(model.slot_embeddings(alone), None, alone.position_ids)
+        whole = model.hidden_states(alone)
     real = batch.attention_mask.bool()
-    pairs = [
-        subject.compare(drawn[real], plain[real]),
-        subject.compare(without[0], plain[0, : without.shape[1]]),
-    ]
+    pairs = [subject.compare(drawn[real], plain[real]), subject.compare(without, whole)]
     return max(pairs, key=lambda finding: finding.difference)
 
 
