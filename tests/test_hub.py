@@ -1,11 +1,13 @@
 """The hub: what is uploaded, what the card says, and where an id leads. No network is used."""
 
+import inspect
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
-from huggingface_hub import RepoUrl
+from huggingface_hub import HfApi, RepoUrl, snapshot_download
 from huggingface_hub.errors import LocalEntryNotFoundError
 
 import latent_core.hub as hub
@@ -22,7 +24,7 @@ from tests.families import tiny_backbone
 
 
 class Hub:
-    """What is kept instead of the hub."""
+    """What is kept instead of the hub; it is asked as the hub's client lets itself be asked."""
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.calls = folder, []
@@ -32,14 +34,18 @@ class Hub:
         return self
 
     def create_repo(self, repo_id: str, private: bool, exist_ok: bool) -> RepoUrl:
+        inspect.signature(HfApi().create_repo).bind(repo_id, private=private, exist_ok=exist_ok)
         self.calls.append(("create", repo_id, private, exist_ok))
         return RepoUrl(f"https://huggingface.co/{repo_id}")
 
-    def upload_folder(self, repo_id: str, folder_path: Path, commit_message: str) -> None:
-        self.calls.append(("upload", repo_id, commit_message))
+    def upload_folder(self, **asked: Any) -> None:
+        inspect.signature(HfApi().upload_folder).bind(**asked)
+        repo_id, folder_path = asked["repo_id"], asked["folder_path"]
+        self.calls.append(("upload", repo_id, asked["commit_message"]))
         shutil.copytree(folder_path, self.folder / repo_id)
 
-    def snapshot(self, repo_id: str, revision: str | None, token: str | None) -> str:
+    def snapshot(self, repo_id: str, **asked: Any) -> str:
+        inspect.signature(snapshot_download).bind(repo_id, **asked)
         if not (self.folder / repo_id).is_dir():
             raise LocalEntryNotFoundError("not in the cache, and the hub cannot be reached")
         return str(self.folder / repo_id)
