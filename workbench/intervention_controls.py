@@ -12,6 +12,7 @@ from typing import Any, Final
 import ipywidgets as widgets
 
 from latent_core.errors import LatentError
+from latent_core.layout import End, Start
 from workbench.intervention_text import (
     FURTHER,
     Field,
@@ -180,6 +181,12 @@ class InterventionControls(widgets.VBox):
                 found.setdefault(group.name, {})[side] = group.count
         return found
 
+    def _recurring(self) -> set[str]:
+        """Names of the groups that may stand in more than one place of a text."""
+        models = (self.session.model_a, self.session.model_b)
+        groups = (group for model in models for group in model.layout.groups)
+        return {group.name for group in groups if not isinstance(group.place, Start | End)}
+
     def _new_groups(self) -> None:
         groups = self._groups()
         self.switches = {
@@ -235,10 +242,10 @@ class InterventionControls(widgets.VBox):
 
     def _choose(self) -> None:
         """The fields of the chosen kind of intervention."""
-        groups = list(self.switches)
-        self.fields = {
-            field.name: _widget(field, groups) for field in FURTHER[self.kind.value].fields
-        }
+        chosen, groups = FURTHER[self.kind.value], list(self.switches)
+        if chosen.verb == "drop":  # by occurrence: of a group that stands in one place, nothing
+            groups.sort(key=lambda name: name not in self._recurring())
+        self.fields = {field.name: _widget(field, groups) for field in chosen.fields}
         self._fields.children = tuple(self.fields.values())
 
 

@@ -253,7 +253,7 @@ def test_the_chooser_adds_to_the_text(panel: Playground) -> None:
     controls = panel.controls
     controls.add.click()
     controls.kind.value = "drop after the n-th"
-    controls.fields["latents"].value = "Comma"
+    assert controls.fields["latents"].value == "Comma", "Start stands in one place alone"
     controls.fields["after"].value = 3
     controls.add.click()
     assert panel.session.intervention == "scale(Start, 0.5) & drop(Comma, after=3)"
