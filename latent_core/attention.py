@@ -10,6 +10,7 @@ attention (`attention_columns`); the full maps are never made unless `of="all"` 
 from __future__ import annotations
 
 import contextlib
+import operator
 from collections.abc import Iterator, Sequence
 from typing import Any, Literal
 
@@ -24,8 +25,11 @@ from latent_core.attention_record import AttentionRecord
 from latent_core.backbones import Backbone
 from latent_core.batch import LatentBatch
 from latent_core.errors import BackboneError, SettingError
-from latent_core.generation import SlotView, view_slot
-from latent_core.insertion import IGNORE
+from latent_core.generation import view_slot
+from latent_core.insertion import IGNORE, Slot
+from latent_core.interventions.selection import PassSlots, Selection
+from latent_core.layers import pick
+from latent_core.layout import LatentLayout
 from latent_core.model import LatentModel
 
 __all__ = ["AttentionRecord", "capture_attention"]
@@ -35,9 +39,9 @@ def capture_attention(
     model: LatentModel,
     prompt: str,
     response: str | Sequence[int] | None = None,
-    of: Literal["latents", "all"] | Sequence[int | str] = "latents",
-    layers: Sequence[int] | None = None,
-    heads: Sequence[int] | None = None,
+    of: str | int | Sequence[int | str] = "latents",
+    layers: Sequence[int] | int | None = None,
+    heads: Sequence[int] | int | None = None,
     max_new_tokens: int = 64,
     gradient: Literal["loss"] | int | None = None,
     **generation: Any,
@@ -49,9 +53,9 @@ def capture_attention(
         prompt: plain text.
         response: plain text, closed by the end-of-sequence token; or token ids, taken as they are;
             None: the model generates one.
-        of: the key slots: `latents`, `all` (T x T maps), or a list of slot indices, labels
-            (`Comma.1`) and group names (`Comma`).
-        layers, heads: indices; None for all.
+        of: the key slots: `latents`, `all` (T x T maps), or slot indices and selections as
+            interventions have them, such as `Comma`, `Comma.1@2`, `prompt`; one or several.
+        layers, heads: an index or several; None for all.
         max_new_tokens: verbal tokens to generate at most, if there is no response.
         gradient: also keep derivatives by each weight: of the `loss`, the mean cross-entropy of the
             response's verbal tokens; or of the logit of response token i, at the slot that predicts
@@ -82,7 +86,7 @@ def capture_attention(
     example = model.place(prompt_ids, response_ids)
     layout = model.placement.layout
     slots = tuple(view_slot(slot, layout, backbone.token_text) for slot in example.slots)
-    keys = _choose_keys(of, slots, model)
+    keys = _choose_keys(of, example.slots, len(prompt_ids), layout)
     batch = model.batch([example])
     training = model.training
     model.train(False)  # layers that recompute would call the hooks twice
@@ -97,6 +101,8 @@ def capture_attention(
     note = ""
     if not any(slot.group is not None for slot in slots):
         note = f"no latents were placed: layout {layout} has no place in this prompt and response"
+    elif not keys:
+        note = f"of={of!r} means no slot of this prompt and response"
     return AttentionRecord(
         slots=slots,
         keys=keys,
@@ -111,18 +117,19 @@ def capture_attention(
 
 
 def _choose_keys(
-    of: str | Sequence[int | str], slots: Sequence[SlotView], model: LatentModel
+    of: str | int | Sequence[int | str],
+    slots: Sequence[Slot],
+    prompt_length: int,
+    layout: LatentLayout,
 ) -> tuple[int, ...]:
-    if of == "all":
-        return tuple(range(len(slots)))
-    if of == "latents":
-        return tuple(t for t, slot in enumerate(slots) if slot.group is not None)
+    """The slots that `of` means, each once, in the order asked."""
+    here = PassSlots.of(slots, prompt_length)
     keys: list[int] = []
-    for wanted in [of] if isinstance(of, str) else of:
+    for wanted in [of] if isinstance(of, str | int) else of:
         if isinstance(wanted, str):
-            keys += _named(wanted, slots, model)
-        elif 0 <= wanted < len(slots):
-            keys.append(wanted)
+            keys += Selection.parse(wanted, layout).mask(here)[0].nonzero().flatten().tolist()
+        elif operator.index(wanted) in range(len(slots)):
+            keys.append(int(wanted))
         else:
             raise SettingError(
                 f"slot {wanted} does not exist; the example has {len(slots)} slots, 0 to "
@@ -131,57 +138,30 @@ def _choose_keys(
     return tuple(dict.fromkeys(keys))
 
 
-def _named(name: str, slots: Sequence[SlotView], model: LatentModel) -> list[int]:
-    """Slots of a group (`Comma`) or of one of its members (`Comma.1`)."""
-    layout = model.placement.layout
-    known = {group.name for group in layout.groups}
-    stem, dot, member = name.rpartition(".")
-    if name not in known and dot and stem in known:
-        count = layout.group(stem).count
-        if not member.isdecimal() or int(member) >= count:
-            raise SettingError(
-                f"latent {name!r} does not exist; group {stem!r} has {stem}.0 to {stem}.{count - 1}"
-            )
-        return [t for t, s in enumerate(slots) if s.group is not None and s.label == name]
-    group = layout.group(name).name
-    return [t for t, slot in enumerate(slots) if slot.group == group]
-
-
-def _indices(what: str, wanted: Sequence[int] | None, have: Sequence[int]) -> tuple[int, ...]:
-    if wanted is None:
-        return tuple(have)
-    if not wanted or set(wanted) - set(have):
-        missing = sorted(set(wanted) - set(have))
-        raise SettingError(
-            f"{what} {missing[0] if missing else list(wanted)} does not exist; expected some of "
-            f"{have[0]} to {have[-1]}"
-        )
-    return tuple(dict.fromkeys(wanted))
-
-
 def _run(
     model: LatentModel,
     batch: LatentBatch,
     keys: tuple[int, ...],
-    layers: Sequence[int] | None,
-    heads: Sequence[int] | None,
+    layers: Sequence[int] | int | None,
+    heads: Sequence[int] | int | None,
     gradient: Literal["loss"] | int | None,
     num_targets: int,
 ) -> tuple[dict[str, Any], str]:
     """Everything that depends on the route, and which one it was."""
-    if gradient not in (None, "loss") and not (
-        isinstance(gradient, int) and 0 <= gradient < num_targets
-    ):
+    token = isinstance(gradient, int) and not isinstance(gradient, bool)
+    if gradient not in (None, "loss") and not (token and gradient in range(num_targets)):
         raise SettingError(
             f"gradient={gradient!r}; expected 'loss' or the index of a response token, 0 to "
             f"{num_targets - 1}"
         )
+    if gradient == "loss" and not num_targets:
+        raise SettingError("the response has no tokens, so there is no loss to derive")
     try:
         shape = attention_shape(model.backbone)
     except BackboneError as error:
         return _eager(model, batch, keys, layers, heads, gradient, error), "eager"
-    chosen = _indices("layer", layers, shape.layers)
-    shown = _indices("head", heads, range(shape.heads))
+    chosen = pick("layer", layers, shape.layers, model.backbone.name)
+    shown = pick("head", heads, range(shape.heads), model.backbone.name)
     wants_gradient = gradient is not None
     capture = ColumnCapture(keys, chosen, shown, batch.input_ids.shape[1], wants_gradient)
     gradients = None
@@ -232,8 +212,8 @@ def _eager(
     model: LatentModel,
     batch: LatentBatch,
     keys: tuple[int, ...],
-    layers: Sequence[int] | None,
-    heads: Sequence[int] | None,
+    layers: Sequence[int] | int | None,
+    heads: Sequence[int] | int | None,
     gradient: Literal["loss"] | int | None,
     reason: Exception,
 ) -> dict[str, Any]:
@@ -264,8 +244,8 @@ def _eager(
             f"attention of {backbone.name} ({backbone.model.config.model_type}) cannot be "
             f"captured: {reason}; and output_attentions=True does not give its maps either"
         )
-    chosen = _indices("layer", layers, range(len(maps)))
-    shown = _indices("head", heads, range(maps[0].shape[1]))
+    chosen = pick("layer", layers, range(len(maps)), backbone.name)
+    shown = pick("head", heads, range(maps[0].shape[1]), backbone.name)
     full = [maps[layer][0, list(shown)].float().cpu() for layer in chosen]  # each (H, T, T)
     return {
         "weights": torch.stack([m[:, :, list(keys)] for m in full]),

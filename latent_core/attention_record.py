@@ -20,6 +20,7 @@ from latent_core.attention_files import read_record, write_record
 from latent_core.attention_views import attention_flow, attention_rollout
 from latent_core.errors import SettingError
 from latent_core.generation import SlotView
+from latent_core.layers import pick
 
 __all__ = ["AttentionRecord"]
 
@@ -99,20 +100,15 @@ class AttentionRecord:
         return self.is_latent[list(self.keys)]
 
     def select(
-        self, layers: Sequence[int] | None = None, heads: Sequence[int] | None = None
+        self, layers: Sequence[int] | int | None = None, heads: Sequence[int] | int | None = None
     ) -> AttentionRecord:
         """The same record with fewer layers and heads, by their indices in the backbone.
 
         Raises:
             SettingError: if one was not captured.
         """
-        kept = self.layers if layers is None else tuple(layers)
-        shown = self.heads if heads is None else tuple(heads)
-        for what, wanted, have in (("layer", kept, self.layers), ("head", shown, self.heads)):
-            if missing := set(wanted) - set(have):
-                raise SettingError(
-                    f"{what} {min(missing)} is not in the record, which has {what}s {list(have)}"
-                )
+        kept = pick("layer", layers, self.layers, "this record")
+        shown = pick("head", heads, self.heads, "this record")
         rows = [self.layers.index(layer) for layer in kept]
         columns = [self.heads.index(head) for head in shown]
         tensors = {name: getattr(self, name) for name in TENSORS}

@@ -120,10 +120,8 @@ def decode(
 def _check_positions(model: SteeredModel, rows: Sequence[Row]) -> None:
     """Sequential positions count latents too, whose number is known only while decoding."""
     window = model.backbone.context_length
-    if model.placement.layout.positions == "shared" or window is None:
-        return
     for row in rows:
-        if row.stream.num_slots > window:
+        if window is not None and row.stream.next_position > window:
             raise PromptError(
                 f"the prompt {row.prompt[:40]!r} and its response have {row.stream.num_slots} "
                 f"slots, which positions=sequential numbers beyond the context window of "

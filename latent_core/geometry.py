@@ -23,9 +23,10 @@ from torch.nn import functional as F
 from latent_core.adapter import read_adapter
 from latent_core.errors import AdapterError, SettingError
 from latent_core.insertion import Slots
-from latent_core.layers import check_layers, decoder_layers, final_norm, hidden_output
+from latent_core.layers import decoder_layers, final_norm, hidden_output, pick
 from latent_core.layout import LatentLayout
 from latent_core.model import LatentModel
+from latent_core.tasks import Example
 
 __all__ = ["latent_norms", "latent_similarity", "logit_lens", "nearest_tokens", "slot_pca"]
 
@@ -143,7 +144,7 @@ def logit_lens(
     response: str | None = None,
     *,
     count: int = 5,
-    layers: Sequence[int] | None = None,
+    layers: Sequence[int] | int | None = None,
 ) -> pd.DataFrame:
     """What each latent slot would say at each layer: its hidden state, read by the output head.
 
@@ -193,8 +194,8 @@ def logit_lens(
 @torch.no_grad()
 def slot_pca(
     model: LatentModel,
-    examples: Sequence[str | tuple[str, str]],
-    layers: Sequence[int] | None = None,
+    examples: Sequence[Example | tuple[str, str] | str],
+    layers: Sequence[int] | int | None = None,
     components: int = 2,
 ) -> pd.DataFrame:
     """Principal components of the latent slots' hidden states, over all their occurrences.
@@ -204,7 +205,7 @@ def slot_pca(
 
     Args:
         model: the model.
-        examples: prompts, or pairs of prompt and response.
+        examples: of a task, pairs of prompt and response, or prompts alone.
         layers: by default all.
         components: how many.
 
@@ -218,8 +219,13 @@ def slot_pca(
     found: dict[int, list[Tensor]] = {}
     names: list[dict[str, Any]] = []
     for number, example in enumerate(examples):
-        prompt, response = (example, None) if isinstance(example, str) else example
-        slots = model.insert(prompt, response)
+        match example:
+            case Example():
+                slots = model.insert(example.prompt, example.answer)
+            case str():
+                slots = model.insert(example)
+            case prompt, response:
+                slots = model.insert(prompt, response)
         places = _latent_places(slots)
         names += [{"example": number, **_slot_name(model, slots, place)} for place in places]
         for layer, states in _hidden_states(model, slots, places, layers).items():
@@ -279,12 +285,11 @@ def _slot_name(model: LatentModel, slots: Slots, place: int) -> dict[str, Any]:
 
 
 def _hidden_states(
-    model: LatentModel, slots: Slots, places: list[int], layers: Sequence[int] | None
+    model: LatentModel, slots: Slots, places: list[int], layers: Sequence[int] | int | None
 ) -> dict[int, Tensor]:
     """Hidden states (len(places), D) after each layer, of one teacher-forced pass."""
     stack = decoder_layers(model.backbone)
-    chosen = list(range(len(stack))) if layers is None else list(layers)
-    check_layers(model.backbone, chosen)
+    chosen = pick("layer", layers, range(len(stack)), model.backbone.name)
     found: dict[int, Tensor] = {}
 
     def keep(number: int) -> Any:

@@ -24,7 +24,16 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from latent_core.errors import PromptError
-from latent_core.layout import After, Before, End, Every, LatentGroup, LatentLayout, Start
+from latent_core.layout import (
+    After,
+    Before,
+    End,
+    Every,
+    LatentGroup,
+    LatentLayout,
+    PositionScheme,
+    Start,
+)
 
 __all__ = ["IGNORE", "Placement", "RowOf", "Slot", "SlotStream", "Slots", "Triggers"]
 
@@ -108,12 +117,14 @@ class Placement:
             (which may have been extended) that it reads, or to None to leave it out; occurrences
             count on all the same. None: every latent is placed and reads its own row.
         mark: an intervention: the row of a verbal slot by its step, a negative number. None: -1.
+        positions: an intervention: how a latent is numbered, by its step. None: as the layout says.
     """
 
     layout: LatentLayout
     triggers: Triggers
     rows: RowOf | None = None
     mark: Callable[[int], int] | None = None
+    positions: Callable[[int], PositionScheme] | None = None
 
     def insert(self, prompt_ids: Sequence[int], response_ids: Sequence[int] | None = None) -> Slots:
         """Place the latents of one example.
@@ -159,11 +170,14 @@ class SlotStream:
         self._triggers = placement.triggers
         self._rows = placement.rows
         self._mark = placement.mark
+        self._positions = placement.positions
         self._prompt_length = prompt_length
         self._occurrences = [0] * len(placement.layout.groups)
         self._last_id: int | None = None
         self.num_slots = 0
         self.num_verbal = 0
+        self.next_position = 0
+        """Position id of the next slot."""
         self.predictor = -1
         """Index, among all slots so far, of the slot that predicts the next verbal token."""
 
@@ -187,7 +201,8 @@ class SlotStream:
         mark = -1
         if self._mark is not None:
             mark = self._mark(max(0, self.num_verbal + 1 - self._prompt_length))
-        slots.append(Slot(token_id, mark, self._next_position(), self.num_verbal))
+        slots.append(Slot(token_id, mark, self.next_position, self.num_verbal))
+        self.next_position += 1
         self.num_slots += 1
         self.num_verbal += 1
         self.predictor = self.num_slots - 1
@@ -210,16 +225,15 @@ class SlotStream:
         first_row, occurrence = self._layout.first_rows[number], self._occurrences[number]
         self._occurrences[number] += 1
         step = max(0, self.num_verbal - self._prompt_length)
+        scheme = self._layout.positions if self._positions is None else self._positions(step)
         slots = []
         for member in range(group.count):
             row: int | None = first_row + member
             if self._rows is not None:
                 row = self._rows(number, member, occurrence, step)
             if row is not None:
-                position = self._next_position()
+                position = self.next_position
                 slots.append(Slot(-1, row, position, self.num_verbal, number, member, occurrence))
+                self.next_position += scheme == "sequential"
                 self.num_slots += 1
         return slots
-
-    def _next_position(self) -> int:
-        return self.num_verbal if self._layout.positions == "shared" else self.num_slots

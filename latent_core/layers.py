@@ -6,7 +6,7 @@ Knows no latents.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch
@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from latent_core.backbones import Backbone
 from latent_core.errors import BackboneError, SettingError
 
-__all__ = ["check_layers", "decoder_layers", "final_norm", "hidden_output"]
+__all__ = ["decoder_layers", "final_norm", "hidden_output", "pick"]
 
 
 def decoder_layers(backbone: Backbone) -> list[nn.Module]:
@@ -34,19 +34,33 @@ def decoder_layers(backbone: Backbone) -> list[nn.Module]:
     )
 
 
-def check_layers(backbone: Backbone, layers: Sequence[int]) -> None:
-    """Check that layers exist.
+def pick(
+    what: str, wanted: int | Iterable[int] | None, have: Sequence[int], name: str
+) -> tuple[int, ...]:
+    """The layers or heads that are asked for, each once, in the order asked.
+
+    Args:
+        what: `layer` or `head`.
+        wanted: one, several, or None for all.
+        have: those there are.
+        name: of what has them.
 
     Raises:
-        SettingError: if one does not.
+        SettingError: if one does not exist, or none is asked for.
     """
-    number = len(decoder_layers(backbone))
-    missing = [layer for layer in layers if not 0 <= layer < number]
+    if wanted is None:
+        return tuple(have)
+    found = tuple(dict.fromkeys((wanted,) if isinstance(wanted, int) else wanted))
+    missing = [str(number) for number in found if number not in have]
+    without_gaps = tuple(have) == tuple(range(have[0], have[-1] + 1))
+    those = f"{have[0]} to {have[-1]}" if without_gaps else ", ".join(map(str, have))
     if missing:
         raise SettingError(
-            f"{backbone.name} has no layer {', '.join(map(str, missing))}; its {number} layers are "
-            f"0 to {number - 1}"
+            f"{name} has no {what} {', '.join(missing)}; its {len(have)} {what}s are {those}"
         )
+    if not found:
+        raise SettingError(f"no {what} is chosen; expected at least one of {those}, or None")
+    return found
 
 
 def hidden_output(output: Any) -> Tensor:

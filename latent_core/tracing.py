@@ -24,6 +24,7 @@ from latent_core.interventions import InterventionWarning, KnockOut
 from latent_core.interventions.edges import Cut, EdgeRule, NoRule
 from latent_core.interventions.running import running
 from latent_core.interventions.scene import Scene
+from latent_core.layers import pick
 from latent_core.model import LatentModel
 from latent_core.progress import progress_bar
 from latent_core.tasks import Example
@@ -52,9 +53,9 @@ def trace(
     examples: Example | tuple[str, str] | Sequence[Example | tuple[str, str]],
     metric: Metric = log_probability,
     *,
-    groups: Sequence[str] | None = None,
-    layers: Sequence[int] | None = None,
-    heads: Sequence[int] | Literal["each"] | None = None,
+    groups: Sequence[str] | str | None = None,
+    layers: Sequence[int] | int | None = None,
+    heads: Sequence[int] | int | Literal["each"] | None = None,
     queries: str = "all",
     per_token: bool = False,
     batch_size: int = 32,
@@ -66,7 +67,7 @@ def trace(
         model: the model; inside an intervention's block, the model under that intervention.
         examples: one or several, each an `Example` or a pair of prompt and answer.
         metric: of each answer token; the tokens' values are added up.
-        groups: selections of keys, such as `Comma` or `Comma.0`; by default every group.
+        groups: selections of keys, such as `Comma`, `Comma.0` or `prompt`; by default every group.
         layers: in which to cut, one at a time; by default every layer.
         heads: in which to cut, one at a time; `each` for every head; None cuts all heads together.
         queries: a selection; only its edges are cut.
@@ -90,6 +91,9 @@ def trace(
         (e.prompt, e.answer) if isinstance(e, Example) else e
         for e in ([examples] if isinstance(examples, Example | tuple) else examples)
     ]
+    for pair in pairs:
+        if len(pair) != 2 or not pair[1]:
+            raise SettingError(f"cannot trace {pair!r}; expected a prompt and its answer")
     if not pairs or batch_size < 1:
         raise SettingError(
             f"{len(pairs)} examples in batches of {batch_size}; expected at least 1 of each"
@@ -188,22 +192,23 @@ def attention_against_effect(mass: pd.DataFrame, effects: pd.DataFrame) -> Agree
 
 def _conditions(
     model: LatentModel,
-    groups: Sequence[str] | None,
-    layers: Sequence[int] | None,
-    heads: Sequence[int] | Literal["each"] | None,
+    groups: Sequence[str] | str | None,
+    layers: Sequence[int] | int | None,
+    heads: Sequence[int] | int | Literal["each"] | None,
 ) -> list[_Condition]:
     """The clean run, then every cell of the sweep."""
     shape = attention_shape(model.backbone)
     names = [group.name for group in model.placement.layout.groups] if groups is None else groups
     if not names:
         raise SettingError("the model has no latents to trace; expected a layout with a group")
-    swept: Iterable[int | None] = (
-        [None] if heads is None else range(shape.heads) if heads == "each" else heads
-    )
+    swept: Iterable[int | None] = [None]
+    if heads is not None:
+        every = None if heads == "each" else heads
+        swept = pick("head", every, range(shape.heads), model.backbone.name)
     cells = [
         _Condition(name, layer, head)
-        for name in names
-        for layer in (shape.layers if layers is None else layers)
+        for name in dict.fromkeys([names] if isinstance(names, str) else names)
+        for layer in pick("layer", layers, shape.layers, model.backbone.name)
         for head in swept
     ]
     return [_Condition(), *cells]

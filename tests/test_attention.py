@@ -1,5 +1,6 @@
 """A capture equals eager attention's columns, and its views give the answers worked out by hand."""
 
+import itertools
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from scipy.optimize import linprog
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -177,6 +179,11 @@ def test_slots_carry_names(model: LatentModel, record: AttentionRecord) -> None:
         ("Comma", ["Comma.0", "Comma.1"] * 4),
         (["Comma.1"], ["Comma.1"] * 4),
         (["Start", 2, 2], ["Start.0", "Start.1", "a"]),
+        ("Comma.1@2", ["Comma.1"]),
+        (["Comma@0+Start.0", "response"], ["Start.0", "Comma.0", "Comma.1", *"3,4,", "<eos>"]),
+        ("prompt", list("ab,cd=12,e")),
+        (2, ["a"]),
+        ("Comma@9", []),
         ([], []),
     ],
 )
@@ -191,10 +198,14 @@ def test_keys_by_name_and_number(model: LatentModel, of: Any, labels: list[str])
         ({"of": [99]}, SettingError, "slot 99 does not exist; the example has"),
         ({"of": [-1]}, SettingError, "slot -1 does not exist"),
         ({"of": ["End"]}, LayoutError, "has no group 'End'"),
-        ({"of": ["Comma.2"]}, SettingError, "has Comma.0 to Comma.1"),
-        ({"layers": [2]}, SettingError, "layer 2 does not exist; expected some of 0 to 1"),
-        ({"heads": [0, 4]}, SettingError, "head 4 does not exist"),
-        ({"heads": []}, SettingError, "head"),
+        ({"of": ["Comma.2"]}, SettingError, "are Comma.0 to Comma.1"),
+        ({"of": [1.5]}, TypeError, "integer"),
+        ({"layers": [2]}, SettingError, "llama has no layer 2; its 2 layers are 0 to 1"),
+        ({"layers": -1}, SettingError, "llama has no layer -1"),
+        ({"heads": [0, 4]}, SettingError, "llama has no head 4; its 4 heads are 0 to 3"),
+        ({"heads": []}, SettingError, "no head is chosen"),
+        ({"gradient": True}, SettingError, "gradient=True"),
+        ({"gradient": "loss", "response": []}, SettingError, "no tokens"),
         ({"gradient": 7}, SettingError, "index of a response token, 0 to 5"),
         ({"gradient": "logit"}, SettingError, "expected 'loss'"),
         ({"prompt": ""}, PromptError, "empty"),
@@ -370,6 +381,42 @@ def test_flow_by_hand() -> None:
     np.testing.assert_allclose(attention_flow(weights, 0), [1, 0])
 
 
+def causal_maps(layers: int, slots: int) -> np.ndarray:
+    """Random weights (L, 1, T, T), each row summing to 1 over itself and what is before it."""
+    raw = np.tril(np.random.default_rng(0).random((layers, 1, slots, slots)))
+    return raw / raw.sum(axis=-1, keepdims=True)
+
+
+def test_rollout_is_the_sum_over_all_paths() -> None:
+    weights = causal_maps(3, 4)
+    mixed = 0.3 * np.eye(4) + 0.7 * weights[:, 0]
+    for top in range(4):
+        shares = np.zeros(4)
+        for middle, low, bottom in itertools.product(range(4), repeat=3):
+            shares[bottom] += mixed[2, top, middle] * mixed[1, middle, low] * mixed[0, low, bottom]
+        np.testing.assert_allclose(attention_rollout(weights, 0.3)[2, top], shares)
+
+
+def test_flow_is_what_a_linear_programme_finds() -> None:
+    """Maximise what reaches one input slot, in = out at every slot between, edges capped."""
+    weights = causal_maps(3, 4)
+    mixed = 0.5 * np.eye(4) + 0.5 * weights[:, 0]
+    edges = list(itertools.product(range(3), range(4), range(4)))  # from (l + 1, i) to (l, j)
+    for top, target in itertools.product(range(4), range(4)):
+        inner = [(level, slot) for level in (1, 2) for slot in range(4)]
+        balance = [
+            [(lay == n and j == s) * 1.0 - (lay + 1 == n and i == s) for lay, i, j in edges]
+            for n, s in inner
+        ]
+        caps = [
+            (0, 0 if (lay == 2 and i != top) or (lay == 0 and j != target) else mixed[lay, i, j])
+            for lay, i, j in edges
+        ]
+        gain = [-1.0 * (lay == 0) for lay, _, _ in edges]
+        best = linprog(gain, A_eq=balance, b_eq=np.zeros(len(inner)), bounds=caps)
+        assert attention_flow(weights, top)[target] == pytest.approx(-best.fun, abs=1e-5)
+
+
 def test_rollout_and_flow_need_every_slot(model: LatentModel, record: AttentionRecord) -> None:
     with pytest.raises(SettingError, match="of='all'"):
         record.rollout()
@@ -384,10 +431,10 @@ def test_rollout_and_flow_need_every_slot(model: LatentModel, record: AttentionR
 
 
 def test_select(record: AttentionRecord) -> None:
-    some = record.select(layers=[1], heads=[2, 0])
+    some = record.select(layers=1, heads=[2, 0])
     assert torch.equal(some.weights, record.weights[1:, [2, 0]])
     assert set(some.to_frame()["head"]) == {0, 2}
-    with pytest.raises(SettingError, match="layer 0 is not in the record"):
+    with pytest.raises(SettingError, match="no layer 0; its 1 layers are 1"):
         some.select(layers=[0])
 
 

@@ -128,7 +128,7 @@ def test_a_cell_of_the_trace_is_the_intervention_it_names() -> None:
     model = LatentModel(tiny_backbone("llama"), "Start_2+Comma_2", init="gaussian")
     prompt, answer = "ab,c", "1,2"
     frame = trace(
-        model, (prompt, answer), groups=["Comma.1"], layers=[1], heads=[3], queries="verbal",
+        model, (prompt, answer), groups="Comma.1", layers=1, heads=3, queries="verbal",
         progress=False,
     )  # fmt: skip
     with parse_intervention("knock_out(verbal -> Comma.1, layers=1, heads=3)").on(model):
@@ -172,10 +172,15 @@ def test_a_bad_trace_is_refused_and_leaves_the_model_alone() -> None:
     for said, arguments in [
         ("no layer 3", {"layers": [3]}),
         ("no head 4", {"heads": [4]}),
+        ("no layer is chosen", {"layers": []}),
+        ("no head is chosen", {"heads": []}),
         ("batches of 0", {"batch_size": 0}),
     ]:
         with pytest.raises(SettingError, match=said):
             trace(model, ("b,c", "a"), progress=False, **arguments)
+    for example in (("b,c", ""), ["b,c"]):
+        with pytest.raises(SettingError, match="expected a prompt and its answer"):
+            trace(model, example, progress=False)
     with pytest.raises(SettingError, match="0 examples"):
         trace(model, [], progress=False)
     with pytest.raises(LayoutError, match="no group 'End'"):

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -18,6 +19,7 @@ from latent_core.geometry import (
 from latent_core.interventions import Replace
 from latent_core.layers import decoder_layers, final_norm
 from latent_core.model import LatentModel
+from latent_core.tasks import Example
 from tests.copying import LAYER, LAYERS, copying_model
 from tests.families import FAMILIES, MAIN_FAMILIES, tiny_backbone
 
@@ -106,7 +108,7 @@ def test_the_lens_at_the_last_layer_is_the_models_own_word(family: str) -> None:
     for row in last.itertuples():
         assert slots.slots[row.slot].occurrence == row.occurrence
         assert float(own[row.slot, row.token_id]) == pytest.approx(row.probability, abs=1e-3)
-    assert logit_lens(model, "ab,c", layers=[0])["layer"].unique().tolist() == [0]
+    assert logit_lens(model, "ab,c", layers=0)["layer"].unique().tolist() == [0]
     assert torch.equal(own, model.logits(model.batch([slots]))[0].float().softmax(-1))
 
 
@@ -126,7 +128,8 @@ def test_the_lens_inside_a_block_and_without_latents() -> None:
 
 def test_components_are_those_of_the_covariance() -> None:
     model = LatentModel(tiny_backbone("llama"), "Start_2+Comma_2", init="gaussian")
-    examples = ["ab,c,d", ("1,2", "3,4"), "x"]
+    pair = ("1,2", "3,4")
+    examples = ["ab,c,d", pair, "x"]
     frame = slot_pca(model, examples, layers=[1], components=3)
     assert len(frame) == (2 + 4) + (2 + 4) + 2
     assert frame.groupby("example").size().tolist() == [6, 6, 2]
@@ -141,6 +144,8 @@ def test_components_are_those_of_the_covariance() -> None:
     assert scores.var(axis=0) == pytest.approx(values[:3], rel=1e-4)
     assert np.corrcoef(scores.T) == pytest.approx(np.eye(3), abs=1e-6)
     assert frame["explained1"][0] == pytest.approx(values[0] / values.sum(), rel=1e-4)
+    same = ["ab,c,d", Example(*pair, "id", 1, "k"), "x"]
+    pd.testing.assert_frame_equal(slot_pca(model, same, layers=1, components=3), frame)
     assert slot_pca(model, examples)["layer"].value_counts().to_dict() == {0: 14, 1: 14}
 
 

@@ -30,12 +30,18 @@ class Borrowing(Flow):
     """Puts hidden states of another prompt's latents into the main run."""
 
     def __init__(
-        self, latents: Selection, layers: tuple[int, ...], source: Scene, prompt: str
+        self,
+        latents: Selection,
+        layers: tuple[int, ...],
+        source: Scene,
+        prompt: str,
+        from_step: int,
     ) -> None:
         self.latents = latents
         self.layers = layers
         self.source = source
         self.prompt = prompt
+        self.from_step = from_step
 
     def enter(
         self, stack: contextlib.ExitStack, observer: Observer, backbone: Backbone, run: object
@@ -56,7 +62,9 @@ class Borrowing(Flow):
             states (T, D) of all its slots after each layer.
         """
         source = self.source
-        placement = Placement(source.layout, source.triggers, source.rows)
+        placement = Placement(
+            source.layout, source.triggers, source.rows, positions=source.positions
+        )
         slots = placement.insert(backbone.encode(self.prompt))
         batch = collate([slots]).to(backbone.device)
         states: dict[int, Tensor] = {}
@@ -110,6 +118,7 @@ class Borrowing(Flow):
         new = slice(-slots.num_new, None)
         names = (slots.group[:, new], slots.member[:, new], slots.occurrence[:, new])
         known = self.latents.mask(slots)[:, new] & (names[0] >= 0)
+        known = known & (slots.step[:, new] >= self.from_step)
         for name, size in zip(names, places.shape, strict=True):
             known = known & (name < size)
         group, member, occurrence = (torch.where(known, name, 0) for name in names)

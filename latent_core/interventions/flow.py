@@ -16,6 +16,7 @@ from latent_core.interventions.edges import Cut, PairRule
 from latent_core.interventions.scene import Scene
 from latent_core.interventions.selection import Selection
 from latent_core.interventions.text import Piece, split
+from latent_core.layers import pick
 
 __all__ = ["KnockOut", "numbers"]
 
@@ -59,14 +60,14 @@ class KnockOut(Intervention):
         """
         shape = attention_shape(scene.backbone)
         at_least("from_step", self.from_step, 0)
-        layers, heads = numbers(self.layers), numbers(self.heads)
-        _check("layer", layers, shape.layers, scene)
-        _check("head", heads, tuple(range(shape.heads)), scene)
+        name = scene.backbone.name
+        layers = pick("layer", self.layers, shape.layers, name)
+        heads = pick("head", self.heads, range(shape.heads), name)
         return PairRule(
             Selection.parse(self.queries, scene.layout),
             Selection.parse(self.keys, scene.layout),
-            None if layers is None else frozenset(layers),
-            heads,
+            None if self.layers is None else frozenset(layers),
+            None if self.heads is None else heads,
             self.both,
             self.from_step,
         )
@@ -107,12 +108,3 @@ def numbers(value: Iterable[int] | int | None) -> tuple[int, ...] | None:
     if not found:
         raise SettingError("no layers or heads were given; expected at least one, or None for all")
     return found
-
-
-def _check(what: str, chosen: tuple[int, ...] | None, have: tuple[int, ...], scene: Scene) -> None:
-    missing = [number for number in chosen or () if number not in have]
-    if missing:
-        raise SettingError(
-            f"{scene.backbone.name} has no {what} {', '.join(map(str, missing))}; its {len(have)} "
-            f"{what}s are {have[0]} to {have[-1]}"
-        )

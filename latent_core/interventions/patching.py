@@ -21,13 +21,13 @@ from transformers import Cache, DynamicCache
 
 from latent_core.backbones import Backbone
 from latent_core.errors import SettingError
-from latent_core.interventions.base import Intervention
+from latent_core.interventions.base import Intervention, at_least
 from latent_core.interventions.borrowing import Borrowing
 from latent_core.interventions.flow import numbers
 from latent_core.interventions.observer import Observer
 from latent_core.interventions.scene import Flow, Scene
 from latent_core.interventions.selection import PassSlots, Selection
-from latent_core.layers import check_layers, decoder_layers, hidden_output
+from latent_core.layers import decoder_layers, hidden_output, pick
 
 __all__ = ["Patch"]
 
@@ -35,10 +35,13 @@ __all__ = ["Patch"]
 class Patching(Flow):
     """Puts hidden states of the source run into the main run."""
 
-    def __init__(self, latents: Selection, layers: tuple[int, ...], source: Scene) -> None:
+    def __init__(
+        self, latents: Selection, layers: tuple[int, ...], source: Scene, from_step: int
+    ) -> None:
         self.latents = latents
         self.layers = layers
         self.source = source
+        self.from_step = from_step
 
     def enter(
         self, stack: contextlib.ExitStack, observer: Observer, backbone: Backbone, run: object
@@ -102,7 +105,8 @@ class _Patcher:
                 return None
             if self._observer.run is not self._run:
                 return None
-            chosen = self._patching.latents.mask(slots)[:, -slots.num_new :]
+            chosen = self._patching.latents.mask(slots) & (slots.step >= self._patching.from_step)
+            chosen = chosen[:, -slots.num_new :]
             own, other = hidden_output(output), self._states.pop(number)
             if self._run is None:
                 self._observer.touch(chosen & (own != other).any(dim=-1))
@@ -145,6 +149,7 @@ class Patch(Intervention):
         prompt: what the other run reads, its own latents in their places; each latent takes the
             states of the one with the same group, member and occurrence there, if there is one.
             Empty: the other run goes over the same prompt and response.
+        from_step: only slots from so many response tokens on.
     """
 
     verb: ClassVar[str] = "patch"
@@ -152,6 +157,7 @@ class Patch(Intervention):
     layers: tuple[int, ...] | int
     source: str = "none"
     prompt: str = ""
+    from_step: int = 0
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "layers", numbers(self.layers))
@@ -160,24 +166,24 @@ class Patch(Intervention):
         """See `Intervention.apply`."""
         from latent_core.interventions import parse_intervention
 
-        layers = numbers(self.layers)
-        assert layers is not None
-        check_layers(scene.backbone, layers)
+        at_least("from_step", self.from_step, 0)
+        every = range(len(decoder_layers(scene.backbone)))
+        layers = pick("layer", self.layers, every, scene.backbone.name)
         clean = scene if scene.clean is None else scene.clean
         source = parse_intervention(self.source).apply(clean)
-        if source.layout != scene.layout:
+        if source.layout != scene.layout or source.positions is not scene.positions:
             raise SettingError(
                 f"the source run {self.source} has the layout {source.layout}, the patched one "
                 f"{scene.layout}; expected two runs over the same slots (no move, recount or "
-                "positions)"
+                "positions in only one of them)"
             )
         selection = Selection.parse(self.latents, scene.layout)
         if not self.prompt:
-            return scene.with_flow(Patching(selection, layers, source))
+            return scene.with_flow(Patching(selection, layers, source, self.from_step))
         if source.flows:
             raise SettingError(
                 f"the run over another prompt cannot be under {self.source}, nor under an outer "
                 "block's changes to the flow; expected a source that changes tokens only (drop, "
                 "replace, scale, shuffle, swap)"
             )
-        return scene.with_flow(Borrowing(selection, layers, source, self.prompt))
+        return scene.with_flow(Borrowing(selection, layers, source, self.prompt, self.from_step))

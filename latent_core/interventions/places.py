@@ -6,7 +6,7 @@ Knows scenes, and of attention only that `drop(..., nearest=n)` hides latents fr
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 from latent_core.errors import LayoutError, SettingError
 from latent_core.interventions.base import Intervention, at_least
@@ -15,7 +15,7 @@ from latent_core.interventions.editing import edited, hit_by
 from latent_core.interventions.scene import Scene
 from latent_core.interventions.selection import Selection
 from latent_core.interventions.text import split
-from latent_core.layout import Before, LatentGroup, LatentLayout
+from latent_core.layout import Before, LatentGroup, LatentLayout, PositionScheme
 
 __all__ = ["Drop", "Move", "Positions", "Recount"]
 
@@ -60,21 +60,28 @@ class Recount(Intervention):
     Attributes:
         group: a group.
         count: latents per occurrence, at least 1 (`drop` for none).
+        from_step: only from so many response tokens on.
     """
 
     verb: ClassVar[str] = "recount"
     group: str
     count: int
+    from_step: int = 0
 
     def apply(self, scene: Scene) -> Scene:
         """See `Intervention.apply`."""
         at_least("count", self.count, 1)
+        at_least("from_step", self.from_step, 0)
         group, rows = scene.layout.group(self.group), scene.rows
         number = scene.layout.groups.index(group)
-        scene = _with_group(scene, number, replace(group, count=self.count))
+        most = max(self.count, group.count) if self.from_step else self.count
+        scene = _with_group(scene, number, replace(group, count=most))
 
         def recounted(g: int, member: int, occurrence: int, step: int) -> int | None:
-            return rows(g, member % group.count if g == number else member, occurrence, step)
+            if g != number:
+                return rows(g, member, occurrence, step)
+            count = self.count if step >= self.from_step else group.count
+            return rows(g, member % group.count, occurrence, step) if member < count else None
 
         return scene.with_rows(recounted)
 
@@ -89,15 +96,19 @@ class Move(Intervention):
     Attributes:
         group: a group.
         to: a place in the notation of layouts, without a count.
+        from_step: only from so many response tokens on; the group keeps its name before that.
     """
 
     verb: ClassVar[str] = "move"
     group: str
     to: str
+    from_step: int = 0
 
     def apply(self, scene: Scene) -> Scene:
         """See `Intervention.apply`."""
+        at_least("from_step", self.from_step, 0)
         group = scene.layout.group(self.group)
+        number, rows = scene.layout.groups.index(group), scene.rows
         place, at, predict = self.to.rpartition("@")
         if not at or predict not in ("latent", "verbal"):
             place, predict = self.to, ""
@@ -107,7 +118,18 @@ class Move(Intervention):
         (moved,) = LatentLayout.parse(f"{place}_{group.count}{suffix}").groups
         if not predict and not isinstance(moved.place, Before):
             moved = replace(moved, predict_from=group.predict_from)
-        return _with_group(scene, scene.layout.groups.index(group), moved)
+        if self.from_step == 0:
+            return _with_group(scene, number, moved)
+        groups = (*scene.layout.groups, moved)
+        scene = scene.with_layout(replace(scene.layout, groups=groups))
+
+        def split_up(g: int, member: int, occurrence: int, step: int) -> int | None:
+            late = step >= self.from_step
+            if g == len(groups) - 1:
+                return rows(number, member, occurrence, step) if late else None
+            return None if g == number and late else rows(g, member, occurrence, step)
+
+        return scene.with_rows(split_up)
 
 
 @dataclass(frozen=True)
@@ -116,16 +138,25 @@ class Positions(Intervention):
 
     Attributes:
         scheme: `shared` or `sequential`, as in a layout.
+        from_step: only for latents from so many response tokens on; numbers go on from there.
     """
 
     verb: ClassVar[str] = "positions"
-    scheme: Literal["shared", "sequential"]
+    scheme: PositionScheme
+    from_step: int = 0
 
     def apply(self, scene: Scene) -> Scene:
         """See `Intervention.apply`."""
         if self.scheme not in ("shared", "sequential"):
             raise SettingError(f"scheme is {self.scheme!r}; expected shared or sequential")
-        return scene.with_layout(replace(scene.layout, positions=self.scheme))
+        at_least("from_step", self.from_step, 0)
+        if self.from_step == 0:
+            layout = replace(scene.layout, positions=self.scheme)
+            return replace(scene.with_layout(layout), positions=None)
+        before = scene.scheme
+        return replace(
+            scene, positions=lambda step: self.scheme if step >= self.from_step else before(step)
+        )
 
 
 def _with_group(scene: Scene, number: int, group: LatentGroup) -> Scene:

@@ -90,7 +90,8 @@ def running(
     base = model.tables if outer is None else outer._base[0]
     before = _present(model) if outer is None else outer.scene
     scene = replace(change(replace(before, clean=before)), clean=None)
-    count = _Count()
+    groups = zip(before.layout.groups, scene.layout.groups, strict=False)
+    count = _Count(moved=any(old.place != new.place for old, new in groups))
     own, touched = model.placement, observer.touched
     observer.touched = None
     with contextlib.ExitStack() as stack:
@@ -106,8 +107,6 @@ def running(
         yield model
     changed = observer.was_touched()
     observer.touched = touched
-    if scene.layout != before.layout:
-        count.edited += count.placed
     said = count.verdict(name, changed)
     if said is not None and tell is not None:
         tell(said)
@@ -118,21 +117,22 @@ def running(
 class _Count:
     """What became of the latents that were about to be placed in a block."""
 
-    def __init__(self) -> None:
+    def __init__(self, moved: bool) -> None:
+        self.moved = moved  # some group stands elsewhere: what it did at its old place is not known
         self.tokens = self.placed = self.dropped = self.edited = 0
 
     def verdict(self, name: str, flows_changed: bool) -> str | None:
         """What a person ought to know, if anything."""
         if not self.tokens or name == "none":
             return None
-        if not self.placed and self.dropped:
+        if not self.placed and (self.dropped or self.moved):
             return f"{name} left no latents: the model ran as the backbone alone"
         if not self.placed:
             return (
                 f"{name} changed nothing: no latent was placed, since neither prompts nor "
                 "responses had a token that triggers one"
             )
-        if not self.dropped and not self.edited and not flows_changed:
+        if not (self.dropped or self.edited or self.moved or flows_changed):
             return (
                 f"{name} changed nothing: latents were placed, but it met none of them, or none of "
                 "their edges, in these prompts and responses"
@@ -154,25 +154,29 @@ def _present(model: LatentModel) -> Scene:
         triggers=placement.triggers,
         rows=rows if placement.rows is None else placement.rows,
         vectors=model.tables.rows().detach().float().clone(),
+        positions=placement.positions,
     )
 
 
 def _placement(scene: Scene, before: Scene, observer: Observer, count: _Count) -> Placement:
     """The placement of a scene: rows become tickets."""
-    same_layout = scene.layout == before.layout
+    counts = [group.count for group in before.layout.groups]
 
     def rows(group: int, member: int, occurrence: int, step: int) -> int | None:
-        row = scene.rows(group, member, occurrence, step)
+        row, was = scene.rows(group, member, occurrence, step), None
+        if group < len(counts) and member < counts[group]:
+            was = before.rows(group, member, occurrence, step)
         if row is None:
-            count.dropped += 1
+            count.dropped += was is not None
             return None
         count.placed += 1
-        if same_layout:
-            count.edited += row != before.rows(group, member, occurrence, step)
+        fewer = group < len(counts) and scene.layout.groups[group].count < counts[group]
+        renumbered = scene.scheme(step) != before.scheme(step)
+        count.edited += row != was or fewer or renumbered
         return observer.ticket(group, member, occurrence, step, row)
 
     def mark(step: int) -> int:
         count.tokens += 1
         return observer.mark(step)
 
-    return Placement(scene.layout, scene.triggers, rows, mark)
+    return Placement(scene.layout, scene.triggers, rows, mark, scene.positions)

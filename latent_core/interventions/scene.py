@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -17,7 +18,7 @@ from torch.nn import functional as F
 
 from latent_core.backbones import Backbone
 from latent_core.insertion import RowOf, Triggers
-from latent_core.layout import LatentLayout
+from latent_core.layout import LatentLayout, PositionScheme
 
 if TYPE_CHECKING:
     from latent_core.interventions.observer import Observer
@@ -52,6 +53,7 @@ class Scene:
         triggers: token ids that fire each `Before`/`After` group.
         rows: the row of `vectors` that each latent reads, or None to leave it out.
         vectors: (N, D) fp32; the model's own latents come first, and edits only append.
+        positions: how a latent is numbered, by its step; None: as the layout says.
         flows: changes inside the backbone, in the order in which they were asked for.
         clean: the scene outside the block; None: this one.
     """
@@ -61,8 +63,13 @@ class Scene:
     triggers: Triggers
     rows: RowOf
     vectors: Tensor
+    positions: Callable[[int], PositionScheme] | None = None
     flows: tuple[Flow, ...] = ()
     clean: Scene | None = None
+
+    def scheme(self, step: int) -> PositionScheme:
+        """How a latent is numbered that is placed once `step` response tokens stand."""
+        return self.layout.positions if self.positions is None else self.positions(step)
 
     def mix(self, inputs_embeds: Tensor, rows: Tensor) -> Tensor:
         """`inputs_embeds` (B, T, D) with the vectors that `rows` (B, T) name; -1: left alone."""

@@ -17,6 +17,7 @@ Members and occurrences count from 0, as in slot labels. Knows the layout; no mo
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -24,6 +25,7 @@ import torch
 from torch import Tensor
 
 from latent_core.errors import SettingError
+from latent_core.insertion import Slot
 from latent_core.interventions.text import split
 from latent_core.layout import LatentLayout
 
@@ -52,6 +54,18 @@ class PassSlots:
     occurrence: Tensor
     step: Tensor
     num_new: int
+
+    @classmethod
+    def of(cls, slots: Sequence[Slot], prompt_length: int) -> PassSlots:
+        """One example's slots, all of them new; `prompt_length` counts verbal tokens."""
+        steps = [s.verbal_index + (not s.is_latent) - prompt_length for s in slots]
+        return cls(
+            group=torch.tensor([[s.group if s.is_latent else VERBAL for s in slots]]),
+            member=torch.tensor([[s.member for s in slots]]),
+            occurrence=torch.tensor([[s.occurrence for s in slots]]),
+            step=torch.tensor([steps]).clamp(min=0),
+            num_new=len(slots),
+        )
 
     def row(self, number: int) -> PassSlots:
         """One row, with B = 1."""

@@ -65,17 +65,18 @@ def pieces(text: str) -> list[Piece]:
     Raises:
         SettingError: if a piece is not of the form `verb(...)`.
     """
-    if text.strip() in ("", "none"):
-        return []
-    found = []
+    found: list[Piece] = []
     for part in split(text, "&"):
+        if part == "none" or not text.strip():
+            continue
         match = re.fullmatch(r"(\w+)\s*\((.*)\)", part, re.DOTALL)
         if match is None:
             raise SettingError(
                 f"cannot read {part!r} in intervention {text!r}; expected verb(arguments), several "
                 "of them joined by '&', or none: for example 'drop(Comma, after=3)'"
             )
-        positional, named = [], {}
+        positional: list[str] = []
+        named: dict[str, str] = {}
         for argument in split(match[2], ",") if match[2].strip() else []:
             name = re.match(r"(\w+)\s*=\s*(.*)", argument, re.DOTALL)
             if name:
@@ -122,6 +123,8 @@ def parse_numbers(text: str) -> tuple[int, ...]:
     found: set[int] = set()
     for run in text.split("|"):
         first, _, last = run.partition("-")
+        if int(last or first) < int(first):
+            raise SettingError(f"{run} ends before it begins; expected for example {last}-{first}")
         found.update(range(int(first), int(last or first) + 1))
     return tuple(sorted(found))
 

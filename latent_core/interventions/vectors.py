@@ -8,6 +8,7 @@ Knows scenes; no attention.
 
 from __future__ import annotations
 
+import math
 import random
 from dataclasses import dataclass
 from functools import lru_cache
@@ -131,6 +132,8 @@ class Scale(Intervention):
 
     def apply(self, scene: Scene) -> Scene:
         """See `Intervention.apply`."""
+        if not math.isfinite(self.factor):
+            raise SettingError(f"factor is {self.factor}; expected a finite number")
         hit, rows = hit_by(scene, self.latents, self.from_step, self.after), scene.rows
         scene, first = scene.with_vectors(scene.vectors * self.factor)
         return edited(scene, hit, lambda *latent: _shift(rows(*latent), first))
