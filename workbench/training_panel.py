@@ -96,7 +96,7 @@ class TrainingPanel(Panel):
             widgets.HBox([self.method, self.learning_rate, self.seed], layout=row),
             widgets.HBox([self.folder, self.check_every, self.examples], layout=row),
             self.hint,
-            widgets.HBox([self.start_button, self.stop_button, self.use], layout=row),
+            widgets.HBox([self.start_button, self.use, self.stop_button], layout=row),
             self.empty,
             self.view,
         )
@@ -203,7 +203,7 @@ class TrainingPanel(Panel):
             field.disabled = running
         self.stop_button.layout.display = "" if running else "none"
         self.stop_button.disabled = False
-        self.start_button.layout.display = "none" if running else ""
+        self.start_button.disabled = running  # it stays: a second click must not hit another
         lines: list[str] = []
         if running:
             assert self.run is not None
@@ -242,6 +242,12 @@ class TrainingPanel(Panel):
         if self.check_every.value and CHECKED_SPLIT not in plan.task.splits:
             lines.append(
                 f"Task {escape(plan.task.name)} has no {CHECKED_SPLIT} split: only the loss shows."
+            )
+        elif self.check_every.value:
+            count, every = self.examples.value, self.check_every.value
+            lines.append(
+                f"Accuracy is measured on {count} {CHECKED_SPLIT} example{'s' * (count != 1)} "
+                f"{'after every step' if every == 1 else f'every {every} steps'}."
             )
         self._hint(lines)
 

@@ -96,7 +96,7 @@ def test_a_cancelled_run_is_resumed_to_the_same_tables(panel: TrainingPanel) -> 
     panel.start_button.click()
     run, job = panel.run, panel._job
     assert run is not None and job is not None
-    assert panel.method.disabled and panel.start_button.layout.display == "none"
+    assert panel.method.disabled and panel.start_button.disabled
     while len(run.losses) < 2 and job.active:
         pass
     job.cancel()
