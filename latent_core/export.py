@@ -115,7 +115,7 @@ def _scale(backbone: Backbone) -> float:
 
 def _card(model: LatentModel, tokenizer: PreTrainedTokenizerBase) -> str:
     layout, backbone = model.layout, model.backbone
-    rows = [f"| {_tokens(layout, group)} | {_where(group)} |" for group in layout.groups]
+    places = [f"- {_where(group)}: {_tokens(layout, group)}" for group in layout.groups]
     exact = layout.positions == "sequential"
     lost = [
         "- **Insertion.** Nothing puts the latents in their places: whoever calls the model does. "
@@ -146,11 +146,9 @@ tags:
 
 The backbone `{backbone.name}` (fingerprint `{backbone.fingerprint}`), unchanged, and
 {layout.num_latents} latent tokens ([arXiv 2505.12629](https://arxiv.org/abs/2505.12629)) as
-{layout.num_latents} tokens of its vocabulary.
+{layout.num_latents} tokens of its vocabulary. Write
 
-| write | place |
-|---|---|
-{chr(10).join(rows)}{note}
+{chr(10).join(places)}{note}
 
 The latents are never predicted: their logit is the mean of all others, so it is never the highest,
 and `generation_config.json` suppresses them. A server that samples without reading that file gives

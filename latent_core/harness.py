@@ -43,6 +43,9 @@ class HarnessModel(TemplateLM):
         batch_size: requests side by side; no result depends on it.
         progress: show bars with the time left.
         device: where to load a saved model to; by default a GPU if there is one.
+
+    Raises:
+        SettingError: for a batch size below 1, or a few-shot baseline.
     """
 
     backend = "causal"
@@ -58,6 +61,12 @@ class HarnessModel(TemplateLM):
         if batch_size < 1:
             raise SettingError(f"batch_size is {batch_size}; expected at least 1")
         self.model = model if isinstance(model, SteeredModel) else load_model(model, device=device)
+        if self.model.shots:
+            raise SettingError(
+                f"{self.model.method} puts examples of its own task before a prompt, which are "
+                f"none of the harness's; run zero-shot with {self.model.shots} of the harness's "
+                "own (--shots, num_fewshot)"
+            )
         self.batch_size, self.progress = batch_size, progress
         self.tokenizer = self.model.backbone.tokenizer
 

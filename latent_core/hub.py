@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from huggingface_hub import HfApi, snapshot_download
-from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+from huggingface_hub.errors import HFValidationError, HTTPError  # type: ignore[attr-defined]
 
 from latent_core.errors import AdapterError
 from latent_core.model_card import CARD_NAME, model_card
@@ -21,6 +21,8 @@ __all__ = ["locate", "push_folder"]
 
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 _NOT_PUSHED = ("checkpoints", ".*")
+_REFUSALS = (HTTPError, HFValidationError, OSError)
+"""What the hub's client raises: the hub's answer, no answer, a bad id, no file in the cache."""
 
 
 def locate(source: str | Path, revision: str | None = None, token: str | None = None) -> Path:
@@ -38,7 +40,7 @@ def locate(source: str | Path, revision: str | None = None, token: str | None = 
         return path
     try:
         return Path(snapshot_download(source, revision=revision, token=token))
-    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
+    except _REFUSALS as error:
         raise AdapterError(
             f"no adapter in {source}: there is no such folder, and the hub gave none either "
             f"({error}); expected a folder, or the hub id of a saved model"
@@ -73,7 +75,7 @@ def push_folder(folder: str | Path, repo_id: str, *, private: bool = False, **up
                 folder_path=staging,
                 **{"commit_message": "Upload from Latent Workbench"} | upload,
             )
-        except (HfHubHTTPError, HFValidationError, OSError) as error:
+        except _REFUSALS as error:
             raise AdapterError(
                 f"cannot put {folder} on the hub as {repo_id}: {error}; expected an id owner/name "
                 "of yours, and a token (`hf auth login`, or token=...)"

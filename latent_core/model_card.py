@@ -68,8 +68,13 @@ def results_table(records: pd.DataFrame, metric: str = "graded") -> str:
             else "-"
             for split in splits
         ]
-        lines.append(f"| {task} | `{method}` | {' | '.join(cells)} |")
+        lines.append(f"| {task} | `{_in_cell(method)}` | {' | '.join(cells)} |")
     return "\n".join(lines)
+
+
+def _in_cell(text: str) -> str:
+    """Text for a table's cell, which a bar would end, also within backquotes."""
+    return text.replace("|", "\\|")
 
 
 def _method(config: Saved) -> str:
@@ -127,7 +132,7 @@ def _training(folder: Path, config: Saved) -> str:
         notes |= {k: run[k] for k in ("status", "loss", "seconds", "trainable") if k in run}
     if not notes:
         return "Nothing was recorded."
-    rows = [f"| {name} | {json.dumps(value)} |" for name, value in notes.items()]
+    rows = [f"| {name} | {_in_cell(json.dumps(value))} |" for name, value in notes.items()]
     return "\n".join(["| setting | value |", "|---|---|", *rows])
 
 

@@ -95,12 +95,12 @@ def test_the_backbone_is_left_alone_and_the_export_loads_as_one(tmp_path: Path) 
 def test_the_card_says_what_to_write_and_what_is_lost(tmp_path: Path) -> None:
     shared = export_model(model_of("Start_2+Comma_1"), tmp_path / "a") / "README.md"
     text = shared.read_text()
-    assert "`<|latent Start.0|><|latent Start.1|>` | before the prompt" in text
-    assert "`<|latent Comma.0|>` | before every token that contains one of [',']" in text
+    assert "- before the prompt: `<|latent Start.0|><|latent Start.1|>`\n" in text
+    assert "- before every token that contains one of [',']: `<|latent Comma.0|>`\n" in text
     assert "share the position" in text and "Nothing puts the latents in their places" in text
     sequential = model_of("Start_2+4_1; tied; positions=sequential")
     text = (export_model(sequential, tmp_path / "b") / "README.md").read_text()
-    assert "`<|latent tied.0|><|latent tied.1|>` | before the prompt" in text
+    assert "- before the prompt: `<|latent tied.0|><|latent tied.1|>`\n" in text
     assert "numbered on like other tokens, as here" in text and "share the position" not in text
 
 

@@ -101,6 +101,11 @@ def test_settings_that_would_be_unheeded_are_refused() -> None:
         harness(model()).generate_until(requests("generate_until", pair))
 
 
+def test_examples_of_another_task_are_not_left_out_in_silence() -> None:
+    with pytest.raises(SettingError, match=r"few-shot-3 puts .* run zero-shot with 3"):
+        harness(model("few-shot-3"))
+
+
 def test_long_contexts_lose_their_beginning() -> None:
     steered = model("Start_1")
     pairs = [("ab" * 100, "c"), ("ab" * 47, "c")]  # 95 of 96 positions are left for the context

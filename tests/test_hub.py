@@ -6,9 +6,10 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 from huggingface_hub import HfApi, RepoUrl, snapshot_download
-from huggingface_hub.errors import LocalEntryNotFoundError
+from huggingface_hub.errors import HTTPError, LocalEntryNotFoundError
 
 import latent_core.hub as hub
 from latent_core.errors import AdapterError
@@ -16,7 +17,7 @@ from latent_core.evaluation import evaluate
 from latent_core.hub import locate, push_folder
 from latent_core.methods import build_model, load_model
 from latent_core.model import LatentModel
-from latent_core.model_card import model_card
+from latent_core.model_card import model_card, results_table
 from latent_core.runs import write_records
 from latent_core.tasks import load_task
 from latent_core.training import train
@@ -116,6 +117,18 @@ def test_the_card_tells_what_was_done(run: Path) -> None:
     assert "base_model" not in card, "tiny is not on the hub"
 
 
+def test_a_bar_does_not_end_a_cell_of_a_table() -> None:
+    records = {
+        "task": "t",
+        "method": "After[.|!]_1",
+        "split": "id",
+        "seed": 0,
+        "graded": [0.5, 0.5],
+    }
+    *_, row = results_table(pd.DataFrame(records)).splitlines()
+    assert row == "| t | `After[.\\|!]_1` | 0.50 [0.50, 0.50] |"
+
+
 def test_the_card_of_a_baseline_is_pefts(tmp_path: Path) -> None:
     build_model(tiny_backbone("llama"), "prefix-2").save_pretrained(tmp_path)
     card = model_card(tmp_path)
@@ -137,12 +150,21 @@ def test_folders_come_before_the_hub(tmp_path: Path, kept: Hub, monkeypatch) -> 
         locate("owner/name")
 
 
-def test_what_the_hub_refuses_is_one_sentence(run: Path, kept: Hub, monkeypatch) -> None:
+@pytest.mark.parametrize("error", [OSError("401"), HTTPError("401")])
+def test_what_the_hub_refuses_is_one_sentence(
+    error: Exception, run: Path, kept: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its answer, or that it cannot be reached."""
+
     def refuse(*_: object, **__: object) -> None:
-        raise OSError("401 Client Error")
+        raise error
 
     monkeypatch.setattr(kept, "create_repo", refuse)
     with pytest.raises(AdapterError, match=r"cannot put .* on the hub as me/first: 401.* a token"):
         push_folder(run, "me/first")
+
+
+def test_a_folder_without_a_model_is_not_pushed(run: Path, kept: Hub) -> None:
     with pytest.raises(AdapterError, match="no adapter in"):
         push_folder(run.parent, "me/first")
+    assert not kept.calls
