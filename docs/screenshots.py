@@ -139,18 +139,24 @@ def playground(notebook: Notebook) -> Locator:
 
 
 def attention(notebook: Notebook) -> Locator:
-    """The strongest head, and the causal effect of cutting the same edges."""
+    """What goes to the latents at commas: the strongest head, and the effect of cutting it."""
     notebook.run("wb.session.intervention = 'none'")
     panel = tab(notebook, "Attention")
+    panel.get_by_label("Latents", exact=True).select_option("Comma")
+    expect(panel.get_by_text("text → Comma, summed")).to_be_visible()
+    panel.get_by_role("button", name="Strongest").click()
+    settled(notebook.page)
     panel.get_by_role("button", name="Cut these edges").click()
     expect(panel.get_by_text("Rank correlation")).to_be_visible()
     return panel
 
 
 def comparison(notebook: Notebook) -> Locator:
-    """Everything that ships."""
+    """Everything that ships, and how it differs from prompt tuning."""
     panel = tab(notebook, "Comparison")
     expect(panel.locator(".latent-plotly[data-drawn]")).to_be_visible()
+    panel.get_by_label("Differences from").select_option("Start_2")
+    expect(panel.get_by_role("region", name="minus Start_2")).to_be_visible()
     return panel
 
 

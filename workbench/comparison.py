@@ -391,8 +391,9 @@ class Comparison(Panel):
             self.differences.value = (
                 difference_table_html(rows, shown.reference)
                 + _status(
-                    f"Over the examples that both answered at the same seed. A gap below zero: it "
-                    f"falls less than {escape(shown.reference)}'s."
+                    f"Over the examples that both answered at the same seed. A gap below zero: "
+                    f"accuracy falls less than with {escape(shown.reference)}, as it also does "
+                    "where there is none to lose."
                 )
                 if len(rows)
                 else _status("Tick another method to see how it differs.")

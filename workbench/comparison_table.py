@@ -6,7 +6,7 @@ And the same beside one of the methods, example by example. Knows records; neith
 from __future__ import annotations
 
 from html import escape
-from typing import Final
+from typing import Any, Final
 
 import pandas as pd
 
@@ -204,12 +204,17 @@ def _accuracy(row: pd.Series, name: str, best: float | None = None, form: str = 
     mean = row[name]
     if pd.isna(mean):
         return "-"
-    text = f"{mean:{form}}" if best is None or mean < best else f"<b>{mean:{form}}</b>"
+    shown = _number(mean, form)
+    text = shown if best is None or mean < best else f"<b>{shown}</b>"
     low, high = row.get(f"{name} low"), row.get(f"{name} high")
     if pd.isna(low):
         return text
-    return f"{text}<br><small>[{low:{form}}, {high:{form}}]</small>"
+    return f"{text}<br><small>[{_number(low, form)}, {_number(high, form)}]</small>"
 
 
-def _number(value: object, form: str) -> str:
-    return "-" if pd.isna(value) else format(value, form)
+def _number(value: Any, form: str) -> str:
+    """The number, and a dash for none; what rounds to zero has no minus."""
+    if pd.isna(value):
+        return "-"
+    places = int(form[form.index(".") + 1])
+    return format(round(float(value), places) + 0.0, form)

@@ -151,8 +151,10 @@ def test_what_cannot_be_paired_is_missing_or_said() -> None:
     )
     (row,) = difference_table(frame, "a").to_dict("records")
     assert row["id"] == 0 and "gap" not in row and "ood-6" not in row
-    assert "ood-6" not in difference_table_html(difference_table(frame, "a"), "<a>")
-    assert "&lt;a&gt;" in difference_table_html(difference_table(frame, "a"), "<a>")
+    table = difference_table(frame, "a").assign(id=-0.001)
+    html = difference_table_html(table, "<a>")
+    assert "OOD" not in html and "&lt;a&gt;" in html
+    assert "<td>+0.00<" in html, "what rounds to zero has no minus"
     assert list(difference_table(frame[frame["method"] == "a"], "a").columns) == [
         *("method", "seeds", "records")
     ]
