@@ -25,7 +25,7 @@ _REFUSALS = (HTTPError, HFValidationError, OSError)
 """What the hub's client raises: the hub's answer, no answer, a bad id, no file in the cache."""
 
 
-def locate(source: str | Path, revision: str | None = None, token: str | None = None) -> Path:
+def locate(source: str | Path) -> Path:
     """The folder of a saved model: `source` itself, or what the hub has under this id.
 
     Text is a hub id if it looks like one (`owner/name`) and no folder `owner` is here. Files come
@@ -39,7 +39,7 @@ def locate(source: str | Path, revision: str | None = None, token: str | None = 
     if isinstance(source, Path) or here or not _HUB_ID.fullmatch(source):
         return path
     try:
-        return Path(snapshot_download(source, revision=revision, token=token))
+        return Path(snapshot_download(source))
     except _REFUSALS as error:
         raise AdapterError(
             f"no adapter in {source}: there is no such folder, and the hub gave none either "
