@@ -160,7 +160,7 @@ def mask_forms(subject: Subject) -> Finding:
     """No mask, a 2-D mask and a 4-D mask drawn by hand give the same, padding included."""
     backbone, model = subject.backbone, subject.model
     alone = collate(subject.examples[:1]).to(backbone.device)
-    # A mask drawn by hand is given to all layers alike, so it cannot be of some that have a window.
+    # Drawn by hand, a mask goes to all layers alike; within the window, it is right for all.
     window = backbone.sliding_window
     batch = collate([example.slots[:window] for example in subject.examples]).to(backbone.device)
     length = _length(batch)
