@@ -35,8 +35,10 @@ __all__ = [
     "RECORDS_FILE",
     "RUN_FILE",
     "SUMMARY_FILE",
+    "abandon_run",
     "close_run",
     "disk_errors",
+    "drop_broken_checkpoints",
     "fail_run",
     "holds_finished_run",
     "kept_start",
@@ -127,6 +129,14 @@ def fail_run(
     write_json(folder / RUN_FILE, record | {"error": error})
 
 
+def abandon_run(folder: Path) -> None:
+    """Forget a run that came to nothing, so that its folder is free for another try."""
+    (folder / RUN_FILE).unlink(missing_ok=True)
+    shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
+    with contextlib.suppress(OSError):  # something else lies in it
+        folder.rmdir()
+
+
 def reopen_run(folder: Path) -> None:
     """Let a failed run be tried again: from its last checkpoint, or else from the beginning."""
     if last_checkpoint(folder) is None:
@@ -193,15 +203,29 @@ def kept_start(folder: Path, start: bytes) -> bytes:
 
 
 def last_checkpoint(folder: Path) -> str | None:
-    """The newest whole checkpoint. The Trainer writes `trainer_state.json` last."""
-    found = sorted(
-        (folder / CHECKPOINTS).glob("checkpoint-*"), key=lambda path: int(path.name.split("-")[1])
-    )
-    for checkpoint in reversed(found):
-        with contextlib.suppress(OSError, json.JSONDecodeError):
-            json.loads((checkpoint / "trainer_state.json").read_text())
-            return str(checkpoint)
-    return None
+    """The newest whole checkpoint."""
+    whole = [path for path in _checkpoints(folder) if _is_whole(path)]
+    newest = max(whole, key=lambda path: int(path.name.split("-")[1]), default=None)
+    return None if newest is None else str(newest)
+
+
+def drop_broken_checkpoints(folder: Path) -> None:
+    """Delete what a kill or a full disk left of a checkpoint that was being written."""
+    for path in _checkpoints(folder):
+        if not _is_whole(path):
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def _checkpoints(folder: Path) -> list[Path]:
+    return list((folder / CHECKPOINTS).glob("checkpoint-*"))
+
+
+def _is_whole(checkpoint: Path) -> bool:
+    """Whether nothing of it is missing: the Trainer writes `trainer_state.json` last."""
+    with contextlib.suppress(OSError, json.JSONDecodeError):
+        json.loads((checkpoint / "trainer_state.json").read_text())
+        return True
+    return False
 
 
 @contextlib.contextmanager
@@ -212,15 +236,18 @@ def disk_errors(folder: Path) -> Iterator[None]:
     except (OSError, SafetensorError, RuntimeError) as error:
         if isinstance(error, RuntimeError) and not _is_failed_write(error):
             raise
+        reason = getattr(error, "strerror", None) or error
+        kept = "; what it had saved is still there, so resume it when there is room"
         raise LatentError(
-            f"cannot write the run to {folder}: {error}; expected a folder that can be written to, "
-            "with free space. What was saved before is still there: resume when there is room"
+            f"cannot write the run to {folder}: {reason}; expected a folder that can be written "
+            f"to, with free space{kept if (folder / RUN_FILE).is_file() else ''}"
         ) from error
 
 
 def _is_failed_write(error: RuntimeError) -> bool:
     """Whether `torch.save`, which has no error of its own for it, could not write."""
-    return any(part in str(error) for part in ("PytorchStreamWriter", "inline_container"))
+    parts = ("PytorchStreamWriter", "inline_container", "iostream error")
+    return any(part in str(error) for part in parts)
 
 
 # ---- how it was judged ----

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import math
 import shutil
 import tempfile
@@ -39,8 +40,10 @@ from latent_core.progress import progress_bar
 from latent_core.runs import (
     CHECKPOINTS,
     LOG_FILE,
+    abandon_run,
     close_run,
     disk_errors,
+    drop_broken_checkpoints,
     holds_finished_run,
     kept_start,
     last_checkpoint,
@@ -141,7 +144,7 @@ def train(
 
     Raises:
         SettingError: for a number out of its range, or a folder that already holds another run.
-        TrainingDivergedError: if the loss becomes NaN or infinite.
+        TrainingDivergedError: if the loss becomes NaN or infinite; the folder is free again.
         LatentError: if the run folder cannot be written.
     """
     settings = _Settings(
@@ -182,6 +185,8 @@ def train(
         )
         if start is not None:
             model.assign(load(start))
+        if arguments.process_index == 0:
+            stack.callback(drop_broken_checkpoints, folder)
         watcher = _Watcher(steps, progress and arguments.process_index == 0, on_step)
         stack.callback(watcher.bar.close)
         stack.callback(model.train, False)
@@ -193,12 +198,18 @@ def train(
             callbacks=[watcher],
         )
         trainer.remove_callback(PrinterCallback)  # our bar shows the loss already
-        trainer.train(resume_from_checkpoint=checkpoint)
-        if not all(weight.isfinite().all() for weight in model.trainable_weights().values()):
-            raise TrainingDivergedError(
-                f"what was trained became NaN or infinite in the last of {steps} steps, and was "
-                "not saved. Lower learning_rate, or load the backbone in float32"
-            )
+        logging.getLogger("transformers.trainer_utils").addFilter(_worth_saying)
+        try:
+            trainer.train(resume_from_checkpoint=checkpoint)
+            if not all(weight.isfinite().all() for weight in model.trainable_weights().values()):
+                raise TrainingDivergedError(
+                    f"what was trained became NaN or infinite in the last of {steps} steps, so "
+                    "nothing was saved; lower learning_rate, or load the backbone in float32"
+                )
+        except TrainingDivergedError:
+            if arguments.process_index == 0:
+                abandon_run(folder)
+            raise
         log = pd.DataFrame(trainer.state.log_history)
         log = log.loc[log["loss"].notna(), ["step", "loss", "learning_rate", "grad_norm"]]
         result = TrainingResult(
@@ -252,6 +263,11 @@ def keep_untrained(
     return folder
 
 
+def _worth_saying(record: logging.LogRecord) -> bool:
+    """Not that checkpoints written within a second are put in order by their numbers."""
+    return "mtime may not be reliable" not in record.getMessage()
+
+
 class _Examples(Dataset[Slots]):
     """The training examples as slots, placed when asked for.
 
@@ -297,8 +313,8 @@ class _Watcher(TrainerCallback):
         loss = float(logs["loss"])
         if not math.isfinite(loss):
             raise TrainingDivergedError(
-                f"the loss became {loss} at step {state.global_step}; nothing was saved of this "
-                "step. Lower learning_rate, or load the backbone in float32"
+                f"the loss became {loss} at step {state.global_step}, so nothing was saved; lower "
+                "learning_rate, or load the backbone in float32"
             )
         self.bar.set_postfix(loss=f"{loss:.3f}", refresh=False)
         self.bar.update(state.global_step - self.bar.n)
@@ -365,6 +381,7 @@ def _begin(
 ) -> tuple[str | None, bytes | None]:
     """Open the run: the checkpoint to go on from, or else the numbers to start with."""
     open_run(folder, asdict(settings), notes)
+    drop_broken_checkpoints(folder)
     checkpoint = last_checkpoint(folder)
     if checkpoint is not None:
         return checkpoint, None

@@ -27,6 +27,7 @@ from latent_core.errors import (
     TrainingDivergedError,
 )
 from latent_core.model import LatentModel
+from latent_core.runs import disk_errors
 from latent_core.tasks import Task
 from latent_core.tasks.base import Example, Score
 from latent_core.training import TrainingResult, keep_untrained, train
@@ -479,17 +480,15 @@ def test_checkpoints_without_their_record_are_another_runs(tmp_path: Path, unint
     assert same(model, uninterrupted[0])
 
 
-def test_a_loss_of_nan_ends_the_run_and_nothing_counts_as_finished(tmp_path: Path) -> None:
+def test_a_loss_of_nan_ends_the_run_and_leaves_nothing(tmp_path: Path) -> None:
     model = shared()
     with torch.no_grad():
         model.tables.tables[0][0, 0] = float("nan")
     with pytest.raises(
         TrainingDivergedError, match=r"the loss became nan at step 1.*learning_rate"
     ):
-        run(model, tmp_path)
-    assert json.loads((tmp_path / "run.json").read_text())["status"] == "running"
-    assert not (tmp_path / "adapter_config.json").exists()
-    assert checkpoints(tmp_path) == []
+        run(model, tmp_path / "run")
+    assert not (tmp_path / "run").exists(), "the folder is free for another try"
 
 
 @pytest.mark.parametrize("at", [4, 10])
@@ -502,16 +501,16 @@ def test_latents_of_nan_are_never_saved(tmp_path: Path, at: int) -> None:
 
     seen = [0]
     model.tables.tables[1].register_hook(spoil)
+    (tmp_path / "mine.txt").write_text("not the run's")
     with pytest.raises(TrainingDivergedError, match=r"NaN|nan"):
         run(model, tmp_path, on_step=lambda step, loss: seen.append(step))
-    assert json.loads((tmp_path / "run.json").read_text())["status"] == "running"
-    assert not (tmp_path / "adapter_config.json").exists()
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
 
 
 def test_a_folder_that_cannot_be_made_is_one_clear_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     for folder in (tmp_path / "file", tmp_path / "file" / "run"):
-        with pytest.raises(LatentError, match=r"cannot write the run to .*expected a folder"):
+        with pytest.raises(LatentError, match=r"cannot write the run to .*free space$"):
             run(shared(), folder)
     assert (tmp_path / "file").read_text() == "in the way"
 
@@ -524,6 +523,18 @@ def test_a_write_protected_folder_is_one_clear_error(tmp_path: Path) -> None:
         run(shared(), tmp_path / "run")
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+@pytest.mark.parametrize("size", [1, 100, 3_000, 1_000_000])
+def test_torch_on_a_full_disk_is_one_clear_error_whatever_it_writes(
+    tmp_path: Path, size: int
+) -> None:
+    """Below a buffer's size, it fails on closing the file, with another message."""
+    with pytest.raises(LatentError, match="cannot write the run"), disk_errors(tmp_path):
+        torch.save({"state": torch.zeros(size)}, "/dev/full")
+    with pytest.raises(RuntimeError, match="shapes"), disk_errors(tmp_path):
+        raise RuntimeError("shapes differ")
+
+
 def test_a_full_disk_is_one_clear_error_and_the_run_goes_on_when_there_is_room(
     tmp_path: Path,
 ) -> None:
@@ -534,6 +545,7 @@ def test_a_full_disk_is_one_clear_error_and_the_run_goes_on_when_there_is_room(
     assert "Traceback" not in output
     assert json.loads((tmp_path / "run.json").read_text())["status"] == "running"
     assert not (tmp_path / "adapter_config.json").exists()
+    assert checkpoints(tmp_path) == [], "half-written"
     resumed, wanted = shared(), shared()
     run(resumed, tmp_path, resume=True)
     run(wanted)
