@@ -1,7 +1,7 @@
 """The results page, from the records of grids: tables, curves, the paper's claims and verdicts.
 
-    python experiments/results.py runs/paper-tiny runs/paper-smollm2
-    python experiments/results.py RUNS... --out docs/results.md --metric exact
+    python experiments/results.py                      # from the runs that ship
+    python experiments/results.py runs/paper-tiny --out mine.md --metric exact
 
 Nothing on the page is typed by hand: it is read from run folders, and made anew by this command.
 Findings that no record holds (what was tried where latents did not win) go into a file beside it,
@@ -20,6 +20,7 @@ import latent_core as lc
 from latent_core.errors import LatentError, SettingError
 from latent_core.layout import LatentLayout
 from latent_core.methods import Method
+from latent_core.shipped import SHIPPED
 from latent_core.statistics import Interval
 from workbench.curves import RecordedTask, accuracy_picture
 
@@ -36,7 +37,13 @@ PAPER = {
 def main() -> None:
     """Read the options and write the page with its curves."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("runs", nargs="+", type=Path, help="folders of grids")
+    parser.add_argument(
+        "runs",
+        nargs="*",
+        type=Path,
+        default=[SHIPPED],
+        help="folders of grids; by default what ships",
+    )
     parser.add_argument("--out", type=Path, default=ROOT / "docs" / "results.md")
     parser.add_argument("--metric", choices=("graded", "exact"), default="graded")
     options = parser.parse_args()
