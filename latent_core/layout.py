@@ -23,6 +23,7 @@ This module knows no tokenizer, no tensor and no model: which token ids are trig
 
 from __future__ import annotations
 
+import difflib
 import re
 from dataclasses import dataclass
 from functools import cached_property
@@ -230,21 +231,32 @@ def _split(text: str, separator: str) -> list[str]:
 
 
 def _parse_group(term: str, layout: str) -> LatentGroup:
-    match = re.fullmatch(
-        r"(?P<place>.+)_(?P<count>\d+)(?:@(?P<predict>\w+))?", term.strip(), re.DOTALL
-    )
-    if match is None:
-        raise LayoutError(f"cannot read group {term.strip()!r} in layout {layout!r}; {_GRAMMAR}")
+    term = term.strip()
+    match = re.fullmatch(r"(?P<place>.+)_(?P<count>\d+)(?:@(?P<predict>\w+))?", term, re.DOTALL)
+    if match is None or int(match["count"]) < 1:
+        raise LayoutError(_why_unreadable(term, layout))
     name, count, predict = match["place"], int(match["count"]), match["predict"]
-    if count < 1:
-        raise LayoutError(f"group {term.strip()!r} in layout {layout!r} has no latents; {_GRAMMAR}")
     if predict not in (None, "latent", "verbal"):
         raise LayoutError(f"'@{predict}' in layout {layout!r}: expected '@latent' or '@verbal'")
     place = _parse_place(name)
     if place is None:
-        raise LayoutError(f"unknown place {name!r} in layout {layout!r}; {_GRAMMAR}")
+        meant = difflib.get_close_matches(name, ["Start", "End", *ALIASES], n=1)
+        fix = f"did you mean {meant[0]!r}?" if meant else _GRAMMAR
+        raise LayoutError(f"unknown place {name!r} in layout {layout!r}; {fix}")
     default = "verbal" if isinstance(place, Before) else "latent"
     return LatentGroup(name, count, place, cast(PredictFrom, predict or default))
+
+
+def _why_unreadable(term: str, layout: str) -> str:
+    """What is wrong with a group that is no PLACE_COUNT: the count, if the place is known."""
+    place, _, count = term.rpartition("_") if "_" in term else (term, "", "")
+    if _parse_place(place) is None:
+        return f"cannot read group {term!r} in layout {layout!r}; {_GRAMMAR}"
+    found = f"has the count {count!r}" if count else "has no count"
+    return (
+        f"group {term!r} {found}; expected a whole number of at least 1 after the place, as in "
+        f"'{place}_2'"
+    )
 
 
 def _parse_place(name: str) -> Place | None:

@@ -82,9 +82,11 @@ class Method:
                     raise LayoutError(
                         f"{name!r} is no method; did you mean {known}? {baseline.description}"
                     ) from error
+            if "_" in name:  # meant as a layout
+                raise LayoutError(f"{name!r} is no method: {error}") from error
             raise LayoutError(
                 f"{name!r} is no method: neither a baseline ({', '.join(BASELINES)}) nor a "
-                f"layout. {error}"
+                f"layout; {error}"
             ) from error
 
 

@@ -112,7 +112,23 @@ def test_what_cannot_be_read_is_named(text: str, names: str) -> None:
 
 def test_an_unknown_place_is_answered_with_the_grammar() -> None:
     with pytest.raises(LayoutError, match=r"Start, End, Comma.*for example 'Start_1\+Comma_2'"):
-        LatentLayout.parse("Comma_x")
+        LatentLayout.parse("Middle_2")
+    with pytest.raises(LayoutError, match=r"unknown place 'comma'.*did you mean 'Comma'\?$"):
+        LatentLayout.parse("comma_2")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("Comma_x", "group 'Comma_x' has the count 'x'"),
+        ("Start_2+Start_0", "group 'Start_0' has the count '0'"),
+        ("8", "group '8' has no count"),
+        ("Before[a_b]_0", r"group 'Before\[a_b\]_0' has the count '0'"),
+    ],
+)
+def test_a_known_place_without_a_count_is_answered_with_one(text: str, said: str) -> None:
+    with pytest.raises(LayoutError, match=said + r"; expected .* at least 1 .*, as in '.*_2'$"):
+        LatentLayout.parse(text)
 
 
 def test_groups_made_in_code_are_checked_too() -> None:

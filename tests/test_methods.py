@@ -71,12 +71,12 @@ def test_latents_may_start_elsewhere_and_fillers_may_not() -> None:
 @pytest.mark.parametrize(
     ("name", "reason"),
     [
-        ("Comma_x", r"'Comma_x' is no method: neither a baseline \(zero-shot, .*cannot read group"),
+        ("Comma_x", r"'Comma_x' is no method: group 'Comma_x' has the count 'x'.*as in 'Comma_2'$"),
         ("few-shots", "'few-shots' is no method; did you mean few-shot-K"),
-        ("", "is no method: neither"),
+        ("", r"is no method: neither a baseline \(zero-shot, .*nor a layout; cannot read group"),
         ("filler(Middle_2)", "unknown place 'Middle'"),
         ("filler()", r"did you mean filler\(LAYOUT\)"),
-        ("Start_0", "has no latents"),
+        ("Start_0", "has the count .0.; expected"),
         ("LoRA", "did you mean lora-rR.*lora is rank 4"),
         ("lora-4", "did you mean lora-rR.*lora-Np"),
         ("prefix-0", "did you mean prefix-M"),

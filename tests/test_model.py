@@ -303,8 +303,8 @@ def test_detached_ends_with_an_error_too() -> None:
 
 def test_bad_input_is_refused_before_anything_is_built() -> None:
     for layout, reason in {
-        "Comma_x": "cannot read group 'Comma_x'",
-        "Start_0": "has no latents",
+        "Comma_x": "group 'Comma_x' has the count 'x'",
+        "Start_0": "has the count .0.",
         "Before[;]_1": "vocabulary contains ';'",
     }.items():
         with pytest.raises(LayoutError, match=reason):
