@@ -121,8 +121,7 @@ class AttentionPanel(Panel):
         )
         self.all_slots = _check("All slots", "show attention from all slots onto all slots")
         self.intervene = _check("With the intervention", "apply the session's intervention")
-        self.layer = _slider("Layer")
-        self.head = _slider("Head")
+        self.layer, self.head = _number("Layer"), _number("Head")
         narrow = {"width": "max-content"}
         self.strongest = self.button(
             "Strongest", self.open_strongest, "open the brightest head", layout=narrow
@@ -144,8 +143,8 @@ class AttentionPanel(Panel):
             self.on(control, "value", lambda _: self._update())
         for control in (self.direction, self.all_slots, self.latents):
             self.on(control, "value", lambda _: self._update())
-        for slider in (self.layer, self.head):
-            self.on(slider, "value", lambda _: self._draw_head())
+        for control in (self.layer, self.head):
+            self.on(control, "value", lambda _: self._draw_head())
         self.overview.on_pick(self.safely(self._open_at))
         for grid in (self.groups, self.effects):
             grid.on_pick(self.safely(lambda row, column: self._open_at(None, column)))
@@ -551,12 +550,13 @@ def _check(label: str, tooltip: str) -> widgets.Checkbox:
     )
 
 
-def _slider(label: str) -> widgets.SelectionSlider:
-    return widgets.SelectionSlider(
+def _number(label: str) -> widgets.Dropdown:
+    """A chooser of layers or heads; a slider's handle would have no name for a screen reader."""
+    return widgets.Dropdown(
         options=[0],
         description=label,
         style={"description_width": "initial"},
-        layout={"width": "320px"},
+        layout={"width": "130px"},
     )
 
 
