@@ -17,7 +17,10 @@ two-way layout of random effects, with Satterthwaite's degrees of freedom.
 What it does not mend: seeds whose effects are very skewed, such as one run in ten that fails
 altogether. Five seeds then miss on the heavy tail's side in up to 10 %, by any method.
 
-With one seed the interval is about that adapter: BCa over its examples.
+With one seed the interval is about that adapter: the hull of BCa over its examples and of
+Student's t. BCa alone missed zero in 9 % of 1,000 studies of 16 graded examples, and in 10 % of 32
+examples of which one in ten changes; the hull in at most 5 %. Its p-value is no smaller than that
+of flipping signs, which is exact for few examples.
 
 Knows arrays; nothing of models, tasks or hypotheses.
 """
@@ -50,8 +53,9 @@ class Effect:
         mean: mean over seeds of the weighted mean over examples.
         low, high: ends of the interval.
         p: two-sided, against no difference, by the same reasoning as the interval.
-        p_exact: two-sided, by flipping the signs of the seeds' means (of the examples' differences
-            where there is one seed and one term; nan with several). At least 2 / 2**seeds.
+        p_exact: two-sided, by flipping the signs of the seeds' means, or of the examples'
+            differences where there is one seed (nan for an interaction then: equal gains need
+            not be zero). At least 2 / 2**seeds.
         size: Cohen's d of the paired differences; nan if they do not vary.
         sd_seeds: estimated standard deviation between seeds, of what a seed's mean would be with
             endless examples; nan with one seed.
@@ -121,29 +125,30 @@ def paired_effect(
     )
     shared = _shared_variance(numbers, owners, terms, np.asarray(keys), weights, cells)
     within = float(np.sqrt(np.mean([cell.var(ddof=1) for row in cells for cell in row])))
+    flipped: Floats | None = means
     if len(names) == 1:
         low, high, p = _one_seed(cells[0], weights, confidence, resamples)
         between = math.nan
-        flipped = cells[0][0] if len(weights) == 1 else None
+        shares = [w / len(c) * c for w, c in zip(weights, cells[0], strict=True)]
+        flipped = np.concatenate(shares) if min(weights) > 0 else None
     else:
         low, high, p = _many_seeds(cells, means, weights, shared, confidence, resamples)
         noise = np.mean([_sampling(row, weights) for row in cells])
         between = math.sqrt(max(0.0, means.var(ddof=1) - noise))
-        flipped = means
-    p_exact = math.nan
-    if exact:
-        p_exact = math.nan if flipped is None else sign_flip_p(flipped)
+    p_exact = sign_flip_p(flipped) if exact and flipped is not None else math.nan
     mean = float(means.mean())
     if high - low < 1e-12:  # nothing varied: what 95 % of studies would have met (rule of three)
         margin = 1 - ((1 - confidence) / 2) ** (1 / least)
-        low, high, p = mean - margin, mean + margin, min(1.0, 2 * 0.5**least) if mean else 1.0
+        low, high, p = mean - margin, mean + margin, 2 * max(1 - abs(mean), 0.5) ** least
+    if len(names) == 1 and not math.isnan(p_exact):
+        p = max(p, p_exact)
     return Effect(
         mean=mean,
         low=float(low),
         high=float(high),
-        p=float(p),
+        p=min(1.0, float(p)),
         p_exact=p_exact,
-        size=mean / within if within else math.nan,
+        size=mean / within if within > 1e-9 else math.nan,
         sd_seeds=between,
         sd_examples=within,
         seeds=len(names),
@@ -156,7 +161,8 @@ def paired_effect(
 def sign_flip_p(differences: ArrayLike, resamples: int = 9999) -> float:
     """Two-sided permutation p-value against symmetry about 0; exact where 2**N <= `resamples`."""
     numbers = np.asarray(differences, dtype=float)
-    if len(numbers) < 2 or not numbers.any():
+    numbers = numbers[numbers != 0]  # whose sign changes nothing
+    if len(numbers) < 2:
         return 1.0
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of ties, which its tolerance handles
@@ -186,11 +192,14 @@ def _sampling(row: list[Floats], weights: Sequence[float]) -> float:
 def _one_seed(
     row: list[Floats], weights: Sequence[float], confidence: float, resamples: int
 ) -> tuple[float, float, float]:
-    """BCa over examples, and a p-value from a normal with the sampling variance."""
-    mean = sum(w * c.mean() for w, c in zip(weights, row, strict=True))
-    error = math.sqrt(_sampling(row, weights))
+    """The hull of BCa over examples and of Student's t, and t's p-value."""
+    mean = float(sum(w * c.mean() for w, c in zip(weights, row, strict=True)))
+    parts = [w**2 * c.var(ddof=1) / len(c) for w, c in zip(weights, row, strict=True)]
+    error = math.sqrt(sum(parts))
     if not error:
         return mean, mean, 1.0
+    freedom = sum(parts) ** 2 / sum(v**2 / (len(c) - 1) for v, c in zip(parts, row, strict=True))
+    half = float(special.stdtrit(freedom, (1 + confidence) / 2)) * error
 
     def weighted(*samples: Any, axis: int = -1) -> Any:
         return sum(w * s.mean(axis=axis) for w, s in zip(weights, samples, strict=True))
@@ -206,10 +215,8 @@ def _one_seed(
             vectorized=True,
             rng=np.random.default_rng(0),
         ).confidence_interval
-    low, high = float(interval.low), float(interval.high)
-    if math.isnan(low) or math.isnan(high):
-        low, high = stats.norm.interval(confidence, mean, error)
-    return low, high, float(2 * stats.norm.sf(abs(mean) / error))
+    low, high = np.fmin(mean - half, interval.low), np.fmax(mean + half, interval.high)
+    return float(low), float(high), float(2 * special.stdtr(freedom, -abs(mean) / error))
 
 
 def _many_seeds(

@@ -95,8 +95,9 @@ def verdict_html(result: Result) -> str:
     )
     heads = ("part", "verdict", "estimate", "expected", "p (Holm)", "why")
     parts = [f"<p>{head}</p>", _table("verdict", heads, rows), *_refused(result.not_run, "Not run")]
-    if result.study is not None:
-        parts.append("<p><small>Supported only if every part is; refuted if one is.</small></p>")
+    if (study := result.study) is not None:
+        rule = "Supported only if every part is; refuted if one is, beyond accident"
+        parts.append(f"<p><small>{rule}: {escape(study.reason)}.</small></p>")
     return _div("".join(parts))
 
 

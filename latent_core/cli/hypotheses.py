@@ -12,7 +12,7 @@ from latent_core.cli.app import BackboneOption, app, console, table_of
 from latent_core.errors import SettingError
 
 if TYPE_CHECKING:
-    from latent_core.hypotheses import Study, StudyVerdict
+    from latent_core.hypotheses import Hypothesis, Study, StudyVerdict
 
 __all__ = ["hypotheses", "test"]
 
@@ -23,6 +23,7 @@ def hypotheses(
 ) -> None:
     """List the built-in hypotheses, or explain one."""
     from latent_core.hypotheses import STUDIES, load_study
+    from latent_core.hypotheses.builtin import ELSEWHERE
 
     if not name:
         table = table_of("name", "question", "claim", "parts")
@@ -30,6 +31,8 @@ def hypotheses(
             table.add_row(study.key, study.title, study.claim, str(len(study.parts)))
         console.print(table)
         console.print("latent test H1 --backbone tiny: put one to the test.", highlight=False)
+        others = ", ".join(study.key for study in ELSEWHERE)
+        console.print(f"Asked of another task: {others}.", highlight=False)
         return
     study = load_study(name)
     for line in (f"{study.key}: {study.title}", study.claim, study.prediction, study.explanation):
@@ -50,6 +53,9 @@ def test(
     runs: Annotated[
         list[Path] | None, typer.Option(help="Folder of runs to test on; nothing is trained then.")
     ] = None,
+    train: Annotated[
+        bool, typer.Option("--train", help="Train on the backbone, however long it takes.")
+    ] = False,
     seeds: Annotated[int | None, typer.Option(help="Training seeds.")] = None,
     examples: Annotated[int | None, typer.Option(help="Examples per seed and split.")] = None,
     steps: Annotated[int | None, typer.Option(help="Training steps of each adapter.")] = None,
@@ -62,21 +68,21 @@ def test(
 ) -> None:
     """Plan, run and judge a hypothesis, and write a report.
 
-    Trains what it needs on a backbone, or takes what is there: --runs FOLDER, or the adapters that
-    ship with the package. Stopped at any time, the same command goes on where it was.
+    Trains what it needs on `tiny`, and elsewhere with --train; or takes what is there: --runs
+    FOLDER, or the adapters that ship with the package. Stopped at any time, the same command goes
+    on where it was.
     Example: latent test H1 --backbone tiny
     """
-    from latent_core.hypotheses import load_study
     from latent_core.hypotheses.studies import FIRST_ANSWER, FULL
+    from latent_core.hypotheses.subjects import Source
 
-    study = load_study(name)
-    given, why = _given(study, backbone, runs)
+    study, target, why = _target(name, backbone, runs, train)
     sizes = dict(FULL if full else FIRST_ANSWER)
-    if given is not None:
-        sizes["seeds"] = 1 if runs is None else sizes["seeds"]
+    if isinstance(target, Source) and not full:
+        sizes["examples"] //= 2  # of a backbone that is larger than `tiny`
     chosen = {"seeds": seeds, "examples": examples, "steps": steps}
     sizes |= {key: value for key, value in chosen.items() if value is not None}
-    verdict = run_study(study, backbone if given is None else given, sizes, out, why)
+    verdict = run_study(study, target, sizes, out, why)
     console.print(Text(verdict.summary()))
     report = verdict.report(out / f"{study.key}.html")
     console.print(f"report: {report}", highlight=False, soft_wrap=True)
@@ -89,33 +95,60 @@ def run_study(
     if sizes["steps"] < 1:
         raise SettingError(f"steps is {sizes['steps']}; expected at least 1")
     training = {"steps": sizes["steps"]}
-    trains = isinstance(target, str)
     plans = study.plan(
-        sizes["seeds"], sizes["examples"], target=target, training=training, measure=trains
+        sizes["seeds"], sizes["examples"], target=target, training=training, measure=False
     )
     console.print(Text(f"{study.key}: {study.claim}\n{why}".strip()))
+    console.print(Text(f"\n{study.plan_summary(plans, target, training)}\n"))
+    table = table_of("part", "contrast", "on", "expected", "supports", "refutes")
     for part, plan in plans.items():
-        console.print(Text(f"\n-- plan: {part} --\n{plan.summary()}"))
-    console.print()
+        h = plan.hypothesis
+        where = f"{h.loaded_task.name} {h.split}"
+        powers = (f"{plan.power:.0%}", f"{plan.power_refute:.0%}")
+        least = f"{h.sign * h.smallest_effect:+g}"
+        table.add_row(*map(Text, (part, str(h.contrast), where, least, *powers)))
+    console.print(table)
+    console.print(
+        "supports: chance to, if the effect is twice what is expected; refutes: if there is none\n",
+        highlight=False,
+    )
     return study.test(target, plans, out, training=training)
 
 
-def _given(study: Study, backbone: str, runs: list[Path] | None) -> tuple[Any, str]:
-    """Run folders to test on instead of training, and what to say of them."""
+def _target(
+    name: str, backbone: str, runs: list[Path] | None, train: bool
+) -> tuple[Study, Any, str]:
+    """The study, what to test it on, and what to say of that."""
+    from latent_core.backbones import load_backbone
+    from latent_core.hypotheses import load_study
+    from latent_core.hypotheses.builtin import ELSEWHERE
+    from latent_core.hypotheses.testing import as_source
     from latent_core.shipped import SHIPPED, shipped_adapters
 
+    study = load_study(name)
     if runs:
-        return list(runs), f"on the runs in {', '.join(map(str, runs))}"
-    tasks = {part.loaded_task.name for part in study.parts.values()}
-    if backbone == "tiny":
-        return None, ""
-    found = [a for a in shipped_adapters() if a.backbone == backbone and a.task in tasks]
-    if found:
-        folder = SHIPPED / backbone
-        return [
-            folder
-        ], f"on the {len(found)} adapters that ship for {backbone}; nothing is trained"
+        return (
+            study,
+            as_source(list(runs), _task_of(study)),
+            f"on the runs in {', '.join(map(str, runs))}",
+        )
+    if backbone == "tiny" or train:
+        return study, load_backbone(backbone), ""
+    ship = {a.task for a in shipped_adapters() if a.backbone == backbone}
+    others = [s for s in ELSEWHERE if s.key.startswith(f"{study.key}-")]
+    for found in (study, *others):
+        if ship & {part.loaded_task.name for part in found.parts.values()}:
+            why = f"on the adapters that ship for {backbone}; nothing is trained"
+            if found is not study:
+                why = f"as {found.key}, {why}"
+            return found, as_source([SHIPPED / backbone], _task_of(found)), why
+    tasks = ", ".join(sorted({part.loaded_task.name for part in study.parts.values()}))
     raise SettingError(
-        f"no adapter ships for {backbone} on {', '.join(sorted(tasks))}, and training one would "
-        "take long; train some with `latent train` and give their folder with --runs"
+        f"no adapter ships for {backbone} on {tasks}; add --train to train what it takes, which "
+        "may be long, or train with `latent train` and give the folder with --runs"
     )
+
+
+def _task_of(study: Study) -> Hypothesis:
+    """A part of a study; those of a built-in one are all on one task."""
+    return next(iter(study.parts.values()))

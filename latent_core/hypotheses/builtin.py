@@ -15,7 +15,7 @@ from latent_core.hypotheses.studies import Study
 from latent_core.interventions import Patch
 from latent_core.tasks import load_task
 
-__all__ = ["STUDIES"]
+__all__ = ["ELSEWHERE", "STUDIES"]
 
 RULE: Final = "Start_4+Comma_4"
 """`tiny` needs about four vectors a group to learn the hidden rule; with two it does not."""
@@ -128,6 +128,184 @@ def _states_matter(task: str) -> Hypothesis:
     )
 
 
+def _questions(task: str, layout: str, suffix: str = "") -> tuple[Study, ...]:
+    """What readers ask of any layout with Start and Comma latents."""
+    return (
+        Study(
+            f"computation{suffix}",
+            "Is it only more computation?",
+            "What latents do, they do by what they learned, not by the computation that more "
+            "tokens buy.",
+            "If so, untrained dots in the same places do worse.",
+            "Against full stops in the latents' places, and prompt tuning of as many tokens.",
+            {
+                "against filler": _part(
+                    task,
+                    "trained latents beat untrained dots in their places",
+                    layout,
+                    f"filler({layout})",
+                    "greater",
+                    controls=("random", "shuffled"),
+                ),
+                "against as many latents at the start": _part(
+                    task,
+                    "latents at commas beat prompt tuning that processes as many extra tokens",
+                    layout,
+                    f"matched({layout}, compute, start)",
+                    "greater",
+                    controls=(),
+                ),
+            },
+        ),
+        Study(
+            f"placement{suffix}",
+            "Is it the place, or the training?",
+            "The place of latents matters: the same vectors elsewhere do less, and so do vectors "
+            "that were trained elsewhere.",
+            "If so, moving the Comma latents to every eighth token hurts, and training them there "
+            "from the start does not make up for it.",
+            "First the trained vectors are moved, which also puts them where they were not "
+            "trained; then a layout trained in the other place is compared, which separates the "
+            "two.",
+            {
+                "moved": _part(
+                    task,
+                    "the trained vectors do worse after every eighth token than at commas",
+                    f"{layout} under move(Comma, 8)",
+                    layout,
+                    "less",
+                    controls=("random",),
+                ),
+                "trained elsewhere": _part(
+                    task,
+                    "latents trained at commas beat latents trained after every eighth token",
+                    layout,
+                    layout.replace("Comma", "8"),
+                    "greater",
+                ),
+            },
+        ),
+        Study(
+            f"specialisation{suffix}",
+            "Do groups specialise?",
+            "Groups of latents learn different functions.",
+            "If so, exchanging the vectors of two groups breaks the answer, and one table for both "
+            "groups does worse than one for each.",
+            "The Start and Comma latents exchange their vectors; then a layout is trained whose "
+            "groups share one table.",
+            {
+                "swapped": _part(
+                    task,
+                    "exchanging the Start and Comma vectors makes the model do worse",
+                    f"{layout} under swap(Start, Comma)",
+                    layout,
+                    "less",
+                    controls=("random",),
+                ),
+                "tied": _part(
+                    task,
+                    "groups with tables of their own beat groups that share one",
+                    layout,
+                    f"{layout}; tied",
+                    "greater",
+                    controls=(),
+                ),
+            },
+        ),
+        Study(
+            f"positions{suffix}",
+            "Do shared positions matter?",
+            "It matters that latents leave the position ids of the text as they are.",
+            "If so, numbering all slots in a row does worse, in training as well as after it.",
+            "A layout is trained with positions in a row; and one trained with shared positions is "
+            "run with positions in a row.",
+            {
+                "trained so": _part(
+                    task,
+                    "shared positions beat positions in a row, each trained",
+                    layout,
+                    f"{layout}; positions=sequential",
+                    "greater",
+                    controls=(),
+                ),
+                "changed after training": _part(
+                    task,
+                    "positions in a row make a model trained with shared ones do worse",
+                    f"{layout} under positions(sequential)",
+                    layout,
+                    "less",
+                    controls=("random",),
+                ),
+            },
+        ),
+        Study(
+            "prediction",
+            "Does the last latent have to predict?",
+            "Letting the last latent predict the next token beats leaving that to the verbal token "
+            "before the group.",
+            "If so, End_2 beats End_2@verbal, which sees its latents one token later.",
+            "The same latents in the same place; only the slot whose output is read is another.",
+            {
+                "latent or verbal": _part(
+                    "repetition",
+                    "the last latent predicts better than the verbal token before it",
+                    "End_2",
+                    "End_2@verbal",
+                    "greater",
+                    controls=(),
+                ),
+            },
+        ),
+        Study(
+            f"attention{suffix}",
+            "Does attention predict causal effect?",
+            "Where latents get more attention, cutting it off matters more.",
+            "If so, attention mass and the effect of cutting the same edges rank layers and heads "
+            "alike: a rank correlation of 0.3 or more.",
+            "For each example the mass that each head gives each group is set beside what cutting "
+            "those edges does to the log-probability of the right answer.",
+            {
+                "mass against effect": _part(
+                    task,
+                    "attention mass and causal effect rank heads and layers alike",
+                    layout,
+                    CHANCE,
+                    "greater",
+                    0.3,
+                    metric="agreement",
+                    controls=(),
+                ),
+            },
+        ),
+        Study(
+            f"reach{suffix}",
+            "How far does one group's influence reach?",
+            "Latents matter beyond the token that they stand before: earlier occurrences are used "
+            "too.",
+            "If so, hiding all but the nearest occurrence makes the model do worse.",
+            "Every slot sees only the last Comma latent before it; then, the last three.",
+            {
+                "nearest only": _part(
+                    task,
+                    "seeing only the nearest Comma latents, the model does worse",
+                    f"{layout} under drop(Comma, nearest=1)",
+                    layout,
+                    "less",
+                    controls=("random",),
+                ),
+                "nearest three": _part(
+                    task,
+                    "seeing only the three nearest Comma latents, the model does worse",
+                    f"{layout} under drop(Comma, nearest=3)",
+                    layout,
+                    "less",
+                    controls=("random",),
+                ),
+            },
+        ),
+    )
+
+
 STUDIES: Final[tuple[Study, ...]] = (
     Study(
         "H1",
@@ -170,174 +348,10 @@ STUDIES: Final[tuple[Study, ...]] = (
             "repetition", COUNT, "Comma", " after the sixth", _states_suffice("repetition", COUNT)
         ),
     ),
-    Study(
-        "computation",
-        "Is it only more computation?",
-        "What latents do, they do by what they learned, not by the computation that more tokens "
-        "buy.",
-        "If so, untrained dots in the same places do worse.",
-        "The same chains as H1, against full stops in the latents' places.",
-        {
-            "against filler": _part(
-                "generation",
-                "trained latents beat untrained dots in their places",
-                RULE,
-                f"filler({RULE})",
-                "greater",
-                controls=("random", "shuffled"),
-            ),
-            "against as many latents at the start": _part(
-                "generation",
-                "latents at commas beat prompt tuning that processes as many extra tokens",
-                RULE,
-                f"matched({RULE}, compute, start)",
-                "greater",
-                controls=(),
-            ),
-        },
-    ),
-    Study(
-        "placement",
-        "Is it the place, or the training?",
-        "The place of latents matters: the same vectors elsewhere do less, and so do vectors that "
-        "were trained elsewhere.",
-        "If so, moving the Comma latents to every eighth token hurts, and training them there "
-        "from the start does not make up for it.",
-        "First the trained vectors are moved, which also puts them where they were not trained; "
-        "then a layout trained in the other place is compared, which separates the two.",
-        {
-            "moved": _part(
-                "generation",
-                "the trained vectors do worse after every eighth token than at commas",
-                f"{RULE} under move(Comma, 8)",
-                RULE,
-                "less",
-                controls=("random",),
-            ),
-            "trained elsewhere": _part(
-                "generation",
-                "latents trained at commas beat latents trained after every eighth token",
-                RULE,
-                "Start_4+8_4",
-                "greater",
-            ),
-        },
-    ),
-    Study(
-        "specialisation",
-        "Do groups specialise?",
-        "Groups of latents learn different functions.",
-        "If so, exchanging the vectors of two groups breaks the answer, and one table for both "
-        "groups does worse than one for each.",
-        "The Start and Comma latents exchange their vectors; then a layout is trained whose "
-        "groups share one table.",
-        {
-            "swapped": _part(
-                "generation",
-                "exchanging the Start and Comma vectors makes the model do worse",
-                f"{RULE} under swap(Start, Comma)",
-                RULE,
-                "less",
-                controls=("random",),
-            ),
-            "tied": _part(
-                "generation",
-                "groups with tables of their own beat groups that share one",
-                RULE,
-                f"{RULE}; tied",
-                "greater",
-                controls=(),
-            ),
-        },
-    ),
-    Study(
-        "positions",
-        "Do shared positions matter?",
-        "It matters that latents leave the position ids of the text as they are.",
-        "If so, numbering all slots in a row does worse, in training as well as after it.",
-        "A layout is trained with positions in a row; and one trained with shared positions is "
-        "run with positions in a row.",
-        {
-            "trained so": _part(
-                "generation",
-                "shared positions beat positions in a row, each trained",
-                RULE,
-                f"{RULE}; positions=sequential",
-                "greater",
-                controls=(),
-            ),
-            "changed after training": _part(
-                "generation",
-                "positions in a row make a model trained with shared ones do worse",
-                f"{RULE} under positions(sequential)",
-                RULE,
-                "less",
-                controls=("random",),
-            ),
-        },
-    ),
-    Study(
-        "prediction",
-        "Does the last latent have to predict?",
-        "Letting the last latent predict the next token beats leaving that to the verbal token "
-        "before the group.",
-        "If so, End_2 beats End_2@verbal, which sees its latents one token later.",
-        "The same latents in the same place; only the slot whose output is read is another.",
-        {
-            "latent or verbal": _part(
-                "repetition",
-                "the last latent predicts better than the verbal token before it",
-                "End_2",
-                "End_2@verbal",
-                "greater",
-                controls=(),
-            ),
-        },
-    ),
-    Study(
-        "attention",
-        "Does attention predict causal effect?",
-        "Where latents get more attention, cutting it off matters more.",
-        "If so, attention mass and the effect of cutting the same edges rank layers and heads "
-        "alike: a rank correlation of 0.3 or more.",
-        "For each example the mass that each head gives each group is set beside what cutting "
-        "those edges does to the log-probability of the right answer.",
-        {
-            "mass against effect": _part(
-                "generation",
-                "attention mass and causal effect rank heads and layers alike",
-                RULE,
-                CHANCE,
-                "greater",
-                0.3,
-                metric="agreement",
-                controls=(),
-            ),
-        },
-    ),
-    Study(
-        "reach",
-        "How far does one group's influence reach?",
-        "Latents matter beyond the token that they stand before: earlier occurrences are used too.",
-        "If so, hiding all but the nearest occurrence makes the model do worse.",
-        "Every slot sees only the last Comma latent before it; then, the last three.",
-        {
-            "nearest only": _part(
-                "generation",
-                "seeing only the nearest Comma latents, the model does worse",
-                f"{RULE} under drop(Comma, nearest=1)",
-                RULE,
-                "less",
-                controls=("random",),
-            ),
-            "nearest three": _part(
-                "generation",
-                "seeing only the three nearest Comma latents, the model does worse",
-                f"{RULE} under drop(Comma, nearest=3)",
-                RULE,
-                "less",
-                controls=("random",),
-            ),
-        },
-    ),
+    *_questions("generation", RULE),
 )
+
+ELSEWHERE: Final = tuple(
+    study for study in _questions("repetition", COUNT, "-repetition") if study.key != "prediction"
+)
+"""The same questions of another task; `reach-repetition`, say."""

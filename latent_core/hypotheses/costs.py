@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from latent_core.backbones import Backbone, load_backbone
+from latent_core.errors import SettingError
 from latent_core.hypotheses.contrast import ADAPTER, Condition
 from latent_core.hypotheses.controls import controls_of
 from latent_core.hypotheses.hypothesis import Hypothesis
@@ -109,7 +110,10 @@ def work_of(
         usable = method and not method.startswith(ADAPTER)
         model = build_model(load_backbone(target), method if usable else "Start_1", 0)
     elif isinstance(target, Given):
-        model = target.subject(method, target.seeds([method], 1)[0]).model
+        try:
+            model = target.subject(method, target.seeds([method], 1)[0]).model
+        except SettingError:  # the test will say what is missing
+            return None
     else:
         return None
     passes = _seconds_per_pass(model, hypothesis)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Collection
+from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -61,11 +62,27 @@ class Journal:
             previous = _hash(line)
         return found
 
-    def write_plan(self, plan: Plan) -> None:
-        """Append a plan, unless it is there; what is looked at later was planned."""
+    def write_plan(self, plan: Plan) -> Plan:
+        """Append a plan, unless it is there, and give it as it was first written.
+
+        The same plan made anew is that one, as long as nothing was tested since: a test that was
+        stopped goes on with the plan it had.
+        """
         entry = _question(plan) | {"kind": "plan"}
-        if not any(e["kind"] == "plan" and _same(e, entry) for e in self.entries()):
-            self._append(entry)
+        open_since = ""
+        for earlier in self.entries():
+            if earlier["digest"] != entry["digest"]:
+                continue
+            if earlier["kind"] == "test":
+                open_since = ""
+            elif _same(earlier, entry):
+                if earlier["plan"]["created"] == plan.created:
+                    return plan
+                open_since = open_since or earlier["plan"]["created"]
+        if open_since:
+            return replace(plan, created=open_since)
+        self._append(entry)
+        return plan
 
     def write_verdict(self, verdict: Verdict) -> None:
         """Append the outcome of a test."""
@@ -158,9 +175,10 @@ def _question(plan: Plan) -> dict[str, Any]:
 
 
 def _same(one: dict[str, Any], other: dict[str, Any]) -> bool:
-    """Whether two entries hold one plan."""
+    """Whether two entries hold one plan, made now or then."""
     return all(
-        json.loads(json.dumps(one[key])) == json.loads(json.dumps(other[key]))
+        json.loads(json.dumps(one[key] | {"created": ""}))
+        == json.loads(json.dumps(other[key] | {"created": ""}))
         for key in ("hypothesis", "plan")
     )
 

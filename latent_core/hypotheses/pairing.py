@@ -12,7 +12,7 @@ from latent_core.errors import SettingError
 from latent_core.hypotheses.hypothesis import Hypothesis
 from latent_core.inference import Effect, paired_effect
 
-__all__ = ["check_records", "effect_of", "pair"]
+__all__ = ["check_records", "effect_of", "p_short_of", "pair"]
 
 _ID = ["seed", "split", "example", "key"]
 
@@ -106,6 +106,7 @@ def effect_of(
     frame: pd.DataFrame,
     column: str = "difference",
     confidence: float = 0.95,
+    exact: bool = False,
 ) -> Effect:
     """The effect that a hypothesis is about, estimated from what `pair` gives."""
     names = list(hypothesis.terms)
@@ -119,4 +120,17 @@ def effect_of(
         strata.to_numpy(np.intp),
         list(hypothesis.terms.values()),
         confidence,
+        exact=exact,
     )
+
+
+def p_short_of(hypothesis: Hypothesis, frame: pd.DataFrame, column: str = "difference") -> float:
+    """One-sided p-value against an effect that reaches the smallest one: small if it falls short.
+
+    The smallest effect is taken away from every record that counts for the estimate, and what is
+    left tested against zero.
+    """
+    for_it = frame["split"].map(hypothesis.terms) > 0
+    least = hypothesis.sign * hypothesis.smallest_effect
+    left = effect_of(hypothesis, frame.assign(left=frame[column] - least * for_it), "left")
+    return left.p / 2 if hypothesis.sign * left.mean < 0 else 1 - left.p / 2

@@ -7,11 +7,12 @@ assumed, cautiously, and called so.
 
 The formula: a study's estimate is normal with variance (sd_seeds^2 + sd_examples^2 * k / examples)
 / seeds, for k terms of weight w: sum of w^2; its squared error is chi-squared with seeds - 1
-degrees of freedom. Power integrates over that the chance that the estimate reaches both the
-smallest effect and the interval's half width (`latent_core.inference`). A simulation in the tests
-agrees to 5 points.
+degrees of freedom (with one seed, those of its examples). Power integrates over that the chance
+that the estimate reaches both the smallest effect and the interval's half width
+(`latent_core.inference`). A simulation in the tests agrees to 5 points.
 
-Does not know whether the controls will be passed.
+Does not know whether the controls will be passed, and takes every seed's examples for its own:
+where all seeds answer the same ones, the power is less.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -34,7 +36,7 @@ from latent_core.steered import SteeredModel
 if TYPE_CHECKING:
     from latent_core.hypotheses.verdict import Verdict
 
-__all__ = ["ASSUMED", "Assumptions", "Plan", "make_plan", "power", "powers"]
+__all__ = ["ASSUMED", "Assumptions", "Plan", "counted", "make_plan", "power", "powers", "time_text"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,20 +106,20 @@ class Plan:
         time = (
             "unknown; give target=... to measure it"
             if self.seconds is None
-            else _time(self.seconds)
+            else time_text(self.seconds)
         )
         lines = [
             f"claim       {h.claim}",
             f"contrast    {h.contrast}",
             f"measured    {h.metric} on {h.loaded_task.name}, {h.split}; expected {h.direction}, "
             f"by {h.smallest_effect:g} at least",
-            f"size        {_count(self.seeds, 'training seed')} x {self.examples} examples per "
+            f"size        {counted(self.seeds, 'training seed')} x {self.examples} examples per "
             f"split",
             f"power       {self.power:.0%} to support a true effect of {self.effect:g}; "
             f"{self.power_refute:.0%} to refute if there is none",
             f"assuming    sd {a.sd_seeds:.2g} between seeds, {a.sd_examples:.2g} between examples "
             f"({a.source})",
-            f"family      {h.family_name}: {_count(self.tests, 'test')} with this one",
+            f"family      {h.family_name}: {counted(self.tests, 'test')} with this one",
             f"time here   {time}",
         ]
         if self.seeds == 1:
@@ -164,8 +166,7 @@ def make_plan(
         effect: the true size to find; by default twice the smallest effect.
         pilot: an earlier verdict on the same contrast, or assumptions of one's own.
         tests: how many the family will hold.
-        target: what it would run on, for the time it takes: a backbone's name, a model, or adapters
-            as `testing.as_source` gives them.
+        target: what it would run on, for the time it takes: what `Hypothesis.test` takes.
         training: arguments of `train`, where adapters have to be trained.
         measure: try out how fast this machine is (a second or two).
 
@@ -182,6 +183,12 @@ def make_plan(
             f"the effect to find, {wanted}, is below the smallest that would matter, "
             f"{hypothesis.smallest_effect}; expected it there or above"
         )
+    if isinstance(target, list | tuple | Path) or (
+        isinstance(target, str) and Path(target).is_dir()
+    ):
+        from latent_core.hypotheses.testing import as_source
+
+        target = as_source(target, hypothesis)
     if isinstance(target, str | Backbone):
         hypothesis = hypothesis.resolved(target)
     elif isinstance(target, SteeredModel | Source) and hypothesis.contrast.needs_backbone:
@@ -211,15 +218,24 @@ def powers(
     tests: int = 1,
 ) -> tuple[float, float]:
     """Chance of *supported* under `effect`, and of *refuted* under none."""
-    terms = sum(weight**2 for weight in hypothesis.terms.values())
+    weights = list(hypothesis.terms.values())
+    terms = sum(weight**2 for weight in weights)
     error = math.sqrt(terms) * assumptions.sd_examples / math.sqrt(examples)
+    freedom = terms**2 / sum(weight**4 / (examples - 1) for weight in weights)
     least = hypothesis.smallest_effect
-    support = power(effect, assumptions.sd_seeds, error, seeds, least, 0.05 / tests)
-    return support, power(least, assumptions.sd_seeds, error, seeds, 0.0, 0.05)
+    between = assumptions.sd_seeds
+    support = power(effect, between, error, seeds, least, 0.05 / tests, freedom)
+    return support, power(least, between, error, seeds, 0.0, 0.05, freedom)
 
 
 def power(
-    effect: float, sd_seeds: float, error: float, seeds: int, least: float, alpha: float
+    effect: float,
+    sd_seeds: float,
+    error: float,
+    seeds: int,
+    least: float,
+    alpha: float,
+    freedom: float,
 ) -> float:
     """Chance that an estimate reaches `least` and its 1 - alpha interval lies beyond 0.
 
@@ -230,22 +246,19 @@ def power(
         seeds: how many.
         least: the smallest effect.
         alpha: 0.05, less with Holm.
+        freedom: degrees of freedom of one seed's error.
     """
-    if seeds == 1:
-        half = stats.norm.isf(alpha / 2) * error
-        return (
-            float(stats.norm.sf((max(least, half) - effect) / error))
-            if error
-            else float(effect > 0)
-        )
-    true_error = math.sqrt((sd_seeds**2 + error**2) / seeds)
+    true_error = error if seeds == 1 else math.sqrt((sd_seeds**2 + error**2) / seeds)
     if not true_error:
         return float(effect > 0)
+    if seeds > 1:
+        freedom = seeds - 1
     quantiles = (np.arange(1000) + 0.5) / 1000
-    variance = true_error**2 * stats.chi2.ppf(quantiles, seeds - 1) / (seeds - 1)
-    half_t = stats.t.isf(alpha / 2, seeds - 1) * np.sqrt(variance)
-    spread = np.sqrt(variance * (seeds - 1) / seeds + error**2 / seeds)
-    half = np.maximum(half_t, stats.norm.isf(alpha / 2) * spread)
+    variance = true_error**2 * stats.chi2.ppf(quantiles, freedom) / freedom
+    half = stats.t.isf(alpha / 2, freedom) * np.sqrt(variance)
+    if seeds > 1:
+        spread = np.sqrt(variance * freedom / seeds + error**2 / seeds)
+        half = np.maximum(half, stats.norm.isf(alpha / 2) * spread)
     return float(stats.norm.sf((np.maximum(least, half) - effect) / true_error).mean())
 
 
@@ -255,7 +268,7 @@ def _assumptions(pilot: Assumptions | Verdict | None) -> Assumptions:
     if isinstance(pilot, Assumptions):
         return pilot
     effect = pilot.effect
-    between, source = effect.sd_seeds, f"a pilot of {_count(effect.seeds, 'seed')}"
+    between, source = effect.sd_seeds, f"a pilot of {counted(effect.seeds, 'seed')}"
     if math.isnan(between):
         between, source = ASSUMED.sd_seeds, f"{source}; between seeds assumed, it cannot tell"
     return Assumptions(between, effect.sd_examples, source)
@@ -279,11 +292,13 @@ def power_table(plan: Plan, seeds: tuple[int, ...] = (3, 5, 10, 20)) -> pd.DataF
     )
 
 
-def _count(number: int, what: str) -> str:
+def counted(number: int, what: str) -> str:
+    """`1 seed`, `5 seeds`."""
     return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
-def _time(seconds: float) -> str:
+def time_text(seconds: float) -> str:
+    """`about 3 min`."""
     if seconds < 90:
         return f"about {max(1, round(seconds))} s"
     return f"about {seconds / 60:.0f} min" if seconds < 5400 else f"about {seconds / 3600:.1f} h"

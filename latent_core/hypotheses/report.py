@@ -26,14 +26,15 @@ STYLE = """
   --inconclusive:#e6c35c; } }
 @media print { :root { --ink:#000; --soft:#333; --line:#999; --paper:#fff; --reach:#eee;
   --main:#000; --supported:#000; --refuted:#000; --inconclusive:#000; }
-  section { break-inside: avoid; }
-  body { font-size: 10.5pt; } }
-body { font: 16px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--paper);
-  max-width: 760px; margin: 2.5rem auto; padding: 0 1.2rem; }
+  --size:10pt }
+@page { margin: 13mm 15mm; }
+body { font: var(--size, 16px)/1.5 system-ui, sans-serif; color: var(--ink);
+  background: var(--paper); max-width: 760px; margin: 2.5rem auto; padding: 0 1.2rem; }
 h1 { font-size: 1.6rem; line-height: 1.25; margin: 0 0 .4rem; }
 h2 { font-size: 1.15rem; margin: 0 0 .3rem; }
 section { border-top: 1px solid var(--line); padding: 1.3rem 0 .6rem; }
-p { margin: .4rem 0 .8rem; } .soft, figcaption { color: var(--soft); font-size: .88rem; }
+p { margin: .4rem 0 .8rem; } .claim::first-letter { text-transform: uppercase; }
+.soft, figcaption { color: var(--soft); font-size: .88rem; }
 .verdict { display: inline-block; border: 1.5px solid currentColor; border-radius: 4px;
   padding: 0 .5em; font-size: .8em; font-weight: 650; letter-spacing: .03em; }
 .supported { color: var(--supported); } .refuted { color: var(--refuted); }
@@ -54,16 +55,21 @@ svg rect.reached { fill: var(--reach); }
 code { font-size: .92em; overflow-wrap: anywhere; }
 dl { display: grid; grid-template-columns: 8.5rem 1fr; gap: .2rem .8rem; font-size: .88rem; }
 dt { color: var(--soft); } dd { margin: 0; overflow-wrap: anywhere; }
+@media print { body { max-width: none; margin: 0; padding: 0; line-height: 1.35; }
+  section { break-inside: avoid; padding: .6rem 0 .2rem; } h2 { break-after: avoid; }
+  p { margin: .2rem 0 .4rem; } figure { margin: .3rem 8%; }
+  dl { grid-template-columns: 5.2rem 1fr 5.2rem 1.2fr; font-size: .8rem; gap: .1rem .6rem; } }
 """
 
 HOW = (
     "An interval holds for new training seeds and new examples: the hull of Student's t on the "
-    "seeds' means and of a hierarchical bootstrap, seeds then examples (BCa over examples where "
-    "there is one seed). Supported: the interval lies beyond zero in the stated direction, the "
+    "seeds' means and of a hierarchical bootstrap, seeds then examples (with one seed, of t and "
+    "BCa over its examples). Supported: the interval lies beyond zero in the stated direction, the "
     "estimate reaches the smallest effect, p after Holm is at most 0.05, and no control shows the "
     "same effect; strongly, where the whole interval reaches it. Refuted: the whole interval falls "
     "short of the smallest effect, or what is left of the effect beyond a control does. Else "
-    "inconclusive."
+    "inconclusive. Several claims together are supported if each is, and refuted if one is and "
+    "Holm over all of them finds that no accident."
 )
 
 
@@ -74,6 +80,7 @@ def write_report(
     *,
     names: Sequence[str] = (),
     outcome: str = "",
+    reason: str = "",
     paragraphs: Sequence[str] = (),
     not_run: Mapping[str, str] | None = None,
 ) -> Path:
@@ -84,7 +91,7 @@ def write_report(
         title: of the page.
         verdicts: one section each.
         names: of the sections; one alone needs none, its claim being the title.
-        outcome: of all of them together, if they are a study.
+        outcome, reason: of all of them together, if they are a study.
         paragraphs: what stands under the title.
         not_run: parts of the study that could not be run, with the reason.
 
@@ -92,7 +99,7 @@ def write_report(
         LatentError: if it cannot be written.
     """
     badge = f' <span class="verdict {outcome}">{escape(outcome.upper())}</span>' if outcome else ""
-    body = [f"<h1>{escape(title)}</h1>", f"<p>{badge}</p>" * bool(badge)]
+    body = [f"<h1>{escape(title)}</h1>", f"<p>{badge} {escape(reason)}</p>" * bool(badge)]
     body += [f"<p>{escape(text)}</p>" for text in paragraphs]
     labels = list(names) or [""] * len(verdicts)
     if len(verdicts) > 1:
@@ -100,8 +107,13 @@ def write_report(
     if not_run:
         items = "".join(f"<li>{escape(n)}: {escape(why)}</li>" for n, why in not_run.items())
         body.append(f"<p>Not run:</p><ul>{items}</ul>")
-    body += [_section(label, verdict) for label, verdict in zip(labels, verdicts, strict=True)]
-    body.append(f'<section class="soft"><p>{HOW}</p><p>{_versions()}</p></section>')
+    sections = [_section(label, verdict) for label, verdict in zip(labels, verdicts, strict=True)]
+    # Below the overview of a study, so that each claim has a page of its own on paper.
+    sections.insert(
+        0 if len(verdicts) > 1 else 1,
+        f'<section class="soft"><p>{HOW}</p><p>{_versions()}</p></section>',
+    )
+    body += sections
     page = (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width">'
@@ -168,7 +180,7 @@ def _section(label: str, verdict: Verdict) -> str:
         "not run": escape("; ".join(f"{n}: {w}" for n, w in verdict.finding.not_run.items())),
     }
     listed = "".join(f"<dt>{name}</dt><dd>{text}</dd>" for name, text in facts.items() if text)
-    claim = f"<p>{escape(h.claim)}.</p>" if label else ""
+    claim = f'<p class="claim">{escape(h.claim)}.</p>' if label else ""
     return (
         f"<section><h2>{escape(label or 'Verdict')} {_badge(verdict)}</h2>{claim}"
         f"<p>{escape(verdict.reason[:1].upper() + verdict.reason[1:])}</p>"

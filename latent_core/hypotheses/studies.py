@@ -1,8 +1,8 @@
 """A study: one question, the hypotheses that answer it together, and their joint verdict.
 
 The hypotheses are one family: Holm counts them all. A study is supported only if each of them is,
-and refuted if one is; a part that could not be run is named, and leaves the study inconclusive at
-best.
+and refuted if one is and Holm, over all parts, finds that no accident; a part that could not be run
+is named, and leaves the study inconclusive at best.
 
 Knows hypotheses; the built-in studies are in `builtin`.
 """
@@ -16,15 +16,19 @@ from typing import Any, Final
 
 import pandas as pd
 
+from latent_core.backbones import Backbone
 from latent_core.errors import SettingError
+from latent_core.hypotheses.costs import conditions_of, cost_together, trained_methods
 from latent_core.hypotheses.hypothesis import Hypothesis
-from latent_core.hypotheses.planning import Plan
+from latent_core.hypotheses.planning import Plan, counted, time_text
+from latent_core.hypotheses.subjects import TRAINING
 from latent_core.hypotheses.testing import DEFAULT_FOLDER, as_source, find_out, judge_family
 from latent_core.hypotheses.verdict import Outcome, Verdict, interval_text
+from latent_core.inference import holm
 
 __all__ = ["FIRST_ANSWER", "FULL", "Study", "StudyVerdict", "load_study"]
 
-FIRST_ANSWER: Final = {"seeds": 1, "examples": 16, "steps": 200}
+FIRST_ANSWER: Final = {"seeds": 1, "examples": 32, "steps": 300}
 """What is enough for a look within minutes, on `tiny`: one seed, so about these adapters only."""
 FULL: Final = {"seeds": 5, "examples": 100, "steps": 400}
 """What a claim about a method takes at least."""
@@ -57,9 +61,40 @@ class Study:
 
     def plan(self, seeds: int = 5, examples: int = 100, **options: Any) -> dict[str, Plan]:
         """A plan for each part; options as those of `Hypothesis.plan`."""
-        tests = len(self.parts)
-        parts = self.hypotheses.items()
-        return {name: h.plan(seeds, examples, tests=tests, **options) for name, h in parts}
+        options["tests"] = len(self.parts)
+        if (target := options.get("target")) is not None and not _trains(target):
+            sources: dict[str, Any] = {}
+            return {
+                name: h.plan(seeds, examples, **options | {"target": _source(sources, target, h)})
+                for name, h in self.hypotheses.items()
+            }
+        return {name: h.plan(seeds, examples, **options) for name, h in self.hypotheses.items()}
+
+    def plan_summary(
+        self, plans: Mapping[str, Plan], target: Any, training: dict[str, Any] | None = None
+    ) -> str:
+        """What all plans have in common, and how long they take together, in lines of text."""
+        some = next(iter(plans.values()))
+        hypotheses = [plan.hypothesis for plan in plans.values()]
+        methods = dict.fromkeys(m for h in hypotheses for m in trained_methods(h))
+        conditions = {(h.loaded_task.name, str(c)) for h in hypotheses for c in conditions_of(h)}
+        known = target if _trains(target) else _source({}, target, hypotheses[0])
+        seconds = cost_together(hypotheses, some.seeds, some.examples, known, training)
+        lines = [
+            f"size        {counted(some.seeds, 'training seed')} x {some.examples} examples per "
+            f"split, under {counted(len(conditions), 'condition')}",
+            f"assuming    sd {some.assumptions.sd_seeds:.2g} between seeds, "
+            f"{some.assumptions.sd_examples:.2g} between examples ({some.assumptions.source})",
+            f"family      {self.key}: {counted(some.tests, 'test')}, which Holm counts",
+        ]
+        if _trains(target):
+            settings = ", ".join(f"{n} {v}" for n, v in (TRAINING | (training or {})).items())
+            lines.insert(1, f"trained     {', '.join(methods)}, unless kept ({settings})")
+        if seconds is not None:
+            lines.append(f"time here   {time_text(seconds)}")
+        if some.seeds == 1:
+            lines.append("one seed    whatever comes out is about these adapters only")
+        return "\n".join(lines)
 
     def test(
         self,
@@ -80,12 +115,8 @@ class Study:
         sources: dict[str, Any] = {}
         for name, plan in plans.items():
             try:
-                task = plan.hypothesis.loaded_task.name
-                if isinstance(target, pd.DataFrame):
-                    sources[task] = target
-                if task not in sources:
-                    sources[task] = as_source(target, plan.hypothesis, folder, training)
-                findings[name] = find_out(plan, sources[task], folder, progress=progress)
+                source = _source(sources, target, plan.hypothesis, folder, training)
+                findings[name] = find_out(plan, source, folder, progress=progress)
             except SettingError as error:
                 not_run[name] = str(error)
         if not findings:
@@ -111,11 +142,24 @@ class StudyVerdict:
 
     @property
     def outcome(self) -> Outcome:
-        """Supported if every part is, refuted if one is, else inconclusive."""
-        outcomes = {verdict.outcome for verdict in self.parts.values()}
-        if "refuted" in outcomes:
+        """Supported if every part is, refuted if one is beyond accident, else inconclusive."""
+        verdicts = list(self.parts.values())
+        surely = holm([verdict.finding.p_short for verdict in verdicts])
+        if any(v.outcome == "refuted" and p <= 0.05 for v, p in zip(verdicts, surely, strict=True)):
             return "refuted"
+        outcomes = {verdict.outcome for verdict in verdicts}
         return "supported" if outcomes == {"supported"} and not self.not_run else "inconclusive"
+
+    @property
+    def reason(self) -> str:
+        """In a sentence: how many parts came out how."""
+        outcomes = [verdict.outcome for verdict in self.parts.values()]
+        counts = {name: outcomes.count(name) for name in ("supported", "refuted", "inconclusive")}
+        shown = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
+        tail = f", {len(self.not_run)} not run" if self.not_run else ""
+        if counts["refuted"] and self.outcome != "refuted":
+            tail += f"; among {len(outcomes)} parts, what is refuted could be so by accident"
+        return f"of {len(outcomes) + len(self.not_run)} parts, {shown}{tail}"
 
     def table(self) -> pd.DataFrame:
         """One row per part: part, verdict, estimate, least, p_holm, seeds, records."""
@@ -140,7 +184,7 @@ class StudyVerdict:
         study = self.study
         lines = [
             f"{study.key}: {study.claim}",
-            f"{self.outcome.upper()} in {len(self.parts)} parts",
+            f"{self.outcome.upper()}: {self.reason}",
         ]
         for name, verdict in self.parts.items():
             lines += ["", f"-- {name} --", verdict.summary()]
@@ -158,6 +202,7 @@ class StudyVerdict:
             list(self.parts.values()),
             names=list(self.parts),
             outcome=self.outcome,
+            reason=self.reason,
             paragraphs=[study.claim, study.prediction, study.explanation],
             not_run=self.not_run,
         )
@@ -169,16 +214,39 @@ class StudyVerdict:
 
 
 def load_study(key: str) -> Study:
-    """A built-in study.
+    """A built-in study; `reach-repetition` asks the question `reach` of another task.
 
     Raises:
         SettingError: with those there are.
     """
-    from latent_core.hypotheses.builtin import STUDIES
+    from latent_core.hypotheses.builtin import ELSEWHERE, STUDIES
 
-    for study in STUDIES:
+    for study in (*STUDIES, *ELSEWHERE):
         if study.key.lower() == key.lower():
             return study
     raise SettingError(
-        f"no hypothesis {key!r}; expected one of {', '.join(study.key for study in STUDIES)}"
+        f"no hypothesis {key!r}; expected one of {', '.join(study.key for study in STUDIES)}, or "
+        f"{', '.join(study.key for study in ELSEWHERE)}"
     )
+
+
+def _trains(target: Any) -> bool:
+    """Whether a target is a backbone, on which adapters have to be trained."""
+    named = isinstance(target, str) and not Path(target).is_dir()
+    return named or isinstance(target, Backbone)
+
+
+def _source(
+    known: dict[str, Any],
+    target: Any,
+    hypothesis: Hypothesis,
+    folder: str | Path = DEFAULT_FOLDER,
+    training: dict[str, Any] | None = None,
+) -> Any:
+    """One for all parts of a task, so that adapters are found and loaded once."""
+    if isinstance(target, pd.DataFrame):
+        return target
+    task = hypothesis.loaded_task.name
+    if task not in known:
+        known[task] = as_source(target, hypothesis, folder, training)
+    return known[task]

@@ -22,7 +22,7 @@ from latent_core.errors import SettingError
 from latent_core.hypotheses.contrast import ADAPTER
 from latent_core.methods import Method, build_model, load_model
 from latent_core.model import LatentModel
-from latent_core.runs import RECORDS_FILE, RUN_FILE, read_run
+from latent_core.runs import RECORDS_FILE, RUN_FILE, read_run, run_lock
 from latent_core.steered import SteeredModel
 from latent_core.store import StoredRun, find_runs
 from latent_core.tasks import Task
@@ -113,7 +113,9 @@ class Given(Source):
                 )
             self._found[place] = subject
         made_with = {subject.versions for subject in subjects if subject.versions}
-        if len(made_with) > 1:
+        known = [dict(one) for one in made_with]
+        named = set.intersection(*map(set, known)) if known else set()
+        if any(len({one[name] for one in known}) > 1 for name in named):
             shown = "; ".join(
                 ", ".join(f"{name} {number}" for name, number in one) for one in sorted(made_with)
             )
@@ -249,16 +251,18 @@ class Trained(Source):
         sample = [(e.prompt, e.answer) for e in self.task.examples("train", 8, seed)]
         determined = [self.backbone.fingerprint, method, seed, settings, sample]
         name = f"{method}-{seed}-{_digest(determined)}".replace("/", "-").replace(" ", "")
-        train(
-            model,
-            self.task,
-            seed=seed,
-            output_dir=self._folder / name,
-            resume=True,
-            progress=False,
-            notes={"method": method},
-            **settings,
-        )
+        folder = self._folder / name
+        with run_lock(folder, wait=-1):  # another process may be training this very one
+            train(
+                model,
+                self.task,
+                seed=seed,
+                output_dir=folder,
+                resume=True,
+                progress=False,
+                notes={"method": method},
+                **settings,
+            )
         return model
 
 

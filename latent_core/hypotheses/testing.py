@@ -20,7 +20,7 @@ from latent_core.hypotheses.contrast import CHANCE, Condition
 from latent_core.hypotheses.controls import Control, controls_of
 from latent_core.hypotheses.hypothesis import Hypothesis
 from latent_core.hypotheses.journal import Journal
-from latent_core.hypotheses.pairing import check_records, effect_of, pair
+from latent_core.hypotheses.pairing import check_records, effect_of, p_short_of, pair
 from latent_core.hypotheses.planning import Plan, make_plan
 from latent_core.hypotheses.subjects import Given, Source, Trained
 from latent_core.hypotheses.verdict import ControlFinding, Finding, Verdict, judge
@@ -87,7 +87,7 @@ def find_out(
     if plan.hypothesis.contrast.needs_backbone:
         backbone = target["backbone"].iloc[0] if source is None else source.backbone
         plan = replace(plan, hypothesis=plan.hypothesis.resolved(backbone))
-    Journal(folder).write_plan(plan)
+    plan = Journal(folder).write_plan(plan)
     if source is None:
         return _from_table(plan, target)
     return _from_subjects(plan, source, Path(folder), progress)
@@ -231,13 +231,14 @@ def _finding(
     h = plan.hypothesis
     treatment, control = (fetch(condition) for condition in h.contrast.conditions)
     frame = pair(h, treatment, control)
-    found = []
+    found, short = [], []
     for one in controls:
         other = pair(h, fetch(one.treatment), fetch(one.control))
         frame[f"difference_{one.name}"] = frame.merge(
             other, on=["seed", "split", "example", "key"], how="left", suffixes=("", "_c")
         )["difference_c"].to_numpy()
         frame["_beyond"] = frame["difference"] - frame[f"difference_{one.name}"]
+        short.append(p_short_of(h, frame, "_beyond") * len(controls))
         found.append(
             ControlFinding(
                 one.name,
@@ -269,12 +270,13 @@ def _finding(
     return Finding(
         h,
         plan,
-        effect_of(h, frame),
+        effect_of(h, frame, exact=True),
         tuple(found),
         not_run,
         frame,
         hashlib.sha256(content.encode()).hexdigest()[:16],
         tuple(sorted(map(int, frame["seed"].unique()))),
+        min(1.0, 2 * min(p_short_of(h, frame), *short, 1.0)),
         tuple(notes),
     )
 

@@ -4,7 +4,8 @@
 smallest effect, Holm's p over the family is at most 0.05, and every control has lost the effect;
 *strongly* where the whole interval reaches the smallest effect. *Refuted*: the whole interval falls
 short of the smallest effect, or what remains of the effect beyond a control does. Else
-*inconclusive*.
+*inconclusive*; so also where the control's score leaves the effect no room, unless the interval
+lies on the other side of zero.
 
 Knows estimates; runs nothing.
 """
@@ -59,6 +60,8 @@ class Finding:
             difference, and a column `difference_NAME` for each control.
         evidence: names the records it rests on.
         seeds: the training seeds.
+        p_short: p-value of refuting: that the effect, or what is left of it beyond a control, falls
+            short of the smallest effect.
         notes: what a reader should know.
     """
 
@@ -70,6 +73,7 @@ class Finding:
     frame: pd.DataFrame
     evidence: str
     seeds: tuple[int, ...]
+    p_short: float
     notes: tuple[str, ...] = ()
 
 
@@ -211,19 +215,23 @@ def judge(finding: Finding, p_holm: float, tests: int = 1, history: str = "") ->
     settle = ""
     strongly = False
     outcome: Outcome = "inconclusive"
-    if no_room := _no_room(finding):
+    if high >= 0 and (no_room := _no_room(finding)):
         reason = no_room
     elif high < least:
         outcome, reason = "refuted", f"the whole interval falls short of {least:g}."
     elif low > 0 and mean >= least:
-        outcome, reason = _against_controls(finding)
+        outcome, reason, unpassed = _against_controls(finding)
+        if unpassed is not None:
+            settle = more_seeds_or_examples(finding, unpassed.specific)
         if outcome == "supported" and p_holm > 0.05:
             outcome = "inconclusive"
             reason = (
                 f"the interval excludes zero, but among {tests} tests of its family that is no "
                 f"surprise (p = {p_holm:.2g} after Holm)."
+                if tests > 1
+                else f"the interval excludes zero, but barely: p = {p_holm:.2g}."
             )
-            settle = more_seeds_or_examples(finding, tests)
+            settle = more_seeds_or_examples(finding, e, tests)
         strongly = outcome == "supported" and low >= least
     else:
         reason = (
@@ -231,13 +239,20 @@ def judge(finding: Finding, p_holm: float, tests: int = 1, history: str = "") ->
             if low <= 0
             else f"there is an effect, but whether it reaches {least:g} is open."
         )
-        settle = more_seeds_or_examples(finding, tests)
+        settle = more_seeds_or_examples(finding, e, tests)
     return Verdict(finding, outcome, strongly, p_holm, tests, reason + about, settle, history)
 
 
-def more_seeds_or_examples(finding: Finding, tests: int = 1, most: int = 1000) -> str:
-    """What would settle it, if estimate and spreads stay as they are."""
-    h, e, plan = finding.hypothesis, finding.effect, finding.plan
+def more_seeds_or_examples(finding: Finding, e: Effect, tests: int = 1, most: int = 1000) -> str:
+    """What would settle it, if estimate and spreads stay as they are.
+
+    Args:
+        finding: whose claim and plan.
+        e: what has to be settled: its effect, or what of it is beyond a control.
+        tests: of the family.
+        most: seeds, and multiples of the examples, beyond which it is called hopeless.
+    """
+    h, plan = finding.hypothesis, finding.plan
     mean, least = h.sign * e.mean, h.smallest_effect
     if not e.sd_examples:
         return "the differences never varied; more examples narrow what that can mean"
@@ -250,7 +265,8 @@ def more_seeds_or_examples(finding: Finding, tests: int = 1, most: int = 1000) -
     def enough(seeds: int, examples: int) -> bool:
         error = math.sqrt(terms / examples) * e.sd_examples
         if seeds == 1:
-            return bool(stats.norm.isf(alpha / 2) * error < distance)
+            freedom = len(h.terms) * (examples - 1)
+            return bool(stats.t.isf(alpha / 2, freedom) * error < distance)
         variance = (between**2 + error**2) / seeds
         return bool(stats.t.isf(alpha / 2, seeds - 1) * math.sqrt(variance) < distance)
 
@@ -311,23 +327,31 @@ def _no_room(finding: Finding) -> str:
     )
 
 
-def _against_controls(finding: Finding) -> tuple[Outcome, str]:
-    """Whether an effect that is there is one of the learned latents."""
+def _against_controls(finding: Finding) -> tuple[Outcome, str, ControlFinding | None]:
+    """Whether an effect that is there is one of the learned latents; else what stands against it.
+
+    Returns:
+        outcome, reason, and the control from which the effect cannot be told by the most.
+    """
     h = finding.hypothesis
-    unpassed = []
+    unpassed: list[ControlFinding] = []
     for control in finding.controls:
         if _directed(control.specific_wide, h.sign)[1] < h.smallest_effect:
-            return "refuted", (
-                f"the control {control.name} shows the same effect "
-                f"({interval_text(control.effect)}): what is left beyond it falls short of "
-                f"{h.smallest_effect:g}."
+            return (
+                "refuted",
+                (
+                    f"the control {control.name} shows the same effect "
+                    f"({interval_text(control.effect)}): what is left beyond it falls short of "
+                    f"{h.smallest_effect:g}."
+                ),
+                None,
             )
         if _directed(control.specific, h.sign)[0] <= 0:
-            unpassed.append(control.name)
+            unpassed.append(control)
     if unpassed:
-        return "inconclusive", (
-            f"the effect cannot be told from that of the control {', '.join(unpassed)}."
-        )
+        names = ", ".join(control.name for control in unpassed)
+        worst = min(unpassed, key=lambda control: h.sign * control.specific.mean)
+        return "inconclusive", f"the effect cannot be told from that of the control {names}.", worst
     passed = ", ".join(control.name for control in finding.controls)
     tail = f", and no control ({passed}) shows the same" if passed else ", without any control"
-    return "supported", f"the effect is beyond zero and reaches {h.smallest_effect:g}{tail}."
+    return "supported", f"the effect is beyond zero and reaches {h.smallest_effect:g}{tail}.", None
