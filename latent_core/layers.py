@@ -59,7 +59,7 @@ def pick(
             f"{name} has no {what} {', '.join(missing)}; its {len(have)} {what}s are {those}"
         )
     if not found:
-        raise SettingError(f"no {what} is chosen; expected at least one of {those}, or None")
+        raise SettingError(f"no {what} is chosen; expected one of {those} or more, or None for all")
     return found
 
 

@@ -148,12 +148,16 @@ class Agreement:
         rho: Spearman's rank correlation of mass with the size of the effect, over `edges` cells.
         p_value: against no association, as if cells were independent, which cells of one model
             are not: a description, no verdict.
+        within: the same correlation within each group. Over all cells together, attention and
+            effect agree as soon as one group has more of both; missing where a group has fewer
+            than three cells or one side does not vary.
         edges: cells (group, layer and, if swept, head) that have both.
         frame: the cells: `group`, `layer`, `head`, `mass`, `effect` (means over examples).
     """
 
     rho: float
     p_value: float
+    within: dict[str, float]
     edges: int
     frame: pd.DataFrame
 
@@ -187,7 +191,12 @@ def attention_against_effect(mass: pd.DataFrame, effects: pd.DataFrame) -> Agree
             "capture and trace the same model, groups and layers"
         )
     result = stats.spearmanr(both["mass"], both["effect"].abs())
-    return Agreement(float(result.statistic), float(result.pvalue), len(both), both)
+    within = {
+        str(group): float(stats.spearmanr(cells["mass"], cells["effect"].abs()).statistic)
+        for group, cells in both.groupby("group")
+        if len(cells) >= 3 and cells["mass"].nunique() > 1 < cells["effect"].abs().nunique()
+    }
+    return Agreement(float(result.statistic), float(result.pvalue), within, len(both), both)
 
 
 def _conditions(

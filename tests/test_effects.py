@@ -202,6 +202,13 @@ def test_attention_agrees_with_effect_where_it_should() -> None:
     assert attention_against_effect(mass, turned).rho == pytest.approx(-1.0)
     twice = pd.concat([effects, effects.assign(effect=-effects["effect"] * 2)])
     assert attention_against_effect(mass, twice).edges == 4
+    # Two groups, each opposed to its effect, agree together: one has more of both.
+    start = mass.assign(group="Start", mass=[11, 12, 13, 14])
+    both = pd.concat([turned, turned.assign(group="Start", effect=turned["effect"] - 100)])
+    found = attention_against_effect(pd.concat([mass, start]), both)
+    assert found.rho > 0.4 and found.within == pytest.approx({"Comma": -1.0, "Start": -0.2})
+    few = {"group": ["a", "a", "b", "b"]}
+    assert attention_against_effect(mass.assign(**few), effects.assign(**few)).within == {}
     with pytest.raises(SettingError, match="share 1 cells"):
         attention_against_effect(mass[:1], effects)
     with pytest.raises(SettingError, match="no column mass"):

@@ -225,9 +225,12 @@ def agreement_words(mass: pd.DataFrame, effects: pd.DataFrame) -> str:
         return str(error)
     if np.isnan(found.rho):
         return "No rank correlation: attention or effect is the same in every cell."
+    # Over all cells they agree as soon as one group has more of both.
+    apart = [f"{rho:+.2f} within {group}" for group, rho in found.within.items()]
+    within = f" ({', '.join(apart)})" if len(apart) > 1 else ""
     return (
         f"Below zero, the response needs the edges. Rank correlation of attention with the size "
-        f"of the effect: {found.rho:+.2f}, over {found.edges} cells of this one example. "
+        f"of the effect: {found.rho:+.2f}, over {found.edges} cells of this one example{within}. "
         "It is a description and no test: cells of one model are not independent. And where a "
         "model looks is not what it uses: go by the effect."
     )
