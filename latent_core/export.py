@@ -123,8 +123,9 @@ def _card(model: LatentModel, tokenizer: PreTrainedTokenizerBase) -> str:
         "- **Positions.** The latents of this adapter are numbered on like other tokens, as here."
         if exact
         else "- **Positions.** Latents were trained to share the position of the verbal token "
-        "after them; here every token counts one, so that the results differ. Latents trained with "
-        "`positions=sequential` lose nothing.",
+        "after them; here every token counts one, so that the results differ, unless the caller "
+        "passes `position_ids` that say so, and an `attention_mask` with them. Latents trained "
+        "with `positions=sequential` lose nothing.",
         "- **Precision.** The latents were trained in float32 and are stored as "
         f"{str(backbone.dtype).removeprefix('torch.')}, like the weights.",
     ]

@@ -59,6 +59,25 @@ def test_literal_tokens_are_the_latents_where_nothing_is_lost(
     assert output[0, inputs["input_ids"].shape[1] :].tolist() == list(wanted.response_ids)
 
 
+@pytest.mark.parametrize("family", ["llama", "gpt2"])
+def test_shared_positions_are_kept_by_a_caller_that_passes_them(
+    family: str, tmp_path: Path
+) -> None:
+    model = model_of("Start_2+End_1", family)
+    export_model(model, tmp_path / "out")
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path / "out")
+    plain = AutoModelForCausalLM.from_pretrained(tmp_path / "out")
+    inputs = tokenizer(texts(model, "Start") + PROMPT + texts(model, "End"), return_tensors="pt")
+    batch = model.batch([model.insert(PROMPT)])
+    verbal = len(model.backbone.tokenizer)
+    wanted = model.logits(batch)[..., :verbal]
+    with torch.no_grad():
+        shared = plain(**inputs, position_ids=batch.position_ids).logits[..., :verbal]
+        counted = plain(**inputs).logits[..., :verbal]
+    assert torch.allclose(shared, wanted, atol=1e-4)
+    assert not torch.allclose(counted, wanted, atol=0.1)
+
+
 @pytest.mark.parametrize(("family", "changes"), FAMILIES)
 def test_latents_are_never_the_likeliest_and_are_suppressed(
     family: str, changes: dict, tmp_path: Path
