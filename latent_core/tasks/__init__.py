@@ -21,7 +21,7 @@ TASKS: dict[str, type[Task]] = {
 def load_task(name_or_path: str | Path) -> Task:
     """A task by name, or from a JSONL file of prompt/answer pairs (a path ending in .jsonl).
 
-    Raises `TaskError` for an unknown name, `FileNotFoundError` for a file that is not there.
+    Raises `TaskError` for an unknown name, or a file that is missing or has a broken line.
     """
     name = str(name_or_path)
     if name in TASKS:

@@ -172,20 +172,21 @@ def bucket_of(namespace: str, key: str) -> str:
 def resolve_splits(task: Task, names: str | Iterable[str]) -> tuple[str, ...]:
     """Split names, each once, in the order asked for; "ood" stands for every OOD split.
 
+    A task without OOD splits has none to add for "ood", beside other names.
+
     Raises `TaskError`, listing what exists, for a name the task does not have.
     """
+    names = (names,) if isinstance(names, str) else tuple(names)
+    far = [split for split in task.splits if split.startswith("ood-")]
     resolved: dict[str, None] = {}
-    for name in (names,) if isinstance(names, str) else tuple(names):
-        if name in task.splits:
-            resolved[name] = None
-            continue
-        expanded = [s for s in task.splits if s.startswith("ood-")] if name == "ood" else []
-        if not expanded:
+    for name in names:
+        found = [name] if name in task.splits else far if name == "ood" else []
+        if not found and (name != "ood" or len(set(names)) == 1):
+            every = ", and 'ood' for all its OOD splits" if far else ""
             raise TaskError(
-                f"task {task.name!r} has no split {name!r}; "
-                f"it has {', '.join(task.splits)}, and 'ood' for all its OOD splits"
+                f"task {task.name!r} has no split {name!r}; it has {', '.join(task.splits)}{every}"
             )
-        resolved.update(dict.fromkeys(expanded))
+        resolved.update(dict.fromkeys(found))
     return tuple(resolved)
 
 

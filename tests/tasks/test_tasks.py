@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -107,6 +108,16 @@ def test_resolve_splits_expands_ood_once_and_keeps_order() -> None:
     assert resolve_splits(task, ["ood", "ood"]) == levels
     with pytest.raises(TaskError, match="no split 'test'"):
         resolve_splits(task, ("id", "test"))
+
+
+def test_a_task_without_ood_splits_is_judged_by_the_default_ones(tmp_path: Path) -> None:
+    path = tmp_path / "mine.jsonl"
+    path.write_text("".join(f'{{"prompt": "{n}", "answer": "a"}}\n' for n in range(40)))
+    task = load_task(path)
+    assert resolve_splits(task, ("id", "ood")) == ("id",)
+    for asked in ("ood", ["ood", "ood"]):
+        with pytest.raises(TaskError, match=r"no split 'ood'; it has train, validation, id$"):
+            resolve_splits(task, asked)
 
 
 def test_an_exhausted_split_says_so() -> None:
