@@ -33,6 +33,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 from latent_core.corpus import draw_document
 from latent_core.errors import LatentError, SettingError
 from latent_core.muon import Muon
+from latent_core.progress import progress_bar, without_loading_bars
 
 __all__ = ["STEPS", "build_config", "build_tokenizer", "pretrain_tiny", "token_stream"]
 
@@ -188,7 +189,7 @@ def pretrain_tiny(
     *,
     seed: int = 0,
     steps: int = STEPS,
-    progress: Callable[[int, int, float], None] | None = None,
+    progress: bool = True,
 ) -> Path:
     """Trains the model and writes it, with its tokenizer, as a Hugging Face directory.
 
@@ -197,7 +198,7 @@ def pretrain_tiny(
         seed: decides the first weights and all the text.
         steps: optimizer steps, 4096 tokens each but for the first ones; a smaller number takes
             its steps evenly from the whole plan, which is good for trying things out only.
-        progress: called after each step with (steps done, steps, loss in nats per token).
+        progress: show a bar with the loss (nats per token) and the time left.
 
     Raises:
         SettingError: `steps` is less than 1, or `seed` less than 0.
@@ -216,8 +217,15 @@ def pretrain_tiny(
     except OSError as error:
         raise LatentError(f"cannot write in {target.parent}: {error.strerror}") from error
     try:
-        model = _train(seed, steps, progress)
-        model.save_pretrained(staged)
+        with progress_bar(steps, "pretrain", "step", progress) as bar:
+
+            def tell(loss: float) -> None:
+                bar.set_postfix(loss=f"{loss:.3f}", refresh=False)
+                bar.update()
+
+            model = _train(seed, steps, tell)
+        with without_loading_bars():
+            model.save_pretrained(staged)
         build_tokenizer().save_pretrained(staged)
         staged.chmod(0o755)
         for file in staged.iterdir():
@@ -230,10 +238,11 @@ def pretrain_tiny(
     return target
 
 
-def _train(
-    seed: int, steps: int, progress: Callable[[int, int, float], None] | None
-) -> LlamaForCausalLM:
-    """A model trained for `steps` steps, spread evenly over those of all courses."""
+def _train(seed: int, steps: int, tell: Callable[[float], None]) -> LlamaForCausalLM:
+    """A model trained for `steps` steps, spread evenly over those of all courses.
+
+    `tell` hears the loss after each step.
+    """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = LlamaForCausalLM(build_config())
@@ -253,8 +262,7 @@ def _train(
                     optimizer.step()
                     optimizer.zero_grad()
                 step += 1
-                if progress is not None:
-                    progress(step, steps, loss.item())
+                tell(loss.item())
             offset += course.steps
     return model.eval()
 

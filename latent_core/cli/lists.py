@@ -85,10 +85,14 @@ def pretrain(
     name: Annotated[str, typer.Argument(help="tiny")],
     out: Annotated[Path, typer.Option(help="Folder to write the backbone to.")],
     seed: Annotated[int, typer.Option(help="Of weights and corpus.")] = 0,
+    steps: Annotated[
+        int | None, typer.Option(help="Fewer than all of them, only to try it out.")
+    ] = None,
 ) -> None:
-    """Make the backbone `tiny` anew from a seed."""
+    """Make the backbone `tiny` anew from a seed, in about half an hour."""
     if name != "tiny":
         raise SettingError(f"cannot pre-train {name!r}; expected tiny")
-    from latent_core.pretraining import pretrain_tiny
+    from latent_core.pretraining import STEPS, pretrain_tiny
 
-    console.print(f"tiny: {pretrain_tiny(out, seed=seed)}")
+    folder = pretrain_tiny(out, seed=seed, steps=STEPS if steps is None else steps)
+    console.print(f"tiny: {folder}")
