@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+from huggingface_hub import snapshot_download
 from safetensors import SafetensorError
 from torch import Tensor
 from transformers import (
@@ -35,6 +36,10 @@ from latent_core.progress import without_loading_bars
 from latent_core.weights import fetch_smollm2
 
 __all__ = ["BACKBONES", "Backbone", "load_backbone"]
+
+
+#: Arguments of `from_pretrained` that say where a checkpoint comes from.
+_SOURCE = ("revision", "token", "cache_dir", "subfolder", "local_files_only")
 
 
 class KnownBackbone(NamedTuple):
@@ -208,11 +213,13 @@ class Backbone:
         """
         if not prompt:
             raise PromptError("the prompt is empty; expected at least one character")
-        ids = self.tokenizer(prompt, add_special_tokens=special)["input_ids"]
+        # Not verbose: Transformers' warning about length would come before the error below.
+        ids = self.tokenizer(prompt, add_special_tokens=special, verbose=False)["input_ids"]
         if self.context_length is not None and len(ids) >= self.context_length:
+            shown = prompt if len(prompt) <= 40 else f"{prompt[:40]}..."
             raise PromptError(
-                f"the prompt has {len(ids)} tokens, but {self.name} has a context window of "
-                f"{self.context_length}; shorten it"
+                f"the prompt {shown!r} has {len(ids)} tokens, but {self.name} has a context "
+                f"window of {self.context_length}; shorten it"
             )
         return ids
 
@@ -310,7 +317,8 @@ def load_backbone(
             stay fp32 in any case.
         device: where to put the model; by default a GPU if there is one.
         trust_remote_code: whether code that comes with a checkpoint may run.
-        from_pretrained: further arguments of `AutoModelForCausalLM.from_pretrained`.
+        from_pretrained: further arguments of `AutoModelForCausalLM.from_pretrained`; those that say
+            where it comes from (`revision`, `token`, ...) hold for config and tokenizer, too.
 
     Raises:
         BackboneError: if it cannot be found, or cannot honour what latent tokens need.
@@ -320,15 +328,19 @@ def load_backbone(
     text = str(name)
     target = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     location = str(BACKBONES[text].locate()) if text in BACKBONES else text
+    source = {name: from_pretrained[name] for name in _SOURCE if name in from_pretrained}
+    source["trust_remote_code"] = trust_remote_code
     try:
-        config = AutoConfig.from_pretrained(location, trust_remote_code=trust_remote_code)
+        if not Path(location).is_dir():
+            _find_on_hub(location, **source)
+        config = AutoConfig.from_pretrained(location, **source)
         if config.is_encoder_decoder:
             raise BackboneError(
                 f"{text} is an encoder-decoder ({config.model_type}); expected a decoder-only model"
             )
         if dtype == "auto" and config.dtype == torch.bfloat16 and not _has_fast_bf16(target):
             dtype = torch.float32
-        tokenizer = AutoTokenizer.from_pretrained(location, trust_remote_code=trust_remote_code)
+        tokenizer = AutoTokenizer.from_pretrained(location, **source)
         quiet = without_loading_bars() if Path(location).is_dir() else nullcontext()
         with quiet:
             model = AutoModelForCausalLM.from_pretrained(
@@ -339,11 +351,22 @@ def load_backbone(
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise BackboneError(
             f"cannot load backbone {text!r}: expected one of {', '.join(BACKBONES)}, a directory "
-            f"with config.json, weights and tokenizer, or a hub id that can be reached; {error}"
+            "with config.json, weights and tokenizer, or a hub id that can be reached; "
+            f"{' '.join(str(error).split())}"
         ) from error
     if "device_map" not in from_pretrained:
         torch.nn.Module.to(model, target)
     return Backbone(text, model, tokenizer)
+
+
+def _find_on_hub(hub_id: str, **source: Any) -> None:
+    """Make sure of a checkpoint's config, so that a hub out of reach is known at once.
+
+    Transformers by itself would try again and again, half a minute for every file.
+    """
+    about_files = ("subfolder", "trust_remote_code")
+    known = {name: value for name, value in source.items() if name not in about_files}
+    snapshot_download(hub_id, allow_patterns="config.json", **known)
 
 
 def _has_fast_bf16(device: torch.device) -> bool:

@@ -184,8 +184,8 @@ def _limits(
         limits = [DEFAULT_NEW_TOKENS if given is None else given] * len(lengths)
     if len(limits) != len(lengths) or min(limits, default=1) < 1:
         raise SettingError(
-            f"max_new_tokens is {max_new_tokens}; expected a whole number of at least 1, or one "
-            f"for each of the {len(lengths)} prompts"
+            f"max_new_tokens is {max_new_tokens}; expected a whole number of at least 1, or a list "
+            f"of {len(lengths)}, one for each prompt"
         )
     return limits
 

@@ -521,7 +521,7 @@ def test_a_tokenizer_without_a_chat_template_says_so() -> None:
     [
         ({"max_new_tokens": 0}, "max_new_tokens is 0"),
         ({"max_new_tokens": [3, 0]}, "max_new_tokens"),
-        ({"max_new_tokens": [3]}, "one for each of the 2 prompts"),
+        ({"max_new_tokens": [3]}, "a list of 2, one for each prompt"),
         ({"batch_size": 0}, "batch_size is 0"),
         ({"do_sample": True, "temperature": 0.0}, "temperature.* strictly positive"),
         ({"do_sample": True, "temperature": float("nan")}, "temperature.* strictly positive"),

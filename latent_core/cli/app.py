@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
+from typer.core import TyperGroup
 
 __all__ = [
+    "COMMANDS",
     "BackboneOption",
     "Folders",
     "app",
@@ -22,13 +24,31 @@ __all__ = [
     "table_of_numbers",
 ]
 
+#: The commands in the order in which one gets to know them.
+COMMANDS = (
+    *("train", "evaluate", "generate", "compare", "match"),
+    *("tasks", "methods", "backbones", "fetch", "pretrain"),
+    *("grid", "runs", "hypotheses", "test"),
+    *("export", "push", "harness"),
+)
+
+
+class InReadingOrder(TyperGroup):
+    """Help lists the commands as `COMMANDS` has them, not by the files they come from."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Names of all commands."""
+        return sorted(super().list_commands(ctx), key=COMMANDS.index)
+
+
 app = typer.Typer(
     help="Latent tokens: train them, generate with them, and measure where they help.\n\n"
-    "Start here: [bold]latent train --task repetition --method Start_1+Comma_1 --backbone tiny "
-    "--out runs/first[/bold], then [bold]latent evaluate runs/first[/bold].",
+    "Start here: `latent train --task repetition --method Start_1+Comma_1 --backbone tiny "
+    "--out runs/first`, then `latent evaluate runs/first`.",
+    cls=InReadingOrder,
     no_args_is_help=True,
     add_completion=False,
-    rich_markup_mode="rich",
+    rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
 )
 # Of several processes that Accelerate starts, the first one speaks.

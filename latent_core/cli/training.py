@@ -38,7 +38,8 @@ def train(
     """Train latent tokens, or a baseline, on a task.
 
     The backbone stays as it is; the run folder gets what was trained, run.json and log.csv.
-    Example: latent train --task repetition --method Start_1+Comma_1 --backbone tiny --out runs/a
+
+    Example: `latent train --task repetition --method Start_1+Comma_1 --backbone tiny --out runs/a`
     """
     from latent_core.methods import Method, build_model
     from latent_core.tasks import load_task
@@ -120,10 +121,9 @@ def generate(
     answers = model.generate(
         [text.replace("\\n", "\n") for text in prompt],
         max_new_tokens,
-        do_sample=temperature > 0,
-        temperature=temperature or 1.0,
         seed=seed,
         return_details=True,
+        **({"do_sample": True, "temperature": temperature} if temperature else {}),
     )
     for answer in answers:
         line = Text()
