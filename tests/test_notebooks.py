@@ -18,6 +18,11 @@ def test_notebook_is_read_rather_than_decoded(path: Path) -> None:
     assert longest <= 15, "a wall of code: move it into the package"
     assert any(cell.get("outputs") for cell in cells), "saved without its results"
     assert path.stat().st_size < 2_000_000
+    shown = [output.get("data", {}) for cell in cells for output in cell.get("outputs", ())]
+    figures = [data for data in shown if "application/vnd.plotly.v1+json" in data]
+    assert all("image/png" in data for data in figures), (
+        "blank on GitHub: python experiments/run_notebooks.py --pictures-only"
+    )
 
 
 @pytest.mark.slow
