@@ -181,7 +181,7 @@ class Jupyter:
                 arg=path.name,
             )
             yield Notebook(watch, path)
-            page.evaluate("jupyterapp.shell.currentWidget.sessionContext.session.shutdown()")
+            page.evaluate("jupyterapp.shell.currentWidget.sessionContext.session?.shutdown()")
 
 
 @dataclass(frozen=True)

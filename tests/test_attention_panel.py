@@ -245,6 +245,11 @@ def test_no_latents_say_what_to_do_and_all_slots_does_it(panel: AttentionPanel) 
     record = direct(panel, NO_LATENTS, of="all")
     assert panel.heat.array.shape == (len(record.slots),) * 2
     assert panel.code() and panel.picture() and len(panel.table())
+    panel.all_slots.value = False
+    panel.session.adapter_a = "one"
+    mass = taken(panel).overview.array
+    best = np.unravel_index(mass.argmax(), mass.shape)
+    assert (panel.cell.head, panel.cell.layer) == best, "the first that there is to open"
 
 
 # --- whose response, and what was done to it ------------------------------------------------------

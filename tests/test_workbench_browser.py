@@ -246,10 +246,37 @@ def test_every_format_downloads_and_the_code_reproduces_the_view(
     assert reproduced == "True\n"
 
 
+def assert_exports(panel: Locator, browser: Browser, tmp_path: Path) -> None:
+    """Every format holds something of its kind, and the page stands alone."""
+    assert len(pd.read_csv(download(panel, "CSV"))) > 0
+    assert download(panel, "PNG").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
+    assert ElementTree.parse(download(panel, "SVG")).getroot().tag.endswith("svg")
+    saved = tmp_path / "page.html"
+    saved.write_bytes(download(panel, "HTML").read_bytes())
+    with watched(browser) as alone:
+        alone.page.goto(saved.as_uri())
+        expect(alone.page.locator("svg")).to_be_visible()
+        assert alone.page.locator("tbody tr").count() > 0
+        expect(alone.page.locator("pre")).to_contain_text("import")
+    panel.get_by_role("button", name="Copy as code").click()
+    expect(panel.get_by_text("Copied")).to_be_visible()
+    compile(panel.page.evaluate("navigator.clipboard.readText()"), "copied", "exec")
+
+
+def test_the_playground_exports(notebook: Notebook, browser: Browser, tmp_path: Path) -> None:
+    panel = open_tab(notebook.page, "Playground")
+    panel.get_by_role("button", name="Generate", exact=True).click()
+    verdicts = panel.get_by_text(re.compile(r"exact · graded \d\.\d\d"))
+    expect(verdicts.filter(visible=True)).to_have_count(2)
+    assert_exports(panel, browser, tmp_path)
+
+
 # --- comparison -----------------------------------------------------------------------------------
 
 
-def test_a_and_b_are_evaluated_and_a_point_leads_to_its_examples(notebook: Notebook) -> None:
+def test_a_and_b_are_evaluated_and_a_point_leads_to_its_examples(
+    notebook: Notebook, browser: Browser, tmp_path: Path
+) -> None:
     panel = open_tab(notebook.page, "Comparison")
     count = panel.get_by_label("examples per split")
     count.fill("1")
@@ -270,6 +297,7 @@ def test_a_and_b_are_evaluated_and_a_point_leads_to_its_examples(notebook: Noteb
     opens.click()
     expect(panel.get_by_text("The example is in the playground")).to_be_visible()
     assert notebook.run("print(wb.session.example is not None)") == "True\n"
+    assert_exports(panel, browser, tmp_path)
 
 
 # --- training -------------------------------------------------------------------------------------
@@ -289,11 +317,12 @@ def test_training_is_cancelled_within_a_step_and_the_kernel_answers_meanwhile(
     set_number(panel, "Batch size", 2)
     panel.get_by_label("Run folder").fill(str(tmp_path / "cancelled"))
     panel.get_by_label("Run folder").press("Enter")
-    panel.get_by_role("button", name="Start", exact=True).click()
+    start = panel.get_by_role("button", name="Start", exact=True)
+    start.dblclick()
     status = panel.locator(".latent-status-line")
     expect(status).to_contain_text(re.compile(r"train: [1-9]\d* of 500 steps"))
-    assert notebook.run("print(6 * 7)") == "42\n"
-    expect(panel.get_by_role("button", name="Start", exact=True)).to_be_hidden()
+    expect(start).to_be_disabled()
+    assert notebook.run("print(6 * 7, len(wb.session.jobs.active))") == "42 1\n"
     at = int(re.search(r"train: (\d+) of", status.inner_text()).group(1))
     status.get_by_role("button", name="Cancel").click()
     expect(status).to_contain_text("Cancelled")
@@ -303,7 +332,9 @@ def test_training_is_cancelled_within_a_step_and_the_kernel_answers_meanwhile(
     assert notebook.run("print(wb.session.jobs.active)") == "[]\n"
 
 
-def test_what_is_trained_becomes_adapter_a_everywhere(notebook: Notebook, tmp_path: Path) -> None:
+def test_what_is_trained_becomes_adapter_a_everywhere(
+    notebook: Notebook, browser: Browser, tmp_path: Path
+) -> None:
     panel = open_tab(notebook.page, "Training")
     set_number(panel, "Steps", 3)
     set_number(panel, "Check every", 0)
@@ -313,6 +344,7 @@ def test_what_is_trained_becomes_adapter_a_everywhere(notebook: Notebook, tmp_pa
     expect(panel).to_contain_text("is trained")
     expect(panel.locator(".latent-plotly[data-drawn]")).to_be_visible()
     assert notebook.run("print(wb.session.adapter_a)") == "mine\n"
+    assert_exports(panel, browser, tmp_path)
     drawn(open_tab(notebook.page, "Attention"), "A (mine): text")
     notebook.run("wb.session.adapter_a = 'Start_1+Comma_2'")
 
@@ -375,6 +407,34 @@ def test_text_is_legible_in_both_themes(notebook: Notebook, mode: Any) -> None:
     expect(frame.locator("html")).to_have_attribute("data-mode", mode.lower())
 
 
+NAMELESS = """() => {
+  const text = (el) => (el?.textContent ?? "").trim();
+  const controls = "button, input, select, textarea, [tabindex='0'], [role=listbox], [role=tab]";
+  return [...document.querySelectorAll(".latent-workbench :is(" + controls + ")")]
+    .filter((el) => el.checkVisibility() && !(el.ariaLabel || el.title || text(el) ||
+      [...(el.labels ?? [])].some(text) ||
+      text(document.getElementById(el.getAttribute("aria-labelledby")))))
+    .map((el) => el.outerHTML.slice(0, 200));
+}"""
+
+
+def test_every_control_has_a_name_and_the_keyboard_reaches_it(notebook: Notebook) -> None:
+    page = notebook.page
+    for kind in PANELS.values():
+        panel = open_tab(page, kind.title)
+        assert page.evaluate(NAMELESS) == [], kind.title
+        unreached = panel.evaluate(
+            "el => [...el.querySelectorAll('button, input, select, textarea')]"
+            ".filter(e => e.checkVisibility() && e.tabIndex < 0).map(e => e.outerHTML)"
+        )
+        assert unreached == [], kind.title
+    page.get_by_role("tab", name="Playground", exact=True).focus()
+    page.keyboard.press("ArrowRight")
+    expect(page.get_by_role("tab", name="Attention", exact=True)).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("button", name="Capture anew")).to_be_visible()
+
+
 def size_with_widgets(notebook: Notebook) -> int:
     """Bytes of the saved notebook and of its widgets' state, whether or not that is in it."""
     notebook.save()
@@ -392,9 +452,28 @@ def test_the_saved_notebook_is_small_also_with_its_widgets(notebook: Notebook) -
     assert size_with_widgets(notebook) < 2_000_000
 
 
-def test_a_snapshot_needs_no_kernel_and_closing_the_output_stops_the_job(
-    notebook: Notebook, tmp_path: Path
+def test_a_snapshot_is_seen_again_without_a_kernel(
+    browser: Browser, jupyter_lab: Jupyter, adapters: list[str]
 ) -> None:
+    cells = [
+        f"from workbench import Workbench\nwb = Workbench('tiny', {adapters})\nwb.attention",
+        "wb.snapshot('playground', 'attention')",
+    ]
+    with jupyter_lab.notebook(browser, "snapshot", cells) as notebook:
+        notebook.run_all()
+        notebook.save()
+    tall = {"width": 1400, "height": 2400}  # JupyterLab draws only the cells in view
+    with jupyter_lab.notebook(browser, "reopened", notebook.path, viewport=tall) as reopened:
+        reopened.page.evaluate("jupyterapp.shell.currentWidget.sessionContext.shutdown()")
+        pictures = reopened.page.locator(".jp-RenderedImage img")
+        expect(pictures).to_have_count(2)
+        for picture in pictures.all():
+            assert picture.evaluate("el => el.decode().then(() => el.naturalWidth)") > 600
+        # What is left of the live panel is Jupyter's to say, and it says it on the console.
+        reopened.watch.seen.clear()
+
+
+def test_closing_the_output_stops_the_job(notebook: Notebook, tmp_path: Path) -> None:
     """The last of those that share the notebook: it clears the workbench away."""
     panel = open_tab(notebook.page, "Training")
     set_number(panel, "Steps", 5000)
@@ -403,9 +482,8 @@ def test_a_snapshot_needs_no_kernel_and_closing_the_output_stops_the_job(
     panel.get_by_role("button", name="Start", exact=True).click()
     expect(panel.locator(".latent-status-line")).to_contain_text(re.compile("train: [1-9]"))
     notebook.command("notebook:clear-all-cell-outputs")
-    notebook.page.wait_for_timeout(500)
     waited = "import asyncio\nfor _ in range(100):\n    await asyncio.sleep(0.1)\n"
-    waited += "    if wb.training.status.state != 'running':\n        break\n"
+    waited += "    if wb.training.status.state not in ('queued', 'running'):\n        break\n"
     waited += "print(wb.training.status.state)"
     assert notebook.run(waited) == "cancelled\n"
 
@@ -556,16 +634,22 @@ def alone(notebook: Notebook, control: str) -> Locator:
 
 def test_which_layers_look_at_the_latents(questions: Notebook) -> None:
     panel = alone(questions, "Capture anew")
-    groups = drawn(panel, "Attention: raw weight")
-    best, value = questions.run(
-        "m = wb.attention.view().groups()\n"
-        "r = m.rows.labels.index('Comma')\n"
-        "print(int(m.values[r].argmax()), float(m.values[r].max()))"
+    drawn(panel, "A (Start_1+Comma_1): text → latent")
+    panel.get_by_label("Latents", exact=True).select_option("Comma")
+    drawn(panel, "A (Start_1+Comma_1): text → Comma")
+    panel.get_by_role("button", name="Strongest").click()
+    best, layer, head, value = questions.run(
+        "import latent_core as lc\nexample = wb.session.example\n"
+        "record = lc.capture_attention(wb.session.model_a, example.prompt, example.answer)\n"
+        "mass = record.by_group().query(\"group == 'Comma'\")\n"
+        "one, layers = mass.loc[mass['mass'].idxmax()], mass.groupby('layer')['mass'].mean()\n"
+        "print(layers.idxmax(), one['layer'], one['head'], layers.max())"
     ).split()
+    drawn(panel, f"layer {layer}, head {head}, text → Comma")
+    groups = drawn(panel, "Attention: raw weight")
     body = groups.locator(".latent-grid-body")
     body.focus()
     body.press("Control+Home")
-    body.press("ArrowDown")
     for _ in range(int(best)):
         body.press("ArrowRight")
     tip = groups.locator(".latent-grid-tip")
@@ -612,7 +696,8 @@ def test_where_accuracy_falls_and_by_how_much_less(questions: Notebook) -> None:
             box.uncheck()
     rows = panel.locator(".latent-methods tbody tr")
     expect(rows).to_have_count(2)
-    records = lc.load_runs(SHIPPED)
+    here = {"backbone": "smollm2-135m", "task": "repetition"}
+    records = lc.load_runs(SHIPPED, where=here, records=True)
     for row in rows.all():
         method, *cells = row.locator("th, td").all_inner_texts()
         mine = records[records["method"] == method.split("\n")[0]]
@@ -621,6 +706,18 @@ def test_where_accuracy_falls_and_by_how_much_less(questions: Notebook) -> None:
         assert [float(cell.split()[0]) for cell in cells[:6]] == pytest.approx(
             [*(means[s] for s in ("id", "ood-6", "ood-8", "ood-10", "ood-15")), gap], abs=0.006
         )
+    panel.get_by_label("Differences from").select_option("Start_2")
+    minus = panel.get_by_role("region", name="minus Start_2").locator("tbody tr")
+    expect(minus).to_have_count(1)
+    _, ood, *_, gap = minus.locator("td").all_inner_texts()
+    six = records[records["split"] == "ood-6"]
+    found = lc.paired_difference(six, "Start_1+Comma_1", "Start_2")
+    assert ood.split() == [f"{found.mean:+.2f}", f"[{found.low:+.2f},", f"{found.high:+.2f}]"]
+    gaps = questions.run(
+        "t = wb.comparison.method_table().set_index('method')['gap']\n"
+        "print(f\"{t['Start_1+Comma_1'] - t['Start_2']:+.2f}\")"
+    )
+    assert gap.split()[0] == gaps.strip()
 
 
 def test_the_notebook_with_the_whole_workbench_open_is_small(questions: Notebook) -> None:

@@ -97,18 +97,10 @@ class AttentionPanel(Panel):
             style=_style(button_width="56px"),
             layout=_INLINE,
         )
-        self.measure = widgets.Dropdown(
-            options=list(MEASURES), description="Measure", layout={"width": "250px"}
-        )
-        self.direction = widgets.Dropdown(
-            options=list(DIRECTIONS), description="Edges", layout={"width": "220px"}
-        )
-        self.latents = widgets.Dropdown(
-            options=[_ALL_GROUPS],
-            description="Latents",
-            tooltip="the latents at the end, or at the start, of these edges",
-            layout={"width": "220px"},
-        )
+        self.measure = _chooser("Measure", list(MEASURES), "220px")
+        self.direction = _chooser("Edges", list(DIRECTIONS), "180px")
+        self.latents = _chooser("Latents", [_ALL_GROUPS], "180px")
+        self.latents.tooltip = "the latents at the end, or at the start, of these edges"
         self.response = widgets.ToggleButtons(
             options=[ANSWER, OWN],
             description="Response",
@@ -121,7 +113,8 @@ class AttentionPanel(Panel):
         )
         self.all_slots = _check("All slots", "show attention from all slots onto all slots")
         self.intervene = _check("With the intervention", "apply the session's intervention")
-        self.layer, self.head = _number("Layer"), _number("Head")
+        # Lists, since a slider's handle would have no name for a screen reader.
+        self.layer, self.head = _chooser("Layer", [0], "130px"), _chooser("Head", [0], "130px")
         narrow = {"width": "max-content"}
         self.strongest = self.button(
             "Strongest", self.open_strongest, "open the brightest head", layout=narrow
@@ -350,8 +343,7 @@ class AttentionPanel(Panel):
         self.strip.prompt_length = view.record.prompt_length
         self.strip.show(slots, colours=self._colours(view))
         if not self._opened:
-            self._opened = True
-            self.open_strongest()
+            self._opened = self.open_strongest()
         self._draw_overview(view)
         self._draw_head()
         self._draw_effects(view)
@@ -427,15 +419,16 @@ class AttentionPanel(Panel):
             self._drawing = False
         self._draw_head()
 
-    def open_strongest(self) -> None:
-        """Show the map of the head that has most of the overview's measure."""
+    def open_strongest(self) -> bool:
+        """Show the map of the head that has most of the overview's measure; False if none has."""
         view = self.view()
         try:
             heat = view.overview(Cell(view.record.layers[0], None))
         except SettingError:
-            return
+            return False
         row, column = divmod(int(abs(heat.values).argmax()), heat.values.shape[1])
         self.open_map(view.record.layers[column], view.record.heads[row])
+        return True
 
     def _open_at(self, row: int | None, column: int) -> None:
         if not self._ready:
@@ -550,13 +543,12 @@ def _check(label: str, tooltip: str) -> widgets.Checkbox:
     )
 
 
-def _number(label: str) -> widgets.Dropdown:
-    """A chooser of layers or heads; a slider's handle would have no name for a screen reader."""
+def _chooser(label: str, options: list[Any], width: str) -> widgets.Dropdown:
     return widgets.Dropdown(
-        options=[0],
+        options=options,
         description=label,
         style={"description_width": "initial"},
-        layout={"width": "130px"},
+        layout={"width": width},
     )
 
 

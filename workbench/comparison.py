@@ -110,9 +110,10 @@ class Comparison(Panel):
         )
         self.folder = widgets.Text(
             description="Runs in",
-            placeholder="a folder of runs, or a .parquet file of records",
+            placeholder="a folder, or a .parquet file",
+            tooltip="a folder of runs, or a .parquet file of records",
             continuous_update=False,
-            layout={"width": "400px"},
+            layout={"width": "300px"},
             **short,
         )
         add = self.button(
