@@ -47,7 +47,8 @@ def steps_of(
         settings = TRAINING | (training or {})
         each = ", ".join(f"{name} {value}" for name, value in settings.items())
         lines.append(
-            f"train, unless kept from before: {', '.join(methods)} x {seeds} seeds ({each})"
+            f"train, unless kept from before: {', '.join(methods)} x {seeds} "
+            f"seed{'s' * (seeds > 1)} ({each})"
         )
     splits = ", ".join(hypothesis.terms)
     lines.append(f"answer {examples} examples of {splits}, per seed, under each of:")

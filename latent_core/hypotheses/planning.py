@@ -20,6 +20,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,7 +37,17 @@ from latent_core.steered import SteeredModel
 if TYPE_CHECKING:
     from latent_core.hypotheses.verdict import Verdict
 
-__all__ = ["ASSUMED", "Assumptions", "Plan", "counted", "make_plan", "power", "powers", "time_text"]
+__all__ = [
+    "ASSUMED",
+    "Assumptions",
+    "Plan",
+    "as_html",
+    "counted",
+    "make_plan",
+    "power",
+    "powers",
+    "time_text",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,9 +151,7 @@ class Plan:
         }
 
     def _repr_html_(self) -> str:
-        from html import escape
-
-        return f"<pre>{escape(self.summary())}</pre>"
+        return as_html(self.summary())
 
 
 def make_plan(
@@ -295,6 +304,11 @@ def power_table(plan: Plan, seeds: tuple[int, ...] = (3, 5, 10, 20)) -> pd.DataF
 def counted(number: int, what: str) -> str:
     """`1 seed`, `5 seeds`."""
     return f"{number} {what}" if number == 1 else f"{number} {what}s"
+
+
+def as_html(text: str) -> str:
+    """Lines of text as a notebook shows them, in letters of one width."""
+    return f'<pre style="font-family: monospace; white-space: pre-wrap">{escape(text)}</pre>'
 
 
 def time_text(seconds: float) -> str:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from latent_core.files import write_file
 from latent_core.hypotheses.figures import Bar, curves, intervals, slopes
+from latent_core.hypotheses.planning import counted
 from latent_core.hypotheses.verdict import Verdict, exact_text, interval_text
 from latent_core.inference import Effect
 
@@ -58,7 +59,8 @@ dt { color: var(--soft); } dd { margin: 0; overflow-wrap: anywhere; }
 @media print { body { max-width: none; margin: 0; padding: 0; line-height: 1.35; }
   section { break-inside: avoid; padding: .6rem 0 .2rem; } h2 { break-after: avoid; }
   p { margin: .2rem 0 .4rem; } figure { margin: .3rem 8%; }
-  dl { grid-template-columns: 5.2rem 1fr 5.2rem 1.2fr; font-size: .8rem; gap: .1rem .6rem; } }
+  dl { grid-template-columns: 5.2rem 1fr 5.2rem 1.2fr; font-size: .8rem; gap: .1rem .6rem; }
+  dt.wide { grid-column: 1; } dd.wide { grid-column: 2 / -1; } }
 """
 
 HOW = (
@@ -169,17 +171,22 @@ def _section(label: str, verdict: Verdict) -> str:
         "rests on": f"training seeds {', '.join(map(str, verdict.finding.seeds))}; {e.records} "
         "paired examples",
         "scores": escape(_scores(verdict)),
-        "planned": f"{plan.created[:16].replace('T', ' ')} UTC: {plan.seeds} seeds of "
-        f"{plan.examples} examples; power {plan.power:.0%} for a true effect of "
+        "spread found": _spread(e),
+        "planned": f"{plan.created[:16].replace('T', ' ')} UTC: {counted(plan.seeds, 'seed')} "
+        f"of {plan.examples} examples; power {plan.power:.0%} for a true effect of "
         f"{plan.effect:g}, with sd {assumed.sd_seeds:.2g} between seeds and "
         f"{assumed.sd_examples:.2g} between examples ({escape(assumed.source)})",
-        "spread found": _spread(e),
         "would settle it": escape(verdict.settle),
         "journal": escape(verdict.history),
         "notes": escape("; ".join(verdict.finding.notes)),
         "not run": escape("; ".join(f"{n}: {w}" for n, w in verdict.finding.not_run.items())),
     }
-    listed = "".join(f"<dt>{name}</dt><dd>{text}</dd>" for name, text in facts.items() if text)
+    listed = "".join(
+        f"<dt{wide}>{name}</dt><dd{wide}>{text}</dd>"
+        for name, text in facts.items()
+        if text
+        for wide in [' class="wide"' * (len(text) > 90)]
+    )
     claim = f'<p class="claim">{escape(h.claim)}.</p>' if label else ""
     return (
         f"<section><h2>{escape(label or 'Verdict')} {_badge(verdict)}</h2>{claim}"

@@ -20,7 +20,7 @@ from latent_core.backbones import Backbone
 from latent_core.errors import SettingError
 from latent_core.hypotheses.costs import conditions_of, cost_together, trained_methods
 from latent_core.hypotheses.hypothesis import Hypothesis
-from latent_core.hypotheses.planning import Plan, counted, time_text
+from latent_core.hypotheses.planning import Plan, as_html, counted, time_text
 from latent_core.hypotheses.subjects import TRAINING
 from latent_core.hypotheses.testing import DEFAULT_FOLDER, as_source, find_out, judge_family
 from latent_core.hypotheses.verdict import Outcome, Verdict, interval_text
@@ -208,9 +208,7 @@ class StudyVerdict:
         )
 
     def _repr_html_(self) -> str:
-        from html import escape
-
-        return f"<pre>{escape(self.summary())}</pre>"
+        return as_html(self.summary())
 
 
 def load_study(key: str) -> Study:

@@ -22,7 +22,7 @@ import pandas as pd
 from scipy import stats
 
 from latent_core.hypotheses.hypothesis import Hypothesis
-from latent_core.hypotheses.planning import Plan
+from latent_core.hypotheses.planning import Plan, as_html
 from latent_core.inference import Effect
 
 __all__ = ["ControlFinding", "Finding", "Outcome", "Verdict", "judge", "more_seeds_or_examples"]
@@ -194,9 +194,7 @@ class Verdict:
         }
 
     def _repr_html_(self) -> str:
-        from html import escape
-
-        return f"<pre>{escape(self.summary())}</pre>"
+        return as_html(self.summary())
 
 
 def judge(finding: Finding, p_holm: float, tests: int = 1, history: str = "") -> Verdict:
