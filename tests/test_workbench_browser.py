@@ -482,7 +482,7 @@ def test_closing_the_output_stops_the_job(notebook: Notebook, tmp_path: Path) ->
     panel.get_by_role("button", name="Start", exact=True).click()
     expect(panel.locator(".latent-status-line")).to_contain_text(re.compile("train: [1-9]"))
     notebook.command("notebook:clear-all-cell-outputs")
-    waited = "import asyncio\nfor _ in range(100):\n    await asyncio.sleep(0.1)\n"
+    waited = "import asyncio\nfor _ in range(600):\n    await asyncio.sleep(0.1)\n"
     waited += "    if wb.training.status.state not in ('queued', 'running'):\n        break\n"
     waited += "print(wb.training.status.state)"
     assert notebook.run(waited) == "cancelled\n"
