@@ -63,7 +63,9 @@ def attention_columns(
         first, last, bias = _window(call, start, stop, heads)
         shape = (len(heads), stop - start, last - first)
         logits, attention = (part[: math.prod(shape)].view(shape) for part in scratch)
-        torch.bmm(query[:, start:stop], key[:, first:last].mT, out=logits)
+        # Heads that share their keys go into one product.
+        together = query[:, start:stop].reshape(len(key), -1, query.shape[2])
+        torch.bmm(together, key[:, first:last].mT, out=logits.view(len(key), -1, shape[2]))
         if call.softcap is not None:
             logits.div_(call.softcap).tanh_().mul_(call.softcap)
         if bias is not None:
@@ -224,12 +226,15 @@ def _window(
 
 
 def _per_head(call: AttentionCall, heads: Sequence[int]) -> tuple[Tensor, Tensor]:
-    """Queries and keys of the chosen heads, (len(heads), T, D_head) each, fp32."""
-    group = call.num_heads // call.key.shape[1]
+    """Queries (len(heads), T, D_head) of the chosen heads, and keys (N, T, D_head), fp32.
+
+    N is H_kv for all heads, len(heads) for some; head h reads keys h // (len(heads) // N).
+    """
     query, key = call.query[0].detach().float(), call.key[0].detach().float()
-    if list(heads) != list(range(call.num_heads)):
-        return query[list(heads)], key[[head // group for head in heads]]
-    return query, key.repeat_interleave(group, dim=0) if group > 1 else key
+    if list(heads) == list(range(call.num_heads)):
+        return query, key
+    group = call.num_heads // call.key.shape[1]
+    return query[list(heads)], key[[head // group for head in heads]]
 
 
 @torch.no_grad()
