@@ -285,7 +285,7 @@ class Backbone:
                     if not self.trigger_ids([text]):
                         raise LayoutError(
                             f"group {group.name!r}: no token of {self.name}'s vocabulary contains "
-                            f"{text!r}; choose a shorter trigger text"
+                            f"{text!r}; choose another trigger text, or a shorter one"
                         )
                 triggers[group.name] = self.trigger_ids(group.place.texts)
         return Placement(layout, triggers)

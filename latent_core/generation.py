@@ -183,9 +183,9 @@ def _limits(
         given = options.max_new_tokens
         limits = [DEFAULT_NEW_TOKENS if given is None else given] * len(lengths)
     if len(limits) != len(lengths) or min(limits, default=1) < 1:
+        several = f", or a list of {len(lengths)}, one for each prompt" if len(lengths) > 1 else ""
         raise SettingError(
-            f"max_new_tokens is {max_new_tokens}; expected a whole number of at least 1, or a list "
-            f"of {len(lengths)}, one for each prompt"
+            f"max_new_tokens is {max_new_tokens}; expected a whole number of at least 1{several}"
         )
     return limits
 

@@ -237,6 +237,8 @@ def disk_errors(folder: Path) -> Iterator[None]:
         if isinstance(error, RuntimeError) and not _is_failed_write(error):
             raise
         reason = getattr(error, "strerror", None) or error
+        if isinstance(error, RuntimeError):  # whose words say nothing of the disk
+            reason = "a checkpoint did not fit or could not be written"
         kept = "; what it had saved is still there, so resume it when there is room"
         raise LatentError(
             f"cannot write the run to {folder}: {reason}; expected a folder that can be written "

@@ -98,8 +98,11 @@ class _Settings:
 
     def __post_init__(self) -> None:
         for name in ("steps", "batch_size", "gradient_accumulation"):
-            if getattr(self, name) < 1:
-                raise SettingError(f"{name} is {getattr(self, name)}; expected at least 1")
+            value = getattr(self, name)
+            if not isinstance(value, int):
+                raise SettingError(f"{name} is {value!r}; expected a whole number")
+            if value < 1:
+                raise SettingError(f"{name} is {value}; expected at least 1")
         if not 0 < self.learning_rate < math.inf:
             raise SettingError(f"learning_rate is {self.learning_rate}; expected more than 0")
         if self.seed < 0:

@@ -431,6 +431,7 @@ def test_a_killed_process_resumes_to_the_same_tables(tmp_path: Path) -> None:
     [
         ({"steps": 0}, "steps is 0; expected at least 1"),
         ({"steps": -3}, "steps is -3"),
+        ({"steps": 2.5}, "steps is 2.5; expected a whole number"),
         ({"batch_size": 0}, "batch_size is 0"),
         ({"gradient_accumulation": 0}, "gradient_accumulation is 0"),
         ({"learning_rate": 0.0}, r"learning_rate is 0\.0"),
@@ -529,7 +530,8 @@ def test_torch_on_a_full_disk_is_one_clear_error_whatever_it_writes(
     tmp_path: Path, size: int
 ) -> None:
     """Below a buffer's size, it fails on closing the file, with another message."""
-    with pytest.raises(LatentError, match="cannot write the run"), disk_errors(tmp_path):
+    said = "cannot write the run .*: a checkpoint did not fit or could not be written; expected"
+    with pytest.raises(LatentError, match=said), disk_errors(tmp_path):
         torch.save({"state": torch.zeros(size)}, "/dev/full")
     with pytest.raises(RuntimeError, match="shapes"), disk_errors(tmp_path):
         raise RuntimeError("shapes differ")
