@@ -35,6 +35,8 @@ class PrefixModel(PeftBaseline):
         seed: of the initial values.
     """
 
+    learning_rate = 1e-1
+
     def __init__(
         self,
         backbone: Backbone | str | Path,
