@@ -18,7 +18,7 @@ from functools import partial
 from pathlib import Path
 
 import latent_core as lc
-from latent_core.hypotheses import StudyVerdict
+from latent_core.hypotheses import Journal, Plan, StudyVerdict
 from latent_core.hypotheses.studies import FULL
 from latent_core.hypotheses.subjects import TRAINING
 
@@ -38,9 +38,17 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=os.cpu_count(), help="studies at a time")
     options = parser.parse_args()
     verdicts = []
+    # All is planned before anything is run: studies share records, which no plan may come after.
+    journal = Journal(options.folder)
+    planned = []
+    for key in options.only:
+        plans = lc.load_study(key).plan(
+            options.seeds, options.examples, target=options.backbone, measure=False
+        )
+        planned.append((key, {name: journal.write_plan(plan) for name, plan in plans.items()}))
     # Adapters that two studies need are trained by one, for which the other waits.
     with multiprocessing.get_context("spawn").Pool(options.workers, _alone) as pool:
-        for verdict in pool.imap(partial(_verdict, options), options.only):
+        for verdict in pool.imap(partial(_verdict, options), planned):
             verdicts.append(verdict)
             print(verdict.summary(), end="\n\n", flush=True)
             options.page.parent.mkdir(parents=True, exist_ok=True)
@@ -55,11 +63,11 @@ def _alone() -> None:
     torch.set_num_threads(1)
 
 
-def _verdict(options: argparse.Namespace, key: str) -> StudyVerdict:
+def _verdict(options: argparse.Namespace, planned: tuple[str, dict[str, Plan]]) -> StudyVerdict:
     """Test one study and write its report."""
     started = time.perf_counter()
+    key, plans = planned
     study = lc.load_study(key)
-    plans = study.plan(options.seeds, options.examples, target=options.backbone, measure=False)
     training = {"steps": options.steps}
     verdict = study.test(options.backbone, plans, options.folder, training=training, progress=False)
     verdict.report(options.folder / f"{study.key}.html")
