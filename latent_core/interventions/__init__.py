@@ -18,7 +18,8 @@
 | `patch(Comma, 4, source="knock_out(Start)")`| hidden states of another run                      |
 | `patch(Start, 4, prompt="Repeat 2 times: ")`| hidden states of another prompt                   |
 
-Which slots a word such as `Comma.1@2` means is in `latent_core.interventions.selection`.
+Each takes `from_step=n`: only from n response tokens on. Which slots a word such as `Comma.1@2`
+means is in `latent_core.interventions.selection`.
 """
 
 from typing import Final
