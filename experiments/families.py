@@ -67,7 +67,7 @@ def table(frame: pd.DataFrame) -> str:
         f"\n\nEach held with {layouts}; largest difference of logits, relative to the largest "
         f"logit: {apart:.0e} (bf16: {bf16:.2f} of the norm, on weights far "
         "wider than real ones). \\* has layers with a sliding window, which the prompts outrun. "
-        "-: the family has nothing to compare.\n"
+        "-: the family cannot be asked this once it is loaded, or has nothing to compare.\n"
     )
 
 
