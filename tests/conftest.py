@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+# Its console keeps the COLUMNS that it is made with: those of no test.
+import latent_core.cli.app  # noqa: F401
+
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
 

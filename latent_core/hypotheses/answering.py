@@ -14,6 +14,7 @@ import json
 import warnings
 from datetime import UTC, datetime
 from pathlib import Path
+from statistics import fmean
 from typing import Any, Literal
 
 import pandas as pd
@@ -105,9 +106,11 @@ def agreement_records(
 ) -> pd.DataFrame:
     """For each example, Spearman's correlation of attention onto latents with causal effect.
 
-    Over cells (group, layer, head), or (group, layer) where those would be more than 256: the mass
-    that a cell's queries give the group's latents, against how much cutting the same edges changes
-    the log-probability of the right answer. 0 where either does not vary.
+    Within each group and averaged over groups, since a group that has more of both would make them
+    agree whatever goes on inside it. Over cells (layer, head), or layers where cells of all groups
+    would be more than 256: the mass that a cell's queries give the group's latents, against how
+    much cutting the same edges changes the log-probability of the right answer. 0 where either does
+    not vary.
 
     Returns:
         columns task, backbone, split, level, example, key, agreement.
@@ -123,8 +126,8 @@ def agreement_records(
             record = capture_attention(model, example.prompt, example.answer)
             effects = trace(model, example, heads=heads, progress=False)
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # of constant masses or effects: nan, met below
-                rho = attention_against_effect(record.by_group(), effects).rho
+                warnings.simplefilter("ignore")  # of the correlation over all cells, not used here
+                within = attention_against_effect(record.by_group(), effects).within
             rows.append(
                 {
                     "task": task.name,
@@ -133,7 +136,7 @@ def agreement_records(
                     "level": example.level,
                     "example": number,
                     "key": example.key,
-                    "agreement": 0.0 if rho != rho else rho,
+                    "agreement": fmean(within.values()) if within else 0.0,
                 }
             )
     return pd.DataFrame(rows)

@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 __all__ = ["CONTROLS", "METRICS", "Hypothesis"]
 
 METRICS = ("graded", "exact", "agreement")
-"""Scores of a task, and `agreement`: Spearman's correlation, over layers, heads and groups, of the
-attention that latents get with the causal effect of cutting it."""
+"""Scores of a task, and `agreement`: Spearman's correlation, over the layers and heads of a group, of
+the attention that latents get with the causal effect of cutting it."""
 
 CONTROLS = ("random", "shuffled", "filler")
 """What stands in for the learned latents; see `latent_core.hypotheses.controls`."""
