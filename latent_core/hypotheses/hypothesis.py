@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 __all__ = ["CONTROLS", "METRICS", "Hypothesis"]
 
 METRICS = ("graded", "exact", "agreement")
-"""Scores of a task, and `agreement`: Spearman's correlation, over the layers and heads of a group, of
+"""Scores of a task, and `agreement`: Spearman's correlation, over a group's layers and heads, of
 the attention that latents get with the causal effect of cutting it."""
 
 CONTROLS = ("random", "shuffled", "filler")
