@@ -7,15 +7,14 @@ same test examples. A killed run goes on where it was. About 20 minutes a method
 """
 
 import sys
-from pathlib import Path
 
-import pandas as pd
 from readme import accuracy_table, write_section
 
 import latent_core as lc
+from latent_core.shipped import SHIPPED
 
 METHODS = ("Start_2", "End_2", "Comma_2", "Start_1+Comma_1")
-FOLDER = Path(lc.__file__).parent / "assets" / "adapters" / "smollm2-135m" / "repetition"
+FOLDER = SHIPPED / "smollm2-135m" / "repetition"
 STEPS, BATCH_SIZE, LEARNING_RATE, SEED = 200, 8, 3e-2, 0
 EXAMPLES, EVAL_SEED = 100, 1
 
@@ -25,7 +24,7 @@ def main(methods: list[str]) -> None:
     task = lc.load_task("repetition")
     backbone = lc.load_backbone("smollm2-135m")
     for method in methods:
-        folder = FOLDER / method
+        folder = FOLDER / method / f"seed-{SEED}"
         model = lc.build_model(backbone, method, seed=SEED)
         lc.train(
             model,
@@ -43,9 +42,7 @@ def main(methods: list[str]) -> None:
         frame = lc.evaluate(model, task, examples=EXAMPLES, seed=EVAL_SEED)
         frame.insert(2, "seed", SEED)
         lc.write_records(folder, frame)
-    kept = [adapter.path / "records.parquet" for adapter in lc.shipped_adapters()]
-    frames = [pd.read_parquet(path) for path in kept if path.exists()]
-    write_section("shipped-adapters", accuracy_table(pd.concat(frames, ignore_index=True)))
+    write_section("shipped-adapters", accuracy_table(lc.load_runs(FOLDER, records=True)))
 
 
 if __name__ == "__main__":

@@ -14,8 +14,8 @@ METHODS = {"Start_2", "End_2", "Comma_2", "Start_1+Comma_1"}
 
 
 def test_the_promised_adapters_are_there_with_one_budget_for_all() -> None:
-    adapters = lc.shipped_adapters()
-    assert {a.method for a in adapters if a[:2] == ("smollm2-135m", "repetition")} == METHODS
+    adapters = [a for a in lc.shipped_adapters() if a[:2] == ("smollm2-135m", "repetition")]
+    assert {a.method for a in adapters} == METHODS
     runs = [json.loads((adapter.path / "run.json").read_text()) for adapter in adapters]
     assert {run["status"] for run in runs} == {"finished"}
     same = ("task", "backbone_fingerprint", "steps", "batch_size", "gradient_accumulation", "seed")

@@ -17,8 +17,10 @@ from latent_core.backbones import Backbone, load_backbone
 from latent_core.errors import AdapterError, TaskError
 from latent_core.interventions import parse_intervention
 from latent_core.layout import LatentLayout
+from latent_core.methods import Method
 from latent_core.model import LatentModel
-from latent_core.shipped import shipped_adapter, shipped_adapters
+from latent_core.runs import read_summary
+from latent_core.shipped import ShippedAdapter, shipped_adapter, shipped_adapters
 from latent_core.tasks import Example, Task, load_task
 from workbench.jobs import Jobs
 
@@ -68,7 +70,7 @@ class Session(HasTraits):
             backbone: what `load_backbone` takes.
             adapters: latent models, run folders, or methods of shipped adapters (`Comma_2`), with
                 names of your own if it is a mapping. The first two are A and B. Without any, the
-                first two adapters that ship for this backbone and task, if there are such.
+                two best in distribution that ship for this backbone and task, if there are such.
             task: what `load_task` takes, or a `Task`.
 
         Raises:
@@ -82,9 +84,7 @@ class Session(HasTraits):
         self.models = {NO_LATENTS: LatentModel(self.backbone, LatentLayout())}
         named = adapters if isinstance(adapters, Mapping) else dict.fromkeys(adapters)
         if not named:
-            here = (backbone, self.task.name)
-            ours = [a for a in shipped_adapters() if a[:2] == here and a.seed == 0]
-            named = {a.method: a.path for a in ours[:2]}
+            named = {a.method: a.path for a in _best_shipped(str(backbone), self.task.name)[:2]}
         names = []
         for key, value in named.items():
             source, name = (key, None) if value is None else (value, cast(str, key))
@@ -195,3 +195,16 @@ class Session(HasTraits):
     def _new_prompt(self, change: Any) -> None:
         if self.example is not None and self.prompt != self.example.prompt:
             self.example = None
+
+
+def _best_shipped(backbone: str, task: str) -> list[ShippedAdapter]:
+    """The latents that ship, of the first seed, by their accuracy in distribution."""
+
+    def accuracy(adapter: ShippedAdapter) -> float:
+        summary = read_summary(adapter.path)
+        rows = zip(summary["split"], summary["graded"], summary["examples"], strict=True)
+        return sum(graded * examples for split, graded, examples in rows if split == "id")
+
+    ours = [a for a in shipped_adapters() if a[:2] == (backbone, task) and a.seed == 0]
+    latents = [a for a in ours if (m := Method.parse(a.method)).kind == "latents" and m.trained]
+    return sorted(latents, key=accuracy, reverse=True)
