@@ -33,8 +33,9 @@ lab: $(WEIGHTS) ## Open JupyterLab at the first notebook (BROWSER=0 only prints 
 		$(if $(filter 0,$(shell id -u)),--allow-root)
 
 # A process for each core, and one thread in each, so that they do not wait for each other. Tests of
-# a file stay together, for what they share.
-PYTEST := OMP_NUM_THREADS=1 $(RUN) -m pytest --numprocesses=logical --maxprocesses=8 --dist=loadfile
+# a file stay together, for what they share; the longest files come first (tests/conftest.py).
+PYTEST := OMP_NUM_THREADS=1 $(RUN) -m pytest --numprocesses=logical --maxprocesses=8 \
+	--dist=loadfile --no-loadscope-reorder
 
 test: $(WEIGHTS) lint ## Lint, check types and run every test
 	$(PYTEST)

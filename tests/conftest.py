@@ -22,6 +22,13 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 Require = Callable[[object, str], None]
 
+#: Files that take minutes: begun first, so that no core waits for them at the end.
+LONGEST = ("test_notebooks.py", "test_workbench_browser.py", "test_grid_kills.py")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: item.path.name not in LONGEST)
+
 
 @pytest.fixture(scope="session")
 def repository() -> Path:
