@@ -8,9 +8,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-# Its console keeps the COLUMNS that it is made with: those of no test.
-import latent_core.cli.app  # noqa: F401
-
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
@@ -19,6 +16,8 @@ if TYPE_CHECKING:
 # Tests ask no network for anything; set before huggingface_hub is imported and reads it.
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+# A console keeps the width of the environment in which it is made, and xdist's workers have one.
+os.environ.pop("COLUMNS", None)
 
 Require = Callable[[object, str], None]
 

@@ -118,8 +118,8 @@ def test_it_looks_at_the_model_under_an_intervention(model: lc.LatentModel) -> N
     ("wrong", "says"),
     [
         ({"kind": "heads"}, "no view 'heads'; expected one of head, model, neuron"),
-        ({"layers": [2]}, "layer 2 does not exist"),
-        ({"heads": [4]}, "head 4 does not exist"),
+        ({"layers": [2]}, "no layer 2; its 2 layers are 0 to 1"),
+        ({"heads": [4]}, "no head 4; its 4 heads are 0 to 3"),
         ({"layers": []}, "layer"),
     ],
 )
