@@ -18,7 +18,7 @@ from functools import partial
 from pathlib import Path
 
 import latent_core as lc
-from latent_core.hypotheses import Journal, Plan, StudyVerdict
+from latent_core.hypotheses import Journal, Plan, StudyVerdict, Verdict
 from latent_core.hypotheses.studies import FULL
 from latent_core.hypotheses.subjects import TRAINING
 
@@ -116,12 +116,23 @@ def _page(verdicts: list[StudyVerdict], options: argparse.Namespace) -> str:
             where = f"{verdict.hypothesis.loaded_task.name} {verdict.hypothesis.split}"
             lines.append(
                 f"| {row.part} | `{contrast}` on {where} | **{row.verdict}** | {row.estimate} "
-                f"| {row.expected} | {row.p_holm:.2g} | {verdict.reason} {verdict.settle} |"
+                f"| {row.expected} | {_p(row.p_holm)} | {_sentences(verdict)} |"
             )
         lines += [f"\nNot run: {name}: {why}" for name, why in found.not_run.items()]
         notes = {note for part in found.parts.values() for note in part.finding.notes}
         lines += [f"\nNote: {note}." for note in sorted(notes)]
     return "\n".join(lines) + "\n"
+
+
+def _p(value: float) -> str:
+    """A p-value; the table knows four digits of it."""
+    return f"{value:.2g}" if value else "<0.0001"
+
+
+def _sentences(verdict: Verdict) -> str:
+    """Why the verdict is what it is, and what would settle it."""
+    settle = verdict.settle
+    return f"{verdict.reason} {settle[:1].upper()}{settle[1:]}".strip()
 
 
 if __name__ == "__main__":
