@@ -66,6 +66,8 @@ def results_page(folders: list[Path], out: Path, metric: str = "graded") -> str:
     records = lc.load_runs(folders, {"status": "finished"}, records=True)
     if records.empty:
         raise SettingError(f"no finished runs in {', '.join(map(str, folders))}")
+    records = pd.concat([_seeds_of_all(rows) for _, rows in records.groupby(["backbone", "task"])])
+    about = about[about["run"].isin(records["run"])]
     parts = [_introduction(about, records, metric)]
     claims: list[Claim] = []
     for backbone, of_backbone in records.groupby("backbone", sort=False):
@@ -241,6 +243,13 @@ def _search(about: pd.DataFrame, backbone: str, task: str) -> str:
         for method, g in rows.groupby("method", sort=False)
     ]
     return f"Learning rate (steps): {'; '.join(chosen)}.\n"
+
+
+def _seeds_of_all(rows: pd.DataFrame) -> pd.DataFrame:
+    """The records of those seeds that every trained method has: a grid may have been stopped."""
+    trained = rows["trainable"] > 0
+    seeds = [set(of_method) for _, of_method in rows[trained].groupby("method")["seed"]]
+    return rows[~trained | rows["seed"].isin(set.intersection(*seeds) if seeds else set())]
 
 
 def _for_every_seed(rows: pd.DataFrame) -> pd.DataFrame:
