@@ -1,6 +1,6 @@
 """The results page, from the records of grids: tables, curves, the paper's claims and verdicts.
 
-    python experiments/results.py                      # from the runs that ship
+    python experiments/results.py                      # from experiments/runs and what ships
     python experiments/results.py runs/paper-tiny --out mine.md --metric exact
 
 Nothing on the page is typed by hand: it is read from run folders, and made anew by this command.
@@ -25,6 +25,7 @@ from latent_core.statistics import Interval
 from workbench.curves import RecordedTask, accuracy_picture
 
 ROOT = Path(__file__).parent.parent
+RUNS = [ROOT / "experiments" / "runs", SHIPPED]
 #: What the paper reports: task -> best latent layout, and its gain over the best baseline in the
 #: most extreme OOD setting (arXiv 2505.12629).
 PAPER = {
@@ -37,13 +38,7 @@ PAPER = {
 def main() -> None:
     """Read the options and write the page with its curves."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument(
-        "runs",
-        nargs="*",
-        type=Path,
-        default=[SHIPPED],
-        help="folders of grids; by default what ships",
-    )
+    parser.add_argument("runs", nargs="*", type=Path, default=RUNS, help="folders of grids")
     parser.add_argument("--out", type=Path, default=ROOT / "docs" / "results.md")
     parser.add_argument("--metric", choices=("graded", "exact"), default="graded")
     options = parser.parse_args()
@@ -139,7 +134,8 @@ def _introduction(about: pd.DataFrame, records: pd.DataFrame, metric: str) -> st
         "95 % intervals of a hierarchical bootstrap over training seeds and examples. Trained "
         f"methods have {_range(seeds)} seeds, {_range(examples)} examples per split and seed, the "
         "same examples for every method. Every method has the same data, steps and batch size; "
-        "learning rates are chosen by one rule, on validation examples in distribution.\n\n"
+        "learning rates, named below each table, are chosen by one rule on validation examples in "
+        "distribution, or are the same for all.\n\n"
         "A baseline is a method whose vectors stand before or after the prompt only (`Start_m` is "
         "prompt tuning, `End_m` the pause token), or that has none; a latent layout places vectors "
         "in the response as well. The best of each is picked on the examples it is then compared "
