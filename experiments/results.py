@@ -94,6 +94,7 @@ class Claim(NamedTuple):
     baseline: str
     latent_mean: float
     baseline_mean: float
+    prompt_mean: float
     difference: Interval
 
     @property
@@ -108,9 +109,7 @@ class Claim(NamedTuple):
     @property
     def gain(self) -> str:
         """Relative to the baseline."""
-        if self.baseline_mean == 0:
-            return "none (baseline 0)" if self.latent_mean == 0 else "baseline 0"
-        return f"{self.latent_mean / self.baseline_mean - 1:+.0%}"
+        return _gain(self.latent_mean, self.baseline_mean)
 
     def sentence(self) -> str:
         """The comparison in words."""
@@ -121,6 +120,14 @@ class Claim(NamedTuple):
             f"difference on the same examples {found.mean:+.2f} [{found.low:+.2f}, "
             f"{found.high:+.2f}], {found.seeds} seeds.\n"
         )
+
+
+def _gain(mean: float, baseline: float) -> str:
+    if baseline != baseline:
+        return "-"
+    if baseline == 0:
+        return "none (baseline 0)" if mean == 0 else "baseline 0"
+    return f"{mean / baseline - 1:+.0%}"
 
 
 def _introduction(about: pd.DataFrame, records: pd.DataFrame, metric: str) -> str:
@@ -148,15 +155,16 @@ def _verdicts(claims: list[Claim]) -> str:
     lines = [
         "## The paper's claims\n",
         "| task | paper: best layout | gain | backbone | here: best layout | best baseline | gain "
-        "| verdict |",
-        "|---|---|---|---|---|---|---|---|",
+        "| gain over the best `Start` or `End` | verdict |",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
     for claim in claims:
         layout, gain = PAPER.get(claim.task, ("-", None))
         shown = "-" if gain is None else f"{gain:+.0%}"
         lines.append(
             f"| {claim.task} | `{layout}` | {shown} | {claim.backbone} | `{claim.latent}` "
-            f"| `{claim.baseline}` | {claim.gain} | {claim.verdict} |"
+            f"| `{claim.baseline}` | {claim.gain} "
+            f"| {_gain(claim.latent_mean, claim.prompt_mean)} | {claim.verdict} |"
         )
     lost = [claim for claim in claims if claim.verdict != "reproduced"]
     text = [
@@ -221,8 +229,14 @@ def _claim(backbone: str, task: str, rows: pd.DataFrame, metric: str) -> Claim |
     if latent.empty or baseline.empty:
         return None
     best, other = str(latent.idxmax()), str(baseline.idxmax())
+    placed = baseline[[Method.parse(m).kind == "latents" for m in map(str, baseline.index)]]
+    prompt = placed[[Method.parse(m).trained for m in map(str, placed.index)]]
     difference = lc.paired_difference(far, best, other, metric)
-    return Claim(backbone, task, extreme, best, other, latent.max(), baseline.max(), difference)
+    return Claim(
+        *(backbone, task, extreme, best, other),
+        *(latent.max(), baseline.max(), prompt.max()),
+        difference,
+    )
 
 
 def _search(about: pd.DataFrame, backbone: str, task: str) -> str:
