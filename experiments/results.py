@@ -229,8 +229,7 @@ def _claim(backbone: str, task: str, rows: pd.DataFrame, metric: str) -> Claim |
     if latent.empty or baseline.empty:
         return None
     best, other = str(latent.idxmax()), str(baseline.idxmax())
-    placed = baseline[[Method.parse(m).kind == "latents" for m in map(str, baseline.index)]]
-    prompt = placed[[Method.parse(m).trained for m in map(str, placed.index)]]
+    prompt = baseline[[_has_trained_latents(str(method)) for method in baseline.index]]
     difference = lc.paired_difference(far, best, other, metric)
     return Claim(
         *(backbone, task, extreme, best, other),
@@ -274,11 +273,16 @@ def _for_every_seed(rows: pd.DataFrame) -> pd.DataFrame:
 
 def _is_latent(method: str) -> bool:
     """Whether a method has trained latents elsewhere than before and after the prompt."""
-    parsed = Method.parse(method)
-    if parsed.kind != "latents" or not parsed.trained:
+    if not _has_trained_latents(method):
         return False
     start_and_end = {str(LatentLayout.parse(f"{p}_1").groups[0].place) for p in ("Start", "End")}
-    return any(str(group.place) not in start_and_end for group in parsed.layout.groups)
+    groups = Method.parse(method).layout.groups
+    return any(str(group.place) not in start_and_end for group in groups)
+
+
+def _has_trained_latents(method: str) -> bool:
+    parsed = Method.parse(method)
+    return parsed.kind == "latents" and parsed.trained
 
 
 def _task(name: str, rows: pd.DataFrame) -> Any:
