@@ -15,6 +15,7 @@ from latent_core.errors import SettingError
 from latent_core.hypotheses.contrast import ADAPTER, Condition
 from latent_core.hypotheses.controls import controls_of
 from latent_core.hypotheses.hypothesis import Hypothesis
+from latent_core.hypotheses.planning import counted
 from latent_core.hypotheses.subjects import TRAINING, Given
 from latent_core.methods import Method, build_model
 from latent_core.steered import SteeredModel
@@ -47,8 +48,8 @@ def steps_of(
         settings = TRAINING | (training or {})
         each = ", ".join(f"{name} {value}" for name, value in settings.items())
         lines.append(
-            f"train, unless kept from before: {', '.join(methods)} x {seeds} "
-            f"seed{'s' * (seeds > 1)} ({each})"
+            f"train, unless kept from before: {', '.join(methods)} x "
+            f"{counted(seeds, 'seed')} ({each})"
         )
     splits = ", ".join(hypothesis.terms)
     lines.append(f"answer {examples} examples of {splits}, per seed, under each of:")

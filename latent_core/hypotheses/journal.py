@@ -20,7 +20,7 @@ from typing import Any
 from filelock import FileLock
 
 from latent_core.errors import LatentError
-from latent_core.hypotheses.planning import Plan
+from latent_core.hypotheses.planning import Plan, counted
 from latent_core.hypotheses.verdict import Finding, Verdict
 
 __all__ = ["JOURNAL_FILE", "Journal"]
@@ -133,7 +133,7 @@ class Journal:
         parts = []
         if earlier:
             parts.append(
-                f"this contrast was tested {len(earlier)} time{'s' * (len(earlier) > 1)} before "
+                f"this contrast was tested {counted(len(earlier), 'time')} before "
                 f"the plan was written ({earlier[-1]['outcome']['outcome']} on "
                 f"{earlier[-1]['time'][:10]})"
             )

@@ -22,7 +22,7 @@ import pandas as pd
 from scipy import stats
 
 from latent_core.hypotheses.hypothesis import Hypothesis
-from latent_core.hypotheses.planning import Plan, as_html
+from latent_core.hypotheses.planning import Plan, as_html, counted
 from latent_core.inference import Effect
 
 __all__ = ["ControlFinding", "Finding", "Outcome", "Verdict", "judge", "more_seeds_or_examples"]
@@ -143,8 +143,7 @@ class Verdict:
             f"{h.family_name!r}{exact_text(e)}",
             f"size        {_size(e)}sd {e.sd_examples:.2f} between examples"
             + ("" if math.isnan(e.sd_seeds) else f", {e.sd_seeds:.2f} between seeds"),
-            f"rests on    {e.seeds} training seed{'s' * (e.seeds > 1)}, {e.records} paired "
-            f"examples",
+            f"rests on    {counted(e.seeds, 'training seed')}, {e.records} paired examples",
         ]
         for split, row in self.means().iterrows():
             lines.append(
@@ -276,9 +275,9 @@ def more_seeds_or_examples(finding: Finding, e: Effect, tests: int = 1, most: in
     side = "support" if support else "refute"
     parts = [
         f"about {seeds} seeds with {plan.examples} examples" if seeds else f"no {most} seeds",
-        f"about {examples} examples with {e.seeds} seed{'s' * (e.seeds > 1)}"
+        f"about {examples} examples with {counted(e.seeds, 'seed')}"
         if examples
-        else f"no number of examples with {e.seeds} seed{'s' * (e.seeds > 1)}",
+        else f"no number of examples with {counted(e.seeds, 'seed')}",
     ]
     if seeds == e.seeds and examples == plan.examples:
         return f"it was close; a few more seeds would {side} it if the estimate holds"
