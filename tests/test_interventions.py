@@ -68,10 +68,11 @@ TEXTS = [
     "positions(sequential, from_step=2)",
     "knock_out(all -> Comma)",
     "knock_out(verbal <-> Comma.0, layers=0-3|7, heads=2, from_step=3)",
-    "patch(Comma, 0-1)",
-    "patch(Comma, 0, from_step=1)",
-    "patch(Start, 1, source=drop(Comma, nearest=3))",
-    'patch(Start, 1, prompt="a, b)\\n")',
+    "patch(Comma)",
+    "patch(Comma, layers=0-1)",
+    "patch(Comma, layers=0, from_step=1)",
+    "patch(Start, layers=1, source=drop(Comma, nearest=3))",
+    'patch(Start, layers=1, prompt="a, b)\\n")',
     "drop(Comma, after=3) & scale(Start, 0.5)",
 ]
 

@@ -185,7 +185,7 @@ FURTHER: Final[Mapping[str, Further]] = {
         "patch",
         (
             _LATENTS,
-            Field("layers", "text", "0", label="after layers"),
+            Field("layers", "text", "0", ("0-3", "0|5|7"), "after layers, all if empty"),
             Field("source", "text", "none", label="of the run with"),
         ),
     ),

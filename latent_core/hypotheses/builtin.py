@@ -21,7 +21,6 @@ RULE: Final = "Start_4+Comma_4"
 """`tiny` needs about four vectors a group to learn the hidden rule; with two it does not."""
 COUNT: Final = "Start_1+Comma_1"
 LIST: Final = "8_2"
-LAYERS: Final = (0, 1, 2, 3)
 
 
 def _beyond(task: str) -> str:
@@ -109,7 +108,7 @@ def _states_suffice(task: str, layout: str) -> Hypothesis:
     return _part(
         task,
         "the Comma latents' hidden states alone mend a run whose Start latent is ruined",
-        f"{ruined} & {Patch('Comma', LAYERS)}",
+        f"{ruined} & {Patch('Comma')}",
         ruined,
         "greater",
         controls=(),
@@ -121,7 +120,7 @@ def _states_matter(task: str) -> Hypothesis:
     return _part(
         task,
         "giving the latents the hidden states they have in another prompt makes the model do worse",
-        f"{LIST} under {Patch('8', LAYERS, prompt=other)}",
+        f"{LIST} under {Patch('8', prompt=other)}",
         LIST,
         "less",
         controls=("random",),

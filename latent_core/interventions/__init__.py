@@ -15,8 +15,8 @@
 | `move(Comma, 8)`                            | the same vectors elsewhere                        |
 | `positions(sequential)`                     | other position ids                                |
 | `knock_out(verbal -> Comma, layers=0-3)`    | cuts attention edges                              |
-| `patch(Comma, 4, source="knock_out(Start)")`| hidden states of another run                      |
-| `patch(Start, 4, prompt="Repeat 2 times: ")`| hidden states of another prompt                   |
+| `patch(Comma, source="knock_out(Start)")`   | hidden states of another run                      |
+| `patch(Start, prompt="Repeat 2 times: ")`   | hidden states of another prompt                   |
 
 Each takes `from_step=n`: only from n response tokens on. Which slots a word such as `Comma.1@2`
 means is in `latent_core.interventions.selection`.

@@ -134,16 +134,16 @@ class _Patcher:
 
 @dataclass(frozen=True)
 class Patch(Intervention):
-    """Freeze latents' hidden states to those of another run: `patch(Comma, 3, source=none)`.
+    """Freeze latents' hidden states to those of another run: `patch(Comma, layers=3)`.
 
-    `replace(Start, zero) & patch(Comma, 4)` takes Start away, but leaves the Comma latents what
-    they were without that after layer 4. `patch(Comma, 4, source="knock_out(Start)")` is the
-    reverse. `patch(Start, 4, prompt="Repeat 5 times: 1+1=2\\n")` gives the Start latents what they
-    are in another prompt.
+    `replace(Start, zero) & patch(Comma, layers=4)` takes Start away, but leaves the Comma latents
+    what they were without that after layer 4. `patch(Comma, layers=4, source="knock_out(Start)")`
+    is the reverse. `patch(Start, prompt="Repeat 5 times: 1+1=2\\n")` gives the Start latents what
+    they are in another prompt.
 
     Attributes:
         latents: a selection; verbal slots too, unless `prompt` is given.
-        layers: after which layers, from 0; one or several.
+        layers: after which layers, from 0; one or several, None for every layer.
         source: the other run, as an intervention on the model as it is outside the block; `none`
             is the clean run. It goes over the same slots.
         prompt: what the other run reads, its own latents in their places; each latent takes the
@@ -154,7 +154,7 @@ class Patch(Intervention):
 
     verb: ClassVar[str] = "patch"
     latents: str
-    layers: tuple[int, ...] | int
+    layers: tuple[int, ...] | int | None = None
     source: str = "none"
     prompt: str = ""
     from_step: int = 0
