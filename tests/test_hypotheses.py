@@ -15,7 +15,8 @@ from latent_core.cli.hypotheses import _target
 from latent_core.errors import LatentError, LayoutError, SettingError, TaskError
 from latent_core.hypotheses import STUDIES, Contrast, Hypothesis, Journal, find_out, load_study
 from latent_core.hypotheses.figures import ticks
-from latent_core.hypotheses.studies import StudyVerdict
+from latent_core.hypotheses.fitting import fitted
+from latent_core.hypotheses.studies import Study, StudyVerdict
 from latent_core.hypotheses.subjects import Given, Subject
 from latent_core.hypotheses.verdict import judge
 from latent_core.progress import Progress, listening
@@ -412,14 +413,57 @@ def test_a_plan_that_the_target_cannot_fill_is_refused(commas, gain, tmp_path) -
         commas.test(copying_backbone(), commas.plan(1, 5, measure=False), tmp_path)
 
 
-def test_the_command_line_takes_what_ships_or_says_what_is_missing(capsys, monkeypatch) -> None:
-    study, source, why = _target("reach", "smollm2-135m", None, False)
+def test_the_command_line_takes_what_ships_or_says_what_is_missing() -> None:
+    study, source, why = _target("reach", "", "smollm2-135m", None, False)
     assert study.key == "reach-repetition" and "nothing is trained" in why
     assert source.subject("Start_1+Comma_1", 0).folder is not None
-    with pytest.raises(SettingError, match=r"no adapter ships for smollm2-360m on repetition; add"):
-        _target("H3", "smollm2-360m", None, False)
+    with pytest.raises(SettingError, match=r"ship for smollm2-360m answer no part of H3; add --tr"):
+        _target("H3", "", "smollm2-360m", None, False)
     with pytest.raises(SettingError, match="no hypothesis 'H9'; expected one of H1, H2"):
-        _target("H9", "tiny", None, False)
+        _target("H9", "", "tiny", None, False)
+
+
+# --- studies of other layouts ---------------------------------------------------------------------
+
+
+def test_a_study_can_be_asked_of_another_layout() -> None:
+    tiny = lc.load_backbone("tiny")
+    study = load_study("H1", "Start_2+Comma_3")
+    parts = {name: part.resolved(tiny).contrast for name, part in study.parts.items()}
+    assert set(parts) == set(load_study("H1").parts)
+    assert (parts["gain over Start"].treatment, parts["gain over Start"].control) == (
+        "Start_2+Comma_3",
+        "Start_5",
+    )
+    assert "Start_4" not in "".join(map(str, parts.values()))
+    assert study.hypotheses["gain over End"].family == "H1"
+    with pytest.raises(SettingError, match="H1 asks about latents, and 'zero-shot' has none"):
+        load_study("H1", "zero-shot")
+    with pytest.raises(SettingError, match="asks about its own parts only"):
+        Study("own", "?", "claim", "prediction", "words", study.parts).about("Start_2")
+
+
+def test_a_study_takes_the_form_that_most_of_the_runs_can_answer() -> None:
+    tiny = lc.load_backbone("tiny")
+    h1 = load_study("H1")
+    assert fitted(h1, {"repetition": {"Start_2"}}, tiny) == (h1, 0)
+    # "Start_2" is both the control of the same size and none of the same computation
+    have = {"Start_1+Comma_1", "Start_1+Comma_1; tied", "Start_2", "Start_2+Comma_2"}
+    fit = fitted(h1, {"generation": have}, tiny)
+    assert (fit.study.layout, fit.parts) == ("Start_1+Comma_1", 5)
+    both = {"generation": {"Start_4+Comma_4"}, "repetition": {"Start_1+Comma_1", "Start_1+8_1"}}
+    fit = fitted(load_study("placement"), both, tiny)
+    assert (fit.study.key, fit.parts) == ("placement-repetition", 2)
+    both["generation"] |= {"Start_4+8_4"}  # of equals, the study as it is
+    assert fitted(load_study("placement"), both, tiny).study is load_study("placement")
+
+
+def test_given_runs_need_none_of_what_is_not_trained(tmp_path) -> None:
+    model = lc.build_model("tiny", "Start_1+Comma_1", 0)
+    study = load_study("computation-repetition")
+    verdict = study.test([model], study.plan(1, 2, target=[model], measure=False), tmp_path)
+    assert "against filler" in verdict.parts
+    assert "no adapter of method 'Start_" in verdict.not_run["against as many latents at the start"]
 
 
 def test_runs_of_different_versions_are_refused() -> None:

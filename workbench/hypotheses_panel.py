@@ -67,7 +67,7 @@ class HypothesesPanel(Panel):
         self.journal = widgets.HTML()
         self.visibility = Visibility()
         self.claim = ClaimForm(self, self._explain)
-        self.source = SourceForm(self, self._explain)
+        self.source = SourceForm(self, self._follow_source)
         self.build(
             self.visibility,
             self.claim,
@@ -83,7 +83,7 @@ class HypothesesPanel(Panel):
         self.on(self.visibility, "seen", lambda seen: self._read_journal() if seen else None)
         self.on(self.source.folder, "value", lambda _: self._read_journal())
         self._ready = True
-        self._explain()
+        self._follow_source()
         self._show()
 
     # --- what the user does -----------------------------------------------------------------------
@@ -176,6 +176,11 @@ class HypothesesPanel(Panel):
             f'<a download="{name}" href="data:text/html;base64,{page}" '
             'style="color: var(--jp-content-link-color, #0b57d0)">download it</a></p>'
         )
+
+    def _follow_source(self) -> None:
+        """Built-in studies ask about what the chosen runs have."""
+        if self._ready:
+            self.claim.take_runs(self.source.methods())
 
     def _explain(self) -> None:
         """Whatever was planned is for other fields than these."""

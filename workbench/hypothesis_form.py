@@ -5,14 +5,15 @@ Knows tasks, studies and the session; nothing of what the claim is tested on.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from html import escape
 from typing import Any, Final
 
 import ipywidgets as widgets
 
-from latent_core.errors import SettingError
+from latent_core.errors import LatentError, SettingError
 from latent_core.hypotheses import STUDIES, Contrast, Hypothesis, Study, load_study
+from latent_core.hypotheses.fitting import fitted
 from latent_core.hypotheses.hypothesis import CONTROLS, METRICS
 from latent_core.methods import EXAMPLE_LAYOUTS
 from latent_core.tasks import TASKS, load_task
@@ -47,6 +48,7 @@ class ClaimForm(widgets.VBox):
 
     Attributes:
         study, part: what is chosen of the built-in ones; `study` is `OWN` for one's own claim.
+        about: the layout that a built-in study asks about.
         fields: everything that can be set, to be disabled while a test runs.
     """
 
@@ -54,6 +56,9 @@ class ClaimForm(widgets.VBox):
         """`changed` is called whenever the claim is another one."""
         super().__init__()
         self._panel, self._changed, self._setting = panel, changed, False
+        self._runs: Mapping[str, Set[str]] = {}
+        self._form: Study | None = None
+        self._wrong = ""
         self.study = _field(
             widgets.Dropdown,
             "Claim",
@@ -64,6 +69,8 @@ class ClaimForm(widgets.VBox):
             ],
         )
         self.part = _field(widgets.Dropdown, "Part", "400px", options=[("all parts", ALL)])
+        self.about = _field(widgets.Combobox, "of", "240px", continuous_update=False)
+        self.about.tooltip = "the latents that the question is asked about"
         self.make_own = panel.button(
             "Change it", self._copy, "take this part as the start of a claim of your own"
         )
@@ -131,16 +138,17 @@ class ClaimForm(widgets.VBox):
             layout={"grid_gap": "4px"},
         )
         self.fields: tuple[Any, ...] = (
-            *(self.study, self.part, self.make_own, self.claim, self.task, self.split, self.less),
-            *(self.metric, self.treatment, self.control, self.direction, self.least),
+            *(self.study, self.part, self.about, self.make_own, self.claim, self.task, self.split),
+            *(self.less, self.metric, self.treatment, self.control, self.direction, self.least),
             *self.stand_ins,
         )
         self.children = (
-            widgets.HBox([self.study, self.part, self.make_own], layout=_ROW),
+            widgets.HBox([self.study, self.part, self.about, self.make_own], layout=_ROW),
             self.words,
             self.own,
         )
         panel.on(self.study, "value", lambda _: self._choose_study())
+        panel.on(self.about, "value", self._choose_layout)
         panel.on(self.task, "value", self._choose_task)
         rest = (self.part, self.claim, self.split, self.less, self.metric, self.treatment)
         for field in (*rest, self.control, self.direction, self.least, *self.stand_ins):
@@ -183,6 +191,8 @@ class ClaimForm(widgets.VBox):
         if study is None:
             claim = self.own_claim()
             return {claim.claim: claim}
+        if self._wrong:
+            raise SettingError(self._wrong)
         if self.part.value == ALL:
             return study.hypotheses
         return one_part(study, self.part.value)
@@ -216,16 +226,48 @@ class ClaimForm(widgets.VBox):
         study = self._study()
         if study is None:
             return own_code(self.own_claim(), repr(task_source(self._panel.session.task)))
-        if self.part.value == ALL:
-            return f"claim = lc.load_study({study.key!r})"
-        return f"claim = lc.load_study({study.key!r}).hypotheses[{self.part.value!r}]"
+        layout = "" if study is load_study(study.key) else f", {study.layout!r}"
+        code = f"claim = lc.load_study({study.key!r}{layout})"
+        return code if self.part.value == ALL else f"{code}.hypotheses[{self.part.value!r}]"
+
+    def take_runs(self, methods: Mapping[str, Set[str]]) -> None:
+        """Ask built-in studies in the form that these runs can answer; methods by task."""
+        if methods != self._runs:
+            self._runs = methods
+            self._fit()
+        self._tell()
 
     # --- what changes it --------------------------------------------------------------------------
 
     def _study(self) -> Study | None:
-        return None if self.study.value == OWN else load_study(self.study.value)
+        return self._form
+
+    def _fit(self) -> None:
+        """The chosen study, in the form that most of the runs can answer, if there are any."""
+        form = None if self.study.value == OWN else load_study(self.study.value)
+        if form is not None and self._runs:
+            form = fitted(form, self._runs, self._panel.session.backbone).study
+        self._form, self._wrong = form, ""
+        self._setting = True
+        try:
+            if form is not None:
+                there = sorted(self._runs.get(form.task, ()))
+                self.about.options = tuple(dict.fromkeys([*form.layouts.values(), *there]))
+            self.about.value = "" if form is None else form.layout
+        finally:
+            self._setting = False
+
+    def _choose_layout(self, layout: str) -> None:
+        if self._setting or self._form is None:
+            return
+        try:
+            self._form, self._wrong = self._form.about(layout), ""
+        except LatentError as error:
+            self._wrong = str(error)
+        self._tell()
 
     def _choose_study(self) -> None:
+        self._fit()
         study = self._study()
         self._setting = True
         try:
@@ -236,7 +278,7 @@ class ClaimForm(widgets.VBox):
         finally:
             self._setting = False
         self.own.layout.display = "" if study is None else "none"
-        for widget in (self.part, self.make_own):
+        for widget in (self.part, self.about, self.make_own):
             widget.layout.display = "none" if study is None else ""
         self._tell()
 
@@ -304,7 +346,10 @@ class ClaimForm(widgets.VBox):
             text += "example; both may be a layout, an intervention, or one under the other."
         else:
             part = None if self.part.value == ALL else study.parts[self.part.value]
-            lines = [f"<b>{escape(study.claim)}</b>", escape(study.prediction)]
+            lines = [
+                f"On {escape(study.task)}. <b>{escape(study.claim)}</b>",
+                escape(study.prediction),
+            ]
             lines.append(
                 escape(study.explanation)
                 if part is None

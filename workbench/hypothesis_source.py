@@ -6,16 +6,18 @@ trained for the test. Knows the session and the lab's sources; nothing of claims
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Set
 from pathlib import Path
 from typing import Any, Final
 
 import ipywidgets as widgets
 
 from latent_core.errors import SettingError
+from latent_core.hypotheses.fitting import methods_of
 from latent_core.hypotheses.studies import FIRST_ANSWER, FULL
 from latent_core.hypotheses.testing import DEFAULT_FOLDER
 from latent_core.shipped import SHIPPED, shipped_adapters
+from latent_core.store import find_runs
 from workbench.hypothesis_asked import Target
 from workbench.panel import Panel
 from workbench.session import NO_LATENTS
@@ -41,6 +43,7 @@ class SourceForm(widgets.VBox):
         """`changed` is called whenever a field is."""
         super().__init__()
         self._panel, self._changed, self._setting = panel, changed, False
+        self._known: tuple[Path | None, Mapping[str, Set[str]]] = (None, {})
         self.source = _field(widgets.Dropdown, "Test on", "400px")
         self.runs = _field(widgets.Text, "Runs in", "400px", continuous_update=False)
         self.runs.placeholder = "a folder of runs that `latent train` made"
@@ -108,6 +111,22 @@ class SourceForm(widgets.VBox):
         names = list(dict.fromkeys(names))
         code = f"[{', '.join(self._code(one) for one in names)}]"
         return Target(" and ".join(names), [session.models[one] for one in names], code, {})
+
+    def methods(self) -> Mapping[str, Set[str]]:
+        """The methods of the runs that are chosen, by task; none where adapters are trained."""
+        session, kind = self._panel.session, self.source.value
+        if kind in ("a", "b", "both"):
+            models = {"a": [session.model_a], "b": [session.model_b]}
+            chosen = models.get(kind, [session.model_a, session.model_b])
+            return {session.task.name: {model.method for model in chosen}}
+        folder = {"shipped": SHIPPED / session.backbone.name}.get(kind)
+        if kind == "runs" and self.runs.value.strip():
+            folder = Path(self.runs.value.strip()).expanduser()
+        if folder is None or not folder.is_dir():
+            return {}
+        if self._known[0] != folder:
+            self._known = (folder, methods_of(find_runs(folder)))
+        return self._known[1]
 
     def _code(self, name: str) -> str:
         session = self._panel.session

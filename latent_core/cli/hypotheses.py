@@ -12,7 +12,7 @@ from latent_core.cli.app import BackboneOption, app, console, table_of
 from latent_core.errors import SettingError
 
 if TYPE_CHECKING:
-    from latent_core.hypotheses import Hypothesis, Study, StudyVerdict
+    from latent_core.hypotheses import Study, StudyVerdict
 
 __all__ = ["hypotheses", "test"]
 
@@ -23,7 +23,7 @@ def hypotheses(
 ) -> None:
     """List the built-in hypotheses, or explain one."""
     from latent_core.hypotheses import STUDIES, load_study
-    from latent_core.hypotheses.builtin import ELSEWHERE
+    from latent_core.hypotheses.studies import other_keys
 
     if not name:
         table = table_of("name", "question", "claim", "parts")
@@ -31,8 +31,7 @@ def hypotheses(
             table.add_row(study.key, study.title, study.claim, str(len(study.parts)))
         console.print(table)
         console.print("latent test H1 --backbone tiny: put one to the test.", highlight=False)
-        others = ", ".join(study.key for study in ELSEWHERE)
-        console.print(f"Asked of another task: {others}.", highlight=False)
+        console.print(f"Asked of another task: {', '.join(other_keys())}.", highlight=False)
         return
     study = load_study(name)
     for line in (f"{study.key}: {study.title}", study.claim, study.prediction, study.explanation):
@@ -49,6 +48,9 @@ def hypotheses(
 @app.command()
 def test(
     name: Annotated[str, typer.Argument(help="A built-in hypothesis (see `latent hypotheses`).")],
+    layout: Annotated[
+        str, typer.Option(help="Latents to ask about, such as Start_2+Comma_2.")
+    ] = "",
     backbone: BackboneOption = "tiny",
     runs: Annotated[
         list[Path] | None, typer.Option(help="Folder of runs to test on; nothing is trained then.")
@@ -76,7 +78,7 @@ def test(
     from latent_core.hypotheses.studies import FIRST_ANSWER, FULL
     from latent_core.hypotheses.subjects import Source
 
-    study, target, why = _target(name, backbone, runs, train)
+    study, target, why = _target(name, layout, backbone, runs, train)
     sizes = dict(FULL if full else FIRST_ANSWER)
     if isinstance(target, Source) and not full:
         sizes["examples"] //= 2  # of a backbone that is larger than `tiny`
@@ -116,39 +118,31 @@ def run_study(
 
 
 def _target(
-    name: str, backbone: str, runs: list[Path] | None, train: bool
+    name: str, layout: str, backbone: str, runs: list[Path] | None, train: bool
 ) -> tuple[Study, Any, str]:
     """The study, what to test it on, and what to say of that."""
     from latent_core.backbones import load_backbone
     from latent_core.hypotheses import load_study
-    from latent_core.hypotheses.builtin import ELSEWHERE
-    from latent_core.hypotheses.testing import as_source
-    from latent_core.shipped import SHIPPED, shipped_adapters
+    from latent_core.hypotheses.fitting import Fit, fitted, methods_of
+    from latent_core.hypotheses.subjects import Given
+    from latent_core.shipped import SHIPPED
+    from latent_core.store import find_runs
 
-    study = load_study(name)
-    if runs:
-        return (
-            study,
-            as_source(list(runs), _task_of(study)),
-            f"on the runs in {', '.join(map(str, runs))}",
-        )
-    if backbone == "tiny" or train:
+    study = load_study(name, layout)
+    if not runs and (backbone == "tiny" or train):
         return study, load_backbone(backbone), ""
-    ship = {a.task for a in shipped_adapters() if a.backbone == backbone}
-    others = [s for s in ELSEWHERE if s.key.startswith(f"{study.key}-")]
-    for found in (study, *others):
-        if ship & {part.loaded_task.name for part in found.parts.values()}:
-            why = f"on the adapters that ship for {backbone}; nothing is trained"
-            if found is not study:
-                why = f"as {found.key}, {why}"
-            return found, as_source([SHIPPED / backbone], _task_of(found)), why
-    tasks = ", ".join(sorted({part.loaded_task.name for part in study.parts.values()}))
-    raise SettingError(
-        f"no adapter ships for {backbone} on {tasks}; add --train to train what it takes, which "
-        "may be long, or train with `latent train` and give the folder with --runs"
-    )
-
-
-def _task_of(study: Study) -> Hypothesis:
-    """A part of a study; those of a built-in one are all on one task."""
-    return next(iter(study.parts.values()))
+    if runs:
+        folders, where = list(runs), f"the runs in {', '.join(map(str, runs))}"
+    else:
+        folders, where = [SHIPPED / backbone], f"the adapters that ship for {backbone}"
+    found = find_runs([path for path in folders if path.is_dir() or runs])
+    made_on = str(found[0].about["backbone"]) if found else backbone
+    fit = Fit(study, 1) if layout else fitted(study, methods_of(found), made_on)
+    if not fit.parts:
+        raise SettingError(
+            f"{where} answer no part of {study.key}; add --train to train what it takes, which may "
+            "be long, or train with `latent train` and give the folder with --runs"
+        )
+    chosen = fit.study
+    asked = "" if chosen is study else f"as {chosen.key} about {chosen.layout}, "
+    return chosen, Given.runs(folders, chosen.task), f"{asked}on {where}; nothing is trained"

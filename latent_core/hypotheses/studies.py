@@ -9,8 +9,8 @@ Knows hypotheses; the built-in studies are in `builtin`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -25,6 +25,7 @@ from latent_core.hypotheses.subjects import TRAINING
 from latent_core.hypotheses.testing import DEFAULT_FOLDER, as_source, find_out, judge_family
 from latent_core.hypotheses.verdict import Outcome, Verdict, interval_text
 from latent_core.inference import holm
+from latent_core.methods import Method
 
 __all__ = ["FIRST_ANSWER", "FULL", "Study", "StudyVerdict", "load_study"]
 
@@ -45,6 +46,10 @@ class Study:
         prediction: what should be seen if the claim is right, and what if it is not.
         explanation: what it means and how it is tested, in plain words.
         parts: the hypotheses, by a short name each.
+        layouts: for each task that it can be asked of, the latents it then asks about; its own
+            task first. Empty if it asks about its parts only.
+        build: makes the parts for a task and a layout.
+        layout: the latents that `parts` are about.
     """
 
     key: str
@@ -53,6 +58,57 @@ class Study:
     prediction: str
     explanation: str
     parts: Mapping[str, Hypothesis]
+    layouts: Mapping[str, str] = field(default_factory=dict)
+    build: Callable[[str, str], Mapping[str, Hypothesis]] | None = None
+    layout: str = ""
+
+    @classmethod
+    def asking(
+        cls,
+        key: str,
+        title: str,
+        claim: str,
+        prediction: str,
+        explanation: str,
+        layouts: Mapping[str, str],
+        build: Callable[[str, str], Mapping[str, Hypothesis]],
+    ) -> Study:
+        """A question that can be asked of several tasks and any layout; see the attributes."""
+        task, layout = next(iter(layouts.items()))
+        parts = build(task, layout)
+        return cls(key, title, claim, prediction, explanation, parts, layouts, build, layout)
+
+    def about(self, layout: str = "", task: str = "") -> Study:
+        """The same question of another layout, or of another task: `reach-repetition`.
+
+        Raises:
+            LayoutError: if there is no such layout.
+            SettingError: if the question makes no sense of it.
+        """
+        if self.build is None:
+            raise SettingError(f"{self.key} asks about its own parts only")
+        task = task or self.task
+        if task not in self.layouts:
+            raise SettingError(
+                f"{self.key} cannot be asked of {task}; expected {' or '.join(self.layouts)}"
+            )
+        layout = layout or self.layouts[task]
+        if not Method.parse(layout).layout.groups:
+            raise SettingError(
+                f"{self.key} asks about latents, and {layout!r} has none; expected a layout such "
+                f"as {self.layout}"
+            )
+        if (layout, task) == (self.layout, self.task):
+            return self
+        key = self.key.removesuffix(f"-{self.task}")
+        if task != next(iter(self.layouts)):
+            key = f"{key}-{task}"
+        return replace(self, key=key, layout=layout, parts=self.build(task, layout))
+
+    @property
+    def task(self) -> str:
+        """The task of its parts; those of a built-in study are all on one."""
+        return next(iter(self.parts.values())).loaded_task.name
 
     @property
     def hypotheses(self) -> dict[str, Hypothesis]:
@@ -211,21 +267,36 @@ class StudyVerdict:
         return as_html(self.summary())
 
 
-def load_study(key: str) -> Study:
-    """A built-in study; `reach-repetition` asks the question `reach` of another task.
+def load_study(key: str, layout: str = "") -> Study:
+    """A built-in study.
+
+    Args:
+        key: its name; `reach-repetition` asks the question `reach` of another task.
+        layout: the latents to ask about; empty for those the study asks about by itself.
 
     Raises:
         SettingError: with those there are.
+        LayoutError: if there is no such layout.
     """
-    from latent_core.hypotheses.builtin import ELSEWHERE, STUDIES
+    from latent_core.hypotheses.builtin import STUDIES
 
-    for study in (*STUDIES, *ELSEWHERE):
+    for study in STUDIES:
         if study.key.lower() == key.lower():
-            return study
+            return study.about(layout)
+        for task in list(study.layouts)[1:]:
+            if f"{study.key}-{task}".lower() == key.lower():
+                return study.about(layout, task)
     raise SettingError(
-        f"no hypothesis {key!r}; expected one of {', '.join(study.key for study in STUDIES)}, or "
-        f"{', '.join(study.key for study in ELSEWHERE)}"
+        f"no hypothesis {key!r}; expected one of {', '.join(study.key for study in STUDIES)}; or "
+        f"{', '.join(other_keys())}"
     )
+
+
+def other_keys() -> list[str]:
+    """Keys of the built-in studies asked of another task than their own."""
+    from latent_core.hypotheses.builtin import STUDIES
+
+    return [f"{study.key}-{task}" for study in STUDIES for task in list(study.layouts)[1:]]
 
 
 def _trains(target: Any) -> bool:

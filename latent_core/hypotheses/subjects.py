@@ -155,7 +155,11 @@ class Given(Source):
 
     def seeds(self, methods: Sequence[str], wanted: int) -> list[int]:
         """See `Source.seeds`."""
-        names = [self._named(method) for method in methods if not method.startswith(ADAPTER)]
+        names = [
+            self._named(method)
+            for method in methods
+            if not method.startswith(ADAPTER) and not self._untrained(method)
+        ]
         each = [{seed for found, seed in self._found if found == name} for name in names]
         common = sorted(set.intersection(*each)) if each else [0]
         if len(common) < wanted:
@@ -175,7 +179,14 @@ class Given(Source):
         """See `Source.subject`."""
         if method.startswith(ADAPTER):
             return _saved(Path(method.removeprefix(ADAPTER)))
+        if self._untrained(method):
+            return Subject(method, seed, partial(build_model, self.backbone, method, seed))
         return self._found[self._named(method), seed]
+
+    def _untrained(self, method: str) -> bool:
+        """Whether a method is built here: nothing of it is trained, and no run of it is given."""
+        given = not method or any(method == name for name, _ in self._found)
+        return not given and not Method.parse(method).trained
 
     def _named(self, method: str) -> str:
         """The method meant by a condition's, which is empty where there is but one."""

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from latent_core.errors import TaskError
 from latent_core.tasks.base import Example, Mark, Score, Task, resolve_splits
+from latent_core.tasks.counting import Counting
 from latent_core.tasks.generation import Generation
 from latent_core.tasks.jsonl import JsonlTask
 from latent_core.tasks.repetition import Repetition
@@ -13,6 +14,7 @@ from latent_core.tasks.summation import Summation
 
 TASKS: dict[str, type[Task]] = {
     "generation": Generation,
+    "counting": Counting,
     "summation": Summation,
     "repetition": Repetition,
 }

@@ -1,0 +1,73 @@
+"""Which form of a built-in study the runs that are there can answer.
+
+A study asks about one layout on one task; runs may be of another, or of more than one. Knows names
+of methods; loads no adapter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Set
+from typing import NamedTuple
+
+from latent_core.backbones import Backbone
+from latent_core.errors import LatentError
+from latent_core.hypotheses.costs import trained_methods
+from latent_core.hypotheses.studies import Study
+from latent_core.methods import Method
+from latent_core.store import StoredRun
+
+__all__ = ["Fit", "fitted", "methods_of"]
+
+
+class Fit(NamedTuple):
+    """A study, and how many of its parts some runs can answer."""
+
+    study: Study
+    parts: int
+
+
+def methods_of(runs: Iterable[StoredRun]) -> dict[str, set[str]]:
+    """The methods of runs that are finished, by task."""
+    found: dict[str, set[str]] = {}
+    for run in runs:
+        if run.about["status"] == "finished":
+            found.setdefault(str(run.about["task"]), set()).add(str(run.about["method"]))
+    return found
+
+
+def fitted(study: Study, methods: Mapping[str, Set[str]], backbone: Backbone | str) -> Fit:
+    """The form of a study, most parts of which can be answered.
+
+    Tried are the study itself, the same question of another task, and of layouts of the same
+    groups; of equals the first, so a study that can be answered as it is stays as it is.
+
+    Args:
+        study: a built-in study.
+        methods: methods of the runs that are there, by task.
+        backbone: what they were trained on; controls are matched on it.
+    """
+    found = []
+    for task in dict.fromkeys((study.task, *study.layouts)):
+        form = study if task == study.task else study.about(task=task)
+        have = methods.get(task, frozenset())
+        alike = [name for name in sorted(have) if _groups(name) == _groups(form.layout)]
+        for one in (form, *(form.about(name) for name in alike if name != form.layout)):
+            found.append(Fit(one, sum(_answered(one, part, have, backbone) for part in one.parts)))
+    return max(found, key=lambda fit: fit.parts)
+
+
+def _answered(study: Study, part: str, have: Set[str], backbone: Backbone | str) -> bool:
+    if not have:
+        return False
+    try:
+        needed = trained_methods(study.parts[part].resolved(backbone))
+    except LatentError:  # a control that cannot be matched
+        return False
+    return have >= set(needed)
+
+
+def _groups(method: str) -> tuple[str, ...]:
+    """Names of the groups of a layout with nothing special about it; of all others, none."""
+    layout = Method.parse(method).layout
+    plain = "+".join(f"{group.name}_{group.count}" for group in layout.groups)
+    return tuple(group.name for group in layout.groups) if plain == method else ()

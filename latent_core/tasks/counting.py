@@ -1,0 +1,48 @@
+"""Counting: a chain under a hidden step, for models that cannot learn the rule of `generation`.
+
+    Chain: 1234
+    1234>1434,1434>1634,1634>1834, ...
+
+Each number is the last one plus 200, modulo 10000. A pre-trained model of 135 million parameters
+can add, but not shuffle digits: with four latents it learns nothing of `generation`'s rule in 150
+steps. Chains are of 50 numbers, so up to 30 equations none comes back.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import gcd
+from typing import Final, final
+
+from latent_core.tasks.chains import ChainTask, Rule
+
+NUMBERS: Final = 10_000
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class StepRule(Rule):
+    """The next number is the last one plus `step`, modulo 10000."""
+
+    step: int
+
+    def apply(self, number: str) -> str:
+        """See `Rule.apply`."""
+        return f"{(int(number) + self.step) % NUMBERS:04d}"
+
+
+HIDDEN_STEP: Final = StepRule(200)
+
+
+@final
+class Counting(ChainTask):
+    """Chains under the hidden step."""
+
+    name = "counting"
+    description = "Count on from a four-digit number by a step that is never stated."
+    ood_levels = (9, 12, 18, 30)
+    rule = HIDDEN_STEP
+
+    def orbit_key(self, number: str) -> str:
+        """The smallest number of the orbit."""
+        return f"{int(number) % gcd(HIDDEN_STEP.step, NUMBERS):04d}"
