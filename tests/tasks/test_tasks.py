@@ -11,6 +11,7 @@ import pytest
 from latent_core.errors import TaskError
 from latent_core.tasks import TASKS, Example, Task, load_task, resolve_splits
 from latent_core.tasks.base import bucket_of
+from latent_core.tasks.counting import HIDDEN_STEP
 from latent_core.tasks.generation import HIDDEN_RULE, DigitRule
 
 tasks = pytest.mark.parametrize("task", [load_task(name) for name in TASKS], ids=list(TASKS))
@@ -184,10 +185,24 @@ def test_digit_rules_are_checked() -> None:
         DigitRule((0, 1, 2, 3), (0,))
 
 
-def test_not_one_equation_of_a_test_chain_is_in_training() -> None:
-    task = load_task("generation")
+def test_the_hidden_step_counts_on_and_around() -> None:
+    assert HIDDEN_STEP.chain("9750", 3) == ["9750>9950", "9950>0150", "0150>0350"]
+    task = load_task("counting")
+    assert {len(HIDDEN_STEP.orbit(f"{n:04d}")) for n in range(0, 10_000, 97)} == {50}
+    assert max(task.ood_levels) < 50
+    (example,) = task.examples("ood-9", 1, seed=0)
+    start = example.prompt.split()[1]
+    other = f"{(int(start) + 100) % 10_000:04d}"
+    # a wrong step costs the equation that it is in, not those that go on from there
+    response = ",".join([f"{start}>{other}", *HIDDEN_STEP.chain(other, 8)])
+    assert task.score(example, response).graded == pytest.approx(8 / 9)
+
+
+@pytest.mark.parametrize(("name", "farthest"), [("generation", "ood-36"), ("counting", "ood-30")])
+def test_not_one_equation_of_a_test_chain_is_in_training(name: str, farthest: str) -> None:
+    task = load_task(name)
     trained = {q for e in task.examples("train", 1500, seed=0) for q in e.answer.split(",")}
-    tested = {q for e in task.examples("ood-36", 60, seed=0) for q in e.answer.split(",")}
+    tested = {q for e in task.examples(farthest, 60, seed=0) for q in e.answer.split(",")}
     assert not trained & tested
 
 

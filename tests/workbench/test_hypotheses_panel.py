@@ -193,6 +193,26 @@ def test_a_built_in_part_can_be_made_ones_own(panel: HypothesesPanel) -> None:
     assert ours.controls == built_in.controls
 
 
+def test_a_study_asks_about_what_is_there(tiny, tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    session = Session(tiny, {"mixed": LatentModel(tiny, "Start_2+Comma_1", seed=1)})
+    panel = HypothesesPanel(session)
+    panel.claim.study.value, panel.source.source.value = "reach", "train"
+    assert panel.claim.about.value == "Start_4+Comma_4" and panel.claim.key == "reach"
+    panel.source.source.value = "a"
+    assert panel.claim.about.value == "Start_2+Comma_1" and panel.claim.key == "reach-repetition"
+    assert "On repetition." in words(panel.claim.words.value)
+    assert "load_study('reach-repetition', 'Start_2+Comma_1')" in panel.claim.code()
+    for part in panel.claim.parts().values():
+        assert part.task == "repetition" and "Start_2+Comma_1" in part.contrast.treatment
+    panel.claim.about.value = "Start_9+Comma_9"
+    assert "Start_9+Comma_9" in panel.claim.code()
+    panel.claim.about.value = "Nowhere_2"
+    assert panel.plan_button.disabled and "Nowhere_2" in words(panel.hint.value)
+    panel.source.source.value = "train"
+    assert panel.claim.about.value == "Start_4+Comma_4" and not panel.plan_button.disabled
+
+
 # --- what is refused ------------------------------------------------------------------------------
 
 
