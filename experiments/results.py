@@ -27,8 +27,8 @@ from workbench.curves import RecordedTask, accuracy_picture
 ROOT = Path(__file__).parent.parent
 RUNS = [ROOT / "experiments" / "runs", SHIPPED]
 #: What the paper reports: task -> best latent layout, and its gain over the best baseline in the
-#: most extreme OOD setting (arXiv 2505.12629). `counting` stands for generation where a model cannot
-#: learn the rule of `generation`.
+#: most extreme OOD setting (arXiv 2505.12629). `counting` stands for generation where a model
+#: cannot learn the rule of `generation`.
 PAPER = {
     "generation": ("Comma_2", 0.23),
     "counting": ("Comma_2", 0.23),
