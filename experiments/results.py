@@ -1,6 +1,6 @@
 """The results page, from the records of grids: tables, curves, the paper's claims and verdicts.
 
-    python experiments/results.py                      # from experiments/runs and what ships
+    python experiments/results.py                      # from the runs that ship
     python experiments/results.py runs/paper-tiny --out mine.md --metric exact
 
 Nothing on the page is typed by hand: it is read from run folders, and made anew by this command.
@@ -25,7 +25,6 @@ from latent_core.statistics import Interval
 from workbench.curves import RecordedTask, accuracy_picture
 
 ROOT = Path(__file__).parent.parent
-RUNS = [ROOT / "experiments" / "runs", SHIPPED]
 #: What the paper reports: task -> best latent layout, and its gain over the best baseline in the
 #: most extreme OOD setting (arXiv 2505.12629). `counting` stands for generation where a model
 #: cannot learn the rule of `generation`.
@@ -40,7 +39,7 @@ PAPER = {
 def main() -> None:
     """Read the options and write the page with its curves."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("runs", nargs="*", type=Path, default=RUNS, help="folders of grids")
+    parser.add_argument("runs", nargs="*", type=Path, default=[SHIPPED], help="folders of grids")
     parser.add_argument("--out", type=Path, default=ROOT / "docs" / "results.md")
     parser.add_argument("--metric", choices=("graded", "exact"), default="graded")
     options = parser.parse_args()
