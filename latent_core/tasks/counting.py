@@ -1,11 +1,12 @@
 """Counting: a chain under a hidden step, for models that cannot learn the rule of `generation`.
 
     Chain: 1234
-    1234>1434,1434>1634,1634>1834, ...
+    1234>1334,1334>1434,1434>1534, ...
 
-Each number is the last one plus 200, modulo 10000. A pre-trained model of 135 million parameters
-can add, but not shuffle digits: with four latents it learns nothing of `generation`'s rule in 150
-steps. Chains are of 50 numbers, so up to 30 equations none comes back.
+Each number is the last one plus 100, modulo 10000. A pre-trained model of 135 million parameters
+can add, but not shuffle digits: with a few latents it learns nothing of `generation`'s rule. Left
+to itself it counts on by 1, and by 10 as readily as by 100; which it is has to be learned. Chains
+are of 100 numbers, so up to 30 equations none comes back.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ class StepRule(Rule):
         return f"{(int(number) + self.step) % NUMBERS:04d}"
 
 
-HIDDEN_STEP: Final = StepRule(200)
+HIDDEN_STEP: Final = StepRule(100)
 
 
 @final

@@ -186,13 +186,13 @@ def test_digit_rules_are_checked() -> None:
 
 
 def test_the_hidden_step_counts_on_and_around() -> None:
-    assert HIDDEN_STEP.chain("9750", 3) == ["9750>9950", "9950>0150", "0150>0350"]
+    assert HIDDEN_STEP.chain("9850", 3) == ["9850>9950", "9950>0050", "0050>0150"]
     task = load_task("counting")
-    assert {len(HIDDEN_STEP.orbit(f"{n:04d}")) for n in range(0, 10_000, 97)} == {50}
-    assert max(task.ood_levels) < 50
+    assert {len(HIDDEN_STEP.orbit(f"{n:04d}")) for n in range(0, 10_000, 97)} == {100}
+    assert max(task.ood_levels) < 100
     (example,) = task.examples("ood-9", 1, seed=0)
     start = example.prompt.split()[1]
-    other = f"{(int(start) + 100) % 10_000:04d}"
+    other = f"{(int(start) + 200) % 10_000:04d}"
     # a wrong step costs the equation that it is in, not those that go on from there
     response = ",".join([f"{start}>{other}", *HIDDEN_STEP.chain(other, 8)])
     assert task.score(example, response).graded == pytest.approx(8 / 9)
