@@ -26,12 +26,13 @@ from workbench.curves import RecordedTask, accuracy_picture
 
 ROOT = Path(__file__).parent.parent
 #: What the paper reports: task -> best latent layout, and its gain over the best baseline in the
-#: most extreme OOD setting (arXiv 2505.12629). `counting` stands for generation where a model
-#: cannot learn the rule of `generation`.
+#: most extreme OOD setting (arXiv 2505.12629). `counting` and `lookup` stand for generation and
+#: summation where a model cannot learn these.
 PAPER = {
     "generation": ("Comma_2", 0.23),
     "counting": ("Comma_2", 0.23),
     "summation": ("8_2", 1.27),
+    "lookup": ("8_2", 1.27),
     "repetition": ("Start_1+Comma_1", 2.20),
 }
 

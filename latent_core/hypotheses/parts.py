@@ -56,11 +56,11 @@ def paper(task: str, layout: str) -> Parts:
     """What each of the paper's three hypotheses is held against.
 
     The last group is the one that the claim is about: on generation and repetition, the latents at
-    commas, which matter once the output is longer than in training; on summation, those strewn over
-    the list.
+    commas, which matter once the output is longer than in training; where something is to be found
+    (H2), those strewn over the list.
     """
     group = LatentLayout.parse(layout).groups[-1].name
-    in_output = task != "summation"
+    in_output = not load_task(task).hypothesis.startswith("H2")
     return {
         "gain over Start": _part(
             task,

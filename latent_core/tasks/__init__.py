@@ -9,6 +9,7 @@ from latent_core.tasks.base import Example, Mark, Score, Task, resolve_splits
 from latent_core.tasks.counting import Counting
 from latent_core.tasks.generation import Generation
 from latent_core.tasks.jsonl import JsonlTask
+from latent_core.tasks.lookup import Lookup
 from latent_core.tasks.repetition import Repetition
 from latent_core.tasks.summation import Summation
 
@@ -16,6 +17,7 @@ TASKS: dict[str, type[Task]] = {
     "generation": Generation,
     "counting": Counting,
     "summation": Summation,
+    "lookup": Lookup,
     "repetition": Repetition,
 }
 
