@@ -21,6 +21,7 @@ from latent_core.evaluation import evaluate
 from latent_core.methods import load_model
 from latent_core.model import LatentModel
 from latent_core.shipped import SHIPPED
+from latent_core.store import find_runs
 from latent_core.tasks import TASKS, Task, load_task
 from workbench.comparison_table import (
     difference_table,
@@ -100,6 +101,7 @@ class Comparison(Panel):
             "align_items": "center",
             "grid_gap": "4px 12px",
         }  # a dict, for a Layout of its own for each: one of them is hidden at times
+        self.sources = widgets.HBox(layout=wrap)
         self.methods = widgets.HBox(layout=wrap)
         self.reference = widgets.Dropdown(
             description="Differences from",
@@ -159,6 +161,7 @@ class Comparison(Panel):
                 ],
                 layout=wrap,
             ),
+            self.sources,
             self.methods,
             self.note,
             self.view,
@@ -263,9 +266,7 @@ class Comparison(Panel):
         """The work of a refresh: what the controls say now, read and averaged when it is called."""
         collection, metric = self.collection, self.metric.value
         task, wished = self.task.value, self.backbone.value or self.session.backbone.name
-        for folder in (SHIPPED / self.session.backbone.name, _RUNS):
-            if folder.is_dir():
-                collection.add(folder)
+        self._find_sources()
         known, reference = self._known_task(task), self.reference.value
 
         def work() -> tuple[_Compared | None, tuple[str, ...]]:
@@ -294,6 +295,38 @@ class Comparison(Panel):
             return compared, tasks
 
         return work
+
+    def _find_sources(self) -> None:
+        """What ships and what lies here; where there are runs here, what ships waits to be asked.
+
+        Both at once would show two runs of a method and seed as one method.
+        """
+        collection, known = self.collection, list(self.collection.sources)
+        shipped = SHIPPED / self.session.backbone.name
+        for folder in (shipped, _RUNS):
+            if folder.is_dir():
+                collection.add(folder)
+        if shipped in collection.sources and shipped not in known and _RUNS in collection.sources:
+            collection.use(shipped, not _any_run(_RUNS, self.session.backbone.name))
+        if [box.tooltip for box in self.sources.children] != [*map(str, collection.sources)]:
+            self.sources.children = [self._source_box(path) for path in collection.sources]
+
+    def _source_box(self, source: Path) -> widgets.Checkbox:
+        ships = source.is_relative_to(SHIPPED)
+        box = widgets.Checkbox(
+            value=source not in self.collection.left_out,
+            description="runs that ship" if ships else str(source),
+            tooltip=str(source),
+            indent=False,
+            layout={"width": "auto"},
+        )
+
+        def use(used: bool) -> None:
+            self.collection.use(source, used)
+            self.refresh()
+
+        self.on(box, "value", use)
+        return box
 
     def _known_task(self, name: str) -> Task | None:
         if name == self.session.task.name:
@@ -603,6 +636,11 @@ def _differences(
         return difference_table(records, reference, metric)
     except SettingError as error:
         return str(error)
+
+
+def _any_run(folder: Path, backbone: str) -> bool:
+    """Whether a folder holds runs on a backbone."""
+    return any(run.about["backbone"] == backbone for run in find_runs(folder))
 
 
 def _status(words: str) -> str:

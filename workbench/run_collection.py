@@ -34,10 +34,12 @@ class RunCollection:
 
     Attributes:
         sources: folders of runs, and .parquet files of records.
+        left_out: those of them that are not looked at.
     """
 
     def __init__(self) -> None:
         self.sources: list[Path] = []
+        self.left_out: set[Path] = set()
         self._evaluated: dict[str, tuple[pd.DataFrame, str]] = {}
         self._summary: pd.DataFrame | None = None
         self._records: dict[tuple[str, str], tuple[pd.DataFrame, bool]] = {}
@@ -59,6 +61,15 @@ class RunCollection:
             self.sources.append(path)
             self.forget()
 
+    def use(self, source: Path, used: bool) -> None:
+        """Look at one of the sources, or leave it out."""
+        (self.left_out.discard if used else self.left_out.add)(source)
+        self.forget()
+
+    @property
+    def _used(self) -> list[Path]:
+        return [source for source in self.sources if source not in self.left_out]
+
     def keep(self, name: str, records: pd.DataFrame, code: str) -> None:
         """Show records that were made here, in place of earlier ones of this name.
 
@@ -79,7 +90,7 @@ class RunCollection:
     def summary(self) -> pd.DataFrame:
         """One row per run, split and level: the columns of `load_runs`, without empty runs."""
         if self._summary is None:
-            folders = [path for path in self.sources if path.is_dir()]
+            folders = [path for path in self._used if path.is_dir()]
             frames = [load_runs(folders)] if folders else []
             frames += [_summarised(frame) for frame in self._frames()]
             columns = [*_KEY, "seed", "run", "path", "split", "level", "examples"]
@@ -137,11 +148,11 @@ class RunCollection:
         if backbone != NOT_RECORDED:
             where["backbone"] = backbone
         lines, parts = [], []
-        if folders := [path for path in self.sources if path.is_dir()]:
+        if folders := [path for path in self._used if path.is_dir()]:
             shown = ", ".join(_expression(path) for path in folders)
             lines.append(f"stored = lc.load_runs([{shown}], where={where!r}, records=True)")
             parts.append("stored")
-        for number, path in enumerate(path for path in self.sources if path.is_file()):
+        for number, path in enumerate(path for path in self._used if path.is_file()):
             name = f"records_{number + 1}"
             lines.append(f"{name} = pd.read_parquet({str(path)!r})")
             parts.append(
@@ -155,7 +166,7 @@ class RunCollection:
 
     def _frames(self) -> list[pd.DataFrame]:
         """Records that lie in no run folder."""
-        frames = [_complete(pd.read_parquet(path), path) for path in self.sources if path.is_file()]
+        frames = [_complete(pd.read_parquet(path), path) for path in self._used if path.is_file()]
         return frames + [frame for frame, _ in self._evaluated.values()]
 
 
