@@ -24,6 +24,7 @@ def test_from_claim_to_verdict(browser: Browser, jupyter_lab: Jupyter, tmp_path:
             "prediction: Does the last latent have to predict?"
         )
         notebook.run(
+            "wb.hypotheses.source.source.value = 'train'\n"
             "wb.hypotheses.source.steps.value, wb.hypotheses.source.examples.value = 2, 3\n"
             f"wb.hypotheses.source.folder.value = {str(tmp_path)!r}"
         )

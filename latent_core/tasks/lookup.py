@@ -1,48 +1,45 @@
-"""Lookup: find one value in a list (retrieval, H2), for models that cannot learn `summation`.
+"""Lookup: find two values in a list (retrieval, H2), for models that cannot learn `summation`.
 
     k=37,M=21,z=11
-    M=
-    21.
+    k,z
+    k=37,z=11.
 
 A pre-trained model of 135 million parameters finds values by their names, and less often the longer
-the list, but does not add what it finds. The answer is one look-up: nothing else can go wrong.
+the list, but does not add what it finds. So the answer is what was found, with its name.
 """
 
 from __future__ import annotations
 
 import random
-import re
 from string import ascii_letters
 from typing import final
 
-from latent_core.tasks.base import Example, Mark, Score, SyntheticTask
+from latent_core.tasks.base import Example, Score, SyntheticTask, score_items, until_stop
 
 
 @final
 class Lookup(SyntheticTask):
-    """One of many variables; the key is its name and value."""
+    """Two of many variables; the key is the unordered pair of their names and values."""
 
     name = "lookup"
-    description = "Look up the value of one variable in a list."
+    description = "Look up the values of two variables in a list."
     hypothesis = "H2 retrieval: latent tokens are anchors for finding things in the input."
-    exact_metric = "the value, a full stop, then nothing"
-    graded_metric = "the number that the response begins with is the value"
+    exact_metric = "both variables with their values in the order asked, a full stop, then nothing"
+    graded_metric = "leading variables right / the larger of two and the number written"
     level_name = "variables"
-    id_levels = (2, 3, 4, 5, 6)
-    ood_levels = (10, 15, 20, 30)
+    id_levels = (3, 4, 5, 6, 7, 8)
+    ood_levels = (12, 20, 30, 50)
 
     def draw(self, rng: random.Random, level: int) -> tuple[str, str, str]:
         """`level` one-letter names with values of 10 to 99, no two names alike."""
         names = rng.sample(ascii_letters, level)
-        values = [rng.randint(10, 99) for _ in names]
-        wanted = rng.randrange(level)
-        listed = ",".join(f"{name}={value}" for name, value in zip(names, values, strict=True))
-        name, value = names[wanted], values[wanted]
-        return f"{listed}\n{name}=", f"{value}.", f"{name}={value}"
+        listed = [f"{name}={rng.randint(10, 99)}" for name in names]
+        first, second = rng.sample(range(level), 2)
+        prompt = f"{','.join(listed)}\n{names[first]},{names[second]}\n"
+        found = (listed[first], listed[second])
+        return prompt, f"{','.join(found)}.", ",".join(sorted(found))
 
     def score(self, example: Example, response: str) -> Score:
-        """Compares the number at the beginning with the value; only `exact` minds what follows."""
-        found = re.match(r"\s*(\d+)", response)
-        right = found is not None and f"{found[1]}." == example.answer
-        marks = () if found is None else (Mark(found.start(1), found.end(1), right),)
-        return Score(response.strip() == example.answer, float(right), marks)
+        """Compares what stands before the first full stop with the two, in order."""
+        graded, marks = score_items(until_stop(example.answer).split(","), until_stop(response))
+        return Score(response.strip() == example.answer, graded, marks)

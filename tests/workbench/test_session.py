@@ -8,6 +8,7 @@ from traitlets import TraitError
 
 import latent_core as lc
 from latent_core.errors import AdapterError, LatentError, TaskError
+from latent_core.shipped import SHIPPED
 from tests.families import tiny_backbone
 from workbench.session import NO_LATENTS, Session
 
@@ -29,8 +30,21 @@ def session(backbone: lc.Backbone, saved: Path) -> Session:
     return Session(backbone, {"first": saved, "second": saved})
 
 
+def test_by_name_it_opens_with_the_two_best_that_ship(backbone: lc.Backbone) -> None:
+    session = Session("tiny", task="summation")
+    first, second = session.adapter_a, session.adapter_b
+    assert list(session.models) == [NO_LATENTS, first, second]
+    assert session.model_a.method == first and session.folders[first].is_relative_to(SHIPPED)
+    means = lc.load_runs(SHIPPED, {"backbone": "tiny", "task": "summation", "seed": 0})
+    means = means[means["split"] == "id"].groupby("method")["graded"].mean()
+    latents = [
+        m for m in means.index if (found := lc.Method.parse(m)).layout.groups and found.trained
+    ]
+    assert {first, second} == set(means[latents].nlargest(2).index)
+
+
 def test_without_adapters_there_is_the_backbone_alone() -> None:
-    session = Session("tiny")
+    session = Session("tiny", task="counting")
     assert list(session.models) == [NO_LATENTS]
     assert session.adapter_a == session.adapter_b == NO_LATENTS
     assert session.model_a.layout.groups == ()
@@ -61,8 +75,8 @@ def test_adding_tells_observers_and_the_same_model_keeps_its_name(session: Sessi
 def test_an_adapter_of_another_backbone_is_refused(session: Session, tmp_path: Path) -> None:
     with pytest.raises(AdapterError, match="stands on llama"):
         session.add(lc.LatentModel(tiny_backbone("llama"), "Start_1", seed=0))
-    with pytest.raises(AdapterError, match="no adapter ships for tiny repetition Comma_2"):
-        session.add("Comma_2")
+    with pytest.raises(AdapterError, match="no adapter ships for tiny repetition Comma_9"):
+        session.add("Comma_9")
     assert list(session.models) == [NO_LATENTS, "first", "second"]
 
 
