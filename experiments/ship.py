@@ -2,8 +2,8 @@
 
     python experiments/ship.py runs/paper-tiny runs/paper-smollm2
 
-They replace what shipped for the same backbone and task. Logs of training stay behind: they are
-larger than all the rest.
+They replace what shipped for the same backbone and task; the README's table says what ships then.
+Logs of training stay behind: they are larger than all the rest.
 """
 
 from __future__ import annotations
@@ -12,6 +12,9 @@ import argparse
 import shutil
 from pathlib import Path
 
+from readme import write_section
+
+import latent_core as lc
 from latent_core.adapter import CONFIG_NAME, WEIGHTS_NAME
 from latent_core.runs import RECORDS_FILE, RUN_FILE, SUMMARY_FILE
 from latent_core.shipped import SHIPPED
@@ -37,6 +40,18 @@ def main() -> None:
             if (Path(run.path) / name).is_file():
                 size += shutil.copyfile(Path(run.path) / name, folder / name).stat().st_size
     print(f"{len(found)} runs, {size / 1e6:.1f} MB: {SHIPPED}")
+    write_section("shipped", contents())
+
+
+def contents() -> str:
+    """Markdown of what ships: a row per backbone and task."""
+    runs = lc.load_runs(SHIPPED)
+    rows = ["| backbone | task | methods | seeds | examples per split |", "|---" * 5 + "|"]
+    for (backbone, task), here in runs.groupby(["backbone", "task"]):
+        methods = ", ".join(f"`{method}`" for method in here["method"].unique())
+        seeds, examples = here["seed"].nunique(), here.groupby(["run", "split"])["examples"].sum()
+        rows.append(f"| {backbone} | {task} | {methods} | {seeds} | {examples.min()} |")
+    return "\n".join(rows) + "\n"
 
 
 if __name__ == "__main__":
