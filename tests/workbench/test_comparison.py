@@ -14,6 +14,7 @@ import latent_core as lc
 from latent_core.backbones import Backbone
 from latent_core.errors import SettingError
 from latent_core.runs import write_records
+from latent_core.shipped import SHIPPED
 from latent_core.tasks import Example, load_task
 from workbench import run_collection
 from workbench.comparison import Comparison
@@ -162,6 +163,22 @@ def test_what_cannot_be_paired_is_missing_or_said() -> None:
         difference_table(frame.drop(columns="key"), "a")
 
 
+def test_what_ships_waits_where_there_are_runs_here(panel: Comparison) -> None:
+    ships, here = panel.sources.boxes.children
+    assert (ships.description, ships.value) == ("runs that ship", False)
+    assert (here.description, here.value) == ("runs", True)
+    assert "SHIPPED" not in panel.code()
+    here.value, ships.value = False, True
+    settle(panel)
+    assert panel.shown is not None and panel.errors == []
+    stored = lc.load_runs(SHIPPED, {"backbone": "tiny", "task": "repetition"})
+    assert set(panel.shown.methods) == set(stored["method"])
+    assert "SHIPPED / 'tiny'" in panel.code() and "'runs'" not in panel.code()
+    ships.value = False
+    settle(panel)
+    assert panel.shown is None
+
+
 def test_filters_by_method_metric_and_backbone(panel: Comparison) -> None:
     colour = {t["meta"]: t["line"]["color"] for t in panel.view.figure["data"]}
     panel.methods.children[0].value = False
@@ -189,8 +206,8 @@ def test_a_click_shows_the_examples_and_one_opens_in_the_playground(panel: Compa
     curve = [trace["meta"] for trace in panel.view.figure["data"]].index("Start_2")
     panel.view.clicked = {"curve": curve, "index": 5, "x": 6, "y": 0.5, "clicks": 1}
     settle(panel)
-    assert panel.examples.heading == "Start_2, 6 repeats"
-    rows = panel.examples.rows
+    assert panel.point.view.heading == "Start_2, 6 repeats"
+    rows = panel.point.view.rows
     assert len(rows) == 24
     assert [row["verdict"] for row in rows].count("right") == 12
     right = next(row for row in rows if row["verdict"] == "right")
@@ -199,8 +216,8 @@ def test_a_click_shows_the_examples_and_one_opens_in_the_playground(panel: Compa
     wrong = next(row for row in rows if row["verdict"] == "wrong")
     assert wrong["parts"] == [["nonsense", "wrong"]]
     number = rows.index(wrong)
-    panel.examples.opened = {"index": number, "presses": 1}
-    assert panel.session.example == panel._examples[number].example
+    panel.point.view.opened = {"index": number, "presses": 1}
+    assert panel.session.example == panel.point.found[number].example
     assert panel.session.prompt == wrong["prompt"]
     assert "keeps no adapter" in panel.status.message
     assert panel.errors == []
@@ -209,13 +226,13 @@ def test_a_click_shows_the_examples_and_one_opens_in_the_playground(panel: Compa
 def test_opening_takes_the_runs_adapter_along(panel: Comparison, place: Path) -> None:
     model = lc.build_model(panel.session.backbone, "Start_2", seed=7)
     model.save_pretrained(place / "runs" / "Start_2-0")
-    panel._read_again()
+    panel.sources.read_again()
     settle(panel)
     curve = [trace["meta"] for trace in panel.view.figure["data"]].index("Start_2")
     for click in (1, 2):  # the second time it is there already
         panel.view.clicked = {"curve": curve, "index": 5, "x": 6, "y": 0.5, "clicks": click}
         settle(panel)
-        panel.examples.opened = {"index": 0, "presses": click}
+        panel.point.view.opened = {"index": 0, "presses": click}
         settle(panel)
     assert panel.session.adapter_a == "Start_2-0"
     assert list(panel.session.models) == ["no latents", "Start_2-0"]
@@ -288,18 +305,20 @@ def test_a_folder_is_added_and_a_wrong_one_refused(panel: Comparison, tmp_path: 
     frame = records("tiny", "repetition", (1.0, 0.75)).assign(method="lora-r4", seed=3)
     frame = frame.drop(columns=["backbone", "prompt", "answer"])
     frame.to_parquet(tmp_path / "more.parquet")
-    panel.folder.value = str(tmp_path / "more.parquet")  # as Enter does
+    panel.sources.field.value = str(tmp_path / "more.parquet")  # as Enter does
     settle(panel)
-    assert panel.folder.value == ""
+    assert panel.sources.field.value == ""
     panel.backbone.value = NOT_RECORDED
     settle(panel)
     assert [box.description for box in panel.methods.children] == ["lora-r4"]
     panel.view.clicked = {"curve": 0, "index": 0, "x": 10, "y": 0.75, "clicks": 1}
     settle(panel)
-    assert panel.examples.rows[0]["prompt"].startswith("Repeat 10 times")  # made again by its task
+    assert panel.point.view.rows[0]["prompt"].startswith(
+        "Repeat 10 times"
+    )  # made again by its task
     assert panel.errors == []
     assert "1 run." in panel.note.value
-    panel.folder.value = "nowhere"
+    panel.sources.field.value = "nowhere"
     assert "expected a folder of runs" in panel.status.message
     assert isinstance(panel.errors.pop(), SettingError)
 
