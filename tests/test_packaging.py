@@ -22,7 +22,7 @@ CONDA_NAMES = {"pytorch": "torch"}  # conda-forge -> PyPI, where they differ
 
 # DESIGN.md, section 3. A module imports from its own tier and those above it, never from below.
 TIERS = [
-    {"errors", "files", "progress"},
+    {"errors", "files", "progress", "wording"},
     {"layout", "insertion", "tasks", "comparison", "corpus", "runs", "statistics", "store"},
     {"batch", "embedding"},
     {

@@ -11,6 +11,7 @@ import pandas as pd
 
 from latent_core.errors import SettingError
 from latent_core.tasks import Task
+from latent_core.wording import counted
 from workbench.comparison_table import difference_table, method_table
 from workbench.curves import HasLevels, RecordedTask, accuracy_points
 from workbench.run_collection import RunCollection
@@ -36,7 +37,7 @@ class Compared:
 
     def words(self, points: pd.DataFrame) -> str:
         """What there is to say of the points that are drawn."""
-        words = [f"{self.runs} run{'s' if self.runs != 1 else ''}."]
+        words = [f"{counted(self.runs, 'run')}."]
         if not self.every_record:
             words.append(
                 "There are too many records to read: intervals are over the means of runs."

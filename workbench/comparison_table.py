@@ -12,6 +12,7 @@ import pandas as pd
 
 from latent_core.errors import SettingError
 from latent_core.statistics import mean_interval, paired_difference
+from latent_core.wording import counted
 
 __all__ = [
     "difference_table",
@@ -186,7 +187,7 @@ def _html(
     """Rows of cells, each behind its method's name and seeds."""
     rows = []
     for (_, row), inner in zip(table.iterrows(), cells, strict=True):
-        seeds = f"{row['seeds']} seed{'s' if row['seeds'] != 1 else ''}"
+        seeds = f"{counted(row['seeds'], 'seed')}"
         name = f'<th scope="row">{escape(str(row["method"]))}<br><small>{seeds}</small></th>'
         rows.append(f"<tr>{name}{''.join(f'<td>{cell}</td>' for cell in inner)}</tr>")
     named = "".join(

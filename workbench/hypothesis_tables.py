@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from latent_core.hypotheses.planning import power_table
 from latent_core.hypotheses.verdict import interval_text
+from latent_core.wording import counted
 from workbench.hypothesis_work import Planned, Result
 
 __all__ = ["duration", "journal_html", "plan_html", "verdict_html"]
@@ -39,7 +40,7 @@ def plan_html(planned: Planned) -> str:
     asked, plans = planned.asked, planned.plans
     time = duration(planned.seconds)
     shared = ", what they share done once" if len(plans) > 1 else ""
-    size = f"{asked.seeds} seed{'s' * (asked.seeds > 1)} of {asked.examples} examples per split"
+    size = f"{counted(asked.seeds, 'seed')} of {asked.examples} examples per split"
     parts = [
         f"<p><b>Plan:</b> {size}, on {escape(asked.target.words)}. "
         f"<b>Takes {time}</b> here{shared}.</p>"
@@ -73,7 +74,7 @@ def plan_html(planned: Planned) -> str:
         "<details><summary>What the power rests on, and what is run</summary>"
         f"<p>Standard deviations of {a.sd_seeds:.2g} between seeds and {a.sd_examples:.2g} between "
         f"examples, {escape(a.source)}. Power to support by the number of seeds: {powers}. Holm "
-        f"counts {first.tests} test{'s' * (first.tests > 1)}, and what the journal holds of this "
+        f"counts {counted(first.tests, 'test')}, and what the journal holds of this "
         f"family. Controls are not in the power.</p><pre>{escape(steps)}</pre></details>"
     )
     return _div("".join(parts))
@@ -116,7 +117,7 @@ def journal_html(entries: Sequence[dict[str, Any]], path: str) -> str:
     more = f"<p><small>{left} older ones are left out here.</small></p>" if left > 0 else ""
     heads = ("when (UTC)", "claim", "size", "outcome", "estimate", "p (Holm)", "known before")
     return _div(
-        f"<details><summary>Journal: {len(tests)} test{'s' * (len(tests) != 1)} in "
+        f"<details><summary>Journal: {counted(len(tests), 'test')} in "
         f"<code>{escape(path)}</code></summary>{_table('journal', heads, rows)}{more}</details>"
     )
 

@@ -11,6 +11,7 @@ import ipywidgets as widgets
 from latent_core.errors import LatentError
 from latent_core.generation import Generation, SlotView, view_slot
 from latent_core.model import LatentModel
+from latent_core.wording import counted
 from workbench.answering import KINDS, Kind
 from workbench.panel import Panel
 from workbench.responses import Response, first_difference, prompt_slots
@@ -193,7 +194,7 @@ def verdict_line(response: Response) -> Line:
     """A response's verdict, length and time."""
     generation = response.generation
     tokens = len(generation.response_ids)
-    cost = f"{tokens} token{'s' * (tokens != 1)} in {response.seconds:.1f} s"
+    cost = f"{counted(tokens, 'token')} in {response.seconds:.1f} s"
     if not generation.finished:
         cost += ", cut at the limit"
     if response.score is None:

@@ -12,6 +12,7 @@ from typing import Any, Final
 import anywidget
 import traitlets
 
+from latent_core.wording import duration
 from workbench.jobs import Job
 
 __all__ = ["StatusLine"]
@@ -99,11 +100,7 @@ def _message(job: Job) -> str:
         return "running"
     what = f"{job.progress.description}: {job.progress.done} of {job.progress.total}"
     left = job.seconds_left
-    return f"{what} {job.progress.unit}s" + ("" if left is None else f", {_time(left)} left")
-
-
-def _time(seconds: float) -> str:
-    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"
+    return f"{what} {job.progress.unit}s" + ("" if left is None else f", {duration(left)} left")
 
 
 def _name(error: BaseException | None) -> str:

@@ -13,6 +13,7 @@ from rich.text import Text
 
 from latent_core.cli.app import app, console, table_of_numbers
 from latent_core.errors import SettingError
+from latent_core.wording import counted, duration
 
 if TYPE_CHECKING:
     from latent_core.experiments import Outcome, Plan, RunSpec
@@ -77,7 +78,7 @@ def grid(
         line = f"{done}/{total} {outcome.status} {outcome.spec.folder} ({outcome.seconds:.0f} s)"
         if outcome.error:
             line += f": {outcome.error}"
-        console.print(Text(line + (f"  about {_time(left)} left" if done < total else "")))
+        console.print(Text(line + (f"  about {duration(left)} left" if done < total else "")))
 
     outcomes = run_grid(asked, folder, chosen, tell)
     states = Counter(state for _, state in plan_grid(asked, folder).runs)
@@ -113,23 +114,16 @@ def _show_plan(plan: Plan, folder: Path, retry_failed: bool, workers: int | None
         table = table_of_numbers(*columns, texts=1, title=f"{task} on {backbone}")
         for method, of_method in methods.items():
             numbers = [f"{of_method[name]:,}" for name in columns[1:-1]]
-            table.add_row(Text(method), *numbers, _time(of_method["time"]))
+            table.add_row(Text(method), *numbers, duration(of_method["time"]))
         console.print(table)
     for basis in dict.fromkeys(estimate.basis for estimate in estimates):
         console.print(f"Times rest on {basis}.", highlight=False)
     seconds = sum(estimate.seconds for estimate in estimates)
-    where = f"with {workers} worker{'s' if workers != 1 else ''}" if workers else "on one node"
+    where = f"with {counted(workers, 'worker')}" if workers else "on one node"
     if workers:
         # Workers share the cores, so more of them help only where a run cannot use them all.
         seconds /= workers
     console.print(
-        f"{len(runs)} runs and {len(trials)} trials to do, about {_time(seconds)} {where}: {folder}"
+        f"{counted(len(runs), 'run')} and {counted(len(trials), 'trial')} to do, "
+        f"about {duration(seconds)} {where}: {folder}"
     )
-
-
-def _time(seconds: float) -> str:
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    if seconds < 90 * 60:
-        return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:.1f} h"

@@ -15,11 +15,11 @@ from latent_core.errors import SettingError
 from latent_core.hypotheses.contrast import ADAPTER, Condition
 from latent_core.hypotheses.controls import controls_of
 from latent_core.hypotheses.hypothesis import Hypothesis
-from latent_core.hypotheses.planning import counted
 from latent_core.hypotheses.subjects import TRAINING, Given
 from latent_core.methods import Method, build_model
 from latent_core.steered import SteeredModel
 from latent_core.training import train
+from latent_core.wording import counted
 
 __all__ = ["BATCH", "conditions_of", "cost_of", "cost_together", "steps_of", "work_of"]
 

@@ -33,6 +33,7 @@ from latent_core.errors import SettingError
 from latent_core.hypotheses.hypothesis import Hypothesis
 from latent_core.hypotheses.subjects import Source
 from latent_core.steered import SteeredModel
+from latent_core.wording import counted, duration
 
 if TYPE_CHECKING:
     from latent_core.hypotheses.verdict import Verdict
@@ -42,11 +43,9 @@ __all__ = [
     "Assumptions",
     "Plan",
     "as_html",
-    "counted",
     "make_plan",
     "power",
     "powers",
-    "time_text",
 ]
 
 
@@ -117,7 +116,7 @@ class Plan:
         time = (
             "unknown; give target=... to measure it"
             if self.seconds is None
-            else time_text(self.seconds)
+            else f"about {duration(self.seconds)}"
         )
         lines = [
             f"claim       {h.claim}",
@@ -301,18 +300,6 @@ def power_table(plan: Plan, seeds: tuple[int, ...] = (3, 5, 10, 20)) -> pd.DataF
     )
 
 
-def counted(number: int, what: str) -> str:
-    """`1 seed`, `5 seeds`."""
-    return f"{number} {what}" if number == 1 else f"{number} {what}s"
-
-
 def as_html(text: str) -> str:
     """Lines of text as a notebook shows them, in letters of one width."""
     return f'<pre style="font-family: monospace; white-space: pre-wrap">{escape(text)}</pre>'
-
-
-def time_text(seconds: float) -> str:
-    """`about 3 min`."""
-    if seconds < 90:
-        return f"about {max(1, round(seconds))} s"
-    return f"about {seconds / 60:.0f} min" if seconds < 5400 else f"about {seconds / 3600:.1f} h"

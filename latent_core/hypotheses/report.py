@@ -12,9 +12,9 @@ from pathlib import Path
 
 from latent_core.files import write_file
 from latent_core.hypotheses.figures import Bar, curves, intervals, slopes
-from latent_core.hypotheses.planning import counted
 from latent_core.hypotheses.verdict import Verdict, exact_text, interval_text
 from latent_core.inference import Effect
+from latent_core.wording import counted
 
 __all__ = ["write_report"]
 

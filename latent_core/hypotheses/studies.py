@@ -20,12 +20,13 @@ from latent_core.backbones import Backbone
 from latent_core.errors import SettingError
 from latent_core.hypotheses.costs import conditions_of, cost_together, trained_methods
 from latent_core.hypotheses.hypothesis import Hypothesis
-from latent_core.hypotheses.planning import Plan, as_html, counted, time_text
+from latent_core.hypotheses.planning import Plan, as_html
 from latent_core.hypotheses.subjects import TRAINING
 from latent_core.hypotheses.testing import DEFAULT_FOLDER, as_source, find_out, judge_family
 from latent_core.hypotheses.verdict import Outcome, Verdict, interval_text
 from latent_core.inference import holm
 from latent_core.methods import Method
+from latent_core.wording import counted, duration
 
 __all__ = ["FIRST_ANSWER", "FULL", "Study", "StudyVerdict", "load_study"]
 
@@ -147,7 +148,7 @@ class Study:
             settings = ", ".join(f"{n} {v}" for n, v in (TRAINING | (training or {})).items())
             lines.insert(1, f"trained     {', '.join(methods)}, unless kept ({settings})")
         if seconds is not None:
-            lines.append(f"time here   {time_text(seconds)}")
+            lines.append(f"time here   about {duration(seconds)}")
         if some.seeds == 1:
             lines.append("one seed    whatever comes out is about these adapters only")
         return "\n".join(lines)

@@ -22,8 +22,9 @@ import pandas as pd
 from scipy import stats
 
 from latent_core.hypotheses.hypothesis import Hypothesis
-from latent_core.hypotheses.planning import Plan, as_html, counted
+from latent_core.hypotheses.planning import Plan, as_html
 from latent_core.inference import Effect
+from latent_core.wording import counted
 
 __all__ = ["ControlFinding", "Finding", "Outcome", "Verdict", "judge", "more_seeds_or_examples"]
 
