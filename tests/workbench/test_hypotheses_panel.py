@@ -37,7 +37,7 @@ def panel(
     """A panel about to test the smallest study, with next to no training, in an empty folder."""
     monkeypatch.chdir(tmp_path)
     panel = HypothesesPanel(Session(tiny))
-    panel.claim.study.value = "prediction"
+    panel.claim.study.value, panel.source.source.value = "prediction", "train"
     panel.source.steps.value, panel.source.examples.value = 2, 3
     yield panel
     panel.session.jobs.cancel("Hypotheses")
