@@ -2,6 +2,8 @@
 
     python experiments/hypotheses_page.py                # `tiny`: 5 seeds, 40 examples, 400 steps
     python experiments/hypotheses_page.py --only H1 --seeds 2 --examples 8 --steps 50 --page h1.md
+    python experiments/hypotheses_page.py --shipped --backbone smollm2-135m --seeds 1 \\
+        --examples 16 --page docs/hypotheses-smollm2.md
 
 Adapters, partial results and the journal lie in runs/hypotheses; a killed call goes on where it
 was. Studies run side by side, a process per core. The page says whatever came out.
@@ -16,11 +18,15 @@ import time
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import latent_core as lc
-from latent_core.hypotheses import Journal, Plan, StudyVerdict, Verdict
+from latent_core.hypotheses import Journal, Plan, Study, StudyVerdict, Verdict
+from latent_core.hypotheses.fitting import on_runs
 from latent_core.hypotheses.studies import FULL
 from latent_core.hypotheses.subjects import TRAINING
+from latent_core.shipped import SHIPPED
+from latent_core.wording import counted
 
 ROOT = Path(__file__).parent.parent
 
@@ -29,6 +35,7 @@ def main() -> None:
     """Read the options, run what is missing, write the page."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--backbone", default="tiny")
+    parser.add_argument("--shipped", action="store_true", help="on what ships, without training")
     parser.add_argument("--only", nargs="+", default=[study.key for study in lc.STUDIES])
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--examples", type=int, default=40, help="per seed and split")
@@ -42,9 +49,8 @@ def main() -> None:
     journal = Journal(options.folder)
     planned = []
     for key in options.only:
-        plans = lc.load_study(key).plan(
-            options.seeds, options.examples, target=options.backbone, measure=False
-        )
+        study, target = _asked(options, key)
+        plans = study.plan(options.seeds, options.examples, target=target, measure=False)
         planned.append((key, {name: journal.write_plan(plan) for name, plan in plans.items()}))
     # Adapters that two studies need are trained by one, for which the other waits.
     with multiprocessing.get_context("spawn").Pool(options.workers, _alone) as pool:
@@ -67,21 +73,36 @@ def _verdict(options: argparse.Namespace, planned: tuple[str, dict[str, Plan]]) 
     """Test one study and write its report."""
     started = time.perf_counter()
     key, plans = planned
-    study = lc.load_study(key)
+    study, target = _asked(options, key)
     training = {"steps": options.steps}
-    verdict = study.test(options.backbone, plans, options.folder, training=training, progress=False)
+    verdict = study.test(target, plans, options.folder, training=training, progress=False)
     verdict.report(options.folder / f"{study.key}.html")
     print(f"{key}: {time.perf_counter() - started:.0f} s", flush=True)
     return verdict
 
 
+def _asked(options: argparse.Namespace, key: str) -> tuple[Study, Any]:
+    """A study in the form that is tested, and what it is tested on."""
+    study = lc.load_study(key)
+    return (
+        on_runs(study, [SHIPPED / options.backbone])
+        if options.shipped
+        else (study, options.backbone)
+    )
+
+
 def _page(verdicts: list[StudyVerdict], options: argparse.Namespace) -> str:
+    adapters = (
+        "the adapters that ship ([how they were trained](results.md))"
+        if options.shipped
+        else f"adapters trained for {options.steps} steps of {TRAINING['batch_size']} examples at "
+        f"learning rate {TRAINING['learning_rate']}, the same for all"
+    )
     lines = [
         "# Verdicts on the built-in hypotheses",
         "",
-        f"On `{options.backbone}`, {options.seeds} training seeds, {options.examples} examples per "
-        f"seed and split, adapters trained for {options.steps} steps of {TRAINING['batch_size']} "
-        f"examples at learning rate {TRAINING['learning_rate']}, the same for all. Made by `python "
+        f"On `{options.backbone}`, {counted(options.seeds, 'training seed')}, {options.examples} "
+        f"examples per seed and split, {adapters}. Made by `python "
         f"experiments/hypotheses_page.py` on {datetime.now(UTC):%Y-%m-%d}; nothing on this page is "
         "written by hand.",
         "",

@@ -123,26 +123,22 @@ def _target(
     """The study, what to test it on, and what to say of that."""
     from latent_core.backbones import load_backbone
     from latent_core.hypotheses import load_study
-    from latent_core.hypotheses.fitting import Fit, fitted, methods_of
-    from latent_core.hypotheses.subjects import Given
+    from latent_core.hypotheses.fitting import on_runs
     from latent_core.shipped import SHIPPED
-    from latent_core.store import find_runs
 
     study = load_study(name, layout)
     if not runs and (backbone == "tiny" or train):
         return study, load_backbone(backbone), ""
+    folders = list(runs) if runs else [SHIPPED / backbone]
+    where = f"the adapters that ship for {backbone}"
     if runs:
-        folders, where = list(runs), f"the runs in {', '.join(map(str, runs))}"
-    else:
-        folders, where = [SHIPPED / backbone], f"the adapters that ship for {backbone}"
-    found = find_runs([path for path in folders if path.is_dir() or runs])
-    made_on = str(found[0].about["backbone"]) if found else backbone
-    fit = Fit(study, 1) if layout else fitted(study, methods_of(found), made_on)
-    if not fit.parts:
+        where = f"the runs in {', '.join(map(str, runs))}"
+    try:
+        chosen, given = on_runs(study, folders, exactly=bool(layout))
+    except SettingError as error:
         raise SettingError(
-            f"{where} answer no part of {study.key}; add --train to train what it takes, which may "
-            "be long, or train with `latent train` and give the folder with --runs"
-        )
-    chosen = fit.study
+            f"on {where}: {error}; add --train to train what it takes, which may be long, or train "
+            "with `latent train` and give the folder with --runs"
+        ) from error
     asked = "" if chosen is study else f"as {chosen.key} about {chosen.layout}, "
-    return chosen, Given.runs(folders, chosen.task), f"{asked}on {where}; nothing is trained"
+    return chosen, given, f"{asked}on {where}; nothing is trained"

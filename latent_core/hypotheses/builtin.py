@@ -41,9 +41,9 @@ STUDIES: Final[tuple[Study, ...]] = (
         "for.",
         "If so, latents after every eight tokens beat as many at one place, more so in longer "
         "lists, and their hidden states hold what was near them.",
-        "Variables are looked up in a list longer than in training (and two of them added, on "
-        "summation). The cause is shown by dropping the latents, by cutting attention to them, and "
-        "by giving them the hidden states that they have in another list.",
+        "Two variables are looked up in a list longer than in training, and added on summation. "
+        "The cause is shown by dropping the latents, by cutting attention to them, and by giving "
+        "them the hidden states that they have in another list.",
         {"summation": "8_2", "lookup": "8_2"},
         parts.paper,
     ),

@@ -1,22 +1,24 @@
 """Which form of a built-in study the runs that are there can answer.
 
-A study asks about one layout on one task; runs may be of another, or of more than one. Knows names
-of methods; loads no adapter.
+A study asks about one layout on one task; runs may be of another, or of more than one. Knows runs
+and names of methods; loads no adapter.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Iterable, Mapping, Sequence, Set
+from pathlib import Path
 from typing import NamedTuple
 
 from latent_core.backbones import Backbone
-from latent_core.errors import LatentError
+from latent_core.errors import LatentError, SettingError
 from latent_core.hypotheses.costs import trained_methods
 from latent_core.hypotheses.studies import Study
+from latent_core.hypotheses.subjects import Given
 from latent_core.methods import Method
-from latent_core.store import StoredRun
+from latent_core.store import StoredRun, find_runs
 
-__all__ = ["Fit", "fitted", "methods_of"]
+__all__ = ["Fit", "fitted", "methods_of", "on_runs"]
 
 
 class Fit(NamedTuple):
@@ -54,6 +56,30 @@ def fitted(study: Study, methods: Mapping[str, Set[str]], backbone: Backbone | s
         for one in (form, *(form.about(name) for name in alike if name != form.layout)):
             found.append(Fit(one, sum(_answered(one, part, have, backbone) for part in one.parts)))
     return max(found, key=lambda fit: fit.parts)
+
+
+def on_runs(
+    study: Study, folders: Sequence[str | Path], exactly: bool = False
+) -> tuple[Study, Given]:
+    """A study in the form that runs can answer, and these runs, to test it on.
+
+    Args:
+        study: a built-in study.
+        folders: where the runs lie, at any depth.
+        exactly: whether to keep the study as it is.
+
+    Raises:
+        SettingError: if they can answer no part of it.
+    """
+    runs = find_runs([path for path in map(Path, folders) if path.is_dir()])
+    methods = methods_of(runs)
+    if not exactly and methods:
+        study, parts = fitted(study, methods, str(runs[0].about["backbone"]))
+        if not parts:
+            methods = {}
+    if not methods:
+        raise SettingError(f"no part of {study.key} can be answered by what is there")
+    return study, Given.runs(folders, study.task)
 
 
 def _answered(study: Study, part: str, have: Set[str], backbone: Backbone | str) -> bool:
