@@ -9,35 +9,57 @@ import pytest
 import latent_core as lc
 from latent_core.adapter import read_adapter
 from latent_core.errors import AdapterError
+from latent_core.hypotheses.fitting import fitted, methods_of
+from latent_core.shipped import SHIPPED, ShippedAdapter
+from latent_core.store import find_runs
+from latent_core.tasks import resolve_splits
 
-METHODS = {"Start_2", "End_2", "Comma_2", "Start_1+Comma_1"}
-
-
-def test_the_promised_adapters_are_there_with_one_budget_for_all() -> None:
-    adapters = [a for a in lc.shipped_adapters() if a[:2] == ("smollm2-135m", "repetition")]
-    assert {a.method for a in adapters} == METHODS
-    runs = [json.loads((adapter.path / "run.json").read_text()) for adapter in adapters]
-    assert {run["status"] for run in runs} == {"finished"}
-    same = ("task", "backbone_fingerprint", "steps", "batch_size", "gradient_accumulation", "seed")
-    budgets = [[run["settings"][name] for name in same] for run in runs]
-    assert all(budget == budgets[0] for budget in budgets)
+ADAPTERS = [adapter for adapter in lc.shipped_adapters() if adapter.seed == 0]
 
 
-@pytest.mark.parametrize("method", sorted(METHODS))
-def test_records_belong_to_the_adapter(method: str) -> None:
-    folder = lc.shipped_adapter(method)
-    config, tables = read_adapter(folder)
-    assert config.layout == method
-    assert sum(table.shape[0] for table in tables.values()) == 2
-    records = pd.read_parquet(folder / "records.parquet")
-    assert set(records["method"]) == {method}
-    assert records.groupby("split").size().to_dict() == dict.fromkeys(
-        ("id", "ood-6", "ood-8", "ood-10", "ood-15"), 100
-    )
-    task = lc.load_task("repetition")
-    again = task.examples("ood-10", 100, seed=1)
-    mine = records[records["split"] == "ood-10"].sort_values("example")
-    assert [e.prompt for e in again] == list(mine["prompt"])
+def test_the_promised_runs_are_there() -> None:
+    there: dict[tuple[str, str], dict[str, set[int]]] = {}
+    for adapter in lc.shipped_adapters():
+        methods = there.setdefault((adapter.backbone, adapter.task), {})
+        methods.setdefault(adapter.method, set()).add(adapter.seed)
+    for task in ("generation", "summation", "repetition"):
+        trained = {m: s for m, s in there["tiny", task].items() if lc.Method.parse(m).trained}
+        assert len(trained) >= 6 and set(map(len, trained.values())) == {10}
+
+
+def test_one_budget_for_all_methods_of_a_task() -> None:
+    budgets: dict[tuple[str, str], set[str]] = {}
+    for adapter in lc.shipped_adapters():
+        run = json.loads((adapter.path / "run.json").read_text())
+        assert run["status"] == "finished"
+        if lc.Method.parse(adapter.method).trained:
+            settings, search = run["settings"], run["notes"].get("search")
+            # a rate is the same for all, or found by the same search
+            rule = settings["learning_rate"] if search is None else search["rule"]
+            same = ("backbone_fingerprint", "steps", "batch_size", "gradient_accumulation")
+            budget = json.dumps([rule, *(settings[name] for name in same)])
+            budgets.setdefault((adapter.backbone, adapter.task), set()).add(budget)
+    assert all(len(found) == 1 for found in budgets.values()), budgets
+
+
+@pytest.mark.parametrize("adapter", ADAPTERS, ids=lambda a: f"{a.backbone}-{a.task}-{a.method}")
+def test_records_belong_to_the_adapter(adapter: ShippedAdapter) -> None:
+    if (method := lc.Method.parse(adapter.method)).kind == "latents":
+        config, tables = read_adapter(adapter.path)
+        assert config.layout == str(method.layout)
+        assert sum(table.shape[0] for table in tables.values()) == sum(
+            method.layout.table_sizes.values()
+        )
+    records = pd.read_parquet(adapter.path / "records.parquet")
+    task = lc.load_task(adapter.task)
+    assert set(records["method"]) == {adapter.method}
+    assert set(records["split"]) == set(resolve_splits(task, ["id", "ood"]))
+    (examples,) = set(records.groupby("split").size())
+    far = task.splits[-1]
+    again = task.examples(far, examples, seed=1)
+    mine = records[records["split"] == far].sort_values("example")
+    if not method.shots:
+        assert [e.prompt for e in again] == list(mine["prompt"])
     scores = [task.score(e, r) for e, r in zip(again, mine["response"], strict=True)]
     assert [s.graded for s in scores] == pytest.approx(list(mine["graded"]))
 
@@ -62,3 +84,13 @@ def test_a_shipped_adapter_answers_as_its_records_say(smollm2_dir: Path) -> None
     ]
     agreeing = sum(a.startswith(w) or w.startswith(a) for a, w in zip(answers, wanted, strict=True))
     assert agreeing >= 9
+
+
+@pytest.mark.slow
+def test_every_study_can_be_asked_of_what_ships(smollm2_dir: Path) -> None:
+    """In some form, and all of its parts."""
+    backbone = lc.load_backbone("smollm2-135m")
+    methods = methods_of(find_runs(SHIPPED / "smollm2-135m"))
+    for study in lc.STUDIES:
+        fit = fitted(study, methods, backbone)
+        assert fit.parts == len(study.parts), (study.key, fit.study.key, fit.parts)
