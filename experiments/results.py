@@ -22,6 +22,7 @@ from latent_core.layout import LatentLayout
 from latent_core.methods import Method
 from latent_core.shipped import SHIPPED
 from latent_core.statistics import Interval
+from latent_core.wording import counted
 from workbench.curves import RecordedTask, accuracy_picture
 
 ROOT = Path(__file__).parent.parent
@@ -120,7 +121,7 @@ class Claim(NamedTuple):
             f"In {self.split}, the best latent layout is `{self.latent}` ({self.latent_mean:.2f}), "
             f"the best baseline `{self.baseline}` ({self.baseline_mean:.2f}): {self.gain}; "
             f"difference on the same examples {found.mean:+.2f} [{found.low:+.2f}, "
-            f"{found.high:+.2f}], {found.seeds} seeds.\n"
+            f"{found.high:+.2f}], {counted(found.seeds, 'seed')}.\n"
         )
 
 
