@@ -92,11 +92,16 @@ def test_unfinished_runs_are_no_results(root: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "least", "seeds"), [("paper-tiny", 9, 10), ("paper-smollm2", 11, 5)]
+    ("name", "tasks", "least", "seeds"),
+    [
+        ("paper-tiny", {"generation", "summation", "repetition"}, 9, 10),
+        ("paper-smollm2", {"counting", "lookup"}, 11, 5),
+    ],
 )
-def test_the_papers_grids_can_be_read(name: str, least: int, seeds: int) -> None:
+def test_the_papers_grids_can_be_read(name: str, tasks: set[str], least: int, seeds: int) -> None:
     specs = read_grid(ROOT / "experiments" / f"{name}.yaml").specs()
-    for task in ("generation", "summation", "repetition"):
+    assert {spec.task for spec in specs} == tasks
+    for task in tasks:
         of_task = [spec for spec in specs if spec.task == task]
         assert len({spec.method for spec in of_task}) >= least
         trained = [spec for spec in of_task if spec.training]
@@ -107,6 +112,12 @@ def test_the_papers_grids_can_be_read(name: str, least: int, seeds: int) -> None
             trial.evaluation.splits == ["validation"] for s in trained for trial in s.trials()
         )
     assert any(spec.method == "8_2" for spec in specs)
+
+
+@pytest.mark.parametrize("name", ["smollm2-repetition", "why-tiny"])
+def test_the_other_grids_can_be_read(name: str) -> None:
+    grid = read_grid(ROOT / "experiments" / f"{name}.yaml")
+    assert {spec.method for spec in grid.specs()} == set(grid.methods)
 
 
 def _ood(task: str) -> list[str]:
