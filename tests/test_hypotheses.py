@@ -420,7 +420,9 @@ def test_the_command_line_takes_what_ships_or_says_what_is_missing() -> None:
     with pytest.raises(SettingError, match=r"ship for smollm2-360m: no part of H3 can .*--tr"):
         _target("H3", "", "smollm2-360m", None, False)
     with pytest.raises(SettingError, match="no hypothesis 'H9'; expected one of H1, H2"):
-        _target("H9", "", "tiny", None, False)
+        _target("H9", "", "tiny", None, True)
+    study, source, why = _target("H3", "", "tiny", None, False)  # --shipped
+    assert study.layout == "Start_4+Comma_2" and source.seeds([study.layout], 10)
 
 
 # --- studies of other layouts ---------------------------------------------------------------------

@@ -55,6 +55,9 @@ def test(
     runs: Annotated[
         list[Path] | None, typer.Option(help="Folder of runs to test on; nothing is trained then.")
     ] = None,
+    shipped: Annotated[
+        bool, typer.Option("--shipped", help="Test on the adapters that ship, also on tiny.")
+    ] = False,
     train: Annotated[
         bool, typer.Option("--train", help="Train on the backbone, however long it takes.")
     ] = False,
@@ -71,13 +74,14 @@ def test(
     """Plan, run and judge a hypothesis, and write a report.
 
     Trains what it needs on `tiny`, and elsewhere with --train; or takes what is there: --runs
-    FOLDER, or the adapters that ship with the package. Stopped at any time, the same command goes
+    FOLDER, or the adapters that ship with the package (--shipped, on `tiny`). Stopped at any time, the same command goes
     on where it was.
     Example: latent test H1 --backbone tiny
     """
     from latent_core.hypotheses.studies import FIRST_ANSWER, FULL
     from latent_core.hypotheses.subjects import Source
 
+    train = train or (backbone == "tiny" and not shipped)
     study, target, why = _target(name, layout, backbone, runs, train)
     sizes = dict(FULL if full else FIRST_ANSWER)
     if isinstance(target, Source) and not full:
@@ -127,7 +131,7 @@ def _target(
     from latent_core.shipped import SHIPPED
 
     study = load_study(name, layout)
-    if not runs and (backbone == "tiny" or train):
+    if train and not runs:
         return study, load_backbone(backbone), ""
     folders = list(runs) if runs else [SHIPPED / backbone]
     where = f"the adapters that ship for {backbone}"
