@@ -74,8 +74,8 @@ def test(
     """Plan, run and judge a hypothesis, and write a report.
 
     Trains what it needs on `tiny`, and elsewhere with --train; or takes what is there: --runs
-    FOLDER, or the adapters that ship with the package (--shipped, on `tiny`). Stopped at any time, the same command goes
-    on where it was.
+    FOLDER, or the adapters that ship with the package (--shipped, on `tiny`). Stopped at any time,
+    the same command goes on where it was.
     Example: latent test H1 --backbone tiny
     """
     from latent_core.hypotheses.studies import FIRST_ANSWER, FULL
