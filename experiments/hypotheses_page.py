@@ -108,9 +108,7 @@ def _page(verdicts: list[StudyVerdict], options: argparse.Namespace) -> str:
         "",
         "A study is supported only if each of its parts is, and refuted if one is, as far as Holm "
         "over its parts finds that no accident. Holm counts all parts of a study and what the "
-        "journal held of it before. Intervals are 95 %, for new "
-        "training seeds and new examples. A verdict is about this backbone at this size, not about "
-        "latent tokens everywhere.",
+        f"journal held of it before. {_about(options.seeds)}",
         "",
         "| study | question | verdict | parts supported, refuted, open |",
         "|---|---|---|---|",
@@ -143,6 +141,19 @@ def _page(verdicts: list[StudyVerdict], options: argparse.Namespace) -> str:
         notes = {note for part in found.parts.values() for note in part.finding.notes}
         lines += [f"\nNote: {note}." for note in sorted(notes)]
     return "\n".join(lines) + "\n"
+
+
+def _about(seeds: int) -> str:
+    """What intervals and verdicts are about."""
+    if seeds == 1:
+        return (
+            "Intervals are 95 %, for new examples; with one training seed, a verdict is about "
+            "these adapters, not about latent tokens everywhere."
+        )
+    return (
+        "Intervals are 95 %, for new training seeds and new examples. A verdict is about this "
+        "backbone at this size, not about latent tokens everywhere."
+    )
 
 
 def _p(value: float) -> str:
