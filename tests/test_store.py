@@ -185,9 +185,9 @@ def test_a_full_disk_keeps_the_records_of_before(root: Path, monkeypatch) -> Non
 
 def test_the_shipped_adapters_are_runs_too() -> None:
     frame = lc.load_runs(lc.shipped_adapter("Start_2").parents[1])
-    assert set(frame["method"]) == {"Start_2", "End_2", "Comma_2", "Start_1+Comma_1"}
-    assert set(frame["trainable"]) == {1152}
-    assert (frame.groupby(["run", "split"])["examples"].sum() == 100).all()
+    assert {"Start_2", "End_2", "Comma_2", "Start_1+Comma_1"} <= set(frame["method"])
+    assert set(frame.loc[frame["method"] == "Start_2", "trainable"]) == {1152}
+    assert (frame.groupby(["run", "split"])["examples"].sum() >= 50).all()
 
 
 def test_an_adapter_alone_is_a_run(root: Path, tmp_path: Path) -> None:

@@ -690,6 +690,7 @@ def test_where_accuracy_falls_and_by_how_much_less(questions: Notebook) -> None:
     expect(panel.locator(".latent-plotly[data-drawn]")).to_be_visible()
     for box in panel.get_by_role("checkbox").all():
         if box.evaluate("el => el.closest('label').textContent.trim()") not in (
+            "runs that ship",
             "Start_1+Comma_1",
             "Start_2",
         ):
