@@ -16,9 +16,9 @@ from readme import write_section
 
 import latent_core as lc
 from latent_core.adapter import CONFIG_NAME, WEIGHTS_NAME
-from latent_core.runs import RECORDS_FILE, RUN_FILE, SUMMARY_FILE, read_evaluation, read_run
+from latent_core.runs import RECORDS_FILE, RUN_FILE, SUMMARY_FILE, read_evaluation
 from latent_core.shipped import SHIPPED
-from latent_core.store import find_runs
+from latent_core.store import StoredRun, find_runs
 from latent_core.tasks import load_task, resolve_splits
 
 FILES = (CONFIG_NAME, WEIGHTS_NAME, RUN_FILE, RECORDS_FILE, SUMMARY_FILE)
@@ -29,7 +29,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("runs", nargs="+", type=Path, help="folders of grids")
     options = parser.parse_args()
-    found = [run for run in find_runs(options.runs) if _whole(Path(run.path), run.about["task"])]
+    found = [run for run in find_runs(options.runs) if _whole(run)]
     for place in {SHIPPED / run.about["backbone"] / run.about["task"] for run in found}:
         shutil.rmtree(place, ignore_errors=True)
     size = 0
@@ -44,10 +44,11 @@ def main() -> None:
     write_section("shipped", contents())
 
 
-def _whole(folder: Path, task: str) -> bool:
+def _whole(run: StoredRun) -> bool:
     """Whether a run is trained, and was asked every split."""
-    asked = read_evaluation(folder) if read_run(folder)["status"] == "finished" else None
-    return asked is not None and set(asked["splits"]) >= {*resolve_splits(load_task(task), "ood")}
+    asked = read_evaluation(run.path) if run.about["status"] == "finished" else None
+    far = resolve_splits(load_task(run.about["task"]), "ood")
+    return asked is not None and set(asked["splits"]) >= set(far)
 
 
 def contents() -> str:

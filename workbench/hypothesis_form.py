@@ -162,7 +162,7 @@ class ClaimForm(widgets.VBox):
     @property
     def title(self) -> str:
         """The question, or the claim."""
-        study = self._study()
+        study = self._form
         if study is None:
             return self.claim.value.strip()
         one = "" if self.part.value == ALL else f" ({self.part.value})"
@@ -171,7 +171,7 @@ class ClaimForm(widgets.VBox):
     @property
     def key(self) -> str:
         """A short name."""
-        study = self._study()
+        study = self._form
         if study is None:
             return self.claim.value.strip()
         return study.key if self.part.value == ALL else f"{study.key} {self.part.value}"
@@ -179,7 +179,7 @@ class ClaimForm(widgets.VBox):
     @property
     def whole(self) -> Study | None:
         """The study, if all of it is chosen."""
-        return self._study() if self.part.value == ALL else None
+        return self._form if self.part.value == ALL else None
 
     def parts(self) -> Mapping[str, Hypothesis]:
         """The hypotheses by a short name each.
@@ -187,7 +187,7 @@ class ClaimForm(widgets.VBox):
         Raises:
             LatentError: if the fields make no sense.
         """
-        study = self._study()
+        study = self._form
         if study is None:
             claim = self.own_claim()
             return {claim.claim: claim}
@@ -223,10 +223,10 @@ class ClaimForm(widgets.VBox):
 
     def code(self) -> str:
         """Python that ends with `claim`."""
-        study = self._study()
+        study = self._form
         if study is None:
             return own_code(self.own_claim(), repr(task_source(self._panel.session.task)))
-        layout = "" if study is load_study(study.key) else f", {study.layout!r}"
+        layout = "" if study.layout == load_study(study.key).layout else f", {study.layout!r}"
         code = f"claim = lc.load_study({study.key!r}{layout})"
         return code if self.part.value == ALL else f"{code}.hypotheses[{self.part.value!r}]"
 
@@ -238,9 +238,6 @@ class ClaimForm(widgets.VBox):
         self._tell()
 
     # --- what changes it --------------------------------------------------------------------------
-
-    def _study(self) -> Study | None:
-        return self._form
 
     def _fit(self) -> None:
         """The chosen study, in the form that most of the runs can answer, if there are any."""
@@ -268,7 +265,7 @@ class ClaimForm(widgets.VBox):
 
     def _choose_study(self) -> None:
         self._fit()
-        study = self._study()
+        study = self._form
         self._setting = True
         try:
             names = [] if study is None else list(study.parts)
@@ -284,7 +281,7 @@ class ClaimForm(widgets.VBox):
 
     def _copy(self) -> None:
         """The chosen part (or the first) becomes the start of a claim of one's own."""
-        study = self._study()
+        study = self._form
         if study is None:
             return
         names = list(study.parts)
@@ -340,7 +337,7 @@ class ClaimForm(widgets.VBox):
     def _tell(self) -> None:
         if self._setting:
             return
-        study = self._study()
+        study = self._form
         if study is None:
             text = "<b>Your own claim.</b> The treatment is compared with the control, example by "
             text += "example; both may be a layout, an intervention, or one under the other."

@@ -105,10 +105,7 @@ class SourceForm(widgets.VBox):
                     else "name a folder of runs"
                 )
             return Target(f"the runs in {folder}", [folder], repr([str(folder)]), {})
-        names = {"a": [session.adapter_a], "b": [session.adapter_b]}.get(
-            kind, [session.adapter_a, session.adapter_b]
-        )
-        names = list(dict.fromkeys(names))
+        names = self._names()
         code = f"[{', '.join(self._code(one) for one in names)}]"
         return Target(" and ".join(names), [session.models[one] for one in names], code, {})
 
@@ -116,17 +113,24 @@ class SourceForm(widgets.VBox):
         """The methods of the runs that are chosen, by task; none where adapters are trained."""
         session, kind = self._panel.session, self.source.value
         if kind in ("a", "b", "both"):
-            models = {"a": [session.model_a], "b": [session.model_b]}
-            chosen = models.get(kind, [session.model_a, session.model_b])
-            return {session.task.name: {model.method for model in chosen}}
-        folder = {"shipped": SHIPPED / session.backbone.name}.get(kind)
-        if kind == "runs" and self.runs.value.strip():
+            return {session.task.name: {session.models[name].method for name in self._names()}}
+        if kind == "train" or (kind == "runs" and not self.runs.value.strip()):
+            return {}
+        folder = SHIPPED / session.backbone.name
+        if kind == "runs":
             folder = Path(self.runs.value.strip()).expanduser()
-        if folder is None or not folder.is_dir():
+        if not folder.is_dir():
             return {}
         if self._known[0] != folder:
             self._known = (folder, methods_of(find_runs(folder)))
         return self._known[1]
+
+    def _names(self) -> list[str]:
+        """The adapters of the session that are chosen: A, B or both."""
+        session = self._panel.session
+        both = [session.adapter_a, session.adapter_b]
+        chosen = {"a": both[:1], "b": both[1:]}.get(self.source.value, both)
+        return list(dict.fromkeys(chosen))
 
     def _code(self, name: str) -> str:
         session = self._panel.session

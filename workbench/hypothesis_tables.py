@@ -11,10 +11,10 @@ from typing import Any, Final
 
 from latent_core.hypotheses.planning import power_table
 from latent_core.hypotheses.verdict import interval_text
-from latent_core.wording import counted
+from latent_core.wording import counted, duration
 from workbench.hypothesis_work import Planned, Result
 
-__all__ = ["duration", "journal_html", "plan_html", "verdict_html"]
+__all__ = ["journal_html", "plan_html", "verdict_html"]
 
 _STYLE: Final = """<style>
 .latent-lab { font: 13px/1.45 var(--jp-ui-font-family, sans-serif); overflow-x: auto;
@@ -38,7 +38,7 @@ _FEW_SEEDS: Final = (1, 2, 3, 5, 10, 20)
 def plan_html(planned: Planned) -> str:
     """What will be run, what it could show, and how long it takes."""
     asked, plans = planned.asked, planned.plans
-    time = duration(planned.seconds)
+    time = _time(planned.seconds)
     shared = ", what they share done once" if len(plans) > 1 else ""
     size = f"{counted(asked.seeds, 'seed')} of {asked.examples} examples per split"
     parts = [
@@ -56,7 +56,7 @@ def plan_html(planned: Planned) -> str:
         f"<td class=n>{_expected(plan.hypothesis)}</td>"
         f"<td class=n>{plan.power:.0%} <small>if it is {plan.effect:g}</small></td>"
         f"<td class=n>{plan.power_refute:.0%} <small>if there is none</small></td>"
-        f"<td class=n>{duration(planned.work[name])}</td></tr>"
+        f"<td class=n>{_time(planned.work[name])}</td></tr>"
         for name, plan in plans.items()
     )
     heads = ("part", "measured", "expected", "power to support", "power to refute", "more time")
@@ -122,13 +122,9 @@ def journal_html(entries: Sequence[dict[str, Any]], path: str) -> str:
     )
 
 
-def duration(seconds: float | None) -> str:
+def _time(seconds: float | None) -> str:
     """`about 40 s`, `about 3 min`; words where it is not known."""
-    if seconds is None:
-        return "a time not known"
-    if seconds < 90:
-        return f"about {max(1, round(seconds))} s"
-    return f"about {seconds / 60:.0f} min" if seconds < 5400 else f"about {seconds / 3600:.1f} h"
+    return "a time not known" if seconds is None else f"about {duration(max(1, seconds))}"
 
 
 def _entry(entry: dict[str, Any]) -> str:

@@ -101,10 +101,13 @@ class Study:
             )
         if (layout, task) == (self.layout, self.task):
             return self
+        parts = self.build(task, layout)
+        return replace(self, key=self.key_on(task), layout=layout, parts=parts)
+
+    def key_on(self, task: str) -> str:
+        """What the question is called when it is asked of one of its tasks."""
         key = self.key.removesuffix(f"-{self.task}")
-        if task != next(iter(self.layouts)):
-            key = f"{key}-{task}"
-        return replace(self, key=key, layout=layout, parts=self.build(task, layout))
+        return key if task == next(iter(self.layouts)) else f"{key}-{task}"
 
     @property
     def task(self) -> str:
@@ -282,10 +285,8 @@ def load_study(key: str, layout: str = "") -> Study:
     from latent_core.hypotheses.builtin import STUDIES
 
     for study in STUDIES:
-        if study.key.lower() == key.lower():
-            return study.about(layout)
-        for task in list(study.layouts)[1:]:
-            if f"{study.key}-{task}".lower() == key.lower():
+        for task in study.layouts:
+            if study.key_on(task).lower() == key.lower():
                 return study.about(layout, task)
     raise SettingError(
         f"no hypothesis {key!r}; expected one of {', '.join(study.key for study in STUDIES)}; or "
@@ -297,7 +298,7 @@ def other_keys() -> list[str]:
     """Keys of the built-in studies asked of another task than their own."""
     from latent_core.hypotheses.builtin import STUDIES
 
-    return [f"{study.key}-{task}" for study in STUDIES for task in list(study.layouts)[1:]]
+    return [study.key_on(task) for study in STUDIES for task in list(study.layouts)[1:]]
 
 
 def _trains(target: Any) -> bool:
