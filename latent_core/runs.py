@@ -13,6 +13,7 @@ Knows files; nothing of models, and nothing of other runs (that is `store`).
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import os
 import shutil
@@ -22,6 +23,8 @@ from pathlib import Path
 from typing import Any, Final
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 from filelock import FileLock
 from safetensors import SafetensorError
 
@@ -268,7 +271,7 @@ def write_records(folder: str | Path, frame: pd.DataFrame) -> Path:
         LatentError: if the folder cannot be written.
     """
     folder = Path(folder)
-    content = frame.to_parquet(index=False, compression="zstd")
+    content = _parquet(frame)
     summary = summary_of(frame) | {"records_bytes": len(content)}
     with disk_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
@@ -276,6 +279,21 @@ def write_records(folder: str | Path, frame: pd.DataFrame) -> Path:
         write_file(folder / RECORDS_FILE, content)
     write_file(folder / SUMMARY_FILE, json.dumps(summary).encode())
     return folder / RECORDS_FILE
+
+
+def _parquet(frame: pd.DataFrame) -> bytes:
+    """A Parquet file half as large as pandas' own: dense, and its columns described once.
+
+    pandas describes them three times, which for a few hundred records weighs as much as they do.
+    """
+    table = pa.Table.from_pandas(frame, preserve_index=False)
+    buffer = io.BytesIO()
+    with pq.ParquetWriter(
+        buffer, table.schema, compression="zstd", compression_level=19, store_schema=False
+    ) as writer:
+        writer.write_table(table)
+        writer.add_key_value_metadata({"PANDAS_ATTRS": json.dumps(frame.attrs)})
+    return buffer.getvalue()
 
 
 def read_summary(folder: str | Path) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -52,7 +53,11 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 # Of several processes that Accelerate starts, the first one speaks.
-console = Console(quiet=os.environ.get("RANK", "0") != "0")
+# What goes into a file or another program has no width that a table would have to fit.
+console = Console(
+    quiet=os.environ.get("RANK", "0") != "0",
+    width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else 500,
+)
 
 BackboneOption = Annotated[
     str,
@@ -69,7 +74,7 @@ def table_of(*columns: str, title: str | None = None) -> Table:
     return table
 
 
-def table_of_numbers(*columns: str, texts: int, title: str) -> Table:
+def table_of_numbers(*columns: str, texts: int, title: str | None = None) -> Table:
     """A table without bars, which leaves many columns room in a terminal of eighty characters.
 
     Args:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.text import Text
 
-from latent_core.cli.app import app, console, table_of
+from latent_core.cli.app import app, console, table_of, table_of_numbers
 from latent_core.errors import SettingError
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ WhereOption = Annotated[
     ),
 ]
 HERE = [Path("runs")]
+IDENTITY = ("task", "backbone", "method", "seed")
 
 
 @runs_app.command("list")
@@ -49,12 +50,12 @@ def list_runs(
         console.print("no runs")
         return
     splits = list(dict.fromkeys(frame["split"].dropna()))
-    table = table_of("run", "status", "task", "backbone", "method", "seed", *splits)
+    names = ["run", "status", *(name for name in IDENTITY if not _told_by_path(frame, name))]
+    table = table_of_numbers(*names, *splits, texts=len(names))
     for _, rows in frame.groupby("run", sort=False):
-        about = rows.iloc[0]
-        first = [about[name] for name in ("run", "status", "task", "backbone", "method", "seed")]
+        first = rows.iloc[0]
         shares = (_share(rows[rows["split"] == split], metric) for split in splits)
-        table.add_row(*(Text(str(value)) for value in first), *shares)
+        table.add_row(*(Text(str(first[name])) for name in names), *shares)
     console.print(table)
     counts = frame.groupby("run")["status"].first().value_counts()
     console.print(", ".join(f"{count} {status}" for status, count in counts.items()))
@@ -141,6 +142,14 @@ def prune_runs(
     for run in chosen:
         if run not in deleted:
             console.print(Text(f"left alone, a process is at work on it: {run.path}"))
+
+
+def _told_by_path(frame: pd.DataFrame, name: str) -> bool:
+    """Whether each run's path has this column's value in it, as those of a grid do."""
+    return all(
+        (f"seed-{value}" if name == "seed" else str(value)) in run
+        for run, value in zip(frame["run"], frame[name], strict=True)
+    )
 
 
 def _share(rows: pd.DataFrame, metric: str) -> str:
