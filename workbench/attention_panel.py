@@ -7,7 +7,6 @@ there. The browser is sent one head's map at a time.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from typing import Any, ClassVar, Final, Literal, cast
 
 import ipywidgets as widgets
@@ -16,10 +15,11 @@ from matplotlib.figure import Figure
 
 from latent_core.errors import SettingError
 from latent_core.progress import progress_bar
+from workbench.attention_captures import Captures
 from workbench.attention_code import attention_code
 from workbench.attention_data import DIRECTIONS, MEASURES, Cell, Direction
 from workbench.attention_jobs import Request, Taken, capture, trace_effects
-from workbench.attention_view import AttentionView, agreement_words, effect_heat
+from workbench.attention_view import AttentionView
 from workbench.heat_grid import HeatGrid
 from workbench.jobs import Job
 from workbench.palette import colours_of
@@ -64,8 +64,7 @@ class AttentionPanel(Panel):
 
     def __init__(self, session: Session) -> None:
         super().__init__(session)
-        self._taken: dict[Request, Taken] = {}  # by subject, newest last
-        self._effects: dict[tuple[Request, str], pd.DataFrame] = {}
+        self._captures = Captures()
         self._opened = False
         self._drawing = False
         self._offering = False
@@ -198,11 +197,7 @@ class AttentionPanel(Panel):
 
     def _find(self, side: Side) -> Taken | None:
         """The capture of a side, if it is there."""
-        request = self.request(side)
-        taken = self._taken.get(request.subject)
-        if taken is None or not request.satisfied_by(taken.request):
-            return None
-        return taken if taken.captured.is_prepared(self.measure.value) else None
+        return self._captures.find(self.request(side), self.measure.value)
 
     @property
     def _ready(self) -> bool:
@@ -217,23 +212,14 @@ class AttentionPanel(Panel):
         for grid in (self.overview, self.heat, self.groups, self.effects):
             grid.busy = True
         measure, edges = self.measure.value, self.edges
-        work = []
-        for request in dict.fromkeys(self.request(side) for side in missing):
-            known = self._taken.get(request.subject)
-            if known is not None:  # what is kept already stays kept
-                request = Request(
-                    **vars(request.subject)
-                    | {
-                        "all_slots": request.all_slots or known.request.all_slots,
-                        "gradient": request.gradient or known.request.gradient,
-                    }
-                )
-            work.append((self.session.models[request.adapter], request, known))
+        requests = dict.fromkeys(self.request(side) for side in missing)
+        work = [self._captures.widened(request) for request in requests]
+        models = [self.session.models[request.adapter] for request in requests]
 
         def run() -> list[Taken]:
             found = []
             with progress_bar(len(work), "capturing attention", "model") as bar:
-                for model, request, known in work:
+                for model, (request, known) in zip(models, work, strict=True):
                     found.append(capture(model, request, measure, edges, known))
                     bar.update()
             return found
@@ -253,13 +239,7 @@ class AttentionPanel(Panel):
             self._show_nothing(f"Nothing was captured: {why}. 'Capture anew' tries again.")
 
     def _keep(self, found: list[Taken]) -> None:
-        for taken in found:
-            self._taken.pop(taken.request.subject, None)
-            self._taken[taken.request.subject] = taken
-        current = {self.request(side).subject for side in ("A", "B")}
-        for subject in [s for s in self._taken if s not in current]:
-            del self._taken[subject]
-        self._effects = {k: v for k, v in self._effects.items() if k[0] in self._taken}
+        self._captures.keep(found, [self.request(side).subject for side in ("A", "B")])
         if self._ready:
             self._draw()
 
@@ -290,8 +270,7 @@ class AttentionPanel(Panel):
             self._show_nothing("Captured as soon as the panel is in view, or by .prepare().")
 
     def _again(self) -> None:
-        self._taken.clear()
-        self._effects.clear()
+        self._captures.clear()
         self.capture()
 
     # --- what is shown ----------------------------------------------------------------------------
@@ -317,6 +296,9 @@ class AttentionPanel(Panel):
             measure=self.measure.value,
             edges=self.edges,
             all_slots=self.all_slots.value,
+            effects=self._captures.effects(self.request(self.sides[0]), self.direction.value)
+            if len(self.sides) == 1
+            else None,
         )
 
     @property
@@ -382,18 +364,17 @@ class AttentionPanel(Panel):
             return
         self.trace.layout.display = ""
         colours = self._colours(view)
-        effects = self._shown_effects()
+        if view.effects is not None:
+            self.groups.show(mass, "", colours)
+            self.effects.show(view.effect(), view.agreement(), colours)
+            return
         runs = len(view.record.groups) * len(view.record.layers)
         todo = (
             f"Attention is not explanation. 'Cut these edges' measures how the response's "
             f"probability changes without them: {runs} runs, one for each group and layer."
         )
-        self.groups.show(mass, "" if effects is not None else todo, colours)
-        if effects is None:
-            self.effects.show_nothing("")
-            return
-        words = agreement_words(view.group_mass(), effects)
-        self.effects.show(effect_heat(effects), words, colours)
+        self.groups.show(mass, todo, colours)
+        self.effects.show_nothing("")
 
     def _show_nothing(self, note: str) -> None:
         self.overview.show_nothing(note)
@@ -460,59 +441,33 @@ class AttentionPanel(Panel):
             SettingError: while nothing is captured, or for a difference.
         """
         self.view().groups()
-        taken = cast(Taken, self._find(self.sides[0]))
-        key, direction = self._effect_key(), DIRECTIONS[self.direction.value]
+        taken, direction = cast(Taken, self._find(self.sides[0])), self.direction.value
         model = self.session.models[taken.request.adapter]
 
         def keep(effects: pd.DataFrame) -> None:
-            self._effects[key] = effects
+            self._captures.keep_effects(taken.request, direction, effects)
             if self._find(self.sides[0]) is not None:
                 self._draw_effects(self.view())
 
-        return self.start(lambda: trace_effects(model, taken, direction), keep, key="trace")
-
-    def _effect_key(self) -> tuple[Request, str]:
-        return self.request(self.sides[0]).subject, self.direction.value
+        return self.start(
+            lambda: trace_effects(model, taken, DIRECTIONS[direction]), keep, key="trace"
+        )
 
     # --- exports ----------------------------------------------------------------------------------
 
     def table(self) -> pd.DataFrame:
         """See `Panel.table`: the overview's cells, the open map's, and the effects."""
-        frame = self.view().table(self.cell)
-        effects = self._shown_effects()
-        if effects is None:
-            return frame
-        rows = effects.assign(
-            shown=self._name(), measure="effect of the cut", view="effect", value=effects["effect"]
-        )
-        rows = rows.astype({"layer": str})[["shown", "measure", "view", "layer", "group", "value"]]
-        return pd.concat([frame, rows], ignore_index=True)
+        return self.view().table(self.cell)
 
     def picture(self) -> Figure:
         """See `Panel.picture`."""
         view = self.view()
-        heats = []
-        makers: list[Callable[[], Any]] = [
-            lambda: view.overview(self.cell),
-            lambda: view.head(self.cell),
-            view.groups,
-        ]
-        for make in makers:
-            try:
-                heats.append(make())
-            except SettingError as reason:
-                problem = reason
-        if not heats:
-            raise problem
-        note, effects = view.note(), self._shown_effects()
-        if effects is not None:
-            heats.append(effect_heat(effects))
-            note += " " + agreement_words(view.group_mass(), effects)
-        return heat_figure(f"Attention of {self._name()}", heats, note, self._colours(view))
+        heats, note = view.heats(self.cell)
+        return heat_figure(f"Attention of {view.name}", heats, note, self._colours(view))
 
     def code(self) -> str:
         """See `Panel.code`."""
-        self.view()
+        view = self.view()
         return attention_code(
             self.session,
             [taken for side in self.sides if (taken := self._find(side)) is not None],
@@ -520,12 +475,8 @@ class AttentionPanel(Panel):
             self.edges,
             self.all_slots.value,
             self.cell,
-            traced=self._shown_effects() is not None,
+            traced=view.effects is not None,
         )
-
-    def _shown_effects(self) -> pd.DataFrame | None:
-        effects = self._effects.get(self._effect_key()) if len(self.sides) == 1 else None
-        return None if effects is None else self.view().of_group(effects)
 
 
 def _row(*children: widgets.Widget) -> widgets.HBox:

@@ -20,7 +20,7 @@ from workbench.attention_data import MEASURES, Captured, Cell, Direction, differ
 from workbench.heat import Axis, Heat, largest_of
 from workbench.theme import show_spaces
 
-__all__ = ["AttentionView", "agreement_words", "effect_heat", "slot_name"]
+__all__ = ["AttentionView", "agreement_words", "slot_name"]
 
 Array = NDArray[np.float32]
 
@@ -44,6 +44,7 @@ class AttentionView:
         measure: one of `MEASURES`.
         edges: queries and keys: one of `DIRECTIONS`, of all latents or of one group.
         all_slots: whether one head's map has all slots, or the direction's edges alone.
+        effects: of cutting the edges of each group in each layer, if they were measured.
     """
 
     shown: Captured
@@ -53,6 +54,7 @@ class AttentionView:
     measure: str
     edges: Direction
     all_slots: bool
+    effects: pd.DataFrame | None = None
 
     @property
     def record(self) -> AttentionRecord:
@@ -135,6 +137,17 @@ class AttentionView:
         """What `groups` shows: rows of group, layer, head, mass."""
         return self.of_group(self.shown.by_group(self.edges))
 
+    def effect(self) -> Heat:
+        """(G, L): change of log p(response) when a group's edges are cut in a layer."""
+        assert self.effects is not None
+        title = "Causal effect: change of log p(response) with these edges cut in one layer"
+        return _group_heat(self.of_group(self.effects), "effect", title, "nats", True)
+
+    def agreement(self) -> str:
+        """How far attention goes with effect, plainly, with what that does not show."""
+        assert self.effects is not None
+        return agreement_words(self.group_mass(), self.of_group(self.effects))
+
     def of_group(self, frame: pd.DataFrame) -> pd.DataFrame:
         """The rows of the group that is chosen, or all."""
         chosen = self.edges.group
@@ -149,8 +162,27 @@ class AttentionView:
             left_out = ""
         return f"{said} {left_out}".strip()
 
+    def heats(self, cell: Cell) -> tuple[list[Heat], str]:
+        """All that can be drawn, and what a reader should know of it.
+
+        Raises:
+            SettingError: if nothing can; with the last reason.
+        """
+        heats, reason = [], None
+        makers = [lambda: self.overview(cell), lambda: self.head(cell), self.groups]
+        for make in makers:
+            try:
+                heats.append(make())
+            except SettingError as error:
+                reason = error
+        if reason is not None and not heats:
+            raise reason
+        if self.effects is None:
+            return heats, self.note()
+        return [*heats, self.effect()], f"{self.note()} {self.agreement()}"
+
     def table(self, cell: Cell) -> pd.DataFrame:
-        """Tidy: rows of the overview, then of the open map; column `view` says which."""
+        """Tidy: rows of the overview, of the open map, and of the effects; `view` says which."""
         parts = []
         for view, heat in (("overview", self.overview), ("map", self.head)):
             try:
@@ -166,7 +198,15 @@ class AttentionView:
         frame.insert(1, "measure", self.measure)
         columns = ["shown", "measure", "view", "layer", "head"]
         columns += [c for c in ("query", "query_label", "key", "key_label") if c in frame]
-        return frame[[*columns, "value"]]
+        frame = frame[[*columns, "value"]]
+        if self.effects is None:
+            return frame
+        rows = self.of_group(self.effects).assign(
+            shown=self.name, measure="effect of the cut", view="effect"
+        )
+        rows = rows.astype({"layer": str}).rename(columns={"effect": "value"})
+        names = ["shown", "measure", "view", "layer", "group", "value"]
+        return pd.concat([frame, rows[names]], ignore_index=True)
 
     # --- how -----------------------------------------------------------------------------------
 
@@ -206,12 +246,6 @@ class AttentionView:
                     f"response, so there are no edges {self.edges}. Choose another adapter or "
                     "example, or tick 'All slots' to see attention among all tokens"
                 )
-
-
-def effect_heat(effects: pd.DataFrame) -> Heat:
-    """(G, L): change of log p(response) when a group's edges are cut in a layer."""
-    title = "Causal effect: change of log p(response) with these edges cut in one layer"
-    return _group_heat(effects, "effect", title, "nats", True)
 
 
 def agreement_words(mass: pd.DataFrame, effects: pd.DataFrame) -> str:
