@@ -18,7 +18,6 @@ import pandas as pd
 
 import latent_core as lc
 from latent_core.errors import LatentError, SettingError
-from latent_core.layout import LatentLayout
 from latent_core.methods import Method
 from latent_core.shipped import SHIPPED
 from latent_core.statistics import Interval
@@ -276,11 +275,8 @@ def _for_every_seed(rows: pd.DataFrame) -> pd.DataFrame:
 
 def _is_latent(method: str) -> bool:
     """Whether a method has trained latents elsewhere than before and after the prompt."""
-    if not _has_trained_latents(method):
-        return False
-    start_and_end = {str(LatentLayout.parse(f"{p}_1").groups[0].place) for p in ("Start", "End")}
     groups = Method.parse(method).layout.groups
-    return any(str(group.place) not in start_and_end for group in groups)
+    return _has_trained_latents(method) and any(group.repeats for group in groups)
 
 
 def _has_trained_latents(method: str) -> bool:

@@ -7,40 +7,53 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
 from latent_core.errors import SettingError
-from latent_core.runs import RECORDS_FILE, RUN_FILE, read_run
+from latent_core.runs import RECORDS_FILE
 from latent_core.statistics import mean_interval
+from latent_core.store import StoredRun, find_runs
 
 __all__ = ["compare", "read_records"]
 
 
-def read_records(folder: str | Path) -> pd.DataFrame:
-    """A run's records, with columns of the run: run, training_seconds.
+def read_records(folders: Iterable[str | Path]) -> pd.DataFrame:
+    """Records of the runs in some folders, with columns of the run: run, training_seconds.
+
+    Args:
+        folders: runs, or folders that hold runs at any depth.
+
+    Returns:
+        the columns of `evaluate`. `method` also names the settings in which runs of one method
+        differ.
 
     Raises:
-        SettingError: if it has not been evaluated.
+        SettingError: if there is no run, or one has not been evaluated.
     """
-    folder = Path(folder)
-    path = folder / RECORDS_FILE
+    runs = find_runs(list(folders), apart=True)
+    if not runs:
+        raise SettingError("there are no runs to compare; expected at least one run folder")
+    return pd.concat([_records_of(run) for run in runs], ignore_index=True)
+
+
+def _records_of(run: StoredRun) -> pd.DataFrame:
+    path = Path(run.path) / RECORDS_FILE
     if not path.is_file():
-        raise SettingError(f"{folder} has no {RECORDS_FILE}; run `latent evaluate {folder}` first")
-    run: dict[str, Any] = read_run(folder) if (folder / RUN_FILE).is_file() else {}
+        raise SettingError(
+            f"{run.path} has no {RECORDS_FILE}; run `latent evaluate {run.path}` first"
+        )
     records = pd.read_parquet(path)
     defaults = {
-        "method": records["layout"],
         "seed": 0,
         "extra_slots": records["latent_slots"],
-        "trainable": run.get("trainable", float("nan")),
+        "trainable": run.about["trainable"],
         "decode_steps": float("nan"),
     }
     missing = {name: value for name, value in defaults.items() if name not in records.columns}
-    return records.assign(
-        **missing, run=str(folder), training_seconds=run.get("seconds", float("nan"))
-    )
+    method = run.about["method"] or records.get("method", records["layout"])
+    seconds = float("nan" if run.about["train_seconds"] is None else run.about["train_seconds"])
+    return records.assign(**missing, method=method, run=run.path, training_seconds=seconds)
 
 
 def compare(
@@ -49,7 +62,7 @@ def compare(
     """One row per task and method, runs with different training seeds together.
 
     Args:
-        runs: folders of evaluated runs, or their records as `read_records` gives them.
+        runs: folders of evaluated runs, at any depth, or records as `read_records` gives them.
         metric: `graded` or `exact`.
         confidence: share of the intervals.
 
@@ -64,13 +77,7 @@ def compare(
     """
     if metric not in ("graded", "exact"):
         raise SettingError(f"unknown metric {metric!r}; expected graded or exact")
-    if isinstance(runs, pd.DataFrame):
-        records = runs
-    else:
-        frames = [read_records(folder) for folder in runs]
-        if not frames:
-            raise SettingError("there are no runs to compare; expected at least one folder")
-        records = pd.concat(frames, ignore_index=True)
+    records = runs if isinstance(runs, pd.DataFrame) else read_records(runs)
     rows = []
     for task, of_task in records.groupby("task", sort=False):
         groups = list(of_task.groupby("method", sort=False))

@@ -64,6 +64,9 @@ def effect(
         raise SettingError(
             f"the intervention and its control are both {chosen[0]}; expected two different ones"
         )
+    for one in chosen:  # what does not fit the model is refused before anything is answered
+        with running(model, one.apply, str(one), lambda _: None):
+            pass
     names = (splits,) if isinstance(splits, str) else tuple(splits)
     frames = []
     for one in chosen:

@@ -123,6 +123,14 @@ class LatentGroup:
         """Whether the place is known before the next verbal token is."""
         return not isinstance(self.place, Before)
 
+    @property
+    def repeats(self) -> bool:
+        """Whether it stands at every occurrence of something, in prompt and response.
+
+        `Start` and `End` stand once, around the prompt.
+        """
+        return not isinstance(self.place, Start | End)
+
     def __str__(self) -> str:
         default: PredictFrom = "latent" if self.known_ahead else "verbal"
         suffix = "" if self.predict_from == default else f"@{self.predict_from}"

@@ -90,7 +90,7 @@ class SteeredModel(nn.Module, ABC):
     accepts_loss_kwargs = True
     shots: int = 0
     virtual_tokens: int = 0
-    learning_rate: float = 1e-2
+    learning_rate: float = 3e-2
 
     def __init__(self, backbone: Backbone, placement: Placement, method: str) -> None:
         super().__init__()

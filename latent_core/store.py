@@ -61,7 +61,10 @@ class StoredRun(NamedTuple):
 
 
 def load_runs(
-    paths: str | Path | Iterable[str | Path], where: Where = None, records: bool = False
+    paths: str | Path | Iterable[str | Path],
+    where: Where = None,
+    records: bool = False,
+    apart: bool = False,
 ) -> pd.DataFrame:
     """The runs below some folders, as one tidy table.
 
@@ -71,6 +74,9 @@ def load_runs(
             "Comma_2"]}` of columns, settings or notes, and of `split` and `level` for single rows;
             or a function of a run's `StoredRun.about`.
         records: one row per example instead of one per run, split and level.
+        apart: whether `method` also names the settings in which runs of one method on one task and
+            backbone differ, such as `Start_2 (steps=200)`, so that they are not averaged; `where`
+            goes by these names then.
 
     Returns:
         columns run (the folder, relative to the one given), path, status, task, backbone, method,
@@ -87,7 +93,7 @@ def load_runs(
     if isinstance(where, Mapping):
         rows = {name: _several(where[name]) for name in ("split", "level") if name in where}
         where = {name: value for name, value in where.items() if name not in rows}
-    runs = find_runs(paths, where)
+    runs = find_runs(paths, where, apart)
     frame = _records(runs) if records else _summaries(runs)
     for name, wanted in rows.items():
         if len(frame):
@@ -95,7 +101,9 @@ def load_runs(
     return frame
 
 
-def find_runs(paths: str | Path | Iterable[str | Path], where: Where = None) -> list[StoredRun]:
+def find_runs(
+    paths: str | Path | Iterable[str | Path], where: Where = None, apart: bool = False
+) -> list[StoredRun]:
     """The runs below some folders, in alphabetical order; arguments as those of `load_runs`."""
     several = not isinstance(paths, str | Path)
     roots = [Path(path) for path in paths] if several else [Path(paths)]  # type: ignore[arg-type, union-attr]
@@ -112,14 +120,29 @@ def find_runs(paths: str | Path | Iterable[str | Path], where: Where = None) -> 
             about = _about(path, path[skipped:], names)
             if about is not None:
                 known.update(about)
-                if _selected(about, where):
-                    found.append(StoredRun(path, about))
+                found.append(StoredRun(path, about))
+    if apart:
+        _name_apart(found)
     if isinstance(where, Mapping) and known and (unknown := set(where) - known):
         raise SettingError(
             f"no run has {', '.join(map(repr, sorted(unknown)))}; expected some of "
             f"{', '.join(sorted(known))}, split, level"
         )
-    return found
+    return [run for run in found if _selected(run.about, where)]
+
+
+def _name_apart(runs: Iterable[StoredRun]) -> None:
+    """Put the settings in which runs of one method differ into their methods' names."""
+    groups: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
+    for run in runs:
+        key = tuple(run.about[name] for name in ("task", "backbone", "method"))
+        groups.setdefault(key, []).append(run.about)
+    for abouts in groups.values():
+        known = [{n: about[n] for n in _SETTINGS if about.get(n) is not None} for about in abouts]
+        differ = [n for n in _SETTINGS if len({repr(k[n]) for k in known if n in k}) > 1]
+        for about, settings in zip(abouts, known, strict=True):
+            if said := ", ".join(f"{n}={settings[n]}" for n in differ if n in settings):
+                about["method"] = f"{about['method']} ({said})"
 
 
 def remove_run(path: str | Path) -> bool:
@@ -251,6 +274,11 @@ def _records(runs: list[StoredRun]) -> pd.DataFrame:
 
 _WITH_RECORDS = ("run", "path", "method", "seed", "learning_rate", "steps", "trainable")
 _IF_MISSING = ("task", "backbone", "layout")
+#: By which runs of one method may differ, besides the seed.
+_SETTINGS: Final = (
+    *("steps", "learning_rate", "batch_size", "gradient_accumulation", "init"),
+    *("training_arguments",),
+)
 
 
 def _warn_of(path: str, error: Exception) -> None:

@@ -136,7 +136,7 @@ def train(
         seed: draws the examples and their order.
         output_dir: run folder; None keeps nothing on disk.
         learning_rate: of AdamW, after a 5 % warm-up, falling linearly to 0; no weight decay. By
-            default that of the method: 1e-2 for latents, prompts and prefixes, 1e-3 for LoRA, 1e-4
+            default that of the method: 3e-2 for latents, prompts and prefixes, 1e-3 for LoRA, 1e-4
             for all weights.
         gradient_accumulation: batches per step.
         resume: continue an unfinished run in `output_dir`; a finished one is loaded, not repeated.

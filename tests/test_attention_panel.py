@@ -151,7 +151,7 @@ def test_one_group_s_edges_are_looked_at_alone(panel: AttentionPanel) -> None:
         assert panel.heat.array.size == queries.sum() * keys.sum()
         assert "Comma" in panel.overview.title and "latent → latent" not in panel.overview.title
         assert panel.groups.row_labels == ["Comma"]
-    panel.latents.value, panel.direction.value = None, TEXT_TO_LATENT
+    panel.latents.value, panel.direction.value = "", TEXT_TO_LATENT
     panel.capture()
     job = panel.start_trace()
     assert job is not None and job.wait(60).state == "done", job.details
@@ -164,12 +164,12 @@ def test_one_group_s_edges_are_looked_at_alone(panel: AttentionPanel) -> None:
     best = np.unravel_index(panel.overview.array.argmax(), panel.overview.array.shape)
     assert (panel.cell.head, panel.cell.layer) == best
 
-    assert [value for _, value in panel.latents.options] == [None, "Start", "Comma"]
+    assert [value for _, value in panel.latents.options] == ["", "Start", "Comma"]
     panel.session.adapter_a = "two"
     assert panel.latents.value == "Comma", "which it has, too"
     panel.session.adapter_a = "three"
-    assert panel.latents.value is None
-    assert [value for _, value in panel.latents.options] == [None, "Start"]
+    assert panel.latents.value == ""
+    assert [value for _, value in panel.latents.options] == ["", "Start"]
     panel.session.adapter_a = "one"
     panel.latents.value = "Comma"
     panel.session.draw("id", level=1)  # one equation, so no comma
@@ -350,12 +350,12 @@ def test_the_correlation_is_the_core_s(panel: AttentionPanel) -> None:
 # --- exports --------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("group", [None, "Comma"])
+@pytest.mark.parametrize("group", ["", "Comma"])
 @pytest.mark.parametrize(
     ("measure", "side"), [*zip(MEASURES, ["A", "B", "A", "B"], strict=True), ("raw", DIFFERENCE)]
 )
 def test_the_code_makes_what_is_shown(
-    panel: AttentionPanel, measure: str, side: str, group: str | None
+    panel: AttentionPanel, measure: str, side: str, group: str
 ) -> None:
     panel.session.models = {
         name: lc.LatentModel(panel.session.backbone, model.layout)

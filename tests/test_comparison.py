@@ -9,7 +9,9 @@ import pytest
 from latent_core.cli.comparing import show_comparison, show_summary
 from latent_core.comparison import compare, read_records
 from latent_core.errors import SettingError
+from latent_core.runs import write_records
 from latent_core.statistics import summarise
+from tests.test_store import add_run
 
 
 def records(method: str, seed: int, graded: list[float], **columns: object) -> pd.DataFrame:
@@ -136,8 +138,19 @@ def test_a_split_that_is_missing_is_a_dash(capsys: pytest.CaptureFixture[str]) -
 
 def test_what_cannot_be_compared_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SettingError, match="run `latent evaluate"):
-        read_records(tmp_path)
+        read_records([add_run(tmp_path / "trained")])
     with pytest.raises(SettingError, match="no runs to compare"):
         compare([])
     with pytest.raises(SettingError, match="unknown metric 'loss'"):
         compare([tmp_path], "loss")
+
+
+def test_runs_of_one_method_with_other_settings_stay_apart(tmp_path: Path) -> None:
+    (tmp_path / "no run").mkdir()
+    given = [(0, 0, 10), (1, 1, 10), (0.5, 0, 20)]  # accuracy, seed, steps
+    for number, (graded, seed, steps) in enumerate(given):
+        folder = add_run(tmp_path / f"deep/{number}", seed=seed, steps=steps)
+        write_records(folder, records("Start_2", seed, [graded] * 4, level=1))
+    frame = compare([tmp_path]).set_index("method")
+    assert frame["id"].to_dict() == {"Start_2 (steps=10)": 0.5, "Start_2 (steps=20)": 0.5}
+    assert frame["seeds"].tolist() == [2, 1]

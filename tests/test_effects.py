@@ -235,3 +235,11 @@ def test_the_model_is_the_one_described() -> None:
         warnings.simplefilter("error")
         assert copying_model("b").generate(["c,d"], 3) == ["bbb"]
         assert LatentModel(copying_backbone(), LAYOUT).num_trainable == 3 * 128
+
+
+def test_what_does_not_fit_is_refused_before_anything_is_answered(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("latent_core.effects.evaluate", lambda *_, **__: pytest.fail("answered"))
+    with pytest.raises(SettingError, match="has no layer 10"):
+        effect(copying_model(), Letters(), "knock_out(response -> Comma, layers=10-12)")

@@ -218,3 +218,16 @@ def test_a_failed_run_says_why_and_can_be_tried_again(tmp_path: Path) -> None:
     runs.reopen_run(folder)
     assert runs.read_run(folder)["status"] == "running"
     assert "error" not in runs.read_run(folder)
+
+
+def test_methods_are_told_apart_by_what_differs(tmp_path: Path) -> None:
+    add_run(tmp_path / "a", seed=0, learning_rate=0.1)
+    add_run(tmp_path / "b", seed=1, learning_rate=0.03)
+    add_run(tmp_path / "c", seed=2)  # does not say its rate
+    add_run(tmp_path / "d", "End_2", seed=0, learning_rate=0.1)
+    assert lc.load_runs(tmp_path)["method"].tolist() == ["Start_2"] * 3 + ["End_2"]
+    apart = lc.load_runs(tmp_path, apart=True)["method"]
+    names = ["Start_2 (learning_rate=0.1)", "Start_2 (learning_rate=0.03)", "Start_2", "End_2"]
+    assert apart.tolist() == names
+    chosen = lc.load_runs(tmp_path, {"method": names[1]}, apart=True)
+    assert chosen["run"].tolist() == ["b"]

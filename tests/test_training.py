@@ -121,9 +121,9 @@ def test_the_log_has_one_line_a_step() -> None:
     assert result.log["step"].tolist() == [1, 2, 3, 4, 5]
     assert seen == list(zip(result.log["step"], result.log["loss"], strict=True))
     rates = result.log["learning_rate"]
-    assert rates.max() == pytest.approx(1e-2)
+    assert rates.max() == pytest.approx(3e-2)
     assert rates.is_monotonic_decreasing or rates.iloc[1:].is_monotonic_decreasing
-    assert rates.iloc[-1] == pytest.approx(1e-2 / 4)
+    assert rates.iloc[-1] == pytest.approx(3e-2 / 4)
 
 
 def test_the_logged_loss_is_the_mean_over_response_tokens() -> None:
@@ -226,7 +226,7 @@ def test_a_folder_with_a_run_is_not_overwritten(tmp_path: Path) -> None:
         ({"steps": 11}, "steps 10 there, 11 here"),
         ({"batch_size": 2}, "batch_size 4 there, 2 here"),
         ({"seed": 4}, "seed 3 there, 4 here"),
-        ({"learning_rate": 0.5}, "learning_rate 0.01 there, 0.5 here"),
+        ({"learning_rate": 0.5}, "learning_rate 0.03 there, 0.5 here"),
         ({"gradient_accumulation": 2}, "gradient_accumulation 1 there, 2 here"),
         ({"max_grad_norm": 0.5}, "training_arguments"),
     ],

@@ -37,7 +37,7 @@ ANSWER, OWN = "true answer", "own response"
 #: Seconds of quiet after a change of the session before a capture begins.
 _QUIET: Final = 0.25
 _LABELS: Final = 64
-_ALL_GROUPS: Final[tuple[str, str | None]] = ("all", None)
+_ALL_GROUPS: Final = ("all", "")  # None would leave the list blank
 #: Of toggle buttons, whose description stands above them otherwise.
 _INLINE: Final = {"display": "flex", "width": "max-content", "align_items": "center"}
 
@@ -51,7 +51,7 @@ class AttentionPanel(Panel):
         side: `A`, `B` or `A - B`.
         measure: one of `MEASURES`.
         direction: one of `DIRECTIONS`.
-        latents: the group of those that are looked at, or that look at text; None for all.
+        latents: the group of those that are looked at, or that look at text; empty for all.
         response: whether the model reads the true answer or writes its own response.
         all_slots: whether the open head is shown with all slots.
         intervene: whether the session's intervention applies.
@@ -179,7 +179,7 @@ class AttentionPanel(Panel):
     @property
     def edges(self) -> Direction:
         """The queries and keys that are looked at."""
-        return DIRECTIONS[self.direction.value]._replace(group=self.latents.value)
+        return DIRECTIONS[self.direction.value]._replace(group=self.latents.value or None)
 
     def request(self, side: Side) -> Request:
         """The capture that the controls ask for."""
@@ -253,7 +253,7 @@ class AttentionPanel(Panel):
         chosen, self._offering = self.latents.value, True
         try:
             self.latents.options = options
-            self.latents.value = chosen if chosen in names else None
+            self.latents.value = chosen if chosen in names else ""
         finally:
             self._offering = False
 

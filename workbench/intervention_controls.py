@@ -12,7 +12,6 @@ from typing import Any, Final
 import ipywidgets as widgets
 
 from latent_core.errors import LatentError
-from latent_core.layout import End, Start
 from workbench.intervention_text import (
     FURTHER,
     Field,
@@ -185,7 +184,7 @@ class InterventionControls(widgets.VBox):
         """Names of the groups that may stand in more than one place of a text."""
         models = (self.session.model_a, self.session.model_b)
         groups = (group for model in models for group in model.layout.groups)
-        return {group.name for group in groups if not isinstance(group.place, Start | End)}
+        return {group.name for group in groups if group.repeats}
 
     def _new_groups(self) -> None:
         groups = self._groups()

@@ -13,8 +13,8 @@ from typing import Final
 import pandas as pd
 
 from latent_core.errors import SettingError
-from latent_core.shipped import SHIPPED
 from latent_core.store import load_runs
+from workbench.session_code import path_code
 
 __all__ = ["MOST_RECORDS", "NOT_RECORDED", "RunCollection"]
 
@@ -91,7 +91,7 @@ class RunCollection:
         """One row per run, split and level: the columns of `load_runs`, without empty runs."""
         if self._summary is None:
             folders = [path for path in self._used if path.is_dir()]
-            frames = [load_runs(folders)] if folders else []
+            frames = [load_runs(folders, apart=True)] if folders else []
             frames += [_summarised(frame) for frame in self._frames()]
             columns = [*_KEY, "seed", "run", "path", "split", "level", "examples"]
             found = (
@@ -127,7 +127,7 @@ class RunCollection:
             seconds = chosen["seconds"] / chosen["examples"] if "seconds" in chosen else None
             return chosen.assign(seconds=seconds).reset_index(drop=True), False
         paths = list(dict.fromkeys(chosen["path"].dropna()))
-        frames = [load_runs(paths, records=True)] if paths else []
+        frames = [load_runs(paths, records=True, apart=True)] if paths else []
         for frame in self._frames():
             frames.append(frame[(frame["task"] == task) & (frame["backbone"] == backbone)])
         frames = [frame for frame in frames if len(frame)]
@@ -140,7 +140,7 @@ class RunCollection:
         if whole or not len(chosen):
             return chosen.reset_index(drop=True)
         paths = list(dict.fromkeys(chosen["path"].dropna()))[:_FEW_RUNS]
-        return load_runs(paths, where={"level": level}, records=True)
+        return load_runs(paths, {"level": level}, records=True)
 
     def code(self, task: str, backbone: str, methods: list[str]) -> str:
         """Python that ends with `frame`, the records of some methods, once `task` is defined."""
@@ -149,8 +149,9 @@ class RunCollection:
             where["backbone"] = backbone
         lines, parts = [], []
         if folders := [path for path in self._used if path.is_dir()]:
-            shown = ", ".join(_expression(path) for path in folders)
-            lines.append(f"stored = lc.load_runs([{shown}], where={where!r}, records=True)")
+            shown = ", ".join(path_code(path) for path in folders)
+            given = f"[{shown}], where={where!r}, records=True, apart=True"
+            lines.append(f"stored = lc.load_runs({given})")
             parts.append("stored")
         for number, path in enumerate(path for path in self._used if path.is_file()):
             name = f"records_{number + 1}"
@@ -186,10 +187,3 @@ def _summarised(frame: pd.DataFrame) -> pd.DataFrame:
     groups = frame.groupby([*_KEY, "seed", "run", "split", "level"], sort=False)
     means = groups[["exact", "graded", *(n for n in _COSTS if n in frame.columns)]].mean()
     return means.assign(examples=groups.size(), path=None).reset_index()
-
-
-def _expression(path: Path) -> str:
-    """A path in code; one of the package does not depend on where that is installed."""
-    if path.is_relative_to(SHIPPED):
-        return f"SHIPPED / {str(path.relative_to(SHIPPED))!r}"
-    return repr(str(path))

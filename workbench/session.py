@@ -69,8 +69,9 @@ class Session(HasTraits):
         Args:
             backbone: what `load_backbone` takes.
             adapters: latent models, run folders, or methods of shipped adapters (`Comma_2`), with
-                names of your own if it is a mapping. The first two are A and B. Without any, the
-                two best in distribution that ship for this backbone and task, if there are such.
+                names of your own if it is a mapping. The first two are A and B. Without any, of
+                those that ship for this backbone and task, the best with latents in the response
+                and the best of the others, if there are such.
             task: what `load_task` takes, or a `Task`.
 
         Raises:
@@ -84,7 +85,7 @@ class Session(HasTraits):
         self.models = {NO_LATENTS: LatentModel(self.backbone, LatentLayout())}
         named = adapters if isinstance(adapters, Mapping) else dict.fromkeys(adapters)
         if not named:
-            named = {a.method: a.path for a in _best_shipped(str(backbone), self.task.name)[:2]}
+            named = {a.method: a.path for a in _best_shipped(str(backbone), self.task.name)}
         names = []
         for key, value in named.items():
             source, name = (key, None) if value is None else (value, cast(str, key))
@@ -198,13 +199,20 @@ class Session(HasTraits):
 
 
 def _best_shipped(backbone: str, task: str) -> list[ShippedAdapter]:
-    """The latents that ship, of the first seed, by their accuracy in distribution."""
+    """Of the latents that ship, of the first seed, the most accurate of either kind on all splits.
+
+    First of those that repeat, in the response as well; then of those around the prompt alone.
+    """
 
     def accuracy(adapter: ShippedAdapter) -> float:
         summary = read_summary(adapter.path)
-        rows = zip(summary["split"], summary["graded"], summary["examples"], strict=True)
-        return sum(graded * examples for split, graded, examples in rows if split == "id")
+        rows = list(zip(summary["graded"], summary["examples"], strict=True))
+        return sum(graded * examples for graded, examples in rows) / sum(n for _, n in rows)
 
+    best: dict[bool, ShippedAdapter] = {}
     ours = [a for a in shipped_adapters() if a[:2] == (backbone, task) and a.seed == 0]
-    latents = [a for a in ours if (m := Method.parse(a.method)).kind == "latents" and m.trained]
-    return sorted(latents, key=accuracy, reverse=True)
+    for adapter in sorted(ours, key=accuracy):
+        method = Method.parse(adapter.method)
+        if method.kind == "latents" and method.trained:
+            best[any(group.repeats for group in method.layout.groups)] = adapter
+    return [best[repeats] for repeats in (True, False) if repeats in best]

@@ -6,20 +6,23 @@ the same layout, and says so.
 
 from __future__ import annotations
 
+from pathlib import Path
+
+from latent_core.shipped import SHIPPED
 from latent_core.tasks import TASKS, Task
 from latent_core.tasks.jsonl import JsonlTask
 from workbench.session import NO_LATENTS, Session
 
-__all__ = ["session_code"]
+__all__ = ["path_code", "session_code"]
 
 
 def session_code(session: Session) -> str:
     """Imports, and lines that end with a `session` of these models, example and intervention."""
     ours: set[str] = set()  # names from latent_core
-    loaded, made = {}, []
+    loaded, made = [], []
     for name in dict.fromkeys((session.adapter_a, session.adapter_b)):
         if name in session.folders:
-            loaded[name] = str(session.folders[name])
+            loaded.append(f"{name!r}: {path_code(session.folders[name])}")
         elif name != NO_LATENTS:
             ours.add("LatentModel")
             layout = str(session.models[name].layout)
@@ -28,8 +31,9 @@ def session_code(session: Session) -> str:
                 f"session.add(LatentModel(session.backbone, {layout!r}), {name!r})",
             ]
     task, task_import = _task(session.task)
+    adapters = f"{{{', '.join(loaded)}}}"
     lines = [
-        f"session = Session({session.backbone.name!r}, adapters={loaded!r}, task={task})",
+        f"session = Session({session.backbone.name!r}, adapters={adapters}, task={task})",
         *made,
         f"session.adapter_a, session.adapter_b = {session.adapter_a!r}, {session.adapter_b!r}",
     ]
@@ -41,8 +45,17 @@ def session_code(session: Session) -> str:
     if session.intervention != "none":
         lines.append(f"session.intervention = {session.intervention!r}")
     imports = [f"from latent_core import {', '.join(sorted(ours))}"] if ours else []
+    if any("SHIPPED" in expression for expression in loaded):
+        imports.append("from latent_core.shipped import SHIPPED")
     imports += [*task_import, "from workbench.session import Session"]
     return "\n".join([*imports, "", *lines])
+
+
+def path_code(path: Path) -> str:
+    """A path in code; one of the package does not depend on where that is installed."""
+    if path.is_relative_to(SHIPPED):
+        return f"SHIPPED / {str(path.relative_to(SHIPPED))!r}"
+    return repr(str(path))
 
 
 def _task(task: Task) -> tuple[str, list[str]]:

@@ -66,7 +66,7 @@ class TrainingPanel(Panel):
         self.steps = _field(number, "Steps", value=200, min=1, max=10**6, **narrow)
         self.batch_size = _field(number, "Batch size", value=16, min=1, max=4096, **narrow)
         self.learning_rate = _field(
-            widgets.FloatText, "Learning rate", value=0.01, step=0.001, **narrow
+            widgets.FloatText, "Learning rate", value=0.03, step=0.01, **narrow
         )
         self.seed = _field(number, "Seed", value=0, min=0, max=2**31 - 1, **narrow)
         self.check_every = _field(number, "Check every", value=20, min=0, max=10**6, **narrow)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,6 +17,7 @@ __all__ = [
     "COMMANDS",
     "BackboneOption",
     "Folders",
+    "Runs",
     "app",
     "console",
     "show_words",
@@ -53,16 +53,13 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 # Of several processes that Accelerate starts, the first one speaks.
-# What goes into a file or another program has no width that a table would have to fit.
-console = Console(
-    quiet=os.environ.get("RANK", "0") != "0",
-    width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else 500,
-)
+console = Console(quiet=os.environ.get("RANK", "0") != "0")
 
 BackboneOption = Annotated[
     str,
     typer.Option("--backbone", "-b", help="Short name (see `latent backbones`), folder or hub id."),
 ]
+Runs = Annotated[list[Path], typer.Argument(help="Runs, or folders that hold runs, at any depth.")]
 Folders = Annotated[list[Path], typer.Argument(help="Run folders made by `latent train`.")]
 
 

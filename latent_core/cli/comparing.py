@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from latent_core.cli.app import BackboneOption, Folders, app, console, table_of, table_of_numbers
+from latent_core.cli.app import BackboneOption, Runs, app, console, table_of, table_of_numbers
 from latent_core.errors import SettingError
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ _MISSING = dict.fromkeys(("mean", "low", "high"), math.nan)
 
 @app.command()
 def compare(
-    folders: Folders,
+    folders: Runs,
     metric: Annotated[str, typer.Option(help="graded or exact.")] = "graded",
 ) -> None:
     """Show evaluated runs in one table: accuracy, trainable numbers, extra slots and time."""

@@ -110,7 +110,7 @@ def test_a_cancelled_run_is_resumed_to_the_same_tables(panel: TrainingPanel) -> 
     assert panel.errors == []
     assert list(panel.table()["step"]) == [1, 2, 3, 4, 5]
     uninterrupted = lc.build_model(panel.session.backbone, "Start_2", seed=0)
-    lc.train(uninterrupted, panel.session.task, 5, 2, 0, learning_rate=0.01, progress=False)
+    lc.train(uninterrupted, panel.session.task, 5, 2, 0, learning_rate=0.03, progress=False)
     torch.testing.assert_close(
         panel.session.model_a.tables.rows(), uninterrupted.tables.rows(), rtol=0, atol=0
     )
