@@ -34,6 +34,7 @@ from latent_core.layout import After, Before, LatentLayout
 from latent_core.probing import refuse_unfit
 from latent_core.progress import without_loading_bars
 from latent_core.weights import fetch_smollm2
+from latent_core.wording import did_you_mean
 
 __all__ = ["BACKBONES", "Backbone", "load_backbone"]
 
@@ -78,6 +79,12 @@ class Backbone:
     def __post_init__(self) -> None:
         self.model.eval().requires_grad_(False)
         refuse_unfit(self)
+
+    def __repr__(self) -> str:
+        return (
+            f"Backbone({self.name!r}: {self.model.config.model_type}, "
+            f"{self.model.num_parameters():,} parameters, {self.model.dtype} on {self.device})"
+        )
 
     @property
     def decoder(self) -> PreTrainedModel:
@@ -350,9 +357,9 @@ def load_backbone(
         raise
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise BackboneError(
-            f"cannot load backbone {text!r}: expected one of {', '.join(BACKBONES)}, a directory "
-            "with config.json, weights and tokenizer, or a hub id that can be reached; "
-            f"{' '.join(str(error).split())}"
+            f"cannot load backbone {text!r}{did_you_mean(text, BACKBONES)} Expected one of "
+            f"{', '.join(BACKBONES)}, a directory with config.json, weights and tokenizer, or a "
+            f"hub id that can be reached; {' '.join(str(error).split())}"
         ) from error
     if "device_map" not in from_pretrained:
         torch.nn.Module.to(model, target)

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from latent_core.adapter import CONFIG_NAME
 from latent_core.errors import AdapterError
+from latent_core.wording import did_you_mean
 
 __all__ = ["SHIPPED", "ShippedAdapter", "shipped_adapter", "shipped_adapters"]
 
@@ -53,9 +54,10 @@ def shipped_adapter(
     for adapter in shipped_adapters():
         if adapter[:4] == (backbone, task, method, seed):
             return adapter.path
-    known = dict.fromkeys(" ".join(a[:3]) for a in shipped_adapters() if a.seed == seed)
+    here = [a.method for a in shipped_adapters() if a[:2] == (backbone, task) and a.seed == seed]
     raise AdapterError(
-        f"no adapter ships for {backbone} {task} {method}, seed {seed}; there are: "
-        f"{'; '.join(known) or 'none'}. Train one with "
+        f"no adapter {method!r} ships for {backbone} on {task}, seed {seed}"
+        f"{did_you_mean(method, here)} There are: {', '.join(here) or 'none'} "
+        "(`lc.shipped_adapters()` lists all). Train one with "
         f"`latent train --backbone {backbone} --task {task} --method {method} --out DIR`"
     )

@@ -67,12 +67,14 @@ class TrainingResult:
         seconds: wall time of this call.
         output_dir: the run folder, or None if there is none.
         stopped: whether `on_step` ended it early.
+        loaded: whether it was finished before, and nothing was trained.
     """
 
     log: pd.DataFrame
     seconds: float
     output_dir: Path | None
     stopped: bool = False
+    loaded: bool = False
 
     @property
     def loss(self) -> float:
@@ -181,7 +183,7 @@ def train(
             log = pd.read_csv(folder / LOG_FILE)
             if arguments.process_index == 0:
                 shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
-            return TrainingResult(log, time.perf_counter() - started, folder)
+            return TrainingResult(log, time.perf_counter() - started, folder, loaded=True)
         examples = _Examples(model, task, settings)
         checkpoint, start = _told_by_main(
             arguments, lambda: _begin(folder, model, settings, notes or {})

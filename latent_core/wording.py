@@ -1,13 +1,22 @@
-"""Numbers in words, as messages and pages have them."""
+"""Numbers in words and guesses at what was meant, as messages and pages have them."""
 
 from __future__ import annotations
 
-__all__ = ["counted", "duration"]
+import difflib
+from collections.abc import Iterable
+
+__all__ = ["counted", "did_you_mean", "duration"]
 
 
 def counted(number: int, what: str) -> str:
     """`1 seed`, `5 seeds`."""
     return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """How a sentence about an unknown name ends: `; did you mean 'tiny'?`, or with a full stop."""
+    close = difflib.get_close_matches(name, list(known), 1)
+    return f"; did you mean {close[0]!r}?" if close else "."
 
 
 def duration(seconds: float) -> str:

@@ -92,13 +92,13 @@ def test_bad_prompts_are_one_sentence_and_exit_code_2(
 
 
 def test_evaluating_what_is_no_run(refusal: Callable[..., str], tmp_path: Path) -> None:
-    assert "no run in" in refusal("evaluate", str(tmp_path))
+    assert "no finished run in" in refusal("evaluate", str(tmp_path))
 
 
 def test_a_program_on_its_own_ends_in_exit_code_2_too(tmp_path: Path) -> None:
     result = latent("evaluate", str(tmp_path))
     assert result.returncode == 2
-    assert result.stderr.startswith("latent: no run in")
+    assert result.stderr.startswith("latent: no finished run in")
 
 
 def test_train_evaluate_generate(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from latent_core.errors import LatentError
 __all__ = ["app", "comparing", "grid", "hypotheses", "lists", "main", "runs", "sharing", "training"]
 
 #: Of what goes into a file or another program, where no table has to fit.
-_NO_WIDTH: Final = 500
+_NO_WIDTH: Final = 250
 
 
 def main() -> None:

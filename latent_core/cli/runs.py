@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.table import Table
 from rich.text import Text
 
-from latent_core.cli.app import app, console, table_of, table_of_numbers
+from latent_core.cli.app import app, console, table_of_numbers
 from latent_core.errors import SettingError
 
 if TYPE_CHECKING:
@@ -73,15 +74,15 @@ def show_run(
     found = find_runs(path)
     if len(found) != 1:
         raise SettingError(f"{path} holds {len(found)} runs; expected the folder of one")
-    about = table_of(found[0].about["run"], "")
+    about = Table.grid(padding=(0, 2))
     for name, value in found[0].about.items():
-        if value is not None and name != "run":
-            about.add_row(Text(name), Text(str(value)))
+        if value is not None:
+            about.add_row(Text(name), Text(str(value), overflow="fold"))
     console.print(about)
     frame = lc.load_runs(path)
     if frame["split"].notna().any():
         columns = [name for name in frame.columns[list(frame.columns).index("split") :]]
-        results = table_of(*columns)
+        results = table_of_numbers(*(name.replace("_", " ") for name in columns), texts=1)
         for row in frame[columns].to_dict("records"):
             results.add_row(*(f"{v:.3f}" if isinstance(v, float) else str(v) for v in row.values()))
         console.print(results)

@@ -11,6 +11,7 @@ from rich.text import Text
 from latent_core.cli.app import BackboneOption, Runs, app, console
 from latent_core.cli.comparing import show_comparison, show_summary
 from latent_core.errors import AdapterError, SettingError
+from latent_core.wording import duration
 
 if TYPE_CHECKING:
     pass
@@ -68,9 +69,10 @@ def train(
         resume=resume,
         notes=notes,
     )
+    done = "already finished" if result.loaded else duration(result.seconds)
     console.print(
-        f"{chosen.name} on {loaded.name}: loss {result.loss:.3f} after {steps} steps "
-        f"({result.seconds:.0f} s), {model.num_trainable} trainable numbers, saved in {out}"
+        f"{chosen.name} on {loaded.name}: loss {result.loss:.3f} after {steps} steps ({done}), "
+        f"{model.num_trainable} trainable numbers, saved in {out}"
     )
 
 
@@ -98,12 +100,13 @@ def evaluate(
         raise SettingError(f"unknown metric {metric!r}; expected graded or exact")
     names = [name.strip() for name in splits.split(",")]
     loaded: dict[str, Any] = {}
-    runs = find_runs(folders)
+    runs = [run.path for run in find_runs(folders, {"status": "finished"})]
     if not runs:
-        raise SettingError(f"no run in {', '.join(map(str, folders))}; `latent train` makes one")
+        where = ", ".join(map(str, folders))
+        raise SettingError(f"no finished run in {where}; `latent train` makes one")
     for run in runs:
-        _evaluate_run(Path(run.path), names, examples, seed, loaded)
-    records = read_records(folders)
+        _evaluate_run(Path(run), names, examples, seed, loaded)
+    records = read_records(runs)
     show_summary(summarise(records, ("task", "method", "split"), metric), metric)
     show_comparison(side_by_side(records, metric), metric)
 

@@ -16,7 +16,6 @@ Knows settings; nothing of how runs are made.
 
 from __future__ import annotations
 
-import difflib
 import itertools
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
@@ -27,6 +26,7 @@ from latent_core.errors import LatentError, SettingError
 from latent_core.experiments.spec import Evaluation, RunSpec, Search, Training
 from latent_core.methods import Method
 from latent_core.tasks import load_task, resolve_splits
+from latent_core.wording import did_you_mean
 
 __all__ = ["Grid", "read_grid"]
 
@@ -171,6 +171,10 @@ def read_grid(path: str | Path) -> Grid:
         content = yaml.safe_load(path.read_text())
     except OSError as error:
         raise SettingError(f"cannot read {path}: {error.strerror or error}") from error
+    except yaml.MarkedYAMLError as error:
+        mark, problem = error.problem_mark, error.problem or error.context
+        where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
+        raise SettingError(f"{path} is no YAML: {where}{problem}") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise SettingError(f"{path} is no YAML: {' '.join(str(error).split())}") from error
     try:
@@ -205,8 +209,7 @@ def _made(where: str, kind: type[Any], values: Mapping[str, Any]) -> Any:
 def _check_names(where: str, values: Mapping[str, Any], known: Iterable[str]) -> None:
     for name in values:
         if name not in set(known):
-            close = difflib.get_close_matches(str(name), list(known), 1)
-            hint = f"; did you mean {close[0]!r}?" if close else ""
+            hint = did_you_mean(str(name), known)
             raise SettingError(
                 f"{where}: unknown setting {name!r}{hint} Expected some of {', '.join(known)}"
             )
@@ -214,7 +217,8 @@ def _check_names(where: str, values: Mapping[str, Any], known: Iterable[str]) ->
 
 def _check_mapping(where: str, value: Any) -> None:
     if not isinstance(value, dict):
-        raise SettingError(f"{where} is {value!r}; expected settings by name, such as steps: 300")
+        found = "empty" if value is None else repr(value)
+        raise SettingError(f"{where} is {found}; expected settings by name, such as steps: 300")
 
 
 def _check_list(where: str, value: Any, kind: type) -> None:

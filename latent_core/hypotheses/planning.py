@@ -110,6 +110,9 @@ class Plan:
         default_factory=lambda: datetime.now(UTC).isoformat(timespec="milliseconds")
     )
 
+    def __str__(self) -> str:
+        return self.summary()
+
     def summary(self) -> str:
         """The plan in lines of plain text."""
         h, a = self.hypothesis, self.assumptions

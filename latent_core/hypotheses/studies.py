@@ -239,6 +239,9 @@ class StudyVerdict:
             ]
         )
 
+    def __str__(self) -> str:
+        return self.summary()
+
     def summary(self) -> str:
         """The verdict in lines of plain text, part by part."""
         study = self.study

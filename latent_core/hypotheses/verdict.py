@@ -131,6 +131,9 @@ class Verdict:
         """Mean score of treatment and control, by split."""
         return self.frame.groupby("split", sort=False)[["treatment", "control"]].mean()
 
+    def __str__(self) -> str:
+        return self.summary()
+
     def summary(self) -> str:
         """The verdict in lines of plain text."""
         h, e = self.hypothesis, self.effect

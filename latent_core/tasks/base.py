@@ -90,6 +90,9 @@ class Task(ABC):
     ood_levels: tuple[int, ...]
     open_ended: bool = False
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.name!r}, splits={', '.join(self.splits)})"
+
     @property
     def splits(self) -> tuple[str, ...]:
         """All split names; the level of an out-of-distribution split is in its name."""

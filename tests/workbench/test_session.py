@@ -75,7 +75,7 @@ def test_adding_tells_observers_and_the_same_model_keeps_its_name(session: Sessi
 def test_an_adapter_of_another_backbone_is_refused(session: Session, tmp_path: Path) -> None:
     with pytest.raises(AdapterError, match="stands on llama"):
         session.add(lc.LatentModel(tiny_backbone("llama"), "Start_1", seed=0))
-    with pytest.raises(AdapterError, match="no adapter ships for tiny repetition Comma_9"):
+    with pytest.raises(AdapterError, match="no adapter 'Comma_9' ships for tiny on repetition"):
         session.add("Comma_9")
     assert list(session.models) == [NO_LATENTS, "first", "second"]
 
