@@ -23,9 +23,9 @@ from lm_eval.api.registry import register_model
 from lm_eval.utils import get_rolling_token_windows, make_disjoint_window
 from torch.nn import functional as F
 
+from latent_core.building import load_model
 from latent_core.errors import SettingError
 from latent_core.insertion import IGNORE
-from latent_core.methods import load_model
 from latent_core.progress import progress_bar
 from latent_core.steered import SteeredModel
 

@@ -9,9 +9,10 @@ from __future__ import annotations
 from typing import Final, Literal, NamedTuple
 
 from latent_core.backbones import Backbone, load_backbone
+from latent_core.building import build_model
 from latent_core.errors import SettingError
 from latent_core.layout import LatentLayout
-from latent_core.methods import Method, build_model
+from latent_core.methods import Method
 from latent_core.tasks import Task
 
 __all__ = ["AGAINST", "By", "Cost", "cost", "matched"]

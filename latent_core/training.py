@@ -32,10 +32,10 @@ from transformers import (
 )
 
 from latent_core.batch import collate
+from latent_core.building import load_model
 from latent_core.errors import SettingError, TrainingDivergedError
 from latent_core.files import write_file
 from latent_core.insertion import Slots
-from latent_core.methods import load_model
 from latent_core.progress import progress_bar
 from latent_core.runs import (
     CHECKPOINTS,

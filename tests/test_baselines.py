@@ -14,9 +14,9 @@ from transformers import AutoModelForCausalLM
 from latent_core.backbones import Backbone
 from latent_core.baselines import FullModel, LoraModel, PrefixModel, PromptModel
 from latent_core.baselines.lora import lora_of_rank, lora_of_size
+from latent_core.building import build_model, load_model
 from latent_core.errors import AdapterError, BackboneError, PromptError, SettingError
 from latent_core.insertion import IGNORE
-from latent_core.methods import build_model, load_model
 from latent_core.model import LatentModel
 from latent_core.steered import SteeredModel
 from tests.families import (

@@ -7,9 +7,9 @@ import pytest
 from transformers import AutoTokenizer
 from typer.testing import CliRunner
 
+from latent_core.building import build_model
 from latent_core.cli import app
 from latent_core.errors import LatentError, SettingError
-from latent_core.methods import build_model
 
 
 def latent(*arguments: str) -> str:

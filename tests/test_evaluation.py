@@ -3,9 +3,9 @@
 import pandas as pd
 import pytest
 
+from latent_core.building import build_model
 from latent_core.errors import LatentError, PromptError, SettingError, TaskError
 from latent_core.evaluation import evaluate, response_limit
-from latent_core.methods import build_model
 from latent_core.model import LatentModel
 from latent_core.tasks import Task
 from latent_core.tasks.base import Example, Score

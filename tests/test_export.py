@@ -7,9 +7,9 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from latent_core.backbones import Backbone, load_backbone
+from latent_core.building import build_model
 from latent_core.errors import LatentError, SettingError
 from latent_core.export import export_model, token_of
-from latent_core.methods import build_model
 from latent_core.model import LatentModel
 from tests.families import character_tokenizer, random_model
 

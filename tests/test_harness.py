@@ -8,10 +8,10 @@ import torch
 from lm_eval.api.instance import Instance
 from torch.nn import functional as F
 
+from latent_core.building import build_model
 from latent_core.errors import SettingError
 from latent_core.harness import HarnessModel
 from latent_core.insertion import IGNORE
-from latent_core.methods import build_model
 from latent_core.model import LatentModel
 from latent_core.steered import SteeredModel
 from tests.families import PROMPTS, tiny_backbone

@@ -12,10 +12,10 @@ from huggingface_hub import HfApi, RepoUrl
 from huggingface_hub.errors import HTTPError, LocalEntryNotFoundError
 
 import latent_core.hub as hub
+from latent_core.building import build_model, load_model
 from latent_core.errors import AdapterError
 from latent_core.evaluation import evaluate
 from latent_core.hub import locate, push_folder
-from latent_core.methods import build_model, load_model
 from latent_core.model import LatentModel
 from latent_core.model_card import model_card, results_table
 from latent_core.runs import write_records

@@ -2,9 +2,9 @@
 
 import pytest
 
+from latent_core.building import build_model
 from latent_core.errors import SettingError
 from latent_core.matching import cost, matched
-from latent_core.methods import build_model
 from latent_core.tasks import Task
 from latent_core.tasks.base import Example, Score
 from tests.families import tiny_backbone

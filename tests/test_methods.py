@@ -5,9 +5,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from latent_core.building import build_model, load_model
 from latent_core.errors import LayoutError, SettingError
 from latent_core.layout import LatentLayout
-from latent_core.methods import BASELINES, EXAMPLE_LAYOUTS, Method, build_model, load_model
+from latent_core.methods import BASELINES, EXAMPLE_LAYOUTS, Method
 from tests.families import character_tokenizer, tiny_backbone
 
 

@@ -37,6 +37,7 @@ TIERS = [
         "hub",
         "layers",
         "model",
+        "methods",
         "model_card",
         "probing",
         "responses",
@@ -59,7 +60,7 @@ TIERS = [
         "interventions",
         "matching",
         "invariants",
-        "methods",
+        "building",
         "shipped",
         "tracing",
     },
@@ -67,7 +68,17 @@ TIERS = [
     {"hypotheses", "experiments"},
     {"cli", "__main__"},
 ]
-WITHOUT_TORCH = ("errors", "layout", "insertion", "tasks", "corpus", "weights", "store", "cli")
+WITHOUT_TORCH = (
+    "errors",
+    "layout",
+    "insertion",
+    "tasks",
+    "corpus",
+    "weights",
+    "store",
+    "methods",
+    "cli",
+)
 # The core is used without a notebook: it draws nothing.
 NOT_IN_CORE = {"workbench", "IPython", "anywidget", "bertviz", "ipywidgets", "matplotlib", "plotly"}
 

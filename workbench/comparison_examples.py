@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Final
 
 from latent_core.adapter import CONFIG_NAME
+from latent_core.building import load_model
 from latent_core.errors import LatentError
-from latent_core.methods import load_model
 from latent_core.model import LatentModel
 from latent_core.tasks import Task
 from workbench.example_list import ExampleList

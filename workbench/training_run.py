@@ -11,8 +11,8 @@ from typing import Final
 import pandas as pd
 
 from latent_core.backbones import Backbone
+from latent_core.building import build_model
 from latent_core.evaluation import evaluate
-from latent_core.methods import build_model
 from latent_core.model import LatentModel
 from latent_core.progress import heartbeats_only
 from latent_core.training import train

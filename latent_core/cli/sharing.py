@@ -28,8 +28,8 @@ def export(
 
     The latents become added tokens; the README in it says how to write them, and what is lost.
     """
+    from latent_core.building import load_model
     from latent_core.export import export_model
-    from latent_core.methods import load_model
 
     console.print(f"{export_model(load_model(folder), out)}: read README.md there first")
 
@@ -71,7 +71,7 @@ def harness(
     out: Annotated[Path | None, typer.Option(help="Keep the results as JSON.")] = None,
 ) -> None:
     """Run lm-evaluation-harness tasks on runs (pip install 'latent-workbench[harness]')."""
-    from latent_core.methods import build_model, load_model
+    from latent_core.building import build_model, load_model
 
     try:
         from lm_eval import simple_evaluate

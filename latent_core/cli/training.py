@@ -43,16 +43,19 @@ def train(
 
     Example: `latent train --task repetition --method Start_1+Comma_1 --backbone tiny --out runs/a`
     """
-    from latent_core.methods import Method, build_model
+    from latent_core.methods import Method
     from latent_core.tasks import load_task
-    from latent_core.training import keep_untrained
-    from latent_core.training import train as train_tables
 
     chosen, loaded = Method.parse(method, init), load_task(task)
     source = str(Path(task).resolve()) if task.endswith(".jsonl") else task
     notes = {"method": chosen.name, "task_source": source}
     if steps < 1:
         raise SettingError(f"steps is {steps}; expected at least 1")
+
+    from latent_core.building import build_model  # brings torch, which takes seconds
+    from latent_core.training import keep_untrained
+    from latent_core.training import train as train_tables
+
     model = build_model(backbone, chosen, seed)
     if not chosen.trained:
         keep_untrained(model, loaded, seed, out, resume=resume, notes=notes)
@@ -123,7 +126,7 @@ def generate(
     latents: Annotated[bool, typer.Option(help="Show the latents in their places.")] = True,
 ) -> None:
     """Answer prompts with a trained adapter, latents shown in their places."""
-    from latent_core.methods import load_model
+    from latent_core.building import load_model
 
     model = load_model(folder)
     answers = model.generate(
@@ -148,8 +151,8 @@ def _evaluate_run(
 ) -> None:
     """Evaluate one run and keep its records; `loaded` shares backbones between runs."""
     from latent_core.backbones import load_backbone
+    from latent_core.building import load_model
     from latent_core.evaluation import evaluate as answer
-    from latent_core.methods import load_model
     from latent_core.runs import write_records
     from latent_core.saved import read_saved
     from latent_core.tasks import load_task

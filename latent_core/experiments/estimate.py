@@ -15,9 +15,10 @@ from pathlib import Path
 from statistics import fmean
 
 from latent_core.backbones import Backbone, load_backbone
+from latent_core.building import build_model
 from latent_core.evaluation import evaluate
 from latent_core.experiments.spec import RunSpec
-from latent_core.methods import Method, build_model
+from latent_core.methods import Method
 from latent_core.runs import read_run, read_summary
 from latent_core.tasks import load_task
 from latent_core.training import train

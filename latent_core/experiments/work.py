@@ -19,12 +19,13 @@ import pandas as pd
 from filelock import Timeout
 
 from latent_core.backbones import Backbone, load_backbone
+from latent_core.building import build_model
 from latent_core.errors import LatentError, SettingError
 from latent_core.evaluation import evaluate
 from latent_core.experiments.search import choose
 from latent_core.experiments.spec import RunSpec, Training
 from latent_core.files import remove_leftovers
-from latent_core.methods import Method, build_model
+from latent_core.methods import Method
 from latent_core.runs import (
     RECORDS_FILE,
     fail_run,

@@ -11,12 +11,13 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from latent_core.backbones import Backbone, load_backbone
+from latent_core.building import build_model
 from latent_core.errors import SettingError
 from latent_core.hypotheses.contrast import ADAPTER, Condition
 from latent_core.hypotheses.controls import controls_of
 from latent_core.hypotheses.hypothesis import Hypothesis
 from latent_core.hypotheses.subjects import TRAINING, Given
-from latent_core.methods import Method, build_model
+from latent_core.methods import Method
 from latent_core.steered import SteeredModel
 from latent_core.training import train
 from latent_core.wording import counted

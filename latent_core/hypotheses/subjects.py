@@ -18,9 +18,10 @@ import pandas as pd
 import torch
 
 from latent_core.backbones import Backbone, load_backbone
+from latent_core.building import build_model, load_model
 from latent_core.errors import SettingError
 from latent_core.hypotheses.contrast import ADAPTER
-from latent_core.methods import Method, build_model, load_model
+from latent_core.methods import Method
 from latent_core.model import LatentModel
 from latent_core.runs import RECORDS_FILE, RUN_FILE, read_run, run_lock
 from latent_core.steered import SteeredModel
