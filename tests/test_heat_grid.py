@@ -1,11 +1,17 @@
 """The heat map widget: what it tells the browser. What the browser makes of it is seen there."""
 
+import json
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from latent_core.errors import SettingError
+from workbench import heat_grid
 from workbench.heat import Axis, Heat, largest_of
 from workbench.heat_grid import HeatGrid
+from workbench.palette import SIGNED
 
 VALUES = np.array([[0.5, np.nan, -2.0], [1.0, 0.25, 0.0]], np.float32)
 ROWS = Axis("query", ["a", "</script>"], ["", "Comma"], [4, 7])
@@ -74,3 +80,9 @@ def test_the_end_of_the_scale_is_the_largest_size_of_all() -> None:
     assert largest_of(VALUES, np.array([1.5])) == 2.0
     assert largest_of(np.zeros(2)) == 1.0
     assert largest_of(np.full(2, np.nan)) == 1.0
+
+
+def test_pictures_have_the_colours_of_the_live_map() -> None:
+    script = (Path(heat_grid.__file__).parent / "static" / "heat_grid.js").read_text()
+    live = re.search(r"light: (\[.*?\]),", script)
+    assert live is not None and tuple(json.loads(live[1])) == SIGNED

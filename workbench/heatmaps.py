@@ -10,6 +10,7 @@ import plotly.graph_objects as go
 
 from latent_core.attention_record import AttentionRecord
 from latent_core.errors import SettingError
+from workbench.palette import SIGNED
 from workbench.theme import plain_layout, visible
 
 __all__ = ["attention_heatmap", "cell_heatmap"]
@@ -64,7 +65,7 @@ def cell_heatmap(
     cells = frame.pivot_table(index=y, columns=x, values=value, aggfunc="mean", observed=True)
     numbers = cells.to_numpy(dtype=float)
     most = float(np.nanmax(np.abs(numbers))) if numbers.size else 1.0
-    scale = {"colorscale": "RdBu_r", "zmin": -most, "zmax": most} if signed else {"zmin": 0}
+    scale = {"colorscale": list(SIGNED), "zmin": -most, "zmax": most} if signed else {"zmin": 0}
     figure = go.Figure(
         go.Heatmap(
             z=numbers,

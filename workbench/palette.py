@@ -3,7 +3,10 @@
 from collections.abc import Iterable
 from typing import Final
 
-__all__ = ["colours_of", "ink_on"]
+__all__ = ["SIGNED", "colours_of", "ink_on"]
+
+#: From below zero to above it, on a white page; the heat grid's own colours.
+SIGNED: Final = ("#0b4f96", "#5b9bd0", "#f4f4f4", "#e88b5a", "#a63603")
 
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#999999")
 #: Relative luminance at which black and white text have the same contrast (WCAG 2).

@@ -11,10 +11,12 @@ from typing import Final
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from workbench.heat import Axis, Heat
+from workbench.palette import SIGNED
 
 __all__ = ["heat_figure"]
 
@@ -23,6 +25,7 @@ _MOST_LABELS: Final = 90
 #: Longer labels of columns stand upright.
 _SHORT: Final = 2
 _GREY: Final = "#555555"
+_SIGNED: Final = LinearSegmentedColormap.from_list("signed", SIGNED)
 #: Inches: of a map, of what is left and right of it, of its title, and of the whole's.
 _WIDTH, _LEFT, _BAR, _TITLE, _HEAD = 8.4, 1.3, 0.9, 0.35, 0.35
 
@@ -74,7 +77,7 @@ def _label_room(heat: Heat) -> float:
 def _draw(figure: Figure, axes: Axes, bar: Axes, heat: Heat, colours: dict[str, str]) -> None:
     image = axes.imshow(
         np.ma.masked_invalid(heat.values),
-        cmap="PuOr_r" if heat.signed else "viridis",
+        cmap=_SIGNED if heat.signed else "viridis",
         aspect="auto",
         interpolation="nearest",
         vmin=-heat.largest if heat.signed else 0.0,
