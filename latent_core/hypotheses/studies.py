@@ -217,7 +217,10 @@ class StudyVerdict:
         counts = {name: outcomes.count(name) for name in ("supported", "refuted", "inconclusive")}
         shown = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
         tail = f", {len(self.not_run)} not run" if self.not_run else ""
-        if counts["refuted"] and self.outcome != "refuted":
+        if self.outcome == "refuted":
+            fallen = [name for name, v in self.parts.items() if v.outcome == "refuted"]
+            tail += f"; it claims every part, and so falls with {' and '.join(fallen)}"
+        elif counts["refuted"]:
             tail += f"; among {len(outcomes)} parts, what is refuted could be so by accident"
         return f"of {len(outcomes) + len(self.not_run)} parts, {shown}{tail}"
 
