@@ -63,8 +63,6 @@ def results_page(folders: list[Path], out: Path, metric: str = "graded") -> str:
     records = lc.load_runs(folders, {"status": "finished"}, records=True)
     if records.empty:
         raise SettingError(f"no finished runs in {', '.join(map(str, folders))}")
-    records = pd.concat([_seeds_of_all(rows) for _, rows in records.groupby(["backbone", "task"])])
-    about = about[about["run"].isin(records["run"])]
     parts = [_introduction(about, records, metric)]
     claims: list[Claim] = []
     for backbone, of_backbone in records.groupby("backbone", sort=False):
@@ -86,50 +84,66 @@ def results_page(folders: list[Path], out: Path, metric: str = "graded") -> str:
     return "\n".join(part for part in parts if part)
 
 
-class Claim(NamedTuple):
-    """The best latent layout against the best baseline in the most extreme OOD level."""
+class Against(NamedTuple):
+    """A latent layout against a baseline, over the seeds and examples that both have."""
 
-    backbone: str
-    task: str
-    split: str
-    latent: str
     baseline: str
     latent_mean: float
     baseline_mean: float
-    prompt_mean: float
     difference: Interval
-
-    @property
-    def verdict(self) -> str:
-        """By the interval of the paired difference; one seed decides nothing."""
-        if self.difference.seeds < 2:
-            return "inconclusive (one seed)"
-        if self.difference.low > 0:
-            return "reproduced"
-        return "not reproduced" if self.difference.high < 0 else "inconclusive"
 
     @property
     def gain(self) -> str:
         """Relative to the baseline."""
-        return _gain(self.latent_mean, self.baseline_mean)
+        if self.baseline_mean == 0:
+            return "none (baseline 0)" if self.latent_mean == 0 else "baseline 0"
+        return f"{self.latent_mean / self.baseline_mean - 1:+.0%}"
 
     def sentence(self) -> str:
         """The comparison in words."""
         found = self.difference
         return (
-            f"In {self.split}, the best latent layout is `{self.latent}` ({self.latent_mean:.2f}), "
-            f"the best baseline `{self.baseline}` ({self.baseline_mean:.2f}): {self.gain}; "
-            f"difference on the same examples {found.mean:+.2f} [{found.low:+.2f}, "
-            f"{found.high:+.2f}], {counted(found.seeds, 'seed')}.\n"
+            f"`{self.baseline}` ({self.latent_mean:.2f} against {self.baseline_mean:.2f}): "
+            f"{self.gain}; difference on the same examples {found.mean:+.2f} [{found.low:+.2f}, "
+            f"{found.high:+.2f}], {counted(found.seeds, 'seed')}"
         )
 
 
-def _gain(mean: float, baseline: float) -> str:
-    if baseline != baseline:
-        return "-"
-    if baseline == 0:
-        return "none (baseline 0)" if mean == 0 else "baseline 0"
-    return f"{mean / baseline - 1:+.0%}"
+class Claim(NamedTuple):
+    """The best latent layout against baselines in the most extreme OOD level.
+
+    `best` is the best baseline of all, `equal` the best `Start` or `End` of no more numbers.
+    """
+
+    backbone: str
+    task: str
+    split: str
+    latent: str
+    best: Against
+    equal: Against | None
+
+    @property
+    def verdict(self) -> str:
+        """By the interval of the paired difference; one seed decides nothing."""
+        difference = self.best.difference
+        if difference.seeds < 2:
+            return "inconclusive (one seed)"
+        if difference.low > 0:
+            return "reproduced"
+        return "not reproduced" if difference.high < 0 else "inconclusive"
+
+    def sentence(self) -> str:
+        """Both comparisons in words."""
+        lines = [
+            f"In {self.split}, the best latent layout is `{self.latent}`. Against the best "
+            f"baseline, {self.best.sentence()}."
+        ]
+        if self.equal is not None and self.equal.baseline != self.best.baseline:
+            lines.append(
+                "Against the best `Start` or `End` that trains no more numbers, "
+                f"{self.equal.sentence()}."
+            )
+        return " ".join(lines) + "\n"
 
 
 def _introduction(about: pd.DataFrame, records: pd.DataFrame, metric: str) -> str:
@@ -157,7 +171,7 @@ def _verdicts(claims: list[Claim]) -> str:
     lines = [
         "## The paper's claims\n",
         "| task | paper: best layout | gain | backbone | here: best layout | best baseline | gain "
-        "| gain over the best `Start` or `End` | verdict |",
+        "| gain over the best `Start` or `End` of no more numbers | verdict |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
     for claim in claims:
@@ -165,13 +179,14 @@ def _verdicts(claims: list[Claim]) -> str:
         shown = "-" if gain is None else f"{gain:+.0%}"
         lines.append(
             f"| {claim.task} | `{layout}` | {shown} | {claim.backbone} | `{claim.latent}` "
-            f"| `{claim.baseline}` | {claim.gain} "
-            f"| {_gain(claim.latent_mean, claim.prompt_mean)} | {claim.verdict} |"
+            f"| `{claim.best.baseline}` | {claim.best.gain} "
+            f"| {'-' if claim.equal is None else claim.equal.gain} | {claim.verdict} |"
         )
     lost = [claim for claim in claims if claim.verdict != "reproduced"]
     text = [
         f"- {claim.task} on {claim.backbone}, {claim.split}: {claim.verdict}. `{claim.latent}` "
-        f"has {claim.latent_mean:.2f}, `{claim.baseline}` {claim.baseline_mean:.2f}."
+        f"has {claim.best.latent_mean:.2f}, `{claim.best.baseline}` "
+        f"{claim.best.baseline_mean:.2f}."
         for claim in lost
     ]
     heading = "\n### What did not reproduce\n" if text else "\nAll of them reproduced.\n"
@@ -184,9 +199,10 @@ def _accuracy(rows: pd.DataFrame, metric: str) -> str:
     splits = _ordered(summary["split"].unique())
     best = summary.groupby("split")["mean"].max()
     costs = rows.groupby("method", sort=False)[["trainable", "latent_slots"]].mean()
+    seeds = rows.groupby("method", sort=False)["seed"].nunique()
     lines = [
-        f"| method | {' | '.join(splits)} | trained numbers | latents per answer |",
-        "|---" * (len(splits) + 3) + "|",
+        f"| method | {' | '.join(splits)} | seeds | trained numbers | latents per answer |",
+        "|---" * (len(splits) + 4) + "|",
     ]
     for method, cells in summary.groupby("method", sort=False):
         by_split = cells.set_index("split")
@@ -201,7 +217,8 @@ def _accuracy(rows: pd.DataFrame, metric: str) -> str:
             shown.append(f"{mean} [{cell['low']:.2f}, {cell['high']:.2f}]")
         cost = costs.loc[method]
         lines.append(
-            f"| `{method}` | {' | '.join(shown)} | {cost['trainable']:,.0f} "
+            f"| `{method}` | {' | '.join(shown)} "
+            f"| {seeds[method] if cost['trainable'] else '-'} | {cost['trainable']:,.0f} "
             f"| {cost['latent_slots']:.1f} |"
         )
     return "\n".join(lines)
@@ -226,18 +243,27 @@ def _claim(backbone: str, task: str, rows: pd.DataFrame, metric: str) -> Claim |
     if not extreme.startswith("ood"):
         return None
     means = far.groupby("method", sort=False)[metric].mean()
+    sizes = far.groupby("method", sort=False)["trainable"].first()
     latent = means[[method for method in means.index if _is_latent(str(method))]]
     baseline = means[[method for method in means.index if not _is_latent(str(method))]]
     if latent.empty or baseline.empty:
         return None
-    best, other = str(latent.idxmax()), str(baseline.idxmax())
-    prompt = baseline[[_has_trained_latents(str(method)) for method in baseline.index]]
-    difference = lc.paired_difference(far, best, other, metric)
+    best = str(latent.idxmax())
+    equal = baseline[
+        [_has_trained_latents(str(m)) and sizes[m] <= sizes[best] for m in baseline.index]
+    ]
     return Claim(
-        *(backbone, task, extreme, best, other),
-        *(latent.max(), baseline.max(), prompt.max()),
-        difference,
+        *(backbone, task, extreme, best),
+        _against(far, best, str(baseline.idxmax()), metric),
+        None if equal.empty else _against(far, best, str(equal.idxmax()), metric),
     )
+
+
+def _against(rows: pd.DataFrame, latent: str, baseline: str, metric: str) -> Against:
+    sides = [rows[rows["method"] == method] for method in (latent, baseline)]
+    shared = set(sides[0]["seed"]) & set(sides[1]["seed"])
+    means = (side.loc[side["seed"].isin(shared), metric].mean() for side in sides)
+    return Against(baseline, *means, lc.paired_difference(rows, latent, baseline, metric))
 
 
 def _search(about: pd.DataFrame, backbone: str, task: str) -> str:
@@ -254,13 +280,6 @@ def _search(about: pd.DataFrame, backbone: str, task: str) -> str:
         for method, g in rows.groupby("method", sort=False)
     ]
     return f"Learning rate (steps): {'; '.join(chosen)}.\n"
-
-
-def _seeds_of_all(rows: pd.DataFrame) -> pd.DataFrame:
-    """The records of those seeds that every trained method has: a grid may have been stopped."""
-    trained = rows["trainable"] > 0
-    seeds = [set(of_method) for _, of_method in rows[trained].groupby("method")["seed"]]
-    return rows[~trained | rows["seed"].isin(set.intersection(*seeds) if seeds else set())]
 
 
 def _for_every_seed(rows: pd.DataFrame) -> pd.DataFrame:

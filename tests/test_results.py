@@ -73,7 +73,24 @@ def test_a_method_without_training_counts_for_every_seed(root: Path) -> None:
     for seed in (0, 1, 2):
         for method in ("Start_2",):
             add(root, method, seed, 0.05)
-    assert "`zero-shot` (0.10)" in page(root) and "3 seeds" in page(root)
+    assert "`zero-shot` (0.50 against 0.10)" in page(root) and "3 seeds" in page(root)
+
+
+def test_the_page_compares_at_equal_size_too(root: Path) -> None:
+    for seed in (0, 1, 2):
+        add(root, "Start_9", seed, 0.4, trainable=45)
+    text = page(root)
+    assert "| `Start_9` | +25% | +149% | reproduced |" in text
+    assert "trains no more numbers, `Start_2` (0.50 against 0.20): +149%; difference" in text
+
+
+def test_each_method_has_the_seeds_it_has_and_pairs_those_in_common(root: Path) -> None:
+    for seed in (3, 4):
+        add(root, "Start_1+Comma_1", seed, 0.9)
+    text = page(root)
+    row = next(line for line in text.splitlines() if line.startswith("| `Start_1+Comma_1` |"))
+    assert row.split(" | ")[3] == "5" and "**0.66** [" in row
+    assert "`Start_2` (0.50 against 0.20): +149%" in text and "3 seeds" in text
 
 
 def test_one_seed_decides_nothing(tmp_path: Path) -> None:
