@@ -99,6 +99,15 @@ class Against(NamedTuple):
             return "none (baseline 0)" if self.latent_mean == 0 else "baseline 0"
         return f"{self.latent_mean / self.baseline_mean - 1:+.0%}"
 
+    @property
+    def verdict(self) -> str:
+        """By the interval of the paired difference; one seed decides nothing."""
+        if self.difference.seeds < 2:
+            return "inconclusive (one seed)"
+        if self.difference.low > 0:
+            return "reproduced"
+        return "not reproduced" if self.difference.high < 0 else "inconclusive"
+
     def sentence(self) -> str:
         """The comparison in words."""
         found = self.difference
@@ -121,16 +130,6 @@ class Claim(NamedTuple):
     latent: str
     best: Against
     equal: Against | None
-
-    @property
-    def verdict(self) -> str:
-        """By the interval of the paired difference; one seed decides nothing."""
-        difference = self.best.difference
-        if difference.seeds < 2:
-            return "inconclusive (one seed)"
-        if difference.low > 0:
-            return "reproduced"
-        return "not reproduced" if difference.high < 0 else "inconclusive"
 
     def sentence(self) -> str:
         """Both comparisons in words."""
@@ -171,26 +170,29 @@ def _verdicts(claims: list[Claim]) -> str:
     lines = [
         "## The paper's claims\n",
         "| task | paper: best layout | gain | backbone | here: best layout | best baseline | gain "
-        "| gain over the best `Start` or `End` of no more numbers | verdict |",
-        "|---|---|---|---|---|---|---|---|---|",
+        "| verdict | best `Start` or `End` of no more numbers | gain | verdict |",
+        "|---" * 11 + "|",
     ]
     for claim in claims:
         layout, gain = PAPER.get(claim.task, ("-", None))
         shown = "-" if gain is None else f"{gain:+.0%}"
         lines.append(
             f"| {claim.task} | `{layout}` | {shown} | {claim.backbone} | `{claim.latent}` "
-            f"| `{claim.best.baseline}` | {claim.best.gain} "
-            f"| {'-' if claim.equal is None else claim.equal.gain} | {claim.verdict} |"
+            f"| {_cells(claim.best)} | {_cells(claim.equal)} |"
         )
-    lost = [claim for claim in claims if claim.verdict != "reproduced"]
+    lost = [claim for claim in claims if claim.best.verdict != "reproduced"]
     text = [
-        f"- {claim.task} on {claim.backbone}, {claim.split}: {claim.verdict}. `{claim.latent}` "
-        f"has {claim.best.latent_mean:.2f}, `{claim.best.baseline}` "
+        f"- {claim.task} on {claim.backbone}, {claim.split}: {claim.best.verdict}. "
+        f"`{claim.latent}` has {claim.best.latent_mean:.2f}, `{claim.best.baseline}` "
         f"{claim.best.baseline_mean:.2f}."
         for claim in lost
     ]
     heading = "\n### What did not reproduce\n" if text else "\nAll of them reproduced.\n"
     return "\n".join([*lines, heading if claims else "", *text, ""])
+
+
+def _cells(found: Against | None) -> str:
+    return "- | - | -" if found is None else f"`{found.baseline}` | {found.gain} | {found.verdict}"
 
 
 def _accuracy(rows: pd.DataFrame, metric: str) -> str:

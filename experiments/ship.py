@@ -57,8 +57,10 @@ def contents() -> str:
     rows = ["| backbone | task | methods | seeds | examples per split |", "|---" * 5 + "|"]
     for (backbone, task), here in runs.groupby(["backbone", "task"]):
         methods = ", ".join(f"`{method}`" for method in here["method"].unique())
-        seeds, examples = here["seed"].nunique(), here.groupby(["run", "split"])["examples"].sum()
-        rows.append(f"| {backbone} | {task} | {methods} | {seeds} | {examples.min()} |")
+        seeds = here[here["steps"].notna()].groupby("method")["seed"].nunique()
+        shown = "-".join(map(str, sorted({seeds.min(), seeds.max()})))
+        examples = here.groupby(["run", "split"])["examples"].sum()
+        rows.append(f"| {backbone} | {task} | {methods} | {shown} | {examples.min()} |")
     return "\n".join(rows) + "\n"
 
 

@@ -49,7 +49,7 @@ def test_a_gain_is_reported_beside_the_papers(root: Path) -> None:
     text = page(root)
     assert (
         "| repetition | `Start_1+Comma_1` | +220% | tiny | `Start_1+Comma_1` | `Start_2` | +149% "
-        "| +149% | reproduced |"
+        "| reproduced | `Start_2` | +149% | reproduced |"
     ) in text
     assert "All of them reproduced" in text
     row = next(line for line in text.splitlines() if line.startswith("| `Start_1+Comma_1` |"))
@@ -64,7 +64,7 @@ def test_what_does_not_reproduce_is_said(root: Path) -> None:
     for seed in (0, 1, 2):
         add(root, "prefix-2", seed, 0.8)
     text = page(root)
-    assert "| `prefix-2` | -37% | +149% | not reproduced |" in text
+    assert "| `prefix-2` | -37% | not reproduced | `Start_2` | +149% | reproduced |" in text
     assert "### What did not reproduce\n\n- repetition on tiny, ood-15: not reproduced." in text
 
 
@@ -80,7 +80,7 @@ def test_the_page_compares_at_equal_size_too(root: Path) -> None:
     for seed in (0, 1, 2):
         add(root, "Start_9", seed, 0.4, trainable=45)
     text = page(root)
-    assert "| `Start_9` | +25% | +149% | reproduced |" in text
+    assert "| `Start_9` | +25% | reproduced | `Start_2` | +149% | reproduced |" in text
     assert "trains no more numbers, `Start_2` (0.50 against 0.20): +149%; difference" in text
 
 
