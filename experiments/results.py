@@ -35,6 +35,8 @@ PAPER = {
     "lookup": ("8_2", 1.27),
     "repetition": ("Start_1+Comma_1", 2.20),
 }
+#: Training seeds that a claim takes at the least.
+ENOUGH = 5
 
 
 def main() -> None:
@@ -101,9 +103,9 @@ class Against(NamedTuple):
 
     @property
     def verdict(self) -> str:
-        """By the interval of the paired difference; one seed decides nothing."""
-        if self.difference.seeds < 2:
-            return "inconclusive (one seed)"
+        """By the interval of the paired difference; a few seeds decide nothing."""
+        if self.difference.seeds < ENOUGH:
+            return f"inconclusive ({counted(self.difference.seeds, 'seed')})"
         if self.difference.low > 0:
             return "reproduced"
         return "not reproduced" if self.difference.high < 0 else "inconclusive"
