@@ -141,13 +141,21 @@ def abandon_run(folder: Path) -> None:
 
 
 def reopen_run(folder: Path) -> None:
-    """Let a failed run be tried again: from its last checkpoint, or else from the beginning."""
-    if last_checkpoint(folder) is None:
+    """Let a failed run be tried again.
+
+    One that failed after its training, while it was judged, keeps what was trained; any other goes
+    on from its last checkpoint, or else from the beginning.
+    """
+    record = read_run(folder)
+    if last_checkpoint(folder) is not None:
+        status = "running"
+    elif "trainable" in record and (folder / ADAPTER_FILE).is_file():
+        status = "finished"
+    else:
         (folder / RUN_FILE).unlink(missing_ok=True)
         return
-    record = read_run(folder) | {"status": "running"}
     record.pop("error", None)
-    write_json(folder / RUN_FILE, record)
+    write_json(folder / RUN_FILE, record | {"status": status})
 
 
 def run_lock(folder: Path, wait: float = 0) -> FileLock:

@@ -358,6 +358,21 @@ def test_a_run_that_failed_on_the_way_goes_on_from_its_checkpoint(tmp_path, monk
     assert [step for step in steps if step <= 4] == []
 
 
+def test_a_run_that_failed_while_it_was_judged_keeps_what_it_trained(tmp_path, monkeypatch) -> None:
+    asked = grid(methods=["Start_2"], seeds=1)
+    with monkeypatch.context() as patch:
+        patch.setattr(work_module, "evaluate", lambda *a, **k: 1 / 0)
+        (outcome,) = run_grid(asked, tmp_path, Here())
+    assert outcome.status == "failed"
+    folder = tmp_path / asked.specs()[0].folder
+    weights = (folder / "adapter_model.safetensors").read_bytes()
+    monkeypatch.setattr("latent_core.training.Trainer", lambda **_: pytest.fail("trained again"))
+    (outcome,) = run_grid(asked, tmp_path, Here(retry_failed=True))
+    assert outcome.status == "finished"
+    assert (folder / "adapter_model.safetensors").read_bytes() == weights
+    assert "error" not in runs.read_run(folder) and runs.read_evaluation(folder)
+
+
 def test_an_unexpected_error_says_where_it_came_from(tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(work_module, "evaluate", lambda *a, **k: 1 / 0)
     (outcome,) = run_grid(grid(methods=["zero-shot"]), tmp_path, Here())
