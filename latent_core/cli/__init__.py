@@ -11,21 +11,25 @@ import sys
 from typing import Final
 
 from latent_core.cli import comparing, grid, hypotheses, lists, runs, sharing, training
-from latent_core.cli.app import app, console
+from latent_core.cli.app import app
 from latent_core.errors import LatentError
 
 __all__ = ["app", "comparing", "grid", "hypotheses", "lists", "main", "runs", "sharing", "training"]
 
 #: Of what goes into a file or another program, where no table has to fit.
-_NO_WIDTH: Final = 250
+_NO_WIDTH: Final = "250"
 
 
 def main() -> None:
     """Run the command line; exit code 2 and one sentence on bad input."""
-    if not sys.stdout.isatty() and "COLUMNS" not in os.environ:
-        console.width = _NO_WIDTH
+    unbounded = not sys.stdout.isatty() and "COLUMNS" not in os.environ
+    if unbounded:
+        os.environ["COLUMNS"] = _NO_WIDTH
     try:
         app()
     except LatentError as error:
         print(f"latent: {error}", file=sys.stderr)
         sys.exit(2)
+    finally:
+        if unbounded:
+            del os.environ["COLUMNS"]
