@@ -47,6 +47,7 @@ __all__ = [
     "kept_start",
     "last_checkpoint",
     "open_run",
+    "overall_graded",
     "read_evaluation",
     "read_json",
     "read_run",
@@ -319,6 +320,12 @@ def read_summary(folder: str | Path) -> dict[str, Any]:
     except (OSError, ValueError, TypeError, KeyError):
         pass  # missing, or damaged: it holds nothing that the records do not
     return summary_of(pd.read_parquet(f"{folder}/{RECORDS_FILE}"))
+
+
+def overall_graded(summary: Mapping[str, Any]) -> float:
+    """Mean graded accuracy of a summary, over all examples of all its splits."""
+    shares = zip(summary["graded"], summary["examples"], strict=True)
+    return float(sum(graded * examples for graded, examples in shares) / sum(summary["examples"]))
 
 
 def read_evaluation(folder: str | Path) -> dict[str, Any] | None:

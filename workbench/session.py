@@ -19,7 +19,7 @@ from latent_core.interventions import parse_intervention
 from latent_core.layout import LatentLayout
 from latent_core.methods import Method
 from latent_core.model import LatentModel
-from latent_core.runs import read_summary
+from latent_core.runs import overall_graded, read_summary
 from latent_core.shipped import ShippedAdapter, shipped_adapter, shipped_adapters
 from latent_core.tasks import Example, Task, load_task
 from workbench.jobs import Jobs
@@ -204,14 +204,9 @@ def _best_shipped(backbone: str, task: str) -> list[ShippedAdapter]:
     First of those that repeat, in the response as well; then of those around the prompt alone.
     """
 
-    def accuracy(adapter: ShippedAdapter) -> float:
-        summary = read_summary(adapter.path)
-        rows = list(zip(summary["graded"], summary["examples"], strict=True))
-        return sum(graded * examples for graded, examples in rows) / sum(n for _, n in rows)
-
     best: dict[bool, ShippedAdapter] = {}
     ours = [a for a in shipped_adapters() if a[:2] == (backbone, task) and a.seed == 0]
-    for adapter in sorted(ours, key=accuracy):
+    for adapter in sorted(ours, key=lambda a: overall_graded(read_summary(a.path))):
         method = Method.parse(adapter.method)
         if method.kind == "latents" and method.trained:
             best[any(group.repeats for group in method.layout.groups)] = adapter

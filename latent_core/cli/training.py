@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 from rich.text import Text
@@ -12,9 +12,6 @@ from latent_core.cli.app import BackboneOption, Runs, app, console
 from latent_core.cli.comparing import show_comparison, show_summary
 from latent_core.errors import AdapterError, SettingError
 from latent_core.wording import duration
-
-if TYPE_CHECKING:
-    pass
 
 __all__ = ["evaluate", "generate", "train"]
 

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from latent_core.errors import LatentError, SettingError
 from latent_core.experiments.spec import RunSpec, Training
-from latent_core.runs import read_run, read_summary
+from latent_core.runs import overall_graded, read_run, read_summary
 
 __all__ = ["RULE", "choose"]
 
@@ -101,7 +101,6 @@ def _result(trials: Sequence[RunSpec], root: str | Path) -> dict[str, Any]:
             summary = read_summary(folder)
         except (OSError, ValueError, LatentError) as error:
             raise SettingError(f"the trial in {folder} has no records ({error})") from error
-        shares = zip(summary["graded"], summary["examples"], strict=True)
-        graded.append(sum(g * n for g, n in shares) / sum(summary["examples"]))
+        graded.append(overall_graded(summary))
         losses.append(float(run["loss"]))
     return {"graded": round(fmean(graded), 6), "loss": round(fmean(losses), 6)}
