@@ -65,7 +65,7 @@ CAPTURE = """
 session = Session(session.backbone, [session.model_a])  # panels of one session share their jobs
 session.example = example_of(session.model_a, {slots})
 panel = AttentionPanel(session)
-panel.all_slots.value = True
+panel.controls.all_slots.value = True
 job = panel.capture()
 while job.active:
     await asyncio.sleep(0.05)

@@ -8,9 +8,10 @@ import torch
 
 import latent_core as lc
 from latent_core.errors import SettingError
+from workbench.attention_controls import ANSWER, DIFFERENCE, OWN
 from workbench.attention_data import DIRECTIONS, MEASURES, Cell, difference
 from workbench.attention_jobs import Request, capture
-from workbench.attention_panel import ANSWER, DIFFERENCE, OWN, AttentionPanel
+from workbench.attention_panel import AttentionPanel
 from workbench.exports import as_bytes
 from workbench.session import NO_LATENTS, Session
 
@@ -57,7 +58,7 @@ def test_nothing_is_captured_before_anybody_looks(panel: AttentionPanel) -> None
     assert "as soon as the panel is in view" in panel.overview.note
     with pytest.raises(SettingError, match="nothing is captured yet"):
         panel.table()
-    panel.layer.value = 0  # moving a control meanwhile is no error
+    panel.chooser.layer.value = 0  # moving a control meanwhile is no error
     panel.visibility._hear(panel.visibility, {"view": "v", "seen": True}, [])
     assert panel._job is not None
     panel._job.wait(60)
@@ -72,10 +73,10 @@ def test_it_follows_the_session_and_captures_no_more_than_it_must(panel: Attenti
     assert first is not None and panel._find("B") is None, "B is not shown"
     panel.session.adapter_b = "three"
     assert panel._find("A") is first
-    panel.side.value = "B"
+    panel.controls.side.value = "B"
     assert "nothing" not in taken(panel).heat.title
     assert panel.heat.title.startswith("B (three)")
-    panel.side.value = "A"
+    panel.controls.side.value = "A"
     assert panel.capture() is None, "A is still there"
     panel.session.draw("id", 3)
     assert panel._find("A") is None
@@ -97,7 +98,7 @@ def test_a_capture_beyond_memory_is_refused_before_it_is_made(
     panel: AttentionPanel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("workbench.attention_jobs.MOST_BYTES", 1000)
-    model, request = panel.session.models["one"], panel.request("A")
+    model, request = panel.session.models["one"], panel.controls.request("A")
     with pytest.raises(SettingError, match="leave 'All slots' off"):
         capture(model, request, "raw", DIRECTIONS[TEXT_TO_LATENT])
 
@@ -111,10 +112,12 @@ def test_overview_and_map_are_the_record_s_own_numbers(panel: AttentionPanel) ->
     mass = frame.pivot(index="head", columns="layer", values="mass").to_numpy()
     np.testing.assert_allclose(panel.overview.array, mass, atol=1e-6)
     row, column = np.unravel_index(mass.argmax(), mass.shape)
-    assert (panel.cell.layer, panel.cell.head) == (column, row), "the strongest head is open"
+    assert (panel.chooser.cell.layer, panel.chooser.cell.head) == (column, row), (
+        "the strongest head is open"
+    )
 
     panel.overview.selected = [1, 2]  # a click on head 1 of layer 2
-    assert panel.cell == Cell(layer=2, head=1)
+    assert panel.chooser.cell == Cell(layer=2, head=1)
     assert (panel.heat.column_title, panel.heat.row_title) == ("query", "key"), "the longer across"
     queries = np.flatnonzero(~record.is_latent)
     assert panel.heat.column_numbers == queries.tolist()
@@ -128,7 +131,7 @@ def test_every_direction_shows_its_own_edges(panel: AttentionPanel) -> None:
     full = direct(panel, of="all")
     latent = full.is_latent
     for name, (source, target, _) in DIRECTIONS.items():
-        panel.direction.value = name
+        panel.controls.direction.value = name
         taken(panel)
         queries = latent if source == "latent" else ~latent
         keys = latent if target == "latent" else ~latent
@@ -140,9 +143,9 @@ def test_every_direction_shows_its_own_edges(panel: AttentionPanel) -> None:
 def test_one_group_s_edges_are_looked_at_alone(panel: AttentionPanel) -> None:
     full = direct(panel, of="all")
     mine = np.array([slot.group == "Comma" for slot in full.slots])
-    panel.latents.value = "Comma"
+    panel.controls.latents.value = "Comma"
     for name, (source, target, _) in DIRECTIONS.items():
-        panel.direction.value = name
+        panel.controls.direction.value = name
         taken(panel)
         queries = ~mine & ~full.is_latent if source == "text" else full.is_latent
         queries, keys = (queries, mine) if target == "latent" else (mine, ~full.is_latent)
@@ -151,27 +154,27 @@ def test_one_group_s_edges_are_looked_at_alone(panel: AttentionPanel) -> None:
         assert panel.heat.array.size == queries.sum() * keys.sum()
         assert "Comma" in panel.overview.title and "latent → latent" not in panel.overview.title
         assert panel.groups.row_labels == ["Comma"]
-    panel.latents.value, panel.direction.value = "", TEXT_TO_LATENT
+    panel.controls.latents.value, panel.controls.direction.value = "", TEXT_TO_LATENT
     panel.capture()
     job = panel.start_trace()
     assert job is not None and job.wait(60).state == "done", job.details
     effects = panel.effects.array[panel.effects.row_labels.index("Comma")]
-    panel.latents.value = "Comma"
+    panel.controls.latents.value = "Comma"
     assert panel.effects.row_labels == ["Comma"]
     np.testing.assert_array_equal(panel.effects.array[0], effects)
     assert "over 4 cells" in panel.effects.note
     panel.open_strongest()
     best = np.unravel_index(panel.overview.array.argmax(), panel.overview.array.shape)
-    assert (panel.cell.head, panel.cell.layer) == best
+    assert (panel.chooser.cell.head, panel.chooser.cell.layer) == best
 
-    assert [value for _, value in panel.latents.options] == ["", "Start", "Comma"]
+    assert [value for _, value in panel.controls.latents.options] == ["", "Start", "Comma"]
     panel.session.adapter_a = "two"
-    assert panel.latents.value == "Comma", "which it has, too"
+    assert panel.controls.latents.value == "Comma", "which it has, too"
     panel.session.adapter_a = "three"
-    assert panel.latents.value == ""
-    assert [value for _, value in panel.latents.options] == ["", "Start"]
+    assert panel.controls.latents.value == ""
+    assert [value for _, value in panel.controls.latents.options] == ["", "Start"]
     panel.session.adapter_a = "one"
-    panel.latents.value = "Comma"
+    panel.controls.latents.value = "Comma"
     panel.session.draw("id", level=1)  # one equation, so no comma
     taken(panel)
     assert "places no latents of group Comma" in panel.overview.note
@@ -184,10 +187,10 @@ def test_every_measure_is_what_the_core_computes(panel: AttentionPanel) -> None:
         "value-weighted": record.value_weighted(),
         "gradient x attention": record.gradient_weighted(),
     }
-    panel.all_slots.value = True
+    panel.controls.all_slots.value = True
     for name in MEASURES:
-        panel.measure.value = name
-        taken(panel).open_map(3, 1)
+        panel.controls.measure.value = name
+        taken(panel).chooser.choose(3, 1)
         full = record.rollout()[3] if name == "rollout" else wanted[name][3, 1].numpy()
         shown = panel.heat.array
         assert np.isnan(shown[np.triu_indices(len(shown), 1)]).all(), "no slot looks ahead"
@@ -198,8 +201,8 @@ def test_every_measure_is_what_the_core_computes(panel: AttentionPanel) -> None:
 
 
 def test_difference_of_two_adapters_of_one_layout(panel: AttentionPanel) -> None:
-    panel.side.value = DIFFERENCE
-    taken(panel).open_map(1, 2)
+    panel.controls.side.value = DIFFERENCE
+    taken(panel).chooser.choose(1, 2)
     a, b = (direct(panel, name).weights[1, 2].numpy() for name in ("one", "two"))
     queries = panel.heat.column_numbers
     there = ~np.isnan(panel.heat.array)
@@ -210,7 +213,7 @@ def test_difference_of_two_adapters_of_one_layout(panel: AttentionPanel) -> None
 
 def test_difference_of_two_layouts_is_not_made_up(panel: AttentionPanel) -> None:
     panel.session.adapter_b = "three"
-    panel.side.value = DIFFERENCE
+    panel.controls.side.value = DIFFERENCE
     taken(panel)
     assert panel.heat.values == b""
     assert f"A places {LAYOUT}, B Start_2" in panel.heat.note
@@ -240,35 +243,37 @@ def test_no_latents_say_what_to_do_and_all_slots_does_it(panel: AttentionPanel) 
     taken(panel)
     assert "tick 'All slots'" in panel.overview.note
     assert panel.heat.note == "", "once is enough"
-    panel.all_slots.value = True
+    panel.controls.all_slots.value = True
     taken(panel)
     record = direct(panel, NO_LATENTS, of="all")
     assert panel.heat.array.shape == (len(record.slots),) * 2
     assert panel.code() and panel.picture() and len(panel.table())
-    panel.all_slots.value = False
+    panel.controls.all_slots.value = False
     panel.session.adapter_a = "one"
     mass = taken(panel).overview.array
     best = np.unravel_index(mass.argmax(), mass.shape)
-    assert (panel.cell.head, panel.cell.layer) == best, "the first that there is to open"
+    assert (panel.chooser.cell.head, panel.chooser.cell.layer) == best, (
+        "the first that there is to open"
+    )
 
 
 # --- whose response, and what was done to it ------------------------------------------------------
 
 
 def test_a_typed_prompt_is_answered_by_the_model_itself(panel: AttentionPanel) -> None:
-    assert panel.response.value == ANSWER and not panel.response.disabled
+    assert panel.controls.response.value == ANSWER and not panel.controls.response.disabled
     panel.session.prompt = "1+1="
-    assert panel.response.disabled
+    assert panel.controls.response.disabled
     taken(panel)
     (own,) = panel.session.model_a.generate("1+1=", max_new_tokens=128, return_details=True)
     assert [slot["text"] for slot in panel.strip.slots] == [slot.label for slot in own.slots]
 
 
 def test_its_own_response_is_written_once(panel: AttentionPanel) -> None:
-    panel.response.value = OWN
+    panel.controls.response.value = OWN
     taken(panel)
     first = panel._find("A")
-    panel.all_slots.value = True
+    panel.controls.all_slots.value = True
     taken(panel)
     second = panel._find("A")
     assert first is not None and second is not None
@@ -277,11 +282,11 @@ def test_its_own_response_is_written_once(panel: AttentionPanel) -> None:
 
 
 def test_the_intervention_acts_only_where_it_is_switched_on(panel: AttentionPanel) -> None:
-    assert panel.intervene.disabled
+    assert panel.controls.intervene.disabled
     taken(panel)
     panel.session.intervention = "drop(Comma) & drop(Nowhere)"
     assert panel.capture() is None, "not switched on"
-    panel.intervene.value = True
+    panel.controls.intervene.value = True
     taken(panel)
     assert panel.heat.row_labels == ["Start.0@0"]
     assert "with drop(Comma)" in panel.heat.title
@@ -321,7 +326,7 @@ def test_map_and_strip_point_at_one_another(panel: AttentionPanel) -> None:
 def test_the_effect_is_that_of_the_same_edges(
     panel: AttentionPanel, direction: str, options: dict
 ) -> None:
-    panel.direction.value = direction
+    panel.controls.direction.value = direction
     taken(panel)
     job = panel.start_trace()
     assert job is not None and job.wait(60).state == "done", job.details
@@ -331,7 +336,7 @@ def test_the_effect_is_that_of_the_same_edges(
     assert panel.effects.column_labels == panel.groups.column_labels
     assert "no test" in panel.effects.note
     assert set(panel.table()["view"]) == {"overview", "map", "effect"}
-    panel.measure.value = "value-weighted"
+    panel.controls.measure.value = "value-weighted"
     assert panel.effects.values, "another measure of the same edges leaves their effect"
     panel.session.draw("id", 3)
     taken(panel)
@@ -361,9 +366,13 @@ def test_the_code_makes_what_is_shown(
         name: lc.LatentModel(panel.session.backbone, model.layout)
         for name, model in panel.session.models.items()
     }  # as the code makes them, which cannot know the vectors of a model that is in no file
-    panel.side.value, panel.measure.value, panel.latents.value = side, measure, group
-    panel.direction.value = TEXT_TO_LATENT if side == "B" else LATENT_TO_TEXT
-    taken(panel).open_map(1, 3)
+    panel.controls.side.value, panel.controls.measure.value, panel.controls.latents.value = (
+        side,
+        measure,
+        group,
+    )
+    panel.controls.direction.value = TEXT_TO_LATENT if side == "B" else LATENT_TO_TEXT
+    taken(panel).chooser.choose(1, 3)
     names: dict = {}
     exec(panel.code(), names)
     shown, values = panel.heat.array, np.asarray(names["shown"])
@@ -378,14 +387,14 @@ def test_table_and_files_hold_what_is_drawn(panel: AttentionPanel) -> None:
     np.testing.assert_allclose(
         np.sort(frame["value"]), np.sort(panel.heat.array[~np.isnan(panel.heat.array)])
     )
-    assert set(frame["layer"]) == {str(panel.cell.layer)}
+    assert set(frame["layer"]) == {str(panel.chooser.cell.layer)}
     assert (frame["key"] <= frame["query"]).all()
     page = as_bytes(panel, "html").decode()
     assert "Comma.0@1" in page
 
 
 def test_only_the_open_map_travels(panel: AttentionPanel) -> None:
-    panel.all_slots.value = True
+    panel.controls.all_slots.value = True
     taken(panel)
     slots = len(panel.strip.slots)
     assert len(panel.heat.values) == 4 * slots**2

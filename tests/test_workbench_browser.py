@@ -174,7 +174,7 @@ def test_attention_shows_the_numbers_and_opens_what_is_clicked(notebook: Noteboo
     assert weight(tip) == pytest.approx(mass, rel=0.01, abs=1e-4)
     body.press("Enter")
     drawn(panel, "A (Start_1+Comma_2): layer 2, head 1, text → latent")
-    assert notebook.run("print(wb.attention.layer.value, wb.attention.head.value)") == "2 1\n"
+    assert notebook.run("print(*wb.attention.chooser.cell)") == "2 1\n"
     strip = panel.get_by_role("listbox").or_(panel.locator(".latent-strip")).first
     expect(strip).to_contain_text("Start.0")
     expect(strip).to_contain_text("Comma.1")

@@ -7,9 +7,8 @@ there. The browser is sent one head's map at a time.
 from __future__ import annotations
 
 import asyncio
-from typing import Any, ClassVar, Final, Literal, cast
+from typing import ClassVar, Final
 
-import ipywidgets as widgets
 import pandas as pd
 from matplotlib.figure import Figure
 
@@ -17,8 +16,9 @@ from latent_core.errors import SettingError
 from latent_core.progress import progress_bar
 from workbench.attention_captures import Captures
 from workbench.attention_code import attention_code
-from workbench.attention_data import DIRECTIONS, MEASURES, Cell, Direction
-from workbench.attention_jobs import Request, Taken, capture, trace_effects
+from workbench.attention_controls import AttentionControls, HeadChooser, Side, row
+from workbench.attention_data import DIRECTIONS, Cell
+from workbench.attention_jobs import Taken, capture, trace_effects
 from workbench.attention_view import AttentionView
 from workbench.heat_grid import HeatGrid
 from workbench.jobs import Job
@@ -31,31 +31,20 @@ from workbench.visibility import Visibility
 
 __all__ = ["AttentionPanel"]
 
-Side = Literal["A", "B"]
-DIFFERENCE: Final = "A - B"
-ANSWER, OWN = "true answer", "own response"
 #: Seconds of quiet after a change of the session before a capture begins.
 _QUIET: Final = 0.25
 _LABELS: Final = 64
-_ALL_GROUPS: Final = ("all", "")  # None would leave the list blank
-#: Of toggle buttons, whose description stands above them otherwise.
-_INLINE: Final = {"display": "flex", "width": "max-content", "align_items": "center"}
 
 
 class AttentionPanel(Panel):
     """Attention of one example in A, in B, or their difference; and its causal effect.
 
-    Every control is a widget whose `value` may be set from code:
+    Every control is a widget whose `value` may be set from code, such as
+    `panel.controls.latents.value = "Comma"`.
 
     Attributes:
-        side: `A`, `B` or `A - B`.
-        measure: one of `MEASURES`.
-        direction: one of `DIRECTIONS`.
-        latents: the group of those that are looked at, or that look at text; empty for all.
-        response: whether the model reads the true answer or writes its own response.
-        all_slots: whether the open head is shown with all slots.
-        intervene: whether the session's intervention applies.
-        layer, head: the map that is open.
+        controls: what is looked at.
+        chooser: the layer and the head whose map is open.
         overview, heat, groups, effects: the heat maps.
         strip: the slots, linked with the open map.
     """
@@ -66,62 +55,32 @@ class AttentionPanel(Panel):
         super().__init__(session)
         self._captures = Captures()
         self._opened = False
-        self._drawing = False
-        self._offering = False
         self._job: Job | None = None
         self._timer: asyncio.TimerHandle | None = None
-        self._make_controls()
+        narrow = {"width": "max-content"}
+        again = self.button("Capture anew", self._again, layout=narrow)
+        strongest = self.button(
+            "Strongest", self.open_strongest, "open the brightest head", layout=narrow
+        )
+        self.trace = self.button(
+            "Cut these edges", self.start_trace, "measure the causal effect by layer", layout=narrow
+        )
+        self.controls = AttentionControls(self, self._update, again)
+        self.chooser = HeadChooser(self, self._draw_head, strongest)
         self._make_views()
         self.visibility = Visibility()
         self.build(
             self.visibility,
-            _row(self.side, self.measure, self.direction, self.latents),
-            _row(self.response, self.all_slots, self.intervene, self.again),
+            self.controls,
             self.overview,
-            _row(self.layer, self.head, self.strongest),
+            self.chooser,
             self.strip,
             self.heat,
-            _row(self.trace),
+            row(self.trace),
             self.groups,
             self.effects,
         )
         self._observe()
-
-    # --- widgets ----------------------------------------------------------------------------------
-
-    def _make_controls(self) -> None:
-        self.side = widgets.ToggleButtons(
-            options=["A", "B", DIFFERENCE],
-            description="Model",
-            style=_style(button_width="56px"),
-            layout=_INLINE,
-        )
-        self.measure = _chooser("Measure", list(MEASURES), "220px")
-        self.direction = _chooser("Edges", list(DIRECTIONS), "180px")
-        self.latents = _chooser("Latents", [_ALL_GROUPS], "180px")
-        self.latents.tooltip = "the latents at the end, or at the start, of these edges"
-        self.response = widgets.ToggleButtons(
-            options=[ANSWER, OWN],
-            description="Response",
-            style=_style(button_width="112px"),
-            layout=_INLINE,
-            tooltips=[
-                "the model reads the example's answer (teacher forcing)",
-                "the model writes its own response first",
-            ],
-        )
-        self.all_slots = _check("All slots", "show attention from all slots onto all slots")
-        self.intervene = _check("With the intervention", "apply the session's intervention")
-        # Lists, since a slider's handle would have no name for a screen reader.
-        self.layer, self.head = _chooser("Layer", [0], "130px"), _chooser("Head", [0], "130px")
-        narrow = {"width": "max-content"}
-        self.strongest = self.button(
-            "Strongest", self.open_strongest, "open the brightest head", layout=narrow
-        )
-        self.again = self.button("Capture anew", self._again, layout=narrow)
-        self.trace = self.button(
-            "Cut these edges", self.start_trace, "measure the causal effect by layer", layout=narrow
-        )
 
     def _make_views(self) -> None:
         self.overview = HeatGrid(picks=True, cell_width=30, cell_height=17, label_width=_LABELS)
@@ -131,35 +90,17 @@ class AttentionPanel(Panel):
         self.strip = TokenStrip(label="slots of the example")
 
     def _observe(self) -> None:
-        for control in (self.side, self.measure, self.response, self.intervene):
-            self.on(control, "value", lambda _: self._update())
-        for control in (self.direction, self.all_slots, self.latents):
-            self.on(control, "value", lambda _: self._update())
-        for control in (self.layer, self.head):
-            self.on(control, "value", lambda _: self._draw_head())
         self.overview.on_pick(self.safely(self._open_at))
         for grid in (self.groups, self.effects):
             grid.on_pick(self.safely(lambda row, column: self._open_at(None, column)))
         self.on(self.heat, "hovered", self._point_at_strip)
         self.on(self.strip, "hovered", self._point_at_map)
         self.on(self.visibility, "seen", lambda seen: self._update() if not self._ready else None)
-        self.follow(self._session_changed, "adapter_a", "adapter_b", "prompt", "example")
-        self.follow(self._session_changed, "intervention")
+        traits = ("adapter_a", "adapter_b", "prompt", "example", "intervention")
+        self.follow(self._session_changed, *traits)
 
     def _session_changed(self) -> None:
-        self._offer_groups()
-        session = self.session
-        self.side.tooltips = [
-            f"A: {session.adapter_a}",
-            f"B: {session.adapter_b}",
-            f"{session.adapter_a} minus {session.adapter_b}",
-        ]
-        none = session.intervention == "none"
-        self.intervene.description = (
-            "With the intervention (none is set)" if none else f"With {session.intervention}"
-        )
-        self.intervene.disabled = none
-        self.response.disabled = session.example is None
+        self.controls.follow_session()
         if self._timer is not None:
             self._timer.cancel()
         try:
@@ -171,48 +112,29 @@ class AttentionPanel(Panel):
 
     # --- what is wanted ---------------------------------------------------------------------------
 
-    @property
-    def sides(self) -> tuple[Side, ...]:
-        """The models whose captures are needed."""
-        return ("A", "B") if self.side.value == DIFFERENCE else (cast(Side, self.side.value),)
-
-    @property
-    def edges(self) -> Direction:
-        """The queries and keys that are looked at."""
-        return DIRECTIONS[self.direction.value]._replace(group=self.latents.value or None)
-
-    def request(self, side: Side) -> Request:
-        """The capture that the controls ask for."""
-        session, measure = self.session, MEASURES[self.measure.value]
-        example = session.example
-        true_answer = example is not None and self.response.value == ANSWER
-        return Request(
-            adapter=session.adapter_a if side == "A" else session.adapter_b,
-            prompt=session.prompt,
-            answer=example.answer if example is not None and true_answer else None,
-            intervention=session.intervention if self.intervene.value else "none",
-            all_slots=self.all_slots.value or measure.all_slots or self.edges.target == "text",
-            gradient=measure.gradient,
-        )
-
     def _find(self, side: Side) -> Taken | None:
         """The capture of a side, if it is there."""
-        return self._captures.find(self.request(side), self.measure.value)
+        return self._captures.find(self.controls.request(side), self.controls.measure.value)
+
+    def _taken(self) -> list[Taken]:
+        """The captures that are there, of those that are asked for."""
+        found = [self._find(side) for side in self.controls.sides]
+        return [taken for taken in found if taken is not None]
 
     @property
     def _ready(self) -> bool:
-        return all(self._find(side) is not None for side in self.sides)
+        return len(self._taken()) == len(self.controls.sides)
 
     def capture(self) -> Job | None:
         """Capture what the controls ask for, in view or not; None if it is there already."""
-        missing = [side for side in self.sides if self._find(side) is None]
+        missing = [side for side in self.controls.sides if self._find(side) is None]
         if not missing:
             self._draw()
             return None
         for grid in (self.overview, self.heat, self.groups, self.effects):
             grid.busy = True
-        measure, edges = self.measure.value, self.edges
-        requests = dict.fromkeys(self.request(side) for side in missing)
+        measure, edges = self.controls.measure.value, self.controls.edges
+        requests = dict.fromkeys(self.controls.request(side) for side in missing)
         work = [self._captures.widened(request) for request in requests]
         models = [self.session.models[request.adapter] for request in requests]
 
@@ -239,29 +161,13 @@ class AttentionPanel(Panel):
             self._show_nothing(f"Nothing was captured: {why}. 'Capture anew' tries again.")
 
     def _keep(self, found: list[Taken]) -> None:
-        self._captures.keep(found, [self.request(side).subject for side in ("A", "B")])
+        self._captures.keep(found, [self.controls.request(side).subject for side in ("A", "B")])
         if self._ready:
             self._draw()
 
-    def _offer_groups(self) -> None:
-        """The groups of the models that are shown; what was chosen stays, if it is one of them."""
-        models = [self.session.models[self.request(side).adapter] for side in self.sides]
-        names = dict.fromkeys(group.name for model in models for group in model.layout.groups)
-        options = (_ALL_GROUPS, *((name, name) for name in names))
-        if tuple(self.latents.options) == options:
-            return
-        chosen, self._offering = self.latents.value, True
-        try:
-            self.latents.options = options
-            self.latents.value = chosen if chosen in names else ""
-        finally:
-            self._offering = False
-
     def _update(self) -> None:
         """After any change: draw what is there, capture what is not, if anybody looks."""
-        if self._offering:
-            return  # whoever offers groups goes on to this
-        self._offer_groups()
+        self.controls.offer_groups()
         if self.session.prompt == "":
             self._show_nothing("Type a prompt, or choose an example, to see attention.")
         elif self._ready or self.visibility.seen:
@@ -281,46 +187,39 @@ class AttentionPanel(Panel):
         Raises:
             SettingError: while nothing is captured.
         """
-        taken = [self._find(side) for side in self.sides]
-        if any(one is None for one in taken):
+        if not self._ready:
             raise SettingError(
                 "nothing is captured yet; show the panel and wait, or call its prepare()"
             )
-        captured = [one.captured for one in taken if one is not None]
-        other = None if len(captured) == 2 else self._find("B" if self.sides == ("A",) else "A")
+        controls = self.controls
+        shown, *rest = [taken.captured for taken in self._taken()]
+        other, effects = None, None
+        if not rest:
+            other = self._find("B" if controls.sides == ("A",) else "A")
+            request = controls.request(controls.sides[0])
+            effects = self._captures.effects(request, controls.direction.value)
         return AttentionView(
-            shown=captured[0],
-            minus=captured[1] if len(captured) == 2 else None,
+            shown=shown,
+            minus=rest[0] if rest else None,
             beside=None if other is None else other.captured,
             name=self._name(),
-            measure=self.measure.value,
-            edges=self.edges,
-            all_slots=self.all_slots.value,
-            effects=self._captures.effects(self.request(self.sides[0]), self.direction.value)
-            if len(self.sides) == 1
-            else None,
+            measure=controls.measure.value,
+            edges=controls.edges,
+            all_slots=controls.all_slots.value,
+            effects=effects,
         )
 
-    @property
-    def cell(self) -> Cell:
-        """The map that is open."""
-        has_heads = MEASURES[self.measure.value].has_heads
-        return Cell(self.layer.value, self.head.value if has_heads else None)
-
     def _name(self) -> str:
-        requests = [self.request(side) for side in self.sides]
+        requests = [self.controls.request(side) for side in self.controls.sides]
         names = " - ".join(request.adapter for request in requests)
         change = requests[0].intervention
-        return f"{self.side.value} ({names}" + (")" if change == "none" else f", with {change})")
+        under = "" if change == "none" else f", with {change}"
+        return f"{self.controls.side.value} ({names}{under})"
 
     def _draw(self) -> None:
         view = self.view()
-        self._drawing = True
-        try:
-            self.layer.options, self.head.options = view.record.layers, view.record.heads
-            self.head.disabled = not MEASURES[self.measure.value].has_heads
-        finally:
-            self._drawing = False
+        layers, heads = view.record.layers, view.record.heads
+        self.chooser.offer(layers, heads, has_heads=self.controls.has_heads)
         slots = view.record.slots
         self.strip.prompt_length = view.record.prompt_length
         self.strip.show(slots, colours=self._colours(view))
@@ -331,27 +230,26 @@ class AttentionPanel(Panel):
         self._draw_effects(view)
 
     def _draw_overview(self, view: AttentionView) -> None:
-        taken = [self._find(side) for side in self.sides]
-        notes = [note for one in taken if one is not None for note in one.notes]
+        notes = [note for taken in self._taken() for note in taken.notes]
         said = dict.fromkeys(f"{note.removesuffix('.')}." for note in notes)
         try:
             how = "Click a cell, or press Enter, to open it."
-            self.overview.show(view.overview(self.cell), " ".join([how, *said]))
+            self.overview.show(view.overview(self.chooser.cell), " ".join([how, *said]))
         except SettingError as reason:
             self.overview.show_nothing(_sentence(reason))
 
     def _draw_head(self) -> None:
-        if self._drawing or not self._ready:
+        if not self._ready:
             return  # what is being captured is drawn when it is there
-        view = self.view()
+        view, cell = self.view(), self.chooser.cell
         try:
-            self.heat.show(view.head(self.cell), view.note(), self._colours(view))
+            self.heat.show(view.head(cell), view.note(), self._colours(view))
         except SettingError as reason:
             said = self.overview.note  # once is enough
             self.heat.show_nothing("" if _sentence(reason) == said else _sentence(reason))
         if self.overview.values:
-            row = 0 if self.cell.head is None else view.record.heads.index(self.cell.head)
-            self.overview.selected = [row, view.record.layers.index(self.cell.layer)]
+            head = 0 if cell.head is None else view.record.heads.index(cell.head)
+            self.overview.selected = [head, view.record.layers.index(cell.layer)]
 
     def _draw_effects(self, view: AttentionView) -> None:
         try:
@@ -389,17 +287,6 @@ class AttentionPanel(Panel):
 
     # --- opening, pointing ------------------------------------------------------------------------
 
-    def open_map(self, layer: int, head: int | None = None) -> None:
-        """Show one head's map."""
-        self._drawing = True
-        try:
-            self.layer.value = layer
-            if head is not None:
-                self.head.value = head
-        finally:
-            self._drawing = False
-        self._draw_head()
-
     def open_strongest(self) -> bool:
         """Show the map of the head that has most of the overview's measure; False if none has."""
         view = self.view()
@@ -408,17 +295,16 @@ class AttentionPanel(Panel):
         except SettingError:
             return False
         row, column = divmod(int(abs(heat.values).argmax()), heat.values.shape[1])
-        self.open_map(view.record.layers[column], view.record.heads[row])
+        self.chooser.choose(view.record.layers[column], view.record.heads[row])
         return True
 
     def _open_at(self, row: int | None, column: int) -> None:
         if not self._ready:
             return
-        record = self.view().record
-        has_heads = MEASURES[self.measure.value].has_heads
-        head = record.heads[row] if row is not None and has_heads else self.head.value
-        if (record.layers[column], head) != (self.layer.value, self.head.value):
-            self.open_map(record.layers[column], head)
+        record, cell = self.view().record, self.chooser.cell
+        head = cell.head if row is None or cell.head is None else record.heads[row]
+        if (record.layers[column], head) != cell:
+            self.chooser.choose(record.layers[column], head)
 
     def _point_at_strip(self, hovered: list[int]) -> None:
         row, column = hovered
@@ -441,12 +327,12 @@ class AttentionPanel(Panel):
             SettingError: while nothing is captured, or for a difference.
         """
         self.view().groups()
-        taken, direction = cast(Taken, self._find(self.sides[0])), self.direction.value
+        (taken,), direction = self._taken(), self.controls.direction.value
         model = self.session.models[taken.request.adapter]
 
         def keep(effects: pd.DataFrame) -> None:
             self._captures.keep_effects(taken.request, direction, effects)
-            if self._find(self.sides[0]) is not None:
+            if self._ready:
                 self._draw_effects(self.view())
 
         return self.start(
@@ -457,12 +343,12 @@ class AttentionPanel(Panel):
 
     def table(self) -> pd.DataFrame:
         """See `Panel.table`: the overview's cells, the open map's, and the effects."""
-        return self.view().table(self.cell)
+        return self.view().table(self.chooser.cell)
 
     def picture(self) -> Figure:
         """See `Panel.picture`."""
         view = self.view()
-        heats, note = view.heats(self.cell)
+        heats, note = view.heats(self.chooser.cell)
         return heat_figure(f"Attention of {view.name}", heats, note, self._colours(view))
 
     def code(self) -> str:
@@ -470,37 +356,13 @@ class AttentionPanel(Panel):
         view = self.view()
         return attention_code(
             self.session,
-            [taken for side in self.sides if (taken := self._find(side)) is not None],
-            self.measure.value,
-            self.edges,
-            self.all_slots.value,
-            self.cell,
+            self._taken(),
+            self.controls.measure.value,
+            self.controls.edges,
+            self.controls.all_slots.value,
+            self.chooser.cell,
             traced=view.effects is not None,
         )
-
-
-def _row(*children: widgets.Widget) -> widgets.HBox:
-    layout = {"flex_flow": "row wrap", "align_items": "center", "grid_gap": "2px 14px"}
-    return widgets.HBox(children, layout=layout)
-
-
-def _style(**more: str) -> dict[str, str]:
-    return {"description_width": "68px", **more}
-
-
-def _check(label: str, tooltip: str) -> widgets.Checkbox:
-    return widgets.Checkbox(
-        description=label, tooltip=tooltip, indent=False, layout={"width": "max-content"}
-    )
-
-
-def _chooser(label: str, options: list[Any], width: str) -> widgets.Dropdown:
-    return widgets.Dropdown(
-        options=options,
-        description=label,
-        style={"description_width": "initial"},
-        layout={"width": width},
-    )
 
 
 def _sentence(reason: object) -> str:
