@@ -238,7 +238,7 @@ def test_every_format_downloads_and_the_code_reproduces_the_view(
     code = notebook.page.evaluate("navigator.clipboard.readText()")
     reproduced = notebook.run(
         f"import numpy as np\nfound = {{}}\nexec({code!r}, found)\n"
-        "v = wb.attention.view().head(wb.attention.cell)\n"
+        "v = wb.attention.view().head(wb.attention.chooser.cell)\n"
         "values, shown = np.nan_to_num(v.values), found['shown'].numpy()\n"
         "shown = shown if shown.shape == values.shape else shown.T\n"
         "print(np.abs(shown - values).max() < 1e-5 < values.max())"
