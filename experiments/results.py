@@ -14,6 +14,7 @@ import argparse
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import matplotlib
 import pandas as pd
 
 import latent_core as lc
@@ -73,7 +74,9 @@ def results_page(folders: list[Path], out: Path, metric: str = "graded") -> str:
             rows = _for_every_seed(rows)
             name = f"{out.stem}-{backbone}-{task}-{metric}.svg".replace("/", "-")
             out.parent.mkdir(parents=True, exist_ok=True)
-            accuracy_picture(rows, _task(str(task), rows), metric).savefig(out.parent / name)
+            picture = accuracy_picture(rows, _task(str(task), rows), metric)
+            with matplotlib.rc_context({"svg.hashsalt": name}):  # the same records, the same file
+                picture.savefig(out.parent / name, metadata={"Date": None})
             parts.append(f"### {task}\n\n{_accuracy(rows, metric)}\n")
             parts.append(f"![{task} on {backbone}: {metric} accuracy by length]({name})\n")
             parts.append(_calibration(rows, metric))
