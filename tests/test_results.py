@@ -58,6 +58,9 @@ def test_a_gain_is_reported_beside_the_papers(root: Path) -> None:
     assert "`Start_2` 0.03 (30), 0.1 (30)" in text
     (picture,) = (root / "docs").glob("*.svg")
     assert picture.name in text and "<svg" in picture.read_text()
+    drawn = picture.read_bytes()
+    page(root)
+    assert picture.read_bytes() == drawn, "the same records, another file"
 
 
 def test_what_does_not_reproduce_is_said(root: Path) -> None:
