@@ -1,4 +1,8 @@
-"""Colours that stay apart for colour-blind readers, on light and dark pages (Okabe & Ito 2008)."""
+"""Colours that stay apart for colour-blind readers, on light and dark pages.
+
+Seven are those of Okabe & Ito (2008); the further four are as far from these and from each other,
+in CIELAB, as any of middling luminance, to the eye with and without red or green cones.
+"""
 
 from collections.abc import Iterable
 from typing import Final
@@ -8,7 +12,10 @@ __all__ = ["SIGNED", "colours_of", "ink_on"]
 #: From below zero to above it, on a white page; the heat grid's own colours.
 SIGNED: Final = ("#0b4f96", "#5b9bd0", "#f4f4f4", "#e88b5a", "#a63603")
 
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#999999")
+_COLOURS: Final = (
+    *("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#999999"),
+    *("#5A4BFF", "#D2003C", "#4B87FF", "#4BB469"),
+)
 #: Relative luminance at which black and white text have the same contrast (WCAG 2).
 _BALANCE: Final = 0.179
 
