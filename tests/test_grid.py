@@ -3,6 +3,7 @@
 import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
@@ -17,6 +18,7 @@ from latent_core.experiments import (
     Grid,
     LocalEngine,
     Outcome,
+    TimeLeft,
     default_workers,
     do_run,
     estimate_grid,
@@ -25,6 +27,7 @@ from latent_core.experiments import (
     run_grid,
     state_of,
 )
+from latent_core.experiments import estimate as estimate_module
 from latent_core.experiments import work as work_module
 
 WORDS = {
@@ -411,6 +414,15 @@ def test_costs_are_counted_and_timed(finished) -> None:
     sample = task.examples("train", 16, 0)
     slots = sum(len(e.prompt) + len(e.answer) + 1 + 1 for e in sample) / 16  # end token, End.0
     assert fresh.cost.train_slots == round(4 * slots)
+
+
+def test_a_trial_promises_no_more_than_its_share(monkeypatch: pytest.MonkeyPatch) -> None:
+    (run,) = grid(search=SEARCH, methods=["Start_2"], seeds=1).specs()  # 4 trained on, 4 answered
+    first, second = run.trials()  # 2 and 2 of each
+    clock = iter((100.0, 106.0, 112.0, 130.0))
+    monkeypatch.setattr(estimate_module, "time", SimpleNamespace(monotonic=lambda: next(clock)))
+    left = TimeLeft([first, second, run])
+    assert [left.after(spec) for spec in (first, second, run)] == [18.0, 12.0, 0.0]
 
 
 def test_a_dry_run_shows_every_method_and_what_is_to_do(tmp_path: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -53,6 +52,7 @@ def grid(
     from latent_core.experiments import (
         LocalEngine,
         RayEngine,
+        TimeLeft,
         default_workers,
         plan_grid,
         read_grid,
@@ -71,14 +71,15 @@ def grid(
         if engine == "local"
         else RayEngine(address, cpus, gpus, retry_failed)
     )
-    started = time.monotonic()
+    trials, runs = plan.todo(retry_failed)
+    left = TimeLeft(trials + runs)
 
     def tell(outcome: Outcome, done: int, total: int) -> None:
-        left = (time.monotonic() - started) / done * (total - done)
+        seconds = left.after(outcome.spec)
         line = f"{done}/{total} {outcome.status} {outcome.spec.folder} ({outcome.seconds:.0f} s)"
         if outcome.error:
             line += f": {outcome.error}"
-        console.print(Text(line + (f"  about {duration(left)} left" if done < total else "")))
+        console.print(Text(line + (f"  about {duration(seconds)} left" if done < total else "")))
 
     outcomes = run_grid(asked, folder, chosen, tell)
     states = Counter(state for _, state in plan_grid(asked, folder).runs)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Protocol
 
 from latent_core.experiments.cluster import RayEngine
-from latent_core.experiments.estimate import Estimate, estimate_grid
+from latent_core.experiments.estimate import Estimate, TimeLeft, estimate_grid
 from latent_core.experiments.grid import Grid, read_grid
 from latent_core.experiments.local import LocalEngine, default_workers
 from latent_core.experiments.spec import Evaluation, RunSpec, Search, Training
@@ -29,6 +29,7 @@ __all__ = [
     "RayEngine",
     "RunSpec",
     "Search",
+    "TimeLeft",
     "Training",
     "default_workers",
     "do_run",

@@ -23,7 +23,7 @@ from latent_core.runs import read_run, read_summary
 from latent_core.tasks import load_task
 from latent_core.training import train
 
-__all__ = ["Cost", "Estimate", "estimate_grid"]
+__all__ = ["Cost", "Estimate", "TimeLeft", "estimate_grid"]
 
 SAMPLE = 16  # examples of each split whose slots are counted
 
@@ -58,6 +58,27 @@ class Estimate:
     cost: Cost
     seconds: float
     basis: str
+
+
+class TimeLeft:
+    """How long a running grid still takes: by the examples that runs train on and answer.
+
+    A trial has a fraction of a run's, so trials, which come first, promise nothing for the rest.
+    """
+
+    def __init__(self, todo: Iterable[RunSpec]) -> None:
+        self._started = time.monotonic()
+        self._todo, self._done = sum(map(self._examples, todo)), 0
+
+    def after(self, spec: RunSpec) -> float:
+        """Seconds that are left once this run is done as well."""
+        self._done += self._examples(spec)
+        passed = time.monotonic() - self._started
+        return passed / self._done * (self._todo - self._done)
+
+    @staticmethod
+    def _examples(spec: RunSpec) -> int:
+        return _trained_examples(spec) + spec.evaluation.examples * len(spec.evaluation.splits)
 
 
 @dataclass(frozen=True)
@@ -115,16 +136,20 @@ def _cost(spec: RunSpec, backbones: _Backbones) -> Cost:
     if key not in backbones.counted:
         backbones.counted[key] = _count(spec, backbones.of(spec))
     train_slots, by_split = backbones.counted[key]
-    asked, training = spec.evaluation, spec.training
+    asked = spec.evaluation
     batches = math.ceil(asked.examples / asked.batch_size)
-    examples = 0
-    if training is not None:
-        examples = training.steps * training.batch_size * training.gradient_accumulation
     return Cost(
-        round(examples * train_slots),
+        round(_trained_examples(spec) * train_slots),
         round(sum(asked.examples * slots for slots, _ in by_split.values())),
         sum(batches * steps for _, steps in by_split.values()),
     )
+
+
+def _trained_examples(spec: RunSpec) -> int:
+    training = spec.training
+    if training is None:
+        return 0
+    return training.steps * training.batch_size * training.gradient_accumulation
 
 
 def _count(spec: RunSpec, backbone: Backbone) -> tuple[float, dict[str, tuple[float, int]]]:
