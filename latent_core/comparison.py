@@ -12,7 +12,7 @@ import pandas as pd
 
 from latent_core.errors import SettingError
 from latent_core.runs import RECORDS_FILE
-from latent_core.statistics import mean_interval
+from latent_core.statistics import accuracy_interval
 from latent_core.store import StoredRun, find_runs
 
 __all__ = ["compare", "read_records"]
@@ -100,5 +100,5 @@ def compare(
 def _interval(name: str, records: pd.DataFrame, metric: str, confidence: float) -> dict[str, float]:
     if records.empty:
         return dict.fromkeys((name, f"{name}_low", f"{name}_high"), float("nan"))
-    found = mean_interval(records[metric], records["seed"], confidence)
+    found = accuracy_interval(records, metric, confidence)
     return {name: found.mean, f"{name}_low": found.low, f"{name}_high": found.high}

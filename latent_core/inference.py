@@ -1,8 +1,8 @@
-"""What paired differences say about seeds and examples that were not run.
+"""What records say about seeds and examples that were not run.
 
-A record is one example answered under two conditions by adapters of one training seed; its value is
-the difference. Differences of one seed share that seed's luck, and where the same examples are
-asked of every seed they share those too. The interval must hold for new seeds and new examples.
+A value is the accuracy of one example, or its difference between two conditions, by adapters of one
+training seed. Values of one seed share that seed's luck, and where the same examples are asked of
+every seed they share those too. The interval must hold for new seeds and new examples.
 
 Which interval, and why. Resampling five seeds is too narrow: in 2,000 simulated studies of 5 seeds
 by 100 examples without an effect, the 95 % percentile interval of the hierarchical bootstrap
@@ -31,7 +31,7 @@ import math
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -40,9 +40,11 @@ from statsmodels.stats.multitest import multipletests
 
 from latent_core.errors import SettingError
 
-__all__ = ["Effect", "holm", "paired_effect", "sign_flip_p"]
+__all__ = ["Effect", "holm", "mean_ends_p", "paired_effect", "sign_flip_p"]
 
 Floats = NDArray[np.float64]
+#: That a bootstrap holds in memory; BCa leaves each of N values out once, which is N x N of them.
+_NUMBERS_AT_ONCE: Final = 4_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,27 +127,23 @@ def paired_effect(
     )
     shared = _shared_variance(numbers, owners, terms, np.asarray(keys), weights, cells)
     within = float(np.sqrt(np.mean([cell.var(ddof=1) for row in cells for cell in row])))
+    low, high, p = _ends(cells, means, weights, shared, confidence, resamples)
     flipped: Floats | None = means
     if len(names) == 1:
-        low, high, p = _one_seed(cells[0], weights, confidence, resamples)
         between = math.nan
         shares = [w / len(c) * c for w, c in zip(weights, cells[0], strict=True)]
         flipped = np.concatenate(shares) if min(weights) > 0 else None
     else:
-        low, high, p = _many_seeds(cells, means, weights, shared, confidence, resamples)
         noise = np.mean([_sampling(row, weights) for row in cells])
         between = math.sqrt(max(0.0, means.var(ddof=1) - noise))
     p_exact = sign_flip_p(flipped) if exact and flipped is not None else math.nan
-    mean = float(means.mean())
-    if high - low < 1e-12:  # nothing varied: what 95 % of studies would have met (rule of three)
-        margin = 1 - ((1 - confidence) / 2) ** (1 / least)
-        low, high, p = mean - margin, mean + margin, 2 * max(1 - abs(mean), 0.5) ** least
     if len(names) == 1 and not math.isnan(p_exact):
         p = max(p, p_exact)
+    mean = float(means.mean())
     return Effect(
         mean=mean,
-        low=float(low),
-        high=float(high),
+        low=low,
+        high=high,
         p=min(1.0, float(p)),
         p_exact=p_exact,
         size=mean / within if within > 1e-9 else math.nan,
@@ -156,6 +154,27 @@ def paired_effect(
         seed_means=tuple(map(float, means)),
         confidence=confidence,
     )
+
+
+def mean_ends_p(
+    values: ArrayLike,
+    seeds: ArrayLike,
+    keys: ArrayLike,
+    confidence: float = 0.95,
+    resamples: int = 2000,
+) -> tuple[float, float, float, float]:
+    """The mean over seeds of the mean over examples, the ends of its interval, and p.
+
+    Arguments are as those of `paired_effect`, whose interval it is; here a seed may have a single
+    example, and none of it is then known of others.
+    """
+    numbers = np.asarray(values, dtype=float)
+    names, owners = np.unique(np.asarray(seeds), return_inverse=True)
+    cells = [[numbers[owners == seed]] for seed in range(len(names))]
+    means = np.array([cell.mean() for (cell,) in cells])
+    terms = np.zeros(len(numbers), int)
+    shared = _shared_variance(numbers, owners, terms, np.asarray(keys), (1.0,), cells)
+    return float(means.mean()), *_ends(cells, means, (1.0,), shared, confidence, resamples)
 
 
 def sign_flip_p(differences: ArrayLike, resamples: int = 9999) -> float:
@@ -184,6 +203,26 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return [float(p) for p in multipletests(p_values, method="holm")[1]]
 
 
+def _ends(
+    cells: list[list[Floats]],
+    means: Floats,
+    weights: Sequence[float],
+    shared: float,
+    confidence: float,
+    resamples: int,
+) -> tuple[float, float, float]:
+    """Low and high end, and the p-value of no difference; `cells` are (seed, term, example)."""
+    if len(cells) == 1:
+        low, high, p = _one_seed(cells[0], weights, confidence, resamples)
+    else:
+        low, high, p = _many_seeds(cells, means, weights, shared, confidence, resamples)
+    if high - low < 1e-12:  # nothing varied: what 95 % of studies would have met (rule of three)
+        least, mean = min(len(cell) for row in cells for cell in row), float(means.mean())
+        margin = 1 - ((1 - confidence) / 2) ** (1 / least)
+        low, high, p = mean - margin, mean + margin, 2 * max(1 - abs(mean), 0.5) ** least
+    return float(low), float(high), float(p)
+
+
 def _sampling(row: list[Floats], weights: Sequence[float]) -> float:
     """Variance of a seed's mean due to which examples it met."""
     return float(sum(w**2 * c.var(ddof=1) / len(c) for w, c in zip(weights, row, strict=True)))
@@ -194,6 +233,8 @@ def _one_seed(
 ) -> tuple[float, float, float]:
     """The hull of BCa over examples and of Student's t, and t's p-value."""
     mean = float(sum(w * c.mean() for w, c in zip(weights, row, strict=True)))
+    if min(len(cell) for cell in row) < 2:
+        return mean, mean, 1.0
     parts = [w**2 * c.var(ddof=1) / len(c) for w, c in zip(weights, row, strict=True)]
     error = math.sqrt(sum(parts))
     if not error:
@@ -213,6 +254,7 @@ def _one_seed(
             confidence_level=confidence,
             method="BCa",
             vectorized=True,
+            batch=max(1, _NUMBERS_AT_ONCE // max(len(cell) for cell in row)),
             rng=np.random.default_rng(0),
         ).confidence_interval
     low, high = np.fmin(mean - half, interval.low), np.fmax(mean + half, interval.high)
@@ -273,7 +315,7 @@ def _shared_variance(
     Each record's share in the error of the mean, summed by example and squared, less what the
     noise of single records adds to that, which shows in their spread about the example's mean.
     """
-    if len(cells) < 2:
+    if len(cells) < 2 or min(len(cell) for row in cells for cell in row) < 2:
         return 0.0
     names, examples = np.unique(keys, return_inverse=True)
     if len(names) == len(values):

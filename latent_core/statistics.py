@@ -1,33 +1,35 @@
-"""Means and intervals of evaluation records, by a hierarchical bootstrap.
+"""Means of evaluation records with intervals, for training seeds and examples that were not run.
 
-Records of one adapter are not independent of each other: they share its training seed. So seeds
-are drawn first, with replacement, and examples within each drawn seed after that (Davison & Hinkley
-1997, section 3.8). With one seed the interval is about that one adapter only.
+The interval is that of `latent_core.inference`, for accuracies and for differences alike: Student's
+t on the seeds' means, no narrower than a hierarchical bootstrap (seeds, then examples), and with
+what answers to the same example have in common. With one seed it is about that one adapter.
 
 Knows data frames; nothing of models.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from latent_core.errors import SettingError
+from latent_core.inference import mean_ends_p
 
-__all__ = ["Interval", "mean_interval", "paired_difference", "summarise"]
+__all__ = ["Interval", "accuracy_interval", "mean_interval", "paired_difference", "summarise"]
 
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """A mean with its percentile interval.
+    """A mean with its interval.
 
     Attributes:
         mean: mean over seeds of the mean over examples.
         low, high: ends of the interval.
+        p: two-sided, against a mean of zero.
         seeds: training seeds it rests on.
         records: records it rests on.
     """
@@ -35,6 +37,7 @@ class Interval:
     mean: float
     low: float
     high: float
+    p: float
     seeds: int
     records: int
 
@@ -42,36 +45,47 @@ class Interval:
 def mean_interval(
     values: Sequence[float] | pd.Series,
     seeds: Sequence[int] | pd.Series,
+    examples: Sequence[object] | pd.Series | None = None,
     confidence: float = 0.95,
-    resamples: int = 2000,
+    bounds: tuple[float, float] = (-math.inf, math.inf),
 ) -> Interval:
-    """Mean of `values` with a hierarchical bootstrap interval, the same for the same input.
+    """Mean of `values` with its interval, the same for the same input.
 
     Args:
         values: one number per record.
         seeds: the training seed of each record.
+        examples: which example each record is of; by default no two are of the same.
         confidence: share of the interval, between 0 and 1.
-        resamples: bootstrap draws.
+        bounds: what the mean cannot go beyond, such as 0 and 1 for an accuracy.
 
     Raises:
         SettingError: if there are no records, or `confidence` is out of its range.
     """
     if not 0 < confidence < 1:
         raise SettingError(f"confidence is {confidence}; expected a number between 0 and 1")
-    table = pd.DataFrame({"value": np.asarray(values, float), "seed": np.asarray(seeds)})
-    if table.empty:
+    if not len(values):
         raise SettingError("no records to average; expected at least one")
-    groups = [group.to_numpy() for _, group in table.groupby("seed")["value"]]
-    rng = np.random.default_rng(0)
-    drawn_seeds = rng.integers(len(groups), size=(resamples, len(groups)))
-    means = np.empty(drawn_seeds.shape)
-    for number, group in enumerate(groups):
-        chosen = drawn_seeds == number
-        means[chosen] = _resampled_means(group, int(chosen.sum()), rng)
-    tail = (1 - confidence) / 2
-    low, high = np.quantile(means.mean(axis=1), [tail, 1 - tail])
-    mean = float(np.mean([group.mean() for group in groups]))
-    return Interval(mean, float(low), float(high), len(groups), len(table))
+    keys = range(len(values)) if examples is None else examples
+    mean, low, high, p = mean_ends_p(
+        np.asarray(values, float), np.asarray(seeds), np.asarray(keys), confidence
+    )
+    low, high = max(low, bounds[0]), min(high, bounds[1])
+    return Interval(mean, low, high, p, len(np.unique(np.asarray(seeds))), len(values))
+
+
+def accuracy_interval(frame: pd.DataFrame, metric: str, confidence: float = 0.95) -> Interval:
+    """Mean accuracy of records, between 0 and 1.
+
+    Args:
+        frame: records with columns seed and the metric; split and key say which example it was.
+        metric: `graded` or `exact`.
+        confidence: share of the interval.
+    """
+    examples = None
+    if "key" in frame:
+        split = frame["split"].astype(str) if "split" in frame else ""
+        examples = split + "|" + frame["key"].astype(str)
+    return mean_interval(frame[metric], frame["seed"], examples, confidence, (0.0, 1.0))
 
 
 def summarise(
@@ -83,7 +97,8 @@ def summarise(
     """A row per group of records: mean, low, high, seeds, records.
 
     Args:
-        frame: records of `evaluate`, of any number of runs, with columns `seed` and those of `by`.
+        frame: records of `evaluate`, of any number of runs, with columns `seed` and those of `by`;
+            `key` and `split`, where they are there, say which records are of the same example.
         by: columns to group by; the groups keep the order in which they appear.
         metric: column to average, `graded` or `exact`.
         confidence: share of the interval.
@@ -99,7 +114,7 @@ def summarise(
         )
     rows = []
     for key, group in frame.groupby(list(by), sort=False):
-        interval = mean_interval(group[metric], group["seed"], confidence)
+        interval = accuracy_interval(group, metric, confidence)
         rows.append(dict(zip(by, key, strict=True)) | {n: getattr(interval, n) for n in _FIELDS})
     return pd.DataFrame(rows)
 
@@ -137,14 +152,8 @@ def paired_difference(
             "paired; evaluate both with the same seeds, splits and number of examples"
         )
     difference = both[f"{metric}_treatment"].astype(float) - both[f"{metric}_control"].astype(float)
-    return mean_interval(difference, both["seed"], confidence)
+    examples = both["split"].astype(str) + "|" + both["key"].astype(str)
+    return mean_interval(difference, both["seed"], examples, confidence, (-1.0, 1.0))
 
 
 _FIELDS = ("mean", "low", "high", "seeds", "records")
-
-
-def _resampled_means(
-    values: NDArray[np.float64], count: int, rng: np.random.Generator
-) -> NDArray[np.float64]:
-    """`count` means of as many values, drawn from `values` with replacement."""
-    return values[rng.integers(len(values), size=(count, len(values)))].mean(axis=1)

@@ -23,7 +23,17 @@ CONDA_NAMES = {"pytorch": "torch"}  # conda-forge -> PyPI, where they differ
 # DESIGN.md, section 3. A module imports from its own tier and those above it, never from below.
 TIERS = [
     {"errors", "files", "progress", "wording"},
-    {"layout", "insertion", "tasks", "comparison", "corpus", "runs", "statistics", "store"},
+    {
+        "layout",
+        "insertion",
+        "tasks",
+        "comparison",
+        "corpus",
+        "inference",
+        "runs",
+        "statistics",
+        "store",
+    },
     {"batch", "embedding"},
     {
         "adapter",
@@ -65,7 +75,7 @@ TIERS = [
         "shipped",
         "tracing",
     },
-    {"training", "evaluation", "effects", "inference", "pretraining", "muon"},
+    {"training", "evaluation", "effects", "pretraining", "muon"},
     {"hypotheses", "experiments"},
     {"cli", "__main__"},
 ]

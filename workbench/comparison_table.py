@@ -11,7 +11,7 @@ from typing import Any, Final
 import pandas as pd
 
 from latent_core.errors import SettingError
-from latent_core.statistics import mean_interval, paired_difference
+from latent_core.statistics import accuracy_interval, mean_interval, paired_difference
 from latent_core.wording import counted
 
 __all__ = [
@@ -74,7 +74,7 @@ def method_table(frame: pd.DataFrame, metric: str = "graded") -> pd.DataFrame:
         for split in splits:
             part = records[records["split"] == split]
             if len(part):
-                found = mean_interval(part[metric], part["seed"])
+                found = accuracy_interval(part, metric)
                 row |= {split: found.mean, f"{split} low": found.low, f"{split} high": found.high}
         row |= _over_seeds(_gaps(records, splits, metric))
         for name, column in (("trainable", "trainable"), ("slots", slots), ("seconds", "seconds")):
@@ -142,7 +142,7 @@ def _over_seeds(gaps: pd.Series) -> dict[str, float]:
         return {}
     cells = {"gap": float(gaps.mean())}
     if len(gaps) > 1:
-        found = mean_interval(gaps, gaps.index.to_series())
+        found = mean_interval(gaps, gaps.index.to_series(), bounds=(-1.0, 1.0))
         cells |= {"gap low": found.low, "gap high": found.high}
     return cells
 
