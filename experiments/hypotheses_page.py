@@ -3,7 +3,7 @@
     python experiments/hypotheses_page.py                # `tiny`: 5 seeds, 40 examples, 400 steps
     python experiments/hypotheses_page.py --only H1 --seeds 2 --examples 8 --steps 50 --page h1.md
     python experiments/hypotheses_page.py --shipped --backbone smollm2-135m --seeds 1 \\
-        --examples 16 --page docs/hypotheses-smollm2.md
+        --examples 16 --page docs/hypotheses-smollm2.md --also H2-lookup:Start_1+Comma_1
 
 Adapters, partial results and the journal lie in runs/hypotheses; a killed call goes on where it
 was. Studies run side by side, a process per core. The page says whatever came out.
@@ -37,6 +37,9 @@ def main() -> None:
     parser.add_argument("--backbone", default="tiny")
     parser.add_argument("--shipped", action="store_true", help="on what ships, without training")
     parser.add_argument("--only", nargs="+", default=[study.key for study in lc.STUDIES])
+    parser.add_argument(
+        "--also", nargs="+", default=[], metavar="STUDY:LAYOUT", help="a study of other latents"
+    )
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--examples", type=int, default=40, help="per seed and split")
     parser.add_argument("--steps", type=int, default=FULL["steps"], help="of training each adapter")
@@ -48,7 +51,7 @@ def main() -> None:
     # All is planned before anything is run: studies share records, which no plan may come after.
     journal = Journal(options.folder)
     planned = []
-    for key in options.only:
+    for key in [*options.only, *options.also]:
         study, target = _asked(options, key)
         plans = study.plan(options.seeds, options.examples, target=target, measure=False)
         planned.append((key, {name: journal.write_plan(plan) for name, plan in plans.items()}))
@@ -76,16 +79,17 @@ def _verdict(options: argparse.Namespace, planned: tuple[str, dict[str, Plan]]) 
     study, target = _asked(options, key)
     training = {"steps": options.steps}
     verdict = study.test(target, plans, options.folder, training=training, progress=False)
-    verdict.report(options.folder / f"{study.key}.html")
+    verdict.report(options.folder / f"{key.replace(':', '-')}.html")
     print(f"{key}: {time.perf_counter() - started:.0f} s", flush=True)
     return verdict
 
 
 def _asked(options: argparse.Namespace, key: str) -> tuple[Study, Any]:
     """A study in the form that is tested, and what it is tested on."""
-    study = lc.load_study(key)
+    name, _, layout = key.partition(":")
+    study = lc.load_study(name, layout)
     return (
-        on_runs(study, [SHIPPED / options.backbone])
+        on_runs(study, [SHIPPED / options.backbone], exactly=bool(layout))
         if options.shipped
         else (study, options.backbone)
     )
@@ -108,9 +112,11 @@ def _page(verdicts: list[StudyVerdict], options: argparse.Namespace) -> str:
         "",
         "A study is supported only if each of its parts is, and refuted if one is, as far as Holm "
         "over its parts finds that no accident. Holm counts all parts of a study and what the "
-        f"journal held of it before. {_about(options.seeds)}",
+        f"journal held of it before. p is of the difference from zero; a part is refuted where the "
+        "whole interval falls short of the effect that was expected, whatever its p. Strongly "
+        f"supported: the whole interval reaches it. {_about(options.seeds)}",
         "",
-        "| study | question | verdict | parts supported, refuted, open |",
+        "| study | claim | verdict | parts supported, refuted, open |",
         "|---|---|---|---|",
     ]
     for found in verdicts:
@@ -119,28 +125,49 @@ def _page(verdicts: list[StudyVerdict], options: argparse.Namespace) -> str:
             str(outcomes.count(name)) for name in ("supported", "refuted", "inconclusive")
         )
         lines.append(
-            f"| [{found.study.key}](#{found.study.key.lower()}) | {found.study.title} "
+            f"| [{_name(found.study)}](#{_anchor(found.study)}) | {found.study.claim} "
             f"| **{found.outcome}** | {counts} |"
         )
     for found in verdicts:
-        lines += ["", f"## {found.study.key}", "", f"**{found.study.title}** {found.study.claim}"]
-        lines += ["", found.study.prediction, "", found.study.explanation, ""]
+        study = found.study
+        lines += ["", f"## {_name(study)}", "", f"**{study.title}** {study.claim}"]
+        lines += ["", study.prediction, "", study.explanation, ""]
         lines += [
-            "| part | contrast | verdict | estimate | expected | p (Holm) | why |",
-            "|---|---|---|---|---|---|---|",
+            "| part | contrast | verdict | treatment / control | estimate | expected | p (Holm) "
+            "| why |",
+            "|---" * 8 + "|",
         ]
         rows = zip(found.table().itertuples(), found.parts.values(), strict=True)
         for row, verdict in rows:
             contrast = str(verdict.hypothesis.contrast).replace("|", r"\|").replace("\n", " ")
             where = f"{verdict.hypothesis.loaded_task.name} {verdict.hypothesis.split}"
             lines.append(
-                f"| {row.part} | `{contrast}` on {where} | **{row.verdict}** | {row.estimate} "
-                f"| {row.expected} | {_p(row.p_holm)} | {_sentences(verdict)} |"
+                f"| {row.part} | `{contrast}` on {where} | **{row.verdict}** | {_scores(verdict)} "
+                f"| {row.estimate} | {row.expected} | {_p(row.p_holm)} | {_sentences(verdict)} |"
             )
         lines += [f"\nNot run: {name}: {why}" for name, why in found.not_run.items()]
         notes = {note for part in found.parts.values() for note in part.finding.notes}
         lines += [f"\nNote: {note}." for note in sorted(notes)]
     return "\n".join(lines) + "\n"
+
+
+def _name(study: Study) -> str:
+    """Of a study about the latents that it asks about by itself, its key alone."""
+    own = lc.load_study(study.key).layout
+    return study.key if study.layout == own else f"{study.key} with {study.layout}"
+
+
+def _anchor(study: Study) -> str:
+    """Of its heading, as GitHub makes it."""
+    kept = (c for c in _name(study).lower().replace(" ", "-") if c.isalnum() or c in "-_")
+    return "".join(kept)
+
+
+def _scores(verdict: Verdict) -> str:
+    """Treatment against control, by split where there are several."""
+    means = verdict.means()
+    texts = [f"{row['treatment']:.2f} / {row['control']:.2f}" for _, row in means.iterrows()]
+    return ", ".join(texts)
 
 
 def _about(seeds: int) -> str:

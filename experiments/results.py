@@ -204,8 +204,8 @@ def _verdicts(claims: list[Claim], metric: str) -> str:
         f"Gain: how much higher, relatively, {metric} accuracy is at the most extreme OOD level. A "
         f"verdict takes {ENOUGH} seeds, and a p-value of the paired difference below {LEVEL}, "
         f"adjusted for all {len(found)} of them (Holm); else it is inconclusive, or there is no "
-        "room: the paper's gain would lead beyond 1. The paper trained larger models on data of "
-        "its own; only its relative gains are compared.\n",
+        "room: the paper's gain would lead beyond 1. The paper has other models, "
+        "prompts and lengths; only its relative gains are compared.\n",
         "| task | paper: best layout | gain | backbone | here: best layout | best baseline | gain "
         "| verdict | best `Start` or `End` of no more numbers | gain | verdict |",
         "|---" * 11 + "|",

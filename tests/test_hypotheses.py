@@ -126,6 +126,16 @@ def test_an_effect_that_cannot_show_is_not_refuted(gain, tmp_path) -> None:
 def test_worse_than_a_control_that_leaves_no_room_is_refuted(gain, tmp_path) -> None:
     verdict = test_of(gain, pd.concat([records(MIXED, 0.0), records("Start_2", 0.56)]), tmp_path)
     assert verdict.outcome == "refuted" and verdict.effect.high < 0
+    assert "on the other side of zero" in verdict.reason
+
+
+def test_an_intervention_that_meets_no_latent_refutes_nothing(commas, tmp_path) -> None:
+    """Nothing changes, in however many examples: there is no fifth latent to be dropped."""
+    idle = replace(commas, contrast=Contrast("drop(Comma, after=4)"), controls=())
+    plan = idle.plan(seeds=2, examples=200, measure=False)
+    verdict = idle.test([copying_model(), copying_model()], plan, tmp_path, progress=False)
+    assert verdict.effect.mean == 0 and verdict.effect.low > -idle.smallest_effect
+    assert verdict.outcome == "inconclusive" and "nothing was tried" in verdict.reason
 
 
 def test_an_effect_like_that_of_a_control_says_what_would_tell_them_apart(gain, tmp_path) -> None:

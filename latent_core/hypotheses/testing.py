@@ -25,6 +25,7 @@ from latent_core.hypotheses.planning import Plan, make_plan
 from latent_core.hypotheses.subjects import Given, Source, Trained
 from latent_core.hypotheses.verdict import ControlFinding, Finding, Verdict, judge
 from latent_core.inference import holm
+from latent_core.interventions.running import CHANGED_NOTHING
 from latent_core.progress import progress_bar
 from latent_core.steered import SteeredModel
 
@@ -278,6 +279,8 @@ def _finding(
         tuple(sorted(map(int, frame["seed"].unique()))),
         min(1.0, 2 * min(p_short_of(h, frame), *short, 1.0)),
         tuple(notes),
+        untried="note" in treatment
+        and bool(treatment["note"].fillna("").str.contains(CHANGED_NOTHING).all()),
     )
 
 

@@ -5,7 +5,7 @@ smallest effect, Holm's p over the family is at most 0.05, and every control has
 *strongly* where the whole interval reaches the smallest effect. *Refuted*: the whole interval falls
 short of the smallest effect, or what remains of the effect beyond a control does. Else
 *inconclusive*; so also where the control's score leaves the effect no room, unless the interval
-lies on the other side of zero.
+lies on the other side of zero, and where the intervention met no latent, so that nothing was tried.
 
 Knows estimates; runs nothing.
 """
@@ -64,6 +64,7 @@ class Finding:
         p_short: p-value of refuting: that the effect, or what is left of it beyond a control, falls
             short of the smallest effect.
         notes: what a reader should know.
+        untried: whether the treatment's intervention met no latent in any example.
     """
 
     hypothesis: Hypothesis
@@ -76,6 +77,7 @@ class Finding:
     seeds: tuple[int, ...]
     p_short: float
     notes: tuple[str, ...] = ()
+    untried: bool = False
 
 
 @dataclass(frozen=True)
@@ -216,8 +218,15 @@ def judge(finding: Finding, p_holm: float, tests: int = 1, history: str = "") ->
     settle = ""
     strongly = False
     outcome: Outcome = "inconclusive"
-    if high >= 0 and (no_room := _no_room(finding)):
+    if finding.untried:
+        reason = (
+            "nothing was tried: the intervention met no latent in any example; choose a split in "
+            "which it does."
+        )
+    elif high >= 0 and (no_room := _no_room(finding)):
         reason = no_room
+    elif high < 0:
+        outcome, reason = "refuted", "the whole interval lies on the other side of zero."
     elif high < least:
         outcome, reason = "refuted", f"the whole interval falls short of {least:g}."
     elif low > 0 and mean >= least:

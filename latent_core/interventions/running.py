@@ -12,7 +12,7 @@ import contextlib
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from torch import Tensor, nn
 
@@ -25,7 +25,10 @@ from latent_core.interventions.scene import Scene
 if TYPE_CHECKING:
     from latent_core.model import LatentModel
 
-__all__ = ["EditedTables", "InterventionWarning", "running"]
+__all__ = ["CHANGED_NOTHING", "EditedTables", "InterventionWarning", "running"]
+
+#: What a warning says of an intervention that met no latent.
+CHANGED_NOTHING: Final = "changed nothing"
 
 
 class InterventionWarning(UserWarning):
@@ -129,13 +132,13 @@ class _Count:
             return f"{name} left no latents: the model ran as the backbone alone"
         if not self.placed:
             return (
-                f"{name} changed nothing: no latent was placed, since neither prompts nor "
+                f"{name} {CHANGED_NOTHING}: no latent was placed, since neither prompts nor "
                 "responses had a token that triggers one"
             )
         if not (self.dropped or self.edited or self.moved or flows_changed):
             return (
-                f"{name} changed nothing: latents were placed, but it met none of them, or none of "
-                "their edges, in these prompts and responses"
+                f"{name} {CHANGED_NOTHING}: latents were placed, but it met none of them, or none "
+                "of their edges, in these prompts and responses"
             )
         return None
 
