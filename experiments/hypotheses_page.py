@@ -3,7 +3,9 @@
     python experiments/hypotheses_page.py                # `tiny`: 5 seeds, 40 examples, 400 steps
     python experiments/hypotheses_page.py --only H1 --seeds 2 --examples 8 --steps 50 --page h1.md
     python experiments/hypotheses_page.py --shipped --backbone smollm2-135m --seeds 1 \\
-        --examples 16 --page docs/hypotheses-smollm2.md --also H2-lookup:Start_1+Comma_1
+        --examples 16 --page docs/hypotheses-smollm2.md
+    python experiments/hypotheses_page.py --shipped --backbone smollm2-135m --examples 24 \\
+        --only H2-lookup:Start_1+Comma_1 --page docs/hypotheses-lookup.md
 
 Adapters, partial results and the journal lie in runs/hypotheses; a killed call goes on where it
 was. Studies run side by side, a process per core. The page says whatever came out.
@@ -36,9 +38,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--backbone", default="tiny")
     parser.add_argument("--shipped", action="store_true", help="on what ships, without training")
-    parser.add_argument("--only", nargs="+", default=[study.key for study in lc.STUDIES])
     parser.add_argument(
-        "--also", nargs="+", default=[], metavar="STUDY:LAYOUT", help="a study of other latents"
+        "--only",
+        nargs="+",
+        default=[study.key for study in lc.STUDIES],
+        help="studies, or STUDY:LAYOUT for one of other latents than it asks about by itself",
     )
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--examples", type=int, default=40, help="per seed and split")
@@ -51,7 +55,7 @@ def main() -> None:
     # All is planned before anything is run: studies share records, which no plan may come after.
     journal = Journal(options.folder)
     planned = []
-    for key in [*options.only, *options.also]:
+    for key in options.only:
         study, target = _asked(options, key)
         plans = study.plan(options.seeds, options.examples, target=target, measure=False)
         planned.append((key, {name: journal.write_plan(plan) for name, plan in plans.items()}))
