@@ -392,6 +392,15 @@ def test_a_run_that_another_process_is_at_is_left_to_it(finished) -> None:
     assert not (root / spec.folder / "run.json").exists()
 
 
+def test_a_lock_that_cannot_be_had_is_a_failed_run(tmp_path: Path) -> None:
+    """As one that belongs to another user; it kills no worker."""
+    (spec,) = grid(methods=["zero-shot"], seeds=1).specs()
+    (tmp_path / spec.folder / ".lock").mkdir(parents=True)
+    outcome = do_run(spec, tmp_path)
+    assert outcome.status == "failed"
+    assert "cannot write the run to" in outcome.error and "Is a directory" in outcome.error
+
+
 # ---- what it will cost ----
 
 

@@ -27,6 +27,7 @@ from latent_core.experiments.spec import RunSpec, Training
 from latent_core.files import remove_leftovers
 from latent_core.methods import Method
 from latent_core.runs import (
+    LOCK_FILE,
     RECORDS_FILE,
     fail_run,
     read_evaluation,
@@ -138,7 +139,7 @@ def _done(spec: RunSpec, root: Path, folder: Path, retry_failed: bool, started: 
 def _clear(folder: Path) -> None:
     """Delete what is in a run's folder without a record that says what it is."""
     for path in folder.iterdir():
-        if path.name != ".lock":
+        if path.name != LOCK_FILE:
             shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
