@@ -123,16 +123,19 @@ def prune_runs(
     where: WhereOption = [],  # noqa: B006 Typer reads it, nobody changes it
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
 ) -> None:
-    """Delete runs that are unfinished or failed. One that a process is at work on is left alone."""
-    from latent_core.store import find_runs, remove_run
+    """Delete runs that are unfinished or failed and have no records.
+
+    One that a process is at work on is left alone.
+    """
+    from latent_core.store import find_runs, holds_results, remove_run
 
     chosen = [
         run
         for run in find_runs(paths[0] if len(paths) == 1 else paths, _where(where))
-        if run.about["status"] != "finished"
+        if not holds_results(run.path)
     ]
     if not chosen:
-        console.print("nothing to delete: every run is finished")
+        console.print("nothing to delete: every run is finished or has records")
         return
     for run in chosen:
         console.print(Text(f"{run.about['status']:9} {run.path}"))
@@ -142,7 +145,9 @@ def prune_runs(
     console.print(f"{len(deleted)} deleted")
     for run in chosen:
         if run not in deleted:
-            console.print(Text(f"left alone, a process is at work on it: {run.path}"))
+            console.print(
+                Text(f"left alone, finished by now or a process is at work on it: {run.path}")
+            )
 
 
 def _told_by_path(frame: pd.DataFrame, name: str) -> bool:
