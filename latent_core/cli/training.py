@@ -95,7 +95,8 @@ def evaluate(
     """Measure runs in and out of distribution.
 
     Writes records.parquet, one row per example, into each folder, and prints a table with 95 %
-    intervals. Runs of one method that differ in their training seed alone are averaged.
+    intervals. Runs of one method that differ in their training seed alone are averaged; each
+    backbone has a table of its own.
     """
     from latent_core.comparison import compare as side_by_side
     from latent_core.comparison import read_records
@@ -114,7 +115,7 @@ def evaluate(
         with _held(Path(run)):
             _evaluate_run(Path(run), names, examples, seed, loaded)
     records = read_records(runs)
-    show_summary(summarise(records, ("task", "method", "split"), metric), metric)
+    show_summary(summarise(records, ("backbone", "task", "method", "split"), metric), metric)
     show_comparison(side_by_side(records, metric), metric)
 
 
