@@ -40,6 +40,7 @@ class RayEngine:
 
     def outcomes(self, specs: Sequence[RunSpec], root: Path) -> Iterator[Outcome]:
         """Do the runs; one outcome each, as they come."""
+        root = Path(root).absolute()  # a node's processes work in folders of their own
         try:
             import ray
         except ImportError as error:
