@@ -1,6 +1,8 @@
 """Grids: what a file asks for, what a run of it leaves, and that nothing is done twice."""
 
+import errno
 import json
+import os
 import shutil
 import sys
 from dataclasses import replace
@@ -426,6 +428,27 @@ def test_a_run_that_another_process_is_at_is_left_to_it(finished) -> None:
         outcomes = run_grid(asked, root, Here())
     assert [o.status for o in outcomes] == ["busy", "finished", "busy"]
     assert not (root / spec.folder / "run.json").exists()
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EIO, errno.ESTALE])
+def test_a_run_that_cannot_be_read_is_left_as_it_is(finished, monkeypatch, number: int) -> None:
+    """A disk that fails for a moment costs no run."""
+    root, asked = finished
+    spec = asked.specs()[1]
+    before = snapshot(root)
+
+    def broken(folder: str | Path, name: str, read=runs.read_json) -> object:
+        if str(folder) == str(root / spec.folder):
+            raise OSError(number, os.strerror(number))
+        return read(folder, name)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(runs, "read_json", broken)
+        assert state_of(spec, root) == "unreadable"
+        (outcome,) = run_grid(asked, root, Here())
+    assert (outcome.status, outcome.spec) == ("failed", spec)
+    assert os.strerror(number) in outcome.error and "cannot read" in outcome.error
+    assert snapshot(root) == before and state_of(spec, root) == "finished"
 
 
 def test_a_lock_that_cannot_be_had_is_a_failed_run(tmp_path: Path) -> None:

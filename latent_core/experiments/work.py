@@ -29,6 +29,7 @@ from latent_core.methods import Method
 from latent_core.runs import (
     LOCK_FILE,
     RECORDS_FILE,
+    RUN_FILE,
     fail_run,
     read_evaluation,
     read_run,
@@ -42,7 +43,7 @@ from latent_core.training import keep_untrained, train
 
 __all__ = ["Outcome", "State", "do_run", "error_text", "record_failure", "state_of"]
 
-State = Literal["finished", "failed", "begun", "missing"]
+State = Literal["finished", "failed", "begun", "missing", "unreadable"]
 
 
 @dataclass(frozen=True)
@@ -64,10 +65,16 @@ class Outcome:
 
 def state_of(spec: RunSpec, root: str | Path) -> State:
     """How a run stands; a damaged `run.json` counts as missing."""
-    folder = Path(root) / spec.folder
+    try:
+        return _state(spec, Path(root) / spec.folder)
+    except OSError:
+        return "unreadable"
+
+
+def _state(spec: RunSpec, folder: Path) -> State:
     try:
         status = read_run(folder)["status"]
-    except (OSError, SettingError):
+    except (FileNotFoundError, NotADirectoryError, SettingError):
         return "missing"
     if status == "failed":
         return "failed"
@@ -89,14 +96,21 @@ def do_run(spec: RunSpec, root: str | Path, retry_failed: bool = False, wait: fl
     try:
         with run_lock(folder, wait):
             try:
-                return _done(spec, Path(root), folder, retry_failed, started)
+                state = _state(spec, folder)
+            except OSError as error:  # it may be whole: nothing is deleted or written over
+                raise LatentError(
+                    f"cannot read {folder / RUN_FILE}: {error.strerror or error}; expected a file "
+                    "that can be read. The run was left as it is"
+                ) from error
+            try:
+                return _done(spec, Path(root), folder, state, retry_failed, started)
             except Exception as error:  # a grid goes on, whatever befalls one run
                 said = error_text(error)
                 record_failure(spec, root, said)
                 return Outcome(spec, "failed", time.perf_counter() - started, said)
     except Timeout:
         return Outcome(spec, "busy", time.perf_counter() - started)
-    except LatentError as error:  # not even the error could be written
+    except LatentError as error:  # there is no writing it into the folder
         return Outcome(spec, "failed", time.perf_counter() - started, error_text(error))
 
 
@@ -115,8 +129,9 @@ def error_text(error: BaseException) -> str:
     return f"{type(error).__name__}: {error} ({Path(last.filename).name}, line {last.lineno})"
 
 
-def _done(spec: RunSpec, root: Path, folder: Path, retry_failed: bool, started: float) -> Outcome:
-    state = state_of(spec, root)
+def _done(
+    spec: RunSpec, root: Path, folder: Path, state: State, retry_failed: bool, started: float
+) -> Outcome:
     if state == "failed" and not retry_failed:
         return Outcome(spec, "failed", 0.0, read_run(folder).get("error", ""))
     if state != "finished":
