@@ -30,6 +30,10 @@ def latent(*arguments: object) -> Result:
 def test_list(root: Path) -> None:
     said = latent("list", root).stdout
     assert "2 finished" in said and "1 failed" in said and "1 running" in said
+    heading = next(line for line in said.splitlines() if "status" in line)
+    assert heading.split()[-1] == "error"
+    line = next(line for line in said.splitlines() if "failed" in line)
+    assert line.rstrip().endswith("  LayoutError: no comma")
     line = next(line for line in said.splitlines() if "s1" in line)
     assert line.split() == ["s1", "finished", "echo", "tiny", "Start_2", "1", "0.12", "0.12"]
     assert "s1" not in latent("list", root, "--where", "seed=0,2", "-w", "task=echo").stdout

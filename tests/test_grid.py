@@ -34,6 +34,8 @@ from latent_core.experiments import (
 )
 from latent_core.experiments import estimate as estimate_module
 from latent_core.experiments import work as work_module
+from latent_core.experiments.local import death
+from latent_core.experiments.work import give_up
 
 WORDS = {
     "backbones": ["tiny"],
@@ -458,6 +460,43 @@ def test_a_lock_that_cannot_be_had_is_a_failed_run(tmp_path: Path) -> None:
     outcome = do_run(spec, tmp_path)
     assert outcome.status == "failed"
     assert "cannot write the run to" in outcome.error and "Is a directory" in outcome.error
+
+
+def test_a_grid_that_cannot_be_written_ends_in_exit_code_1(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr("latent_core.experiments.LocalEngine", lambda *_: Here())
+    (tmp_path / "my runs").write_text("a file")
+    path = written(tmp_path, WORDS | {"methods": ["zero-shot"]})
+    command = ["grid", str(path), "--out", str(tmp_path / "my runs")]
+    result = CliRunner().invoke(app, command, env={"COLUMNS": "500"})
+    assert result.exit_code == 1
+    assert "1/1 failed" in result.output and "cannot write the run to" in result.output
+
+
+def test_a_grid_with_failed_runs_says_where_to_look(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr("latent_core.experiments.LocalEngine", lambda *_: Here())
+    path = written(tmp_path, WORDS | {"methods": ["Before[🦉]_1"], "seeds": 1})
+    out = str(tmp_path / "my runs")
+    result = CliRunner().invoke(app, ["grid", str(path), "--out", out], env={"COLUMNS": "500"})
+    assert result.exit_code == 1
+    assert f"why: latent runs list '{out}' --where status=failed; again" in result.output
+    command = ["runs", "list", out, "-w", "status=failed"]
+    listed = CliRunner().invoke(app, command, env={"COLUMNS": "80"}).output
+    assert " error " in listed and " failed " in listed and "tiny's vocabulary" in listed
+
+
+@pytest.mark.parametrize(("code", "memory"), [(-9, True), (137, True), (1, False), (-11, False)])
+def test_a_death_is_laid_to_memory_only_where_it_looks_so(code: int, memory: bool) -> None:
+    said = death(code)
+    assert f"died 2 times (exit code {code})" in said
+    assert ("memory" in said) is memory
+
+
+def test_a_death_that_cannot_be_recorded_stops_no_other_run(tmp_path: Path) -> None:
+    (spec,) = grid(methods=["zero-shot"]).specs()
+    (tmp_path / "file").write_text("")
+    assert give_up(spec, tmp_path / "file", "it died") == Outcome(spec, "failed", 0.0, "it died")
+    give_up(spec, tmp_path / "runs", "it died")
+    assert runs.read_run(tmp_path / "runs" / spec.folder)["error"] == "it died"
 
 
 # ---- what it will cost ----

@@ -53,10 +53,15 @@ def list_runs(
     splits = list(dict.fromkeys(frame["split"].dropna()))
     names = ["run", "status", *(name for name in IDENTITY if not _told_by_path(frame, name))]
     table = table_of_numbers(*names, *splits, texts=len(names))
+    if (frame["status"] == "failed").any():
+        table.add_column("error", overflow="fold")
+        for column in table.columns[1 : len(names)]:
+            column.no_wrap = True  # the error is long, and takes their room first
     for _, rows in frame.groupby("run", sort=False):
         first = rows.iloc[0]
         shares = (_share(rows[rows["split"] == split], metric) for split in splits)
-        table.add_row(*(Text(str(first[name])) for name in names), *shares)
+        error = [Text(str(first["error"]))] if first["status"] == "failed" else []
+        table.add_row(*(Text(str(first[name])) for name in names), *shares, *error)
     console.print(table)
     counts = frame.groupby("run")["status"].first().value_counts()
     console.print(", ".join(f"{count} {status}" for status, count in counts.items()))

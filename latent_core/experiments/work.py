@@ -7,6 +7,7 @@ records its error. Knows runs one at a time; nothing of who hands them out.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import shutil
 import time
@@ -41,7 +42,7 @@ from latent_core.steered import SteeredModel
 from latent_core.tasks import Task, load_task
 from latent_core.training import keep_untrained, train
 
-__all__ = ["Outcome", "State", "do_run", "error_text", "record_failure", "state_of"]
+__all__ = ["Outcome", "State", "do_run", "error_text", "give_up", "record_failure", "state_of"]
 
 State = Literal["finished", "failed", "begun", "missing", "unreadable"]
 
@@ -114,8 +115,19 @@ def do_run(spec: RunSpec, root: str | Path, retry_failed: bool = False, wait: fl
         return Outcome(spec, "failed", time.perf_counter() - started, error_text(error))
 
 
+def give_up(spec: RunSpec, root: str | Path, error: str) -> Outcome:
+    """The outcome of a run whose process died, recorded in its folder if that can be written."""
+    with contextlib.suppress(LatentError):
+        record_failure(spec, root, error)
+    return Outcome(spec, "failed", 0.0, error)
+
+
 def record_failure(spec: RunSpec, root: str | Path, error: str) -> None:
-    """Say in the run's folder that it failed, and why."""
+    """Say in the run's folder that it failed, and why.
+
+    Raises:
+        LatentError: if it cannot be written.
+    """
     folder = Path(root) / spec.folder
     settings = {"task": spec.task_name, "backbone": spec.backbone, "method": spec.method}
     fail_run(folder, settings | {"seed": spec.seed}, _notes(spec, spec.training, None), error)
