@@ -35,6 +35,7 @@ from latent_core.experiments import (
 from latent_core.experiments import estimate as estimate_module
 from latent_core.experiments import work as work_module
 from latent_core.experiments.local import death
+from latent_core.experiments.search import settled
 from latent_core.experiments.work import give_up
 
 WORDS = {
@@ -299,6 +300,29 @@ def test_the_best_on_validation_is_chosen(finished, results, chosen) -> None:
     training, account = choose(spec, root)
     assert training.learning_rate == chosen and training.steps == 2
     assert [("error" in t) for t in account["trials"]] == [isinstance(results[0.01], str), False]
+
+
+def test_seeds_of_a_method_keep_to_one_choice(finished) -> None:
+    """Also where a trial that is tried again would now win."""
+    root, asked = finished
+    first, second = asked.specs()[1:]
+    kept = runs.read_run(root / first.folder)["notes"]["search"]
+    for trial in first.trials():
+        if trial.training.learning_rate != kept["chosen"]["learning_rate"]:
+            frame = pd.read_parquet(root / trial.folder / "records.parquet").assign(graded=2.0)
+            runs.write_records(root / trial.folder, frame)
+    shutil.rmtree(root / second.folder)
+    other = grid(search=SEARCH, methods=["Start_2"], training={"steps": 2, "batch_size": 3})
+    assert done(run_grid(asked, root, Here())) == [("Start_2", 1, "finished")]
+    found = runs.read_run(root / second.folder)
+    assert found["notes"]["search"] == kept
+    assert found["settings"]["learning_rate"] == kept["chosen"]["learning_rate"]
+    assert settled(other.specs()[0], root) is None, "with other settings it is another run"
+    training, account = settled(replace(first, seed=7), root)
+    assert training.learning_rate == kept["chosen"]["learning_rate"] and account == kept
+    (root / first.folder / "run.json").write_text("{")
+    shutil.rmtree(root / second.folder)
+    assert settled(first, root) is None
 
 
 def test_where_every_trial_fails_so_do_the_runs_and_say_why(tmp_path: Path) -> None:

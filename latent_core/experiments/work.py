@@ -23,7 +23,7 @@ from latent_core.backbones import Backbone, load_backbone
 from latent_core.building import build_model
 from latent_core.errors import LatentError, SettingError
 from latent_core.evaluation import evaluate
-from latent_core.experiments.search import choose
+from latent_core.experiments.search import choose, settled
 from latent_core.experiments.spec import RunSpec, Training
 from latent_core.files import remove_leftovers
 from latent_core.methods import Method
@@ -154,7 +154,7 @@ def _done(
             _clear(folder)
         training, chosen = spec.training, None
         if spec.search is not None:
-            training, chosen = choose(spec, root)
+            training, chosen = settled(spec, root) or choose(spec, root)
         notes = _notes(spec, training, chosen)
         task = load_task(spec.task)
         model = _model(spec, training)
