@@ -10,16 +10,20 @@ from __future__ import annotations
 
 import argparse
 import shutil
+import tempfile
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from readme import write_section
 
 import latent_core as lc
 from latent_core.adapter import CONFIG_NAME, WEIGHTS_NAME
+from latent_core.errors import SettingError
+from latent_core.known_backbones import BACKBONES
 from latent_core.runs import RECORDS_FILE, RUN_FILE, SUMMARY_FILE, read_evaluation
 from latent_core.shipped import SHIPPED
 from latent_core.store import StoredRun, find_runs
-from latent_core.tasks import load_task, resolve_splits
+from latent_core.tasks import TASKS, load_task, resolve_splits
 
 FILES = (CONFIG_NAME, WEIGHTS_NAME, RUN_FILE, RECORDS_FILE, SUMMARY_FILE)
 
@@ -28,27 +32,72 @@ def main() -> None:
     """Read the options and copy."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("runs", nargs="+", type=Path, help="folders of grids")
-    options = parser.parse_args()
-    found = [run for run in find_runs(options.runs) if _whole(run)]
-    for place in {SHIPPED / run.about["backbone"] / run.about["task"] for run in found}:
-        shutil.rmtree(place, ignore_errors=True)
-    size = 0
-    for run in found:
-        names = ("backbone", "task", "method")
-        folder = SHIPPED.joinpath(*(run.about[name] for name in names), f"seed-{run.about['seed']}")
-        folder.mkdir(parents=True)
-        for name in FILES:
-            if (Path(run.path) / name).is_file():
-                size += shutil.copyfile(Path(run.path) / name, folder / name).stat().st_size
-    print(f"{len(found)} runs, {size / 1e6:.1f} MB: {SHIPPED}")
+    print(ship(parser.parse_args().runs))
     write_section("shipped", contents())
+
+
+def ship(folders: Sequence[Path]) -> str:
+    """Copy the finished runs below some folders; what shipped stays until all is copied.
+
+    Returns:
+        how many runs there are, and their size.
+
+    Raises:
+        SettingError: if two runs have the same place, or one is of a task or a backbone that does
+            not ship.
+    """
+    found = _places([run for run in find_runs(folders) if _whole(run)])
+    size = 0
+    with tempfile.TemporaryDirectory(dir=SHIPPED.parent, prefix=".shipping-") as staging:
+        for place, run in found.items():
+            (Path(staging) / place).mkdir(parents=True)
+            for name in FILES:
+                if (path := Path(run.path) / name).is_file():
+                    size += shutil.copyfile(path, Path(staging) / place / name).stat().st_size
+        for kept in {Path(*place.parts[:2]) for place in found}:
+            shutil.rmtree(SHIPPED / kept, ignore_errors=True)
+            (SHIPPED / kept).parent.mkdir(parents=True, exist_ok=True)
+            shutil.move(Path(staging) / kept, SHIPPED / kept)
+    return f"{len(found)} runs, {size / 1e6:.1f} MB: {SHIPPED}"
+
+
+def _places(runs: Iterable[StoredRun]) -> dict[Path, StoredRun]:
+    """Where each run goes, below `SHIPPED`."""
+    found: dict[Path, StoredRun] = {}
+    for run in runs:
+        names = (run.about[name] for name in ("backbone", "task", "method"))
+        place = Path(*names, f"seed-{run.about['seed']}")
+        if (other := found.setdefault(place, run)) is not run:
+            raise SettingError(
+                f"{other.path} and {run.path} would both ship as {place} "
+                f"({_difference(other, run)}); move one of them out of the folders given"
+            )
+    return found
+
+
+def _difference(one: StoredRun, other: StoredRun) -> str:
+    """In what two runs differ, in words."""
+    names = sorted({*one.about, *other.about} - {"run", "path", "search", "train_seconds"})
+    pairs = ((name, one.about.get(name), other.about.get(name)) for name in names)
+    differing = [f"{name} {mine!r} and {its!r}" for name, mine, its in pairs if mine != its]
+    return "; ".join(differing) or "their settings are the same"
 
 
 def _whole(run: StoredRun) -> bool:
     """Whether a run is trained, and was asked every split."""
-    asked = read_evaluation(run.path) if run.about["status"] == "finished" else None
-    far = resolve_splits(load_task(run.about["task"]), "ood")
-    return asked is not None and set(asked["splits"]) >= set(far)
+    if run.about["status"] != "finished":
+        return False
+    # A task that is a file may have the name of one of the package's.
+    task, backbone = run.about.get("task_source", run.about["task"]), run.about["backbone"]
+    for what, name, known in (("task", task, TASKS), ("backbone", backbone, BACKBONES)):
+        if name not in known:
+            raise SettingError(
+                f"{run.path} is of the {what} {name!r}, which nobody else has; expected one of "
+                f"{', '.join(known)}. Move it out of the folders given"
+            )
+    asked = read_evaluation(run.path)
+    splits = resolve_splits(load_task(task), ["id", "ood"])
+    return asked is not None and set(asked["splits"]) >= set(splits)
 
 
 def contents() -> str:

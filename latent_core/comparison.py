@@ -26,7 +26,7 @@ def read_records(folders: Iterable[str | Path]) -> pd.DataFrame:
 
     Returns:
         the columns of `evaluate`. `method` also names the settings in which runs of one method
-        differ.
+        differ; `backbone` is empty where neither the records nor the run say it.
 
     Raises:
         SettingError: if there is no run, or one has not been evaluated.
@@ -45,6 +45,7 @@ def _records_of(run: StoredRun) -> pd.DataFrame:
         )
     records = pd.read_parquet(path)
     defaults = {
+        "backbone": run.about["backbone"] or "",
         "seed": 0,
         "extra_slots": records["latent_slots"],
         "trainable": run.about["trainable"],
@@ -59,7 +60,7 @@ def _records_of(run: StoredRun) -> pd.DataFrame:
 def compare(
     runs: Iterable[str | Path] | pd.DataFrame, metric: str = "graded", confidence: float = 0.95
 ) -> pd.DataFrame:
-    """One row per task and method, runs with different training seeds together.
+    """One row per backbone, task and method, runs with different training seeds together.
 
     Args:
         runs: folders of evaluated runs, at any depth, or records as `read_records` gives them.
@@ -67,10 +68,10 @@ def compare(
         confidence: share of the intervals.
 
     Returns:
-        task, method, seeds; id and ood (means; all OOD levels together) with id_low, id_high,
-        ood_low and ood_high; trainable (numbers), extra_slots and decode_steps (means per answer),
-        seconds (mean per answer), training_seconds (mean per run), and same_examples: whether all
-        methods of the task answered the same ones.
+        backbone, task, method, seeds; id and ood (means; all OOD levels together) with id_low,
+        id_high, ood_low and ood_high; trainable (numbers), extra_slots and decode_steps (means per
+        answer), seconds (mean per answer), training_seconds (mean per run), and same_examples:
+        whether all methods on the task with this backbone answered the same ones.
 
     Raises:
         SettingError: if a run has not been evaluated, or the metric is unknown.
@@ -78,13 +79,16 @@ def compare(
     if metric not in ("graded", "exact"):
         raise SettingError(f"unknown metric {metric!r}; expected graded or exact")
     records = runs if isinstance(runs, pd.DataFrame) else read_records(runs)
+    known = records["backbone"].fillna("") if "backbone" in records.columns else ""
+    records = records.assign(backbone=known)
     rows = []
-    for task, of_task in records.groupby("task", sort=False):
+    for (task, backbone), of_task in records.groupby(["task", "backbone"], sort=False):
         groups = list(of_task.groupby("method", sort=False))
         asked = [set(zip(group["split"], group["key"], strict=True)) for _, group in groups]
         same = all(examples == asked[0] for examples in asked)
         for method, group in groups:
-            row = {"task": task, "method": method, "seeds": group["seed"].nunique()}
+            row = {"backbone": backbone, "task": task, "method": method}
+            row["seeds"] = group["seed"].nunique()
             is_ood = group["split"].str.startswith("ood")
             for name, part in (("id", group[group["split"] == "id"]), ("ood", group[is_ood])):
                 row |= _interval(name, part, metric, confidence)

@@ -25,7 +25,7 @@ from typing import Any, Final
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
-from filelock import FileLock
+from filelock import FileLock, Timeout
 from safetensors import SafetensorError
 
 from latent_core.errors import LatentError, SettingError
@@ -34,6 +34,7 @@ from latent_core.files import write_file, write_json
 __all__ = [
     "ADAPTER_FILE",
     "CHECKPOINTS",
+    "LOCK_FILE",
     "LOG_FILE",
     "RECORDS_FILE",
     "RUN_FILE",
@@ -63,6 +64,7 @@ LOG_FILE: Final = "log.csv"
 RECORDS_FILE: Final = "records.parquet"
 SUMMARY_FILE: Final = "summary.json"
 CHECKPOINTS: Final = "checkpoints"
+LOCK_FILE: Final = ".lock"
 START_FILE: Final = "start.safetensors"
 ADAPTER_FILE: Final = (
     "adapter_config.json"  # as `adapter` and PEFT call it; importing it loads torch
@@ -159,16 +161,26 @@ def reopen_run(folder: Path) -> None:
     write_json(folder / RUN_FILE, record | {"status": status})
 
 
-def run_lock(folder: Path, wait: float = 0) -> FileLock:
+@contextlib.contextmanager
+def run_lock(folder: Path, wait: float = 0) -> Iterator[None]:
     """Held by whoever is at work on a run, in `with`; a process that dies lets go of it.
 
     Args:
         folder: made if missing.
-        wait: seconds to wait for another process before `filelock.Timeout` is raised.
+        wait: seconds to wait for another process before `filelock.Timeout` is raised; below 0 for
+            as long as it takes.
+
+    Raises:
+        LatentError: if the folder cannot be written, or its lock is another user's.
     """
+    lock = FileLock(folder / LOCK_FILE, timeout=wait)
     with disk_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
-    return FileLock(folder / ".lock", timeout=wait)
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def read_run(folder: str | Path) -> dict[str, Any]:
@@ -245,6 +257,8 @@ def disk_errors(folder: Path) -> Iterator[None]:
     """Turn what a full or forbidden disk raises into one clear error."""
     try:
         yield
+    except Timeout:  # an OSError too, but another process has the run: the disk is well
+        raise
     except (OSError, SafetensorError, RuntimeError) as error:
         if isinstance(error, RuntimeError) and not _is_failed_write(error):
             raise

@@ -31,11 +31,12 @@ from latent_core.runs import (
     RUN_FILE,
     checked_run,
     read_json,
+    read_run,
     read_summary,
     run_lock,
 )
 
-__all__ = ["StoredRun", "Where", "find_runs", "load_runs", "remove_run"]
+__all__ = ["StoredRun", "Where", "find_runs", "holds_results", "load_runs", "remove_run"]
 
 Where = Mapping[str, Any] | Callable[[dict[str, Any]], bool] | None
 
@@ -146,13 +147,34 @@ def _name_apart(runs: Iterable[StoredRun]) -> None:
 
 
 def remove_run(path: str | Path) -> bool:
-    """Delete a run folder, unless a process is at work on it; whether it was deleted."""
+    """Delete a run folder that `holds_results` does not keep; whether it was deleted.
+
+    Left alone is one that a process is at work on, or has finished by now.
+    """
     try:
         with run_lock(Path(path)):
+            if holds_results(path):
+                return False
             shutil.rmtree(path)
     except Timeout:
         return False
     return True
+
+
+def holds_results(path: str | Path) -> bool:
+    """Whether a run is finished, or has records all the same, as one that failed in a later
+    evaluation has.
+
+    Raises:
+        SettingError: if its `run.json` is damaged.
+    """
+    folder = Path(path)
+    if (folder / RECORDS_FILE).exists():
+        return True
+    try:
+        return bool(read_run(folder)["status"] == "finished")
+    except FileNotFoundError:
+        return (folder / ADAPTER_FILE).exists()  # written by `save_pretrained` alone
 
 
 def _is_run(names: Iterable[str]) -> bool:

@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, Final, TypeVar, cast
 
 import pandas as pd
 from accelerate.utils import broadcast_object_list
@@ -55,6 +55,8 @@ from latent_core.tasks import Task
 __all__ = ["TrainingResult", "keep_untrained", "train"]
 
 T = TypeVar("T")
+#: The seconds that a run has taken so far, in the rows of the Trainer's log.
+_SPENT: Final = "seconds_spent"
 
 
 @dataclass(frozen=True)
@@ -192,7 +194,7 @@ def train(
             model.assign(load(start))
         if arguments.process_index == 0:
             stack.callback(drop_broken_checkpoints, folder)
-        watcher = _Watcher(steps, progress and arguments.process_index == 0, on_step)
+        watcher = _Watcher(steps, progress and arguments.process_index == 0, on_step, started)
         stack.callback(watcher.bar.close)
         stack.callback(model.train, False)
         trainer = Trainer(
@@ -224,7 +226,8 @@ def train(
             watcher.stopped,
         )
         if output_dir is not None and arguments.process_index == 0:
-            _keep(folder, model, settings, result, notes or {}, arguments.world_size)
+            spent = watcher.earlier + result.seconds
+            _keep(folder, model, settings, result, spent, notes or {}, arguments.world_size)
         return result
 
 
@@ -296,14 +299,30 @@ class _Examples(Dataset[Slots]):
 
 
 class _Watcher(TrainerCallback):
-    """Shows progress, ends the run on request, and stops it when the loss is lost."""
+    """Shows progress, ends the run on request, and stops it when the loss is lost.
+
+    Attributes:
+        earlier: seconds that went into the checkpoint which the run goes on from.
+        stopped: whether `on_step` ended the run.
+    """
 
     def __init__(
-        self, steps: int, progress: bool, on_step: Callable[[int, float], bool | None] | None
+        self,
+        steps: int,
+        progress: bool,
+        on_step: Callable[[int, float], bool | None] | None,
+        started: float,
     ) -> None:
         self.bar = progress_bar(steps, "train", "step", progress)
         self.on_step = on_step
+        self.started = started
+        self.earlier = 0.0
         self.stopped = False
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        self.earlier = max((row.get(_SPENT, 0.0) for row in state.log_history), default=0.0)
 
     def on_log(
         self,
@@ -321,6 +340,8 @@ class _Watcher(TrainerCallback):
                 f"the loss became {loss} at step {state.global_step}, so nothing was saved; lower "
                 "learning_rate, or load the backbone in float32"
             )
+        # Each checkpoint keeps the log, and so the time that it took to get there.
+        state.log_history[-1][_SPENT] = self.earlier + time.perf_counter() - self.started
         self.bar.set_postfix(loss=f"{loss:.3f}", refresh=False)
         self.bar.update(state.global_step - self.bar.n)
         if self.on_step is not None and self.on_step(state.global_step, loss):
@@ -398,6 +419,7 @@ def _keep(
     model: SteeredModel,
     settings: _Settings,
     result: TrainingResult,
+    spent: float,
     notes: dict[str, Any],
     processes: int,
 ) -> None:
@@ -410,7 +432,7 @@ def _keep(
         asdict(settings),
         notes,
         loss=result.loss,
-        seconds=round(result.seconds, 1),
+        seconds=round(spent, 1),
         trainable=model.num_trainable,
         processes=processes,
     )

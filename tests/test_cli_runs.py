@@ -9,6 +9,7 @@ from typer.testing import CliRunner, Result
 from latent_core import runs
 from latent_core.cli import app
 from latent_core.errors import SettingError
+from latent_core.store import remove_run
 from tests.test_store import add_run, records
 
 
@@ -29,6 +30,10 @@ def latent(*arguments: object) -> Result:
 def test_list(root: Path) -> None:
     said = latent("list", root).stdout
     assert "2 finished" in said and "1 failed" in said and "1 running" in said
+    heading = next(line for line in said.splitlines() if "status" in line)
+    assert heading.split()[-1] == "error"
+    line = next(line for line in said.splitlines() if "failed" in line)
+    assert line.rstrip().endswith("  LayoutError: no comma")
     line = next(line for line in said.splitlines() if "s1" in line)
     assert line.split() == ["s1", "finished", "echo", "tiny", "Start_2", "1", "0.12", "0.12"]
     assert "s1" not in latent("list", root, "--where", "seed=0,2", "-w", "task=echo").stdout
@@ -72,3 +77,59 @@ def test_prune_deletes_what_is_not_finished_after_asking(root: Path) -> None:
     latent("prune", root, "--yes")
     assert {path.name for path in root.iterdir()} == {"s0", "s1"}
     assert "nothing to delete" in latent("prune", root).stdout
+
+
+def test_prune_leaves_alone_what_was_finished_while_it_asked(root: Path, monkeypatch) -> None:
+    def finish(question: str) -> bool:
+        runs.close_run(root / "going", "finished", {"task": "echo"}, {})
+        return True
+
+    monkeypatch.setattr("typer.confirm", finish)
+    said = latent("prune", root).stdout
+    assert "1 deleted" in said and f"finished by now or a process is at work on it: {root}" in said
+    assert {path.name for path in root.iterdir()} == {"s0", "s1", "going"}
+
+
+def test_prune_leaves_alone_what_has_records(root: Path) -> None:
+    """The run was judged once; what failed is a later evaluation."""
+    runs.fail_run(root / "s0", {}, {}, "LatentError: full")
+    assert runs.read_run(root / "s0")["status"] == "failed"
+    assert not remove_run(root / "s0")
+    latent("prune", root, "--yes")
+    assert {path.name for path in root.iterdir()} == {"s0", "s1"}
+
+
+def test_prune_leaves_alone_what_is_being_trained_or_evaluated(root: Path, monkeypatch) -> None:
+    out, said = root / "trained", []
+
+    def pruned(*_: object, **__: object) -> None:
+        said.append(latent("prune", root, "--yes", "-w", "status=running").stdout)
+
+    def begin(*_: object, **__: object) -> None:
+        runs.open_run(out, {"task": "repetition"}, {})
+        pruned()
+        raise SettingError("enough")
+
+    monkeypatch.setattr("latent_core.training.train", begin)
+    train = ["train", "--task", "repetition", "--method", "Start_1", "--out", str(out)]
+    assert "enough" in str(CliRunner().invoke(app, train).exception)
+    assert f"at work on it: {out}" in said[0]
+    assert out.is_dir() and not (root / "going").exists()
+
+    monkeypatch.setattr("latent_core.cli.training._evaluate_run", pruned)
+    runs.close_run(out, "finished", {"task": "repetition"}, {})
+    with runs.run_lock(out):
+        for command in (train, ["evaluate", str(out)]):
+            error = CliRunner().invoke(app, command).exception
+            assert isinstance(error, SettingError)
+            assert f"another process is at work on the run in {out}; wait" in str(error)
+        assert len(said) == 1
+        monkeypatch.setattr("latent_core.cli.training.FIRST_PROCESS", False)
+        CliRunner().invoke(app, ["evaluate", str(out)])  # its first process has the lock
+        assert len(said) == 2
+
+
+def test_a_run_that_came_to_nothing_leaves_no_folder(tmp_path: Path) -> None:
+    train = ["train", "--task", "repetition", "--method", "Start_1", "--out", str(tmp_path / "a")]
+    assert "seed is -1" in str(CliRunner().invoke(app, [*train, "--seed", "-1"]).exception)
+    assert not (tmp_path / "a").exists()

@@ -13,12 +13,16 @@ from latent_core.runs import write_records
 from latent_core.statistics import summarise
 from tests.test_store import add_run
 
+#: What the table of means is made by.
+BY = ("backbone", "task", "method", "split")
+
 
 def records(method: str, seed: int, graded: list[float], **columns: object) -> pd.DataFrame:
     """Two examples of `id`, then one each of `ood-6` and `ood-9`."""
     return pd.DataFrame(
         {
             "task": "echo",
+            "backbone": "tiny",
             "method": method,
             "layout": method,
             "split": ["id", "id", "ood-6", "ood-9"],
@@ -84,11 +88,43 @@ def test_other_examples_are_said_to_be_others(
 
 def test_records_of_before_have_what_can_be_known(tmp_path: Path) -> None:
     old = records("Start_1", 0, [1, 0, 0, 0]).drop(
-        columns=["method", "seed", "extra_slots", "trainable", "decode_steps"]
+        columns=["backbone", "method", "seed", "extra_slots", "trainable", "decode_steps"]
     )
     (row,) = compare([write(tmp_path / "old", old, 3.5)]).to_dict("records")
     assert (row["method"], row["trainable"], row["training_seconds"]) == ("Start_1", 99, 3.5)
     assert row["extra_slots"] == 3 and pd.isna(row["decode_steps"])
+    assert row["backbone"] == ""
+    run = json.loads((tmp_path / "old" / "run.json").read_text())
+    run["settings"]["backbone"] = "smollm2-135m"
+    (tmp_path / "old" / "run.json").write_text(json.dumps(run))
+    (row,) = compare([tmp_path / "old"]).to_dict("records")
+    assert row["backbone"] == "smollm2-135m"
+
+
+def test_backbones_are_not_averaged(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each is compared on its own, also where it answered other examples than the next."""
+    monkeypatch.setenv("COLUMNS", "200")
+    one = records("lora", 0, [1, 1, 1, 1]).assign(run="a", training_seconds=1.0)
+    other = records("lora", 0, [0, 0, 0, 0], backbone="big", key=list("cdcd"))
+    both = pd.concat([one, other.assign(run="b", training_seconds=2.0)])
+    frame = compare(both)
+    assert frame[["backbone", "task", "id"]].values.tolist() == [
+        ["tiny", "echo", 1.0],
+        ["big", "echo", 0.0],
+    ]
+    assert frame["same_examples"].all()
+    show_comparison(frame, "graded")
+    show_summary(summarise(both, BY, "graded"), "graded")
+    said = capsys.readouterr().out
+    assert said.count("echo on tiny: graded") == said.count("echo on big: graded") == 2
+    partly = compare(pd.concat([one.drop(columns="backbone"), both[both["backbone"] == "big"]]))
+    assert partly["backbone"].tolist() == ["", "big"]
+    without = compare(both.drop(columns="backbone"))
+    assert without["backbone"].tolist() == [""]
+    show_comparison(without, "graded")
+    assert "echo: graded accuracy" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("width", [80, 120])
@@ -117,7 +153,7 @@ def test_means_by_split_are_in_one_piece_where_there_is_room(
         records(m, 0, [1, 0, 0, 0]).assign(split=list(levels)) for m in methods for _ in range(2)
     ]
     frames.append(records("lora", 0, [1] * 4).assign(split="ood-15"))
-    show_summary(summarise(pd.concat(frames), ("task", "method", "split"), "graded"), "graded")
+    show_summary(summarise(pd.concat(frames), BY, "graded"), "graded")
     said = capsys.readouterr().out
     assert max(map(len, said.splitlines())) <= width
     for method in methods:

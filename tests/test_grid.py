@@ -1,9 +1,13 @@
 """Grids: what a file asks for, what a run of it leaves, and that nothing is done twice."""
 
+import errno
 import json
+import os
 import shutil
+import sys
+from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 
 import pandas as pd
 import pytest
@@ -18,6 +22,7 @@ from latent_core.experiments import (
     Grid,
     LocalEngine,
     Outcome,
+    RayEngine,
     TimeLeft,
     default_workers,
     do_run,
@@ -29,6 +34,9 @@ from latent_core.experiments import (
 )
 from latent_core.experiments import estimate as estimate_module
 from latent_core.experiments import work as work_module
+from latent_core.experiments.local import death
+from latent_core.experiments.search import settled
+from latent_core.experiments.work import give_up
 
 WORDS = {
     "backbones": ["tiny"],
@@ -130,6 +138,39 @@ def test_a_task_file_is_found_beside_the_grid_and_known_by_its_content(tmp_path:
 
     _content.cache_clear()
     assert same == before != read_grid(written(tmp_path / "copy", body)).specs()[0].folder
+
+
+def test_what_a_node_is_told_holds_in_any_folder(tmp_path: Path, monkeypatch) -> None:
+    """Processes of a Ray cluster do not start where the driver did."""
+    lines = [f'{{"prompt": "{a}+1=", "answer": "{a + 1}"}}\n' for a in range(10, 60)]
+    (tmp_path / "data.jsonl").write_text("".join(lines))
+    (tmp_path / "mine.jsonl").symlink_to("data.jsonl")
+    body = WORDS | {"tasks": ["mine.jsonl"], "evaluation": {"splits": ["id"]}}
+    written(tmp_path, body)
+    monkeypatch.chdir(tmp_path)
+    asked = read_grid("grid.yaml")
+    assert asked.tasks == ["mine.jsonl"]
+    assert asked.specs() == grid(**body).specs() == read_grid(tmp_path / "grid.yaml").specs()
+    spec = asked.specs()[0]
+    relative = replace(spec, task="mine.jsonl")
+    assert (spec.identity, spec.folder) == (relative.identity, relative.folder)
+    told = []
+
+    class FakeRay(ModuleType):
+        is_initialized = staticmethod(lambda: True)
+        cluster_resources = staticmethod(dict)
+        wait = staticmethod(lambda waiting, num_returns: (waiting[:1], waiting[1:]))
+        get = staticmethod(lambda number: Outcome(told[number - 1][0], "finished"))
+
+        @staticmethod
+        def remote(**_: object):
+            return lambda _: SimpleNamespace(remote=lambda *of: told.append(of) or len(told))
+
+    monkeypatch.setitem(sys.modules, "ray", FakeRay("ray"))
+    (outcome,) = RayEngine().outcomes([spec], Path("runs/mine"))
+    assert outcome.status == "finished"
+    ((sent, root, *_),) = told
+    assert (sent.task, root) == (str(tmp_path / "mine.jsonl"), str(tmp_path / "runs" / "mine"))
 
 
 @pytest.mark.parametrize(
@@ -261,6 +302,29 @@ def test_the_best_on_validation_is_chosen(finished, results, chosen) -> None:
     assert [("error" in t) for t in account["trials"]] == [isinstance(results[0.01], str), False]
 
 
+def test_seeds_of_a_method_keep_to_one_choice(finished) -> None:
+    """Also where a trial that is tried again would now win."""
+    root, asked = finished
+    first, second = asked.specs()[1:]
+    kept = runs.read_run(root / first.folder)["notes"]["search"]
+    for trial in first.trials():
+        if trial.training.learning_rate != kept["chosen"]["learning_rate"]:
+            frame = pd.read_parquet(root / trial.folder / "records.parquet").assign(graded=2.0)
+            runs.write_records(root / trial.folder, frame)
+    shutil.rmtree(root / second.folder)
+    other = grid(search=SEARCH, methods=["Start_2"], training={"steps": 2, "batch_size": 3})
+    assert done(run_grid(asked, root, Here())) == [("Start_2", 1, "finished")]
+    found = runs.read_run(root / second.folder)
+    assert found["notes"]["search"] == kept
+    assert found["settings"]["learning_rate"] == kept["chosen"]["learning_rate"]
+    assert settled(other.specs()[0], root) is None, "with other settings it is another run"
+    training, account = settled(replace(first, seed=7), root)
+    assert training.learning_rate == kept["chosen"]["learning_rate"] and account == kept
+    (root / first.folder / "run.json").write_text("{")
+    shutil.rmtree(root / second.folder)
+    assert settled(first, root) is None
+
+
 def test_where_every_trial_fails_so_do_the_runs_and_say_why(tmp_path: Path) -> None:
     asked = grid(search=SEARCH, methods=["Start_2"], seeds=1, training={"arguments": {"foo": 1}})
     outcomes = run_grid(asked, tmp_path, Here())
@@ -390,6 +454,73 @@ def test_a_run_that_another_process_is_at_is_left_to_it(finished) -> None:
         outcomes = run_grid(asked, root, Here())
     assert [o.status for o in outcomes] == ["busy", "finished", "busy"]
     assert not (root / spec.folder / "run.json").exists()
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EIO, errno.ESTALE])
+def test_a_run_that_cannot_be_read_is_left_as_it_is(finished, monkeypatch, number: int) -> None:
+    """A disk that fails for a moment costs no run."""
+    root, asked = finished
+    spec = asked.specs()[1]
+    before = snapshot(root)
+
+    def broken(folder: str | Path, name: str, read=runs.read_json) -> object:
+        if str(folder) == str(root / spec.folder):
+            raise OSError(number, os.strerror(number))
+        return read(folder, name)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(runs, "read_json", broken)
+        assert state_of(spec, root) == "unreadable"
+        (outcome,) = run_grid(asked, root, Here())
+    assert (outcome.status, outcome.spec) == ("failed", spec)
+    assert os.strerror(number) in outcome.error and "cannot read" in outcome.error
+    assert snapshot(root) == before and state_of(spec, root) == "finished"
+
+
+def test_a_lock_that_cannot_be_had_is_a_failed_run(tmp_path: Path) -> None:
+    """As one that belongs to another user; it kills no worker."""
+    (spec,) = grid(methods=["zero-shot"], seeds=1).specs()
+    (tmp_path / spec.folder / ".lock").mkdir(parents=True)
+    outcome = do_run(spec, tmp_path)
+    assert outcome.status == "failed"
+    assert "cannot write the run to" in outcome.error and "Is a directory" in outcome.error
+
+
+def test_a_grid_that_cannot_be_written_ends_in_exit_code_1(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr("latent_core.experiments.LocalEngine", lambda *_: Here())
+    (tmp_path / "my runs").write_text("a file")
+    path = written(tmp_path, WORDS | {"methods": ["zero-shot"]})
+    command = ["grid", str(path), "--out", str(tmp_path / "my runs")]
+    result = CliRunner().invoke(app, command, env={"COLUMNS": "500"})
+    assert result.exit_code == 1
+    assert "1/1 failed" in result.output and "cannot write the run to" in result.output
+
+
+def test_a_grid_with_failed_runs_says_where_to_look(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr("latent_core.experiments.LocalEngine", lambda *_: Here())
+    path = written(tmp_path, WORDS | {"methods": ["Before[🦉]_1"], "seeds": 1})
+    out = str(tmp_path / "my runs")
+    result = CliRunner().invoke(app, ["grid", str(path), "--out", out], env={"COLUMNS": "500"})
+    assert result.exit_code == 1
+    assert f"why: latent runs list '{out}' --where status=failed; again" in result.output
+    command = ["runs", "list", out, "-w", "status=failed"]
+    listed = CliRunner().invoke(app, command, env={"COLUMNS": "80"}).output
+    assert " error " in listed and " failed " in listed and "tiny's vocabulary" in listed
+
+
+@pytest.mark.parametrize(("code", "memory"), [(-9, True), (137, True), (1, False), (-11, False)])
+def test_a_death_is_laid_to_memory_only_where_it_looks_so(code: int, memory: bool) -> None:
+    said = death(code)
+    assert f"died 2 times (exit code {code})" in said
+    assert ("memory" in said) is memory
+
+
+def test_a_death_that_cannot_be_recorded_stops_no_other_run(tmp_path: Path) -> None:
+    (spec,) = grid(methods=["zero-shot"]).specs()
+    (tmp_path / "file").write_text("")
+    assert give_up(spec, tmp_path / "file", "it died") == Outcome(spec, "failed", 0.0, "it died")
+    give_up(spec, tmp_path / "runs", "it died")
+    assert runs.read_run(tmp_path / "runs" / spec.folder)["error"] == "it died"
 
 
 # ---- what it will cost ----

@@ -315,6 +315,22 @@ def test_a_run_that_died_twice_goes_on(tmp_path: Path, uninterrupted) -> None:
     assert same(resumed, uninterrupted[0])
 
 
+def test_a_resumed_run_took_what_its_earlier_sessions_took(tmp_path: Path) -> None:
+    """Up to their checkpoints: what was lost with a kill is no cost of the method."""
+    begin(tmp_path, 3)
+    for at, after in ((6, 2), (None, 4)):
+        path = tmp_path / "checkpoints" / f"checkpoint-{after}" / "trainer_state.json"
+        state = json.loads(path.read_text())
+        state["log_history"][-1]["seconds_spent"] += 1000
+        path.write_text(json.dumps(state))
+        if at is not None:
+            begin(tmp_path, at, resume=True)
+    result = run(shared(), tmp_path, resume=True)
+    assert 2000 < json.loads((tmp_path / "run.json").read_text())["seconds"] < 2300
+    assert result.seconds < 300
+    assert list(result.log.columns) == ["step", "loss", "learning_rate", "grad_norm"]
+
+
 def test_a_model_that_was_trained_on_starts_again_from_its_beginning(
     tmp_path: Path, uninterrupted
 ) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 from rich.box import SIMPLE_HEAD
@@ -15,6 +15,7 @@ from typer.core import TyperGroup
 
 __all__ = [
     "COMMANDS",
+    "FIRST_PROCESS",
     "BackboneOption",
     "Folders",
     "Runs",
@@ -52,8 +53,9 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
 )
-# Of several processes that Accelerate starts, the first one speaks.
-console = Console(quiet=os.environ.get("RANK", "0") != "0")
+#: Of several processes that Accelerate starts, the first one speaks, and holds the run's lock.
+FIRST_PROCESS: Final = os.environ.get("RANK", "0") == "0"
+console = Console(quiet=not FIRST_PROCESS)
 
 BackboneOption = Annotated[
     str,

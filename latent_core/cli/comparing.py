@@ -59,10 +59,10 @@ def match(
 
 
 def show_summary(frame: pd.DataFrame, metric: str) -> None:
-    """Print what `latent_core.statistics.summarise` gave by task, method and split."""
-    for task, rows in frame.groupby("task", sort=False):
+    """Print what `latent_core.statistics.summarise` gave by backbone, task, method and split."""
+    for (task, backbone), rows in frame.groupby(["task", "backbone"], sort=False):
         splits = list(dict.fromkeys(rows["split"]))
-        title = f"{task}: {metric}, mean and 95 % interval"
+        title = f"{_place(task, backbone)}: {metric}, mean and 95 % interval"
         table = table_of_numbers("method", *splits, texts=1 + len(splits), title=title)
         table.padding, table.show_edge = 0, False
         methods = rows["method"].str.len().max()
@@ -79,10 +79,11 @@ def show_summary(frame: pd.DataFrame, metric: str) -> None:
 
 
 def show_comparison(frame: pd.DataFrame, metric: str) -> None:
-    """Print what `latent_core.comparison.compare` gave, one table a task."""
+    """Print what `latent_core.comparison.compare` gave, one table a task and backbone."""
     between = _between(100)
-    for task, rows in frame.groupby("task", sort=False):
-        title = f"{task}: {metric} accuracy with 95 % interval, and cost per answer"
+    for (task, backbone), rows in frame.groupby(["task", "backbone"], sort=False):
+        title = f"{_place(task, backbone)}: {metric} accuracy with 95 % interval, and cost per "
+        title += "answer"
         columns = ("method", "ID", "OOD", "trainable", "extra\nslots", "decode\nsteps")
         table = table_of_numbers(*columns, "seconds", "train\ns", texts=3, title=title)
         table.padding, table.show_edge = 0, False
@@ -106,6 +107,10 @@ def show_comparison(frame: pd.DataFrame, metric: str) -> None:
                 "These methods did not answer the same examples; evaluate them with the same "
                 "splits, examples and seed."
             )
+
+
+def _place(task: str, backbone: str) -> str:
+    return f"{task} on {backbone}" if backbone else task
 
 
 def _range(numbers: pd.Series) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shlex
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -45,7 +46,7 @@ def grid(
     """Do every run of a grid that is not done yet.
 
     Kill it at any time: the same command goes on. A run that fails is recorded with its error and
-    stops none of the others. Then: latent runs list DIR.
+    stops none of the others; the exit code is 1 then. Then: latent runs list DIR.
     """
     if engine not in ("local", "ray"):
         raise SettingError(f"unknown engine {engine!r}; expected local or ray")
@@ -87,7 +88,11 @@ def grid(
     if busy := sum(outcome.status == "busy" for outcome in outcomes):
         console.print(f"{busy} are being done by another process")
     if states["failed"]:
-        console.print("why: latent runs list --where status=failed; again: --retry-failed")
+        listing = f"latent runs list {shlex.quote(str(folder))} --where status=failed"
+        console.print(Text(f"why: {listing}; again: --retry-failed"))
+    # A run that could not even be written is recorded nowhere. A trial that failed is a result.
+    unwritten = any(o.status == "failed" and not o.spec.trial for o in outcomes)
+    if states["failed"] or unwritten:
         raise typer.Exit(1)
 
 

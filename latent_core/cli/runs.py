@@ -53,10 +53,15 @@ def list_runs(
     splits = list(dict.fromkeys(frame["split"].dropna()))
     names = ["run", "status", *(name for name in IDENTITY if not _told_by_path(frame, name))]
     table = table_of_numbers(*names, *splits, texts=len(names))
+    if (frame["status"] == "failed").any():
+        table.add_column("error", overflow="fold")
+        for column in table.columns[1 : len(names)]:
+            column.no_wrap = True  # the error is long, and takes their room first
     for _, rows in frame.groupby("run", sort=False):
         first = rows.iloc[0]
         shares = (_share(rows[rows["split"] == split], metric) for split in splits)
-        table.add_row(*(Text(str(first[name])) for name in names), *shares)
+        error = [Text(str(first["error"]))] if first["status"] == "failed" else []
+        table.add_row(*(Text(str(first[name])) for name in names), *shares, *error)
     console.print(table)
     counts = frame.groupby("run")["status"].first().value_counts()
     console.print(", ".join(f"{count} {status}" for status, count in counts.items()))
@@ -123,16 +128,19 @@ def prune_runs(
     where: WhereOption = [],  # noqa: B006 Typer reads it, nobody changes it
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
 ) -> None:
-    """Delete runs that are unfinished or failed. One that a process is at work on is left alone."""
-    from latent_core.store import find_runs, remove_run
+    """Delete runs that are unfinished or failed and have no records.
+
+    One that a process is at work on is left alone.
+    """
+    from latent_core.store import find_runs, holds_results, remove_run
 
     chosen = [
         run
         for run in find_runs(paths[0] if len(paths) == 1 else paths, _where(where))
-        if run.about["status"] != "finished"
+        if not holds_results(run.path)
     ]
     if not chosen:
-        console.print("nothing to delete: every run is finished")
+        console.print("nothing to delete: every run is finished or has records")
         return
     for run in chosen:
         console.print(Text(f"{run.about['status']:9} {run.path}"))
@@ -142,7 +150,9 @@ def prune_runs(
     console.print(f"{len(deleted)} deleted")
     for run in chosen:
         if run not in deleted:
-            console.print(Text(f"left alone, a process is at work on it: {run.path}"))
+            console.print(
+                Text(f"left alone, finished by now or a process is at work on it: {run.path}")
+            )
 
 
 def _told_by_path(frame: pd.DataFrame, name: str) -> bool:

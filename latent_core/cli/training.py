@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.text import Text
 
-from latent_core.cli.app import BackboneOption, Runs, app, console
+from latent_core.cli.app import FIRST_PROCESS, BackboneOption, Runs, app, console
 from latent_core.cli.comparing import show_comparison, show_summary
 from latent_core.errors import AdapterError, SettingError
 from latent_core.wording import duration
@@ -55,20 +59,22 @@ def train(
 
     model = build_model(backbone, chosen, seed)
     if not chosen.trained:
-        keep_untrained(model, loaded, seed, out, resume=resume, notes=notes)
+        with _held(out):
+            keep_untrained(model, loaded, seed, out, resume=resume, notes=notes)
         console.print(f"{chosen.name} has nothing to train; {out} is ready for `latent evaluate`.")
         return
-    result = train_tables(
-        model,
-        loaded,
-        steps=steps,
-        batch_size=batch_size,
-        seed=seed,
-        output_dir=out,
-        learning_rate=learning_rate,
-        resume=resume,
-        notes=notes,
-    )
+    with _held(out):
+        result = train_tables(
+            model,
+            loaded,
+            steps=steps,
+            batch_size=batch_size,
+            seed=seed,
+            output_dir=out,
+            learning_rate=learning_rate,
+            resume=resume,
+            notes=notes,
+        )
     done = "already finished" if result.loaded else duration(result.seconds)
     console.print(
         f"{chosen.name} on {loaded.name}: loss {result.loss:.3f} after {steps} steps ({done}), "
@@ -89,7 +95,8 @@ def evaluate(
     """Measure runs in and out of distribution.
 
     Writes records.parquet, one row per example, into each folder, and prints a table with 95 %
-    intervals. Runs of one method that differ in their training seed alone are averaged.
+    intervals. Runs of one method that differ in their training seed alone are averaged; each
+    backbone has a table of its own.
     """
     from latent_core.comparison import compare as side_by_side
     from latent_core.comparison import read_records
@@ -105,9 +112,10 @@ def evaluate(
         where = ", ".join(map(str, folders))
         raise SettingError(f"no finished run in {where}; `latent train` makes one")
     for run in runs:
-        _evaluate_run(Path(run), names, examples, seed, loaded)
+        with _held(Path(run)):
+            _evaluate_run(Path(run), names, examples, seed, loaded)
     records = read_records(runs)
-    show_summary(summarise(records, ("task", "method", "split"), metric), metric)
+    show_summary(summarise(records, ("backbone", "task", "method", "split"), metric), metric)
     show_comparison(side_by_side(records, metric), metric)
 
 
@@ -141,6 +149,32 @@ def generate(
             elif latents:
                 line.append(f"[{slot.label}]", style="magenta")
         console.print(line if latents else Text(answer.text))
+
+
+@contextlib.contextmanager
+def _held(folder: Path) -> Iterator[None]:
+    """Keep other processes off a run, so that none deletes it, or trains it too.
+
+    A folder in which nothing came to be is taken away again.
+    """
+    from filelock import Timeout
+
+    from latent_core.runs import LOCK_FILE, run_lock
+
+    with contextlib.ExitStack() as stack:
+        if FIRST_PROCESS:
+            try:
+                stack.enter_context(run_lock(folder))
+            except Timeout as error:
+                raise SettingError(
+                    f"another process is at work on the run in {folder}; wait until it ends, or "
+                    "choose another folder"
+                ) from error
+        try:
+            yield
+        finally:
+            if FIRST_PROCESS and os.listdir(folder) == [LOCK_FILE]:
+                shutil.rmtree(folder)
 
 
 def _evaluate_run(

@@ -101,10 +101,11 @@ def run_grid(
         on_outcome: called with each outcome, how many are done, and how many there are to do.
 
     Returns:
-        what became of each run that was to be done, trials first.
+        what became of each run that was to be done, trials first. Where `out` cannot be written,
+        each has failed, and its error says so.
 
     Raises:
-        LatentError: if `out` cannot be written, or there is no such cluster.
+        SettingError: if there is no such cluster.
     """
     out = Path(out)
     if engine is None:

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from latent_core.errors import SettingError
 from latent_core.experiments.spec import RunSpec
-from latent_core.experiments.work import Outcome, do_run, record_failure
+from latent_core.experiments.work import Outcome, do_run, give_up
 
 __all__ = ["RayEngine"]
 
@@ -40,6 +40,7 @@ class RayEngine:
 
     def outcomes(self, specs: Sequence[RunSpec], root: Path) -> Iterator[Outcome]:
         """Do the runs; one outcome each, as they come."""
+        root = Path(root).absolute()  # a node's processes work in folders of their own
         try:
             import ray
         except ImportError as error:
@@ -71,8 +72,7 @@ class RayEngine:
                     yield ray.get(ready)
                 except ray.exceptions.RayError as error:
                     said = f"Ray gave up: {type(error).__name__}: {str(error).splitlines()[0]}"
-                    record_failure(spec, root, said)
-                    yield Outcome(spec, "failed", 0.0, said)
+                    yield give_up(spec, root, said)
         finally:
             if ours:
                 ray.shutdown()

@@ -101,6 +101,8 @@ class Grid:
         assert not isinstance(self.seeds, int)
         seeds, found = self.seeds, dict[str, RunSpec]()
         for backbone, task in itertools.product(self.backbones, self.tasks):
+            # A worker may be at home in another folder. Links are kept: the name is the task's.
+            place = str(Path(task).absolute()) if task.endswith(".jsonl") else task
             trainings, evaluation, search = self._sections(task)
             splits = resolve_splits(load_task(task), evaluation.splits)
             evaluation = replace(evaluation, splits=list(splits))
@@ -111,7 +113,7 @@ class Grid:
                     seed = seeds[0]  # nothing that a seed could change
                 spec = RunSpec(
                     backbone=backbone,
-                    task=task,
+                    task=place,
                     method=parsed.name,
                     seed=seed,
                     training=training if parsed.trained else None,

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import sys
 import threading
 import warnings
@@ -22,7 +23,7 @@ from typing import Final
 
 from latent_core.errors import SettingError
 from latent_core.experiments.spec import RunSpec
-from latent_core.experiments.work import Outcome, do_run, record_failure
+from latent_core.experiments.work import Outcome, do_run, give_up
 from latent_core.known_backbones import BACKBONES
 
 __all__ = ["LocalEngine", "default_workers"]
@@ -111,7 +112,7 @@ class LocalEngine:
                         if deaths[spec.folder] < PATIENCE:
                             waiting.appendleft(spec)
                         else:
-                            yield self._given_up(spec, root, worker.process.exitcode)
+                            yield give_up(spec, root, death(worker.process.exitcode))
         finally:
             for worker in workers:
                 worker.process.kill() if worker.run else worker.pipe.close()
@@ -129,13 +130,16 @@ class LocalEngine:
         theirs.close()  # so that the pipe ends with the process
         return _Worker(process, ours)
 
-    def _given_up(self, spec: RunSpec, root: Path, exitcode: int | None) -> Outcome:
-        error = (
-            f"its process died {PATIENCE} times (exit code {exitcode}); -9 is what a machine that "
-            "runs out of memory does: lower batch_size or the number of workers"
+
+def death(exitcode: int | None) -> str:
+    """What became of a run whose worker died once too often."""
+    said = f"its process died {PATIENCE} times (exit code {exitcode})"
+    if exitcode in (-signal.SIGKILL, 128 + signal.SIGKILL):
+        said += (
+            "; a machine that runs out of memory kills like this: lower batch_size or the number "
+            "of workers"
         )
-        record_failure(spec, root, error)
-        return Outcome(spec, "failed", 0.0, error)
+    return said
 
 
 def _serve(pipe: connection.Connection, root: str, threads: int, retry_failed: bool) -> None:

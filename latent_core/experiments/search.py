@@ -6,6 +6,7 @@ enters.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +17,7 @@ from latent_core.errors import LatentError, SettingError
 from latent_core.experiments.spec import RunSpec, Training
 from latent_core.runs import overall_graded, read_run, read_summary
 
-__all__ = ["RULE", "choose"]
+__all__ = ["RULE", "choose", "settled"]
 
 RULE: Final = (
     "best graded accuracy on the validation split (in distribution), the same trials for every "
@@ -71,6 +72,26 @@ def choose(spec: RunSpec, root: str | Path) -> tuple[Training, dict[str, Any]]:
         "chosen": chosen,
     }
     return replace(spec.training, **chosen), account
+
+
+def settled(spec: RunSpec, root: str | Path) -> tuple[Training, dict[str, Any]] | None:
+    """The choice that this run, or the same one with another seed, was begun with; None if neither.
+
+    Trials that are tried again may say otherwise, but seeds of one method differ in nothing else,
+    and a run ends with the rate that it began with.
+    """
+    assert spec.training is not None
+    own = Path(root) / spec.folder
+    for path in (own, *sorted(own.parent.glob("seed-*"))):
+        seed = path.name.split("-")[1]
+        # The folder's name says whether all but the seed is the same.
+        if not seed.isdecimal() or Path(root) / replace(spec, seed=int(seed)).folder != path:
+            continue
+        with contextlib.suppress(OSError, SettingError):
+            account = read_run(path).get("notes", {}).get("search")
+            if account is not None:
+                return replace(spec.training, **account["chosen"]), account
+    return None
 
 
 def _full_steps(spec: RunSpec) -> dict[int, int]:

@@ -7,6 +7,7 @@ records its error. Knows runs one at a time; nothing of who hands them out.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import shutil
 import time
@@ -22,12 +23,14 @@ from latent_core.backbones import Backbone, load_backbone
 from latent_core.building import build_model
 from latent_core.errors import LatentError, SettingError
 from latent_core.evaluation import evaluate
-from latent_core.experiments.search import choose
+from latent_core.experiments.search import choose, settled
 from latent_core.experiments.spec import RunSpec, Training
 from latent_core.files import remove_leftovers
 from latent_core.methods import Method
 from latent_core.runs import (
+    LOCK_FILE,
     RECORDS_FILE,
+    RUN_FILE,
     fail_run,
     read_evaluation,
     read_run,
@@ -39,9 +42,9 @@ from latent_core.steered import SteeredModel
 from latent_core.tasks import Task, load_task
 from latent_core.training import keep_untrained, train
 
-__all__ = ["Outcome", "State", "do_run", "error_text", "record_failure", "state_of"]
+__all__ = ["Outcome", "State", "do_run", "error_text", "give_up", "record_failure", "state_of"]
 
-State = Literal["finished", "failed", "begun", "missing"]
+State = Literal["finished", "failed", "begun", "missing", "unreadable"]
 
 
 @dataclass(frozen=True)
@@ -63,10 +66,16 @@ class Outcome:
 
 def state_of(spec: RunSpec, root: str | Path) -> State:
     """How a run stands; a damaged `run.json` counts as missing."""
-    folder = Path(root) / spec.folder
+    try:
+        return _state(spec, Path(root) / spec.folder)
+    except OSError:
+        return "unreadable"
+
+
+def _state(spec: RunSpec, folder: Path) -> State:
     try:
         status = read_run(folder)["status"]
-    except (OSError, SettingError):
+    except (FileNotFoundError, NotADirectoryError, SettingError):
         return "missing"
     if status == "failed":
         return "failed"
@@ -88,19 +97,37 @@ def do_run(spec: RunSpec, root: str | Path, retry_failed: bool = False, wait: fl
     try:
         with run_lock(folder, wait):
             try:
-                return _done(spec, Path(root), folder, retry_failed, started)
+                state = _state(spec, folder)
+            except OSError as error:  # it may be whole: nothing is deleted or written over
+                raise LatentError(
+                    f"cannot read {folder / RUN_FILE}: {error.strerror or error}; expected a file "
+                    "that can be read. The run was left as it is"
+                ) from error
+            try:
+                return _done(spec, Path(root), folder, state, retry_failed, started)
             except Exception as error:  # a grid goes on, whatever befalls one run
                 said = error_text(error)
                 record_failure(spec, root, said)
                 return Outcome(spec, "failed", time.perf_counter() - started, said)
     except Timeout:
         return Outcome(spec, "busy", time.perf_counter() - started)
-    except LatentError as error:  # not even the error could be written
+    except LatentError as error:  # there is no writing it into the folder
         return Outcome(spec, "failed", time.perf_counter() - started, error_text(error))
 
 
+def give_up(spec: RunSpec, root: str | Path, error: str) -> Outcome:
+    """The outcome of a run whose process died, recorded in its folder if that can be written."""
+    with contextlib.suppress(LatentError):
+        record_failure(spec, root, error)
+    return Outcome(spec, "failed", 0.0, error)
+
+
 def record_failure(spec: RunSpec, root: str | Path, error: str) -> None:
-    """Say in the run's folder that it failed, and why."""
+    """Say in the run's folder that it failed, and why.
+
+    Raises:
+        LatentError: if it cannot be written.
+    """
     folder = Path(root) / spec.folder
     settings = {"task": spec.task_name, "backbone": spec.backbone, "method": spec.method}
     fail_run(folder, settings | {"seed": spec.seed}, _notes(spec, spec.training, None), error)
@@ -114,8 +141,9 @@ def error_text(error: BaseException) -> str:
     return f"{type(error).__name__}: {error} ({Path(last.filename).name}, line {last.lineno})"
 
 
-def _done(spec: RunSpec, root: Path, folder: Path, retry_failed: bool, started: float) -> Outcome:
-    state = state_of(spec, root)
+def _done(
+    spec: RunSpec, root: Path, folder: Path, state: State, retry_failed: bool, started: float
+) -> Outcome:
     if state == "failed" and not retry_failed:
         return Outcome(spec, "failed", 0.0, read_run(folder).get("error", ""))
     if state != "finished":
@@ -126,7 +154,7 @@ def _done(spec: RunSpec, root: Path, folder: Path, retry_failed: bool, started: 
             _clear(folder)
         training, chosen = spec.training, None
         if spec.search is not None:
-            training, chosen = choose(spec, root)
+            training, chosen = settled(spec, root) or choose(spec, root)
         notes = _notes(spec, training, chosen)
         task = load_task(spec.task)
         model = _model(spec, training)
@@ -138,7 +166,7 @@ def _done(spec: RunSpec, root: Path, folder: Path, retry_failed: bool, started: 
 def _clear(folder: Path) -> None:
     """Delete what is in a run's folder without a record that says what it is."""
     for path in folder.iterdir():
-        if path.name != ".lock":
+        if path.name != LOCK_FILE:
             shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
