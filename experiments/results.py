@@ -70,12 +70,13 @@ def results_page(folders: list[Path], out: Path, metric: str = "graded") -> str:
     """Markdown of the page; the curves are written beside it.
 
     Raises:
-        SettingError: if no run is finished.
+        SettingError: if no run is finished, or two are of the same method and seed.
     """
     about = lc.load_runs(folders, {"status": "finished"})
     records = lc.load_runs(folders, {"status": "finished"}, records=True)
     if records.empty:
         raise SettingError(f"no finished runs in {', '.join(map(str, folders))}")
+    _refuse_twice(about)
     parts = [_introduction(about, records, metric)]
     claims: list[Claim] = []
     for backbone, of_backbone in records.groupby("backbone", sort=False):
@@ -102,6 +103,17 @@ def results_page(folders: list[Path], out: Path, metric: str = "graded") -> str:
             parts.append(_search(about, str(backbone), str(task)))
     parts.insert(1, _verdicts(claims, metric))
     return "\n".join(part for part in parts if part)
+
+
+def _refuse_twice(about: pd.DataFrame) -> None:
+    """Two runs of one method and seed, with other settings or copied, would count as one."""
+    runs = about.drop_duplicates("path")
+    for _, same in runs.groupby(["backbone", "task", "method", "seed"], dropna=False):
+        if len(same) > 1:
+            raise SettingError(
+                f"{' and '.join(same['path'])} are of the same method and seed; expected one of "
+                "them. Name a narrower folder, or take the other away"
+            )
 
 
 class Against(NamedTuple):

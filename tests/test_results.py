@@ -1,5 +1,6 @@
 """The results page says what the records say, and no more than they bear."""
 
+import shutil
 from pathlib import Path
 
 import pandas as pd
@@ -112,6 +113,12 @@ def test_a_few_seeds_decide_nothing(tmp_path: Path) -> None:
         add(tmp_path, "Start_2", seed, 0.2)
         add(tmp_path, "Comma_1", seed, 0.5)
     assert "inconclusive (4 seeds)" in page(tmp_path)
+
+
+def test_two_runs_of_one_seed_are_refused(root: Path) -> None:
+    shutil.copytree(root / "Start_2-0", root / "again" / "Start_2-0")
+    with pytest.raises(SettingError, match="are of the same method and seed; expected one"):
+        page(root)
 
 
 def test_unfinished_runs_are_no_results(root: Path, tmp_path: Path) -> None:
