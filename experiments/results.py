@@ -100,6 +100,7 @@ def results_page(folders: list[Path], out: Path, metric: str = "graded") -> str:
             if claim is not None:
                 claims.append(claim)
                 parts.append(claim.sentence())
+                parts.append(_by_level(paired, claim, metric))
             parts.append(_search(about, str(backbone), str(task)))
     parts.insert(1, _verdicts(claims, metric))
     return "\n".join(part for part in parts if part)
@@ -318,6 +319,19 @@ def _against(task: str, rows: pd.DataFrame, latent: str, baseline: str, metric: 
     difference = lc.paired_difference(rows, latent, baseline, metric)
     _, gain = PAPER.get(STANDS_FOR.get(task, task), ("", 0.0))
     return Against(baseline, *means, difference, gain)
+
+
+def _by_level(rows: pd.DataFrame, claim: Claim, metric: str) -> str:
+    """Differences from the same baselines at every level."""
+    lines = []
+    for baseline in dict.fromkeys(one.baseline for one in (claim.best, claim.equal) if one):
+        shown = []
+        for split in _ordered(rows["split"].unique()):
+            here = rows[rows["split"] == split]
+            found = lc.paired_difference(here, claim.latent, baseline, metric)
+            shown.append(f"{split} {found.mean:+.2f} [{found.low:+.2f}, {found.high:+.2f}]")
+        lines.append(f"- `{claim.latent}` minus `{baseline}`: {'; '.join(shown)}")
+    return "By level, not adjusted for their number:\n\n" + "\n".join(lines) + "\n"
 
 
 def _search(about: pd.DataFrame, backbone: str, task: str) -> str:
