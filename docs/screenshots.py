@@ -60,7 +60,7 @@ def main() -> int:
             browser,
             "workbench",
             CELLS,
-            viewport={"width": 1180, "height": 2000},
+            viewport={"width": 1180, "height": 2600},
             device_scale_factor=SCALE,
         ) as notebook,
     ):
