@@ -52,7 +52,8 @@ def test_records_pair_up_and_show_the_known_effect() -> None:
     assert set(frame.loc[frame["method"] == text, "response"]) == {"a"}
     assert frame["changed"].all() and not frame["note"].any() and set(frame["seed"]) == {0}
     interval = paired_difference(frame, text, "none")
-    assert (interval.mean, interval.low, interval.high) == (-0.75, -0.75, -0.75)
+    assert interval.mean == -0.75
+    assert interval.low < -0.75 < interval.high < -0.4, "of ten examples that all agree"
     assert interval.records == 10
     assert model.generate("b,c", 4) == ["aaaa"]
 

@@ -111,7 +111,7 @@ def test_the_card_tells_what_was_done(run: Path) -> None:
     for row in ('| task | "repetition" |', "| steps | 2 |", "| seed | 4 |", "| trainable | 384 |"):
         assert row in card
     assert "| task | method | id | ood-6 |" in card
-    assert "| repetition | `Start_1+Comma_2` | 0.50 [" in card and "| 0.25 [0.25, 0.25] |" in card
+    assert "| repetition | `Start_1+Comma_2` | 0.50 [" in card and "| 0.25 [0.00, 0.96] |" in card
     assert "training seeds: 1; 3 examples per split" in card
     assert "base_model" not in card, "tiny is not on the hub"
 
@@ -125,7 +125,7 @@ def test_a_bar_does_not_end_a_cell_of_a_table() -> None:
         "graded": [0.5, 0.5],
     }
     *_, row = results_table(pd.DataFrame(records)).splitlines()
-    assert row == "| t | `After[.\\|!]_1` | 0.50 [0.50, 0.50] |"
+    assert row == "| t | `After[.\\|!]_1` | 0.50 [0.00, 1.00] |"
 
 
 def test_the_card_of_a_baseline_is_pefts(tmp_path: Path) -> None:
