@@ -205,12 +205,12 @@ def _introduction(about: pd.DataFrame, records: pd.DataFrame, metric: str) -> st
 def _verdicts(claims: list[Claim], metric: str) -> str:
     """The paper's three claims beside what was found."""
     found = [one for claim in claims for one in (claim.best, claim.equal) if one is not None]
-    adjusted = dict(zip(map(id, found), holm([one.difference.p for one in found]), strict=True))
+    adjusted = dict(zip(found, holm([one.difference.p for one in found]), strict=True))
 
     def cells(one: Against | None) -> str:
         if one is None:
             return "- | - | -"
-        return f"`{one.baseline}` | {one.gain} | {one.verdict(adjusted[id(one)])}"
+        return f"`{one.baseline}` | {one.gain} | {one.verdict(adjusted[one])}"
 
     lines = [
         "## The paper's claims\n",

@@ -288,7 +288,8 @@ def _many_seeds(
     for seed, row in enumerate(cells):  # as often as needed for each draw's `count` places
         for weight, cell in zip(weights, row, strict=True):
             # numpy's bounded integers cost most of the time, so one block serves all draws.
-            picks = rng.integers(len(cell), size=(resamples, len(cell)), dtype=np.uint16)
+            kind = np.promote_types(np.uint16, np.min_scalar_type(len(cell)))
+            picks = rng.integers(len(cell), size=(resamples, len(cell)), dtype=kind)
             drawn[:, seed] += weight * cell[picks].mean(axis=1)
     orders = rng.random(drawn.shape).argsort(axis=0)  # independent draws for a seed drawn twice
     chosen = rng.integers(count, size=(resamples, count))

@@ -81,10 +81,7 @@ def accuracy_interval(frame: pd.DataFrame, metric: str, confidence: float = 0.95
         metric: `graded` or `exact`.
         confidence: share of the interval.
     """
-    examples = None
-    if "key" in frame:
-        split = frame["split"].astype(str) if "split" in frame else ""
-        examples = split + "|" + frame["key"].astype(str)
+    examples = _examples(frame) if "key" in frame else None
     return mean_interval(frame[metric], frame["seed"], examples, confidence, (0.0, 1.0))
 
 
@@ -152,8 +149,13 @@ def paired_difference(
             "paired; evaluate both with the same seeds, splits and number of examples"
         )
     difference = both[f"{metric}_treatment"].astype(float) - both[f"{metric}_control"].astype(float)
-    examples = both["split"].astype(str) + "|" + both["key"].astype(str)
-    return mean_interval(difference, both["seed"], examples, confidence, (-1.0, 1.0))
+    return mean_interval(difference, both["seed"], _examples(both), confidence, (-1.0, 1.0))
+
+
+def _examples(frame: pd.DataFrame) -> pd.Series:
+    """What tells the examples of records apart."""
+    split = frame["split"].astype(str) if "split" in frame else ""
+    return split + "|" + frame["key"].astype(str)
 
 
 _FIELDS = ("mean", "low", "high", "seeds", "records")

@@ -3,6 +3,7 @@ import pandas as pd
 import pytest
 
 from latent_core.errors import SettingError
+from latent_core.inference import mean_ends_p
 from latent_core.statistics import mean_interval, paired_difference, summarise
 
 
@@ -61,6 +62,12 @@ def test_copies_of_one_run_say_no_more_than_the_run() -> None:
     copied = mean_interval(np.tile(values, 5), np.repeat(np.arange(5), 100), list(range(100)) * 5)
     assert copied.mean == once.mean == 0.5
     assert copied.high - copied.low == pytest.approx(once.high - once.low, rel=0.05)
+
+
+def test_a_seed_may_have_more_examples_than_two_bytes_count() -> None:
+    values = np.tile([0.0, 1.0], 70_000)
+    mean, low, high, _ = mean_ends_p(values, np.repeat([0, 1], 70_000), np.arange(140_000), 0.95, 5)
+    assert low <= mean == 0.5 <= high
 
 
 def test_what_cannot_be_known_has_the_widest_interval() -> None:
