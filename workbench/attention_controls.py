@@ -41,7 +41,6 @@ class AttentionControls(widgets.VBox):
     def __init__(self, panel: Panel, changed: Callable[[], None], *buttons: widgets.Button) -> None:
         """Controls that call `changed` when one of them is turned; `buttons` stand after them."""
         self._session = panel.session
-        self._quiet = False
         self.side = _toggle("Model", ["A", "B", DIFFERENCE], "56px")
         self.measure = _chooser("Measure", list(MEASURES), "220px")
         self.direction = _chooser("Edges", list(DIRECTIONS), "180px")
@@ -57,8 +56,7 @@ class AttentionControls(widgets.VBox):
         looked_at = (self.side, self.measure, self.direction, self.latents)
         of_what = (self.response, self.all_slots, self.intervene)
         super().__init__([row(*looked_at), row(*of_what, *buttons)])
-        for control in (*looked_at, *of_what):
-            panel.on(control, "value", lambda _: None if self._quiet else changed())
+        self._turned = _Turned(panel, (*looked_at, *of_what), changed)
 
     @property
     def sides(self) -> tuple[Side, ...]:
@@ -113,7 +111,7 @@ class AttentionControls(widgets.VBox):
         options = (_ALL_GROUPS, *((name, name) for name in names))
         if tuple(self.latents.options) != options:
             chosen = self.latents.value
-            with _quietly(self):
+            with self._turned.unheard():
                 self.latents.options = options
                 self.latents.value = chosen if chosen in names else ""
 
@@ -127,12 +125,10 @@ class HeadChooser(widgets.HBox):
 
     def __init__(self, panel: Panel, changed: Callable[[], None], *buttons: widgets.Button) -> None:
         """Lists that call `changed` when another map is chosen; `buttons` stand after them."""
-        self._quiet = False
         self._changed = changed
         self.layer, self.head = _chooser("Layer", [0], "130px"), _chooser("Head", [0], "130px")
         super().__init__([self.layer, self.head, *buttons], layout=_ROW)
-        for control in (self.layer, self.head):
-            panel.on(control, "value", lambda _: None if self._quiet else changed())
+        self._turned = _Turned(panel, (self.layer, self.head), changed)
 
     @property
     def cell(self) -> Cell:
@@ -141,27 +137,36 @@ class HeadChooser(widgets.HBox):
 
     def offer(self, layers: Sequence[int], heads: Sequence[int], *, has_heads: bool) -> None:
         """The layers and heads there are; calls nothing."""
-        with _quietly(self):
+        with self._turned.unheard():
             self.layer.options, self.head.options = layers, heads
             self.head.disabled = not has_heads
 
     def choose(self, layer: int, head: int | None = None) -> None:
         """Choose one map; without `head`, of the same head."""
-        with _quietly(self):
+        with self._turned.unheard():
             self.layer.value = layer
             if head is not None:
                 self.head.value = head
         self._changed()
 
 
-@contextlib.contextmanager
-def _quietly(controls: AttentionControls | HeadChooser) -> Iterator[None]:
-    """Change several controls as one."""
-    controls._quiet = True
-    try:
-        yield
-    finally:
-        controls._quiet = False
+class _Turned:
+    """Calls `changed` when one of some controls is turned, but not while code sets several."""
+
+    def __init__(
+        self, panel: Panel, controls: Sequence[widgets.Widget], changed: Callable[[], None]
+    ) -> None:
+        self._heard = True
+        for control in controls:
+            panel.on(control, "value", lambda _: changed() if self._heard else None)
+
+    @contextlib.contextmanager
+    def unheard(self) -> Iterator[None]:
+        self._heard = False
+        try:
+            yield
+        finally:
+            self._heard = True
 
 
 _ROW: Final = {"flex_flow": "row wrap", "align_items": "center", "grid_gap": "2px 14px"}
