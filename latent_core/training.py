@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Final, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import pandas as pd
 from accelerate.utils import broadcast_object_list
@@ -25,9 +25,6 @@ from torch.utils.data import Dataset
 from transformers import (
     PrinterCallback,
     Trainer,
-    TrainerCallback,
-    TrainerControl,
-    TrainerState,
     TrainingArguments,
 )
 
@@ -36,7 +33,6 @@ from latent_core.building import load_model
 from latent_core.errors import SettingError, TrainingDivergedError
 from latent_core.files import write_file
 from latent_core.insertion import Slots
-from latent_core.progress import progress_bar
 from latent_core.runs import (
     CHECKPOINTS,
     LOG_FILE,
@@ -51,12 +47,11 @@ from latent_core.runs import (
 )
 from latent_core.steered import SteeredModel
 from latent_core.tasks import Task
+from latent_core.training_watcher import Watcher
 
 __all__ = ["TrainingResult", "keep_untrained", "train"]
 
 T = TypeVar("T")
-#: The seconds that a run has taken so far, in the rows of the Trainer's log.
-_SPENT: Final = "seconds_spent"
 
 
 @dataclass(frozen=True)
@@ -194,7 +189,7 @@ def train(
             model.assign(load(start))
         if arguments.process_index == 0:
             stack.callback(drop_broken_checkpoints, folder)
-        watcher = _Watcher(steps, progress and arguments.process_index == 0, on_step, started)
+        watcher = Watcher(steps, progress and arguments.process_index == 0, on_step, started)
         stack.callback(watcher.bar.close)
         stack.callback(model.train, False)
         trainer = Trainer(
@@ -296,56 +291,6 @@ class _Examples(Dataset[Slots]):
         backbone, example = self.model.backbone, self.examples[index]
         response = backbone.encode_response(example.answer, end=not self.task.open_ended)
         return self.model.place(backbone.encode(example.prompt), response)
-
-
-class _Watcher(TrainerCallback):
-    """Shows progress, ends the run on request, and stops it when the loss is lost.
-
-    Attributes:
-        earlier: seconds that went into the checkpoint which the run goes on from.
-        stopped: whether `on_step` ended the run.
-    """
-
-    def __init__(
-        self,
-        steps: int,
-        progress: bool,
-        on_step: Callable[[int, float], bool | None] | None,
-        started: float,
-    ) -> None:
-        self.bar = progress_bar(steps, "train", "step", progress)
-        self.on_step = on_step
-        self.started = started
-        self.earlier = 0.0
-        self.stopped = False
-
-    def on_train_begin(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
-        self.earlier = max((row.get(_SPENT, 0.0) for row in state.log_history), default=0.0)
-
-    def on_log(
-        self,
-        args: TrainingArguments,
-        state: TrainerState,
-        control: TrainerControl,
-        logs: dict[str, float] | None = None,
-        **kwargs: Any,
-    ) -> None:
-        if logs is None or "loss" not in logs:
-            return
-        loss = float(logs["loss"])
-        if not math.isfinite(loss):
-            raise TrainingDivergedError(
-                f"the loss became {loss} at step {state.global_step}, so nothing was saved; lower "
-                "learning_rate, or load the backbone in float32"
-            )
-        # Each checkpoint keeps the log, and so the time that it took to get there.
-        state.log_history[-1][_SPENT] = self.earlier + time.perf_counter() - self.started
-        self.bar.set_postfix(loss=f"{loss:.3f}", refresh=False)
-        self.bar.update(state.global_step - self.bar.n)
-        if self.on_step is not None and self.on_step(state.global_step, loss):
-            self.stopped = control.should_training_stop = True
 
 
 def _arguments(

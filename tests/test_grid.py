@@ -417,7 +417,8 @@ def test_a_run_that_failed_on_the_way_goes_on_from_its_checkpoint(tmp_path, monk
     assert runs.last_checkpoint(tmp_path / spec.folder) is not None
     steps = []
     monkeypatch.setattr(
-        "latent_core.training._Watcher.on_log", lambda self, *a, **k: steps.append(a[1].global_step)
+        "latent_core.training_watcher.Watcher.on_log",
+        lambda self, *a, **k: steps.append(a[1].global_step),
     )
     (outcome,) = run_grid(asked, tmp_path, Here(retry_failed=True))
     assert outcome.status == "finished"

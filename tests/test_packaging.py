@@ -75,7 +75,7 @@ TIERS = [
         "shipped",
         "tracing",
     },
-    {"training", "evaluation", "effects", "pretraining", "muon"},
+    {"training", "training_watcher", "evaluation", "effects", "pretraining", "muon"},
     {"hypotheses", "experiments"},
     {"cli", "__main__"},
 ]

@@ -5,15 +5,14 @@ They know what they ask for, and nothing of what was captured.
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final, Literal, cast
 
 import ipywidgets as widgets
 
 from workbench.attention_data import DIRECTIONS, MEASURES, Cell, Direction
 from workbench.attention_jobs import Request
-from workbench.panel import Panel
+from workbench.panel import Controls, Panel
 
 __all__ = ["ANSWER", "DIFFERENCE", "OWN", "AttentionControls", "HeadChooser", "Side", "row"]
 
@@ -56,7 +55,8 @@ class AttentionControls(widgets.VBox):
         looked_at = (self.side, self.measure, self.direction, self.latents)
         of_what = (self.response, self.all_slots, self.intervene)
         super().__init__([row(*looked_at), row(*of_what, *buttons)])
-        self._turned = _Turned(panel, (*looked_at, *of_what), changed)
+        self._controls = Controls(panel)
+        self._controls.on(lambda _: changed(), *looked_at, *of_what)
 
     @property
     def sides(self) -> tuple[Side, ...]:
@@ -111,7 +111,7 @@ class AttentionControls(widgets.VBox):
         options = (_ALL_GROUPS, *((name, name) for name in names))
         if tuple(self.latents.options) != options:
             chosen = self.latents.value
-            with self._turned.unheard():
+            with self._controls.unheard():
                 self.latents.options = options
                 self.latents.value = chosen if chosen in names else ""
 
@@ -128,7 +128,8 @@ class HeadChooser(widgets.HBox):
         self._changed = changed
         self.layer, self.head = _chooser("Layer", [0], "130px"), _chooser("Head", [0], "130px")
         super().__init__([self.layer, self.head, *buttons], layout=_ROW)
-        self._turned = _Turned(panel, (self.layer, self.head), changed)
+        self._controls = Controls(panel)
+        self._controls.on(lambda _: changed(), self.layer, self.head)
 
     @property
     def cell(self) -> Cell:
@@ -137,36 +138,17 @@ class HeadChooser(widgets.HBox):
 
     def offer(self, layers: Sequence[int], heads: Sequence[int], *, has_heads: bool) -> None:
         """The layers and heads there are; calls nothing."""
-        with self._turned.unheard():
+        with self._controls.unheard():
             self.layer.options, self.head.options = layers, heads
             self.head.disabled = not has_heads
 
     def choose(self, layer: int, head: int | None = None) -> None:
         """Choose one map; without `head`, of the same head."""
-        with self._turned.unheard():
+        with self._controls.unheard():
             self.layer.value = layer
             if head is not None:
                 self.head.value = head
         self._changed()
-
-
-class _Turned:
-    """Calls `changed` when one of some controls is turned, but not while code sets several."""
-
-    def __init__(
-        self, panel: Panel, controls: Sequence[widgets.Widget], changed: Callable[[], None]
-    ) -> None:
-        self._heard = True
-        for control in controls:
-            panel.on(control, "value", lambda _: changed() if self._heard else None)
-
-    @contextlib.contextmanager
-    def unheard(self) -> Iterator[None]:
-        self._heard = False
-        try:
-            yield
-        finally:
-            self._heard = True
 
 
 _ROW: Final = {"flex_flow": "row wrap", "align_items": "center", "grid_gap": "2px 14px"}

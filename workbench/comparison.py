@@ -27,7 +27,7 @@ from workbench.curves import (
     accuracy_picture,
 )
 from workbench.jobs import Job
-from workbench.panel import Panel
+from workbench.panel import Controls, Panel
 from workbench.plotly_view import PlotlyView
 from workbench.run_collection import RunCollection
 from workbench.run_sources import RunSources
@@ -56,7 +56,6 @@ class Comparison(Panel):
         super().__init__(session)
         self.collection = RunCollection()
         self.shown: Compared | None = None
-        self._setting = False
         short: dict[str, Any] = {"style": {"description_width": "initial"}}
         self.task = widgets.Dropdown(
             description="Task", options=list(TASKS), layout={"width": "220px"}, **short
@@ -124,10 +123,9 @@ class Comparison(Panel):
             self.point.view,
         )
         self._empty("Runs are read when this panel is looked at.")
-        self.on(self.task, "value", self._choose_task)
-        self.on(self.backbone, "value", lambda _: self._chosen())
-        self.on(self.metric, "value", lambda _: self._chosen())
-        self.on(self.reference, "value", lambda _: self._chosen())
+        self._controls = Controls(self)
+        self._controls.on(self._choose_task, self.task)
+        self._controls.on(lambda _: self._chosen(), self.backbone, self.metric, self.reference)
         self.on(self.view, "clicked", self._show_examples)
         self.on(self.visibility, "seen", lambda seen: self.shown or not seen or self.refresh())
         self.follow(self._follow_task, "task")
@@ -168,36 +166,28 @@ class Comparison(Panel):
 
         return self.start(work, keep, key="evaluate")
 
-    def _choose_task(self, name: str | None) -> None:
-        if self._setting or name is None:
-            return
+    def _choose_task(self, name: str) -> None:
         if name in TASKS and name != self.session.task.name:
             self.session.task = load_task(name)
         else:
             self._chosen()
 
     def _chosen(self) -> None:
-        if not self._setting and self.shown is not None:
+        if self.shown is not None:
             self.refresh()
 
     def _showing_backbone(self, name: str) -> None:
         """Choose a backbone without a refresh."""
-        self._setting = True
-        try:
+        with self._controls.unheard():
             self.backbone.options = list(dict.fromkeys([*self.backbone.options, name]))
             self.backbone.value = name
-        finally:
-            self._setting = False
 
     def _follow_task(self) -> None:
-        self._setting = True
-        try:
+        with self._controls.unheard():
             name = self.session.task.name
             if name not in self.task.options:
                 self.task.options = [*self.task.options, name]
             self.task.value = name
-        finally:
-            self._setting = False
         self._chosen()
 
     # --- reading ----------------------------------------------------------------------------------
@@ -217,8 +207,7 @@ class Comparison(Panel):
 
     def _take(self, found: tuple[Compared | None, tuple[str, ...]]) -> None:
         compared, tasks = found
-        self._setting = True
-        try:
+        with self._controls.unheard():
             chosen = self.task.value
             names = tuple(dict.fromkeys([*TASKS, *tasks, self.session.task.name]))
             if tuple(self.task.options) != names:
@@ -231,8 +220,6 @@ class Comparison(Panel):
                 self._make_boxes(compared.methods)
             elif not self.backbone.options:
                 self.backbone.options = [self.session.backbone.name]
-        finally:
-            self._setting = False
         moved = (
             self.shown is None
             or compared is None

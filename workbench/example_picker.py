@@ -11,7 +11,7 @@ from typing import Any, Final
 import ipywidgets as widgets
 
 from latent_core.tasks import TASKS, load_task
-from workbench.panel import Panel
+from workbench.panel import Controls, Panel
 from workbench.text_line import TextLine
 
 __all__ = ["ExamplePicker"]
@@ -31,7 +31,6 @@ class ExamplePicker(widgets.VBox):
 
     def __init__(self, panel: Panel) -> None:
         self.session = panel.session
-        self._showing = False
         self._number, self._seed = 0, 1
         narrow: dict[str, Any] = {"style": {"description_width": "initial"}}
         self.task = widgets.Dropdown(
@@ -81,23 +80,22 @@ class ExamplePicker(widgets.VBox):
                 widgets.HBox([self.prompt, self.limit]),
             ]
         )
-        panel.on(self.task, "value", self._choose_task)
-        panel.on(self.split, "value", lambda value: self._first())
-        panel.on(self.level, "value", lambda value: self._first())
-        panel.on(self.prompt, "value", self._type)
+        self._controls = Controls(panel)
+        self._controls.on(self._choose_task, self.task)
+        self._controls.on(lambda _: self._first(), self.split, self.level)
+        self._controls.on(self._type, self.prompt)
         panel.follow(self._show, "task", "example", "prompt")
 
     def _choose_task(self, name: str) -> None:
-        if not self._showing and name != self.session.task.name:
+        if name != self.session.task.name:
             self.session.task = load_task(name)
             self._number, self._seed = 0, 1
             self._draw()
 
     def _first(self) -> None:
-        if not self._showing:
-            self._number, self._seed = 0, 1
-            self._levels()
-            self._draw()
+        self._number, self._seed = 0, 1
+        self._levels()
+        self._draw()
 
     def _step(self, by: int) -> None:
         self._number = max(0, self._number + by)
@@ -113,8 +111,7 @@ class ExamplePicker(widgets.VBox):
         self._show()
 
     def _type(self, text: str) -> None:
-        if not self._showing:
-            self.session.prompt = text
+        self.session.prompt = text
 
     def _levels(self) -> None:
         """The levels of the chosen split; one that is OOD has one."""
@@ -122,17 +119,15 @@ class ExamplePicker(widgets.VBox):
         levels = () if self.split.value.startswith("ood-") else task.id_levels
         options = [("any", _ANY), *((str(level), level) for level in levels)]
         if tuple(self.level.options) != tuple(options):
-            showing, self._showing = self._showing, True
-            self.level.options = options
-            self.level.value = _ANY
-            self._showing = showing
+            with self._controls.unheard():
+                self.level.options = options
+                self.level.value = _ANY
         self.level.description = task.level_name.capitalize()
         self.level.disabled = not levels
 
     def _show(self) -> None:
         """Everything as the session has it."""
-        self._showing = True
-        try:
+        with self._controls.unheard():
             task, example = self.session.task, self.session.example
             names = tuple(dict.fromkeys((*TASKS, task.name)))
             if self.task.options != names:
@@ -154,5 +149,3 @@ class ExamplePicker(widgets.VBox):
                 self.where.say("typed prompt: no verdict")
             else:
                 self.where.say(f"{example.split}, {example.level} {task.level_name}")
-        finally:
-            self._showing = False

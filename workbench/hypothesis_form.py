@@ -18,7 +18,7 @@ from latent_core.hypotheses.hypothesis import CONTROLS, METRICS
 from latent_core.methods import EXAMPLE_LAYOUTS
 from latent_core.tasks import TASKS, load_task
 from workbench.hypothesis_asked import one_part, own_code
-from workbench.panel import Panel
+from workbench.panel import Controls, Panel
 from workbench.training_plan import task_source
 
 __all__ = ["OWN", "ClaimForm"]
@@ -55,7 +55,7 @@ class ClaimForm(widgets.VBox):
     def __init__(self, panel: Panel, changed: Callable[[], Any]) -> None:
         """`changed` is called whenever the claim is another one."""
         super().__init__()
-        self._panel, self._changed, self._setting = panel, changed, False
+        self._panel, self._changed = panel, changed
         self._runs: Mapping[str, Set[str]] = {}
         self._form: Study | None = None
         self._wrong = ""
@@ -147,12 +147,13 @@ class ClaimForm(widgets.VBox):
             self.words,
             self.own,
         )
-        panel.on(self.study, "value", lambda _: self._choose_study())
-        panel.on(self.about, "value", self._choose_layout)
-        panel.on(self.task, "value", self._choose_task)
+        self._controls = Controls(panel)
+        self._controls.on(lambda _: self._choose_study(), self.study)
+        self._controls.on(self._choose_layout, self.about)
+        self._controls.on(self._choose_task, self.task)
         rest = (self.part, self.claim, self.split, self.less, self.metric, self.treatment)
-        for field in (*rest, self.control, self.direction, self.least, *self.stand_ins):
-            panel.on(field, "value", lambda _: self._tell())
+        rest += (self.control, self.direction, self.least, *self.stand_ins)
+        self._controls.on(lambda _: self._tell(), *rest)
         panel.follow(self._follow_task, "task")
         panel.follow(self._follow_models, "adapter_a", "adapter_b", "intervention")
         self._choose_study()
@@ -245,17 +246,14 @@ class ClaimForm(widgets.VBox):
         if form is not None and self._runs:
             form = fitted(form, self._runs, self._panel.session.backbone).study
         self._form, self._wrong = form, ""
-        self._setting = True
-        try:
+        with self._controls.unheard():
             if form is not None:
                 there = sorted(self._runs.get(form.task, ()))
                 self.about.options = tuple(dict.fromkeys([*form.layouts.values(), *there]))
             self.about.value = "" if form is None else form.layout
-        finally:
-            self._setting = False
 
     def _choose_layout(self, layout: str) -> None:
-        if self._setting or self._form is None:
+        if self._form is None:
             return
         try:
             self._form, self._wrong = self._form.about(layout), ""
@@ -266,14 +264,11 @@ class ClaimForm(widgets.VBox):
     def _choose_study(self) -> None:
         self._fit()
         study = self._form
-        self._setting = True
-        try:
+        with self._controls.unheard():
             names = [] if study is None else list(study.parts)
             every = [(f"all {len(names)} parts", ALL)] if len(names) != 1 else [("the one", ALL)]
             self.part.options = every + [(n, n) for n in names] * (len(names) > 1)
             self.part.value = ALL
-        finally:
-            self._setting = False
         self.own.layout.display = "" if study is None else "none"
         for widget in (self.part, self.about, self.make_own):
             widget.layout.display = "none" if study is None else ""
@@ -288,8 +283,7 @@ class ClaimForm(widgets.VBox):
         part = study.parts[names[0] if self.part.value == ALL else self.part.value]
         if part.loaded_task.name != self._panel.session.task.name:
             self._panel.session.task = part.loaded_task
-        self._setting = True
-        try:
+        with self._controls.unheard():
             self.claim.value = part.claim
             self.split.value, self.metric.value = part.split, part.metric
             self.less.value = part.contrast.minus_split or ""
@@ -300,20 +294,17 @@ class ClaimForm(widgets.VBox):
             self.direction.value, self.least.value = part.direction, part.smallest_effect
             for box in self.stand_ins:
                 box.value = box.description in part.controls
-        finally:
-            self._setting = False
         self.study.value = OWN
 
     def _choose_task(self, name: str | None) -> None:
-        if not self._setting and name is not None and name != self._panel.session.task.name:
+        if name is not None and name != self._panel.session.task.name:
             self._panel.session.task = load_task(name)
 
     def _follow_task(self) -> None:
         task = self._panel.session.task
         tested = [name for name in task.splits if name not in ("train", "validation")]
         far = ["ood"] if any(name.startswith("ood-") for name in tested) else []
-        self._setting = True
-        try:
+        with self._controls.unheard():
             self.task.options = list(dict.fromkeys([*TASKS, task.name]))
             self.task.value = task.name
             for field, names in ((self.split, [*far, *tested]), (self.less, ["", *tested])):
@@ -321,8 +312,6 @@ class ClaimForm(widgets.VBox):
                 field.options = names
                 if names:
                     field.value = kept if kept in names else names[0]
-        finally:
-            self._setting = False
         self._tell()
 
     def _follow_models(self) -> None:
@@ -335,8 +324,6 @@ class ClaimForm(widgets.VBox):
         return list(dict.fromkeys([*own, *_CONDITIONS, *EXAMPLE_LAYOUTS]))
 
     def _tell(self) -> None:
-        if self._setting:
-            return
         study = self._form
         if study is None:
             text = "<b>Your own claim.</b> The treatment is compared with the control, example by "

@@ -21,7 +21,7 @@ from workbench.intervention_text import (
     read_switches,
     write_switch,
 )
-from workbench.panel import Panel
+from workbench.panel import Controls, Panel
 from workbench.text_line import TextLine
 
 __all__ = ["GroupSwitch", "InterventionControls"]
@@ -82,32 +82,28 @@ class GroupSwitch(widgets.HBox):
             style={"description_width": "50px"},
         )
         self.switch = Switch()
-        self._showing = False
         self._change = change
         super().__init__(
             [_label(heading), self.on, self.count, self.place, widgets.Label(where)],
             layout=widgets.Layout(align_items="center", flex_flow="row wrap"),
         )
-        for widget in (self.on, self.count, self.place):
-            panel.on(widget, "value", lambda value: self._changed())
+        self._controls = Controls(panel)
+        self._controls.on(lambda _: self._changed(), self.on, self.count, self.place)
 
     def show(self, switch: Switch) -> None:
         """Show how the group stands."""
-        self._showing = True
         self.switch = switch
-        self.on.value = switch.on
         count = switch.count or _TRAINED
-        if count not in dict(self.count.options).values():
-            self.count.options = self._counts(count)
-        self.count.value = count
-        self.place.value = switch.place
+        with self._controls.unheard():
+            self.on.value = switch.on
+            if count not in dict(self.count.options).values():
+                self.count.options = self._counts(count)
+            self.count.value = count
+            self.place.value = switch.place
         self.count.disabled = self.place.disabled = not switch.on
-        self._showing = False
 
     def _changed(self) -> None:
-        if not self._showing:
-            count = self.count.value or None
-            self._change(Switch(self.on.value, count, self.place.value.strip()))
+        self._change(Switch(self.on.value, self.count.value or None, self.place.value.strip()))
 
     def _counts(self, more: int = 1) -> list[tuple[str, int]]:
         numbers = sorted({*range(1, _MOST + 1), more})

@@ -13,7 +13,7 @@ from latent_core.generation import Generation, SlotView, view_slot
 from latent_core.model import LatentModel
 from latent_core.wording import counted
 from workbench.answering import KINDS, Kind
-from workbench.panel import Panel
+from workbench.panel import Controls, Panel
 from workbench.responses import Response, first_difference, prompt_slots
 from workbench.text_line import TextLine
 from workbench.token_strip import SlotMark, TokenStrip
@@ -43,7 +43,6 @@ class ResponseView(widgets.VBox):
     def __init__(self, panel: Panel, side: str, chosen: Callable[[str, Kind, int], None]) -> None:
         """`chosen` is called with side, kind and the index of a slot, or -1, that was chosen."""
         self.side, self._session, self._trait = side, panel.session, f"adapter_{side.lower()}"
-        self._showing = False
         self.adapter = widgets.Dropdown(
             description=side,
             tooltip=f"the model of side {side}",
@@ -69,7 +68,8 @@ class ResponseView(widgets.VBox):
             ],
             layout={"flex": "1 1 320px", "min_width": "0"},
         )
-        panel.on(self.adapter, "value", self._choose)
+        self._controls = Controls(panel)
+        self._controls.on(self._choose, self.adapter)
         for kind in KINDS:
             strip = self.strips[kind]
             panel.on(strip, "selected", functools.partial(chosen, side, kind))
@@ -171,16 +171,15 @@ class ResponseView(widgets.VBox):
         strip.show(slots, marks, self.colours)
 
     def _choose(self, name: str | None) -> None:
-        if name is not None and not self._showing:
+        if name is not None:
             setattr(self._session, self._trait, name)
 
     def _show_names(self) -> None:
-        self._showing = True
         names = tuple(self._session.models)
-        if self.adapter.options != names:
-            self.adapter.options = names
-        self.adapter.value = getattr(self._session, self._trait)
-        self._showing = False
+        with self._controls.unheard():
+            if self.adapter.options != names:
+                self.adapter.options = names
+            self.adapter.value = getattr(self._session, self._trait)
 
 
 def _placed(model: LatentModel, prompt: str) -> list[SlotView]:
