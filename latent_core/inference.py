@@ -31,7 +31,7 @@ import math
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -127,7 +127,7 @@ def paired_effect(
     )
     shared = _shared_variance(numbers, owners, terms, np.asarray(keys), weights, cells)
     within = float(np.sqrt(np.mean([cell.var(ddof=1) for row in cells for cell in row])))
-    low, high, p = _ends(cells, means, weights, shared, confidence, resamples)
+    low, high, p = _ends(_Means(cells, weights, means, shared), confidence, resamples)
     flipped: Floats | None = means
     if len(names) == 1:
         between = math.nan
@@ -174,7 +174,8 @@ def mean_ends_p(
     means = np.array([cell.mean() for (cell,) in cells])
     terms = np.zeros(len(numbers), int)
     shared = _shared_variance(numbers, owners, terms, np.asarray(keys), (1.0,), cells)
-    return float(means.mean()), *_ends(cells, means, (1.0,), shared, confidence, resamples)
+    ends = _ends(_Means(cells, (1.0,), means, shared), confidence, resamples)
+    return float(means.mean()), *ends
 
 
 def sign_flip_p(differences: ArrayLike, resamples: int = 9999) -> float:
@@ -203,23 +204,36 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return [float(p) for p in multipletests(p_values, method="holm")[1]]
 
 
-def _ends(
-    cells: list[list[Floats]],
-    means: Floats,
-    weights: Sequence[float],
-    shared: float,
-    confidence: float,
-    resamples: int,
-) -> tuple[float, float, float]:
-    """Low and high end, and the p-value of no difference; `cells` are (seed, term, example)."""
-    if len(cells) == 1:
-        low, high, p = _one_seed(cells[0], weights, confidence, resamples)
-    else:
-        low, high, p = _many_seeds(cells, means, weights, shared, confidence, resamples)
+class _Means(NamedTuple):
+    """The seeds' means, and what they are means of.
+
+    Attributes:
+        cells: the values by seed, term and example.
+        weights: of each term.
+        of_seeds: (seeds,) weighted mean of each.
+        shared: variance of their mean due to examples that several seeds answered.
+    """
+
+    cells: list[list[Floats]]
+    weights: Sequence[float]
+    of_seeds: Floats
+    shared: float
+
+    @property
+    def least(self) -> int:
+        """The fewest examples that a seed has of a term."""
+        return min(len(cell) for row in self.cells for cell in row)
+
+
+def _ends(means: _Means, confidence: float, resamples: int) -> tuple[float, float, float]:
+    """Low and high end, and the p-value of no difference."""
+    judge = _one_seed if len(means.cells) == 1 else _many_seeds
+    low, high, p = judge(means, confidence, resamples)
     if high - low < 1e-12:  # nothing varied: what 95 % of studies would have met (rule of three)
-        least, mean = min(len(cell) for row in cells for cell in row), float(means.mean())
-        margin = 1 - ((1 - confidence) / 2) ** (1 / least)
-        low, high, p = mean - margin, mean + margin, 2 * max(1 - abs(mean), 0.5) ** least
+        mean = float(means.of_seeds.mean())
+        margin = 1 - ((1 - confidence) / 2) ** (1 / means.least)
+        low, high = mean - margin, mean + margin
+        p = 2 * max(1 - abs(mean), 0.5) ** means.least
     return float(low), float(high), float(p)
 
 
@@ -228,12 +242,10 @@ def _sampling(row: list[Floats], weights: Sequence[float]) -> float:
     return float(sum(w**2 * c.var(ddof=1) / len(c) for w, c in zip(weights, row, strict=True)))
 
 
-def _one_seed(
-    row: list[Floats], weights: Sequence[float], confidence: float, resamples: int
-) -> tuple[float, float, float]:
+def _one_seed(means: _Means, confidence: float, resamples: int) -> tuple[float, float, float]:
     """The hull of BCa over examples and of Student's t, and t's p-value."""
-    mean = float(sum(w * c.mean() for w, c in zip(weights, row, strict=True)))
-    if min(len(cell) for cell in row) < 2:
+    (row,), weights, mean = means.cells, means.weights, float(means.of_seeds[0])
+    if means.least < 2:
         return mean, mean, 1.0
     parts = [w**2 * c.var(ddof=1) / len(c) for w, c in zip(weights, row, strict=True)]
     error = math.sqrt(sum(parts))
@@ -261,22 +273,15 @@ def _one_seed(
     return float(low), float(high), float(2 * special.stdtr(freedom, -abs(mean) / error))
 
 
-def _many_seeds(
-    cells: list[list[Floats]],
-    means: Floats,
-    weights: Sequence[float],
-    shared: float,
-    confidence: float,
-    resamples: int,
-) -> tuple[float, float, float]:
+def _many_seeds(means: _Means, confidence: float, resamples: int) -> tuple[float, float, float]:
     """The hull of Student's t on the seeds' means and the hierarchical bootstrap."""
-    count, mean = len(means), float(means.mean())
-    by_seed = float(means.var(ddof=1)) / count
-    examples = min(len(cell) for row in cells for cell in row)
+    shared, mean = means.shared, float(means.of_seeds.mean())
+    count = len(means.of_seeds)
+    by_seed = float(means.of_seeds.var(ddof=1)) / count
     variance = by_seed + shared
     freedom = float(count - 1)
     if shared:
-        freedom = variance**2 / (by_seed**2 / (count - 1) + shared**2 / (examples - 1))
+        freedom = variance**2 / (by_seed**2 / (count - 1) + shared**2 / (means.least - 1))
     half = float(special.stdtrit(freedom, (1 + confidence) / 2)) * math.sqrt(variance)
     p_t = (
         2 * special.stdtr(freedom, -abs(mean) / math.sqrt(variance))
@@ -285,12 +290,14 @@ def _many_seeds(
     )
     rng = np.random.default_rng(0)
     drawn = np.zeros((resamples, count))
-    for seed, row in enumerate(cells):  # as often as needed for each draw's `count` places
-        for weight, cell in zip(weights, row, strict=True):
-            # numpy's bounded integers cost most of the time, so one block serves all draws.
+    for seed, row in enumerate(means.cells):  # as often as needed for each draw's `count` places
+        for weight, cell in zip(means.weights, row, strict=True):
+            # numpy's bounded integers cost most of the time, so one block serves many draws.
             kind = np.promote_types(np.uint16, np.min_scalar_type(len(cell)))
-            picks = rng.integers(len(cell), size=(resamples, len(cell)), dtype=kind)
-            drawn[:, seed] += weight * cell[picks].mean(axis=1)
+            step = max(1, _NUMBERS_AT_ONCE // len(cell))
+            for block in np.split(drawn[:, seed], range(step, resamples, step)):
+                picks = rng.integers(len(cell), size=(len(block), len(cell)), dtype=kind)
+                block += weight * cell[picks].mean(axis=1)
     orders = rng.random(drawn.shape).argsort(axis=0)  # independent draws for a seed drawn twice
     chosen = rng.integers(count, size=(resamples, count))
     draws = np.empty(drawn.shape)
