@@ -169,8 +169,9 @@ def test_what_a_node_is_told_holds_in_any_folder(tmp_path: Path, monkeypatch) ->
     monkeypatch.setitem(sys.modules, "ray", FakeRay("ray"))
     (outcome,) = RayEngine().outcomes([spec], Path("runs/mine"))
     assert outcome.status == "finished"
-    ((sent, root, *_),) = told
-    assert (sent.task, root) == (str(tmp_path / "mine.jsonl"), str(tmp_path / "runs" / "mine"))
+    ((sent, here, root, *_),) = told
+    assert (sent.task, here) == (str(tmp_path / "mine.jsonl"), tmp_path)
+    assert root == tmp_path / "runs" / "mine"
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,7 @@ import yaml
 import latent_core as lc
 from latent_core import runs
 from latent_core.experiments import Grid, LocalEngine, RayEngine, run_grid, state_of
+from latent_core.known_backbones import BACKBONES
 from tests.test_grid import Here
 
 pytestmark = [
@@ -134,12 +135,15 @@ def test_a_killed_node_of_a_ray_cluster_costs_nothing(tmp_path: Path, monkeypatc
     from ray.cluster_utils import Cluster
 
     monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+    monkeypatch.chdir(tmp_path)  # where Ray's processes are not
+    Path("my-tiny").symlink_to(BACKBONES["tiny"].locate())
+    grid, root = Grid(**WORDS | {"backbones": ["my-tiny"]}), tmp_path / "runs"
     cluster = Cluster(initialize_head=True, head_node_args=small_node(0))
     try:
         nodes = [cluster.add_node(**small_node(1)) for _ in range(2)]
         cluster.wait_for_nodes()
         ray.init(address=cluster.address, log_to_driver=False)
-        folders = [tmp_path / spec.folder for spec in GRID.specs()]
+        folders = [root / spec.folder for spec in grid.specs()]
 
         def node_in_training() -> Any:
             found = [node for node in nodes for folder in folders if at_work(node, folder)]
@@ -152,15 +156,15 @@ def test_a_killed_node_of_a_ray_cluster_costs_nothing(tmp_path: Path, monkeypatc
 
         with ThreadPoolExecutor(1) as pool:
             killing = pool.submit(kill_a_node)
-            outcomes = run_grid(GRID, tmp_path, RayEngine(cluster.address, gpus=0))
+            outcomes = run_grid(grid, root, RayEngine(cluster.address, gpus=0))
             killed = killing.result()
         assert sorted((o.spec.seed, o.status) for o in outcomes) == [
             (0, "finished"),
             (1, "finished"),
         ]
         wait_for(lambda: not is_alive(killed), "word of the node's death", 60)
-        check_whole(tmp_path, 2)
-        assert run_grid(GRID, tmp_path, RayEngine(cluster.address, gpus=0)) == []
+        check_whole(root, 2)
+        assert run_grid(grid, root, RayEngine(cluster.address, gpus=0)) == []
     finally:
         ray.shutdown()
         cluster.shutdown()

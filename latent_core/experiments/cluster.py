@@ -7,6 +7,8 @@ Knows Ray; nothing of what a run is made of.
 
 from __future__ import annotations
 
+import contextlib
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,7 +42,7 @@ class RayEngine:
 
     def outcomes(self, specs: Sequence[RunSpec], root: Path) -> Iterator[Outcome]:
         """Do the runs; one outcome each, as they come."""
-        root = Path(root).absolute()  # a node's processes work in folders of their own
+        here, root = Path.cwd(), Path(root).absolute()
         try:
             import ray
         except ImportError as error:
@@ -62,7 +64,7 @@ class RayEngine:
         remote = ray.remote(num_cpus=self.cpus, num_gpus=gpus, max_retries=3)(_do)
         try:
             runs: dict[Any, RunSpec] = {
-                remote.remote(spec, str(root), self.retry_failed, max(1, int(self.cpus))): spec
+                remote.remote(spec, here, root, self.retry_failed, max(1, int(self.cpus))): spec
                 for spec in specs
             }
             while runs:
@@ -78,9 +80,11 @@ class RayEngine:
                 ray.shutdown()
 
 
-def _do(spec: RunSpec, root: str, retry_failed: bool, threads: int) -> Outcome:
+def _do(spec: RunSpec, here: Path, root: Path, retry_failed: bool, threads: int) -> Outcome:
     """One run, on whatever node; a worker process keeps its backbone from run to run."""
     import torch
 
     torch.set_num_threads(threads)
+    with contextlib.suppress(OSError):  # a backbone may be a folder, named from where the driver is
+        os.chdir(here)
     return do_run(spec, root, retry_failed, WAIT)
