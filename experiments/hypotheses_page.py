@@ -14,6 +14,7 @@ was. Studies run side by side, a process per core. The page says whatever came o
 from __future__ import annotations
 
 import argparse
+import math
 import multiprocessing
 import os
 import time
@@ -101,7 +102,8 @@ def _asked(options: argparse.Namespace, key: str) -> tuple[Study, Any]:
 
 def _page(verdicts: list[StudyVerdict], options: argparse.Namespace) -> str:
     adapters = (
-        "the adapters that ship ([how they were trained](results.md))"
+        "the adapters that ship ([how they were trained](results.md)), whose accuracies were known "
+        "before these tests were planned: exploration, which new seeds would have to confirm"
         if options.shipped
         else f"adapters trained for {options.steps} steps of {TRAINING['batch_size']} examples at "
         f"learning rate {TRAINING['learning_rate']}, the same for all"
@@ -116,9 +118,10 @@ def _page(verdicts: list[StudyVerdict], options: argparse.Namespace) -> str:
         "",
         "A study is supported only if each of its parts is, and refuted if one is, as far as Holm "
         "over its parts finds that no accident. Holm counts all parts of a study and what the "
-        f"journal held of it before. p is of the difference from zero; a part is refuted where the "
-        "whole interval falls short of the effect that was expected, whatever its p. Strongly "
-        f"supported: the whole interval reaches it. {_about(options.seeds)}",
+        "journal held of it before. A part is refuted where the whole interval falls short of the "
+        "effect that was expected; p of refuting is of that, adjusted over the parts, and the "
+        "other p of the difference from zero. Strongly supported: the whole interval reaches what "
+        f"was expected. {_about(options.seeds)}",
         "",
         "| study | claim | verdict | parts supported, refuted, open |",
         "|---|---|---|---|",
@@ -136,10 +139,11 @@ def _page(verdicts: list[StudyVerdict], options: argparse.Namespace) -> str:
         study = found.study
         lines += ["", f"## {_name(study)}", "", f"**{study.title}** {study.claim}"]
         lines += ["", study.prediction, "", study.explanation, ""]
+        lines += [f"{found.outcome.capitalize()}: {found.reason}.", ""]
         lines += [
             "| part | contrast | verdict | treatment / control | estimate | expected | p (Holm) "
-            "| why |",
-            "|---" * 8 + "|",
+            "| p of refuting (Holm) | why |",
+            "|---" * 9 + "|",
         ]
         rows = zip(found.table().itertuples(), found.parts.values(), strict=True)
         for row, verdict in rows:
@@ -147,11 +151,13 @@ def _page(verdicts: list[StudyVerdict], options: argparse.Namespace) -> str:
             where = f"{verdict.hypothesis.loaded_task.name} {verdict.hypothesis.split}"
             lines.append(
                 f"| {row.part} | `{contrast}` on {where} | **{row.verdict}** | {_scores(verdict)} "
-                f"| {row.estimate} | {row.expected} | {_p(row.p_holm)} | {_sentences(verdict)} |"
+                f"| {row.estimate} | {row.expected} | {_p(row.p_holm)} | {_p(row.p_refuting)} "
+                f"| {_sentences(verdict)} |"
             )
         lines += [f"\nNot run: {name}: {why}" for name, why in found.not_run.items()]
         notes = {note for part in found.parts.values() for note in part.finding.notes}
         lines += [f"\nNote: {note}." for note in sorted(notes)]
+        lines += [f"\nJournal: {note}." for note in _histories(found)]
     return "\n".join(lines) + "\n"
 
 
@@ -165,6 +171,19 @@ def _anchor(study: Study) -> str:
     """Of its heading, as GitHub makes it."""
     kept = (c for c in _name(study).lower().replace(" ", "-") if c.isalnum() or c in "-_")
     return "".join(kept)
+
+
+def _histories(found: StudyVerdict) -> list[str]:
+    """What the journal says of earlier looks, once for all parts of which it says the same."""
+    parts: dict[str, list[str]] = {}
+    for name, verdict in found.parts.items():
+        if verdict.history:
+            parts.setdefault(verdict.history, []).append(name)
+    whole = len(found.parts)
+    return [
+        f"{text} ({'all parts' if len(names) == whole else ', '.join(names)})"
+        for text, names in parts.items()
+    ]
 
 
 def _scores(verdict: Verdict) -> str:
@@ -188,8 +207,10 @@ def _about(seeds: int) -> str:
 
 
 def _p(value: float) -> str:
-    """A p-value; the table knows four digits of it."""
-    return f"{value:.2g}" if value else "<0.0001"
+    """A p-value, if there is one."""
+    if math.isnan(value):
+        return "-"
+    return f"{value:.2g}" if value >= 1e-4 else "<0.0001"
 
 
 def _sentences(verdict: Verdict) -> str:

@@ -11,13 +11,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 
 from latent_core.errors import SettingError
-from latent_core.inference import mean_ends_p
+from latent_core.inference import agreeing, mean_ends_p
 
 __all__ = ["Interval", "accuracy_interval", "mean_interval", "paired_difference", "summarise"]
 
@@ -149,7 +149,9 @@ def paired_difference(
             "paired; evaluate both with the same seeds, splits and number of examples"
         )
     difference = both[f"{metric}_treatment"].astype(float) - both[f"{metric}_control"].astype(float)
-    return mean_interval(difference, both["seed"], _examples(both), confidence, (-1.0, 1.0))
+    found = mean_interval(difference, both["seed"], _examples(both), confidence, (-1.0, 1.0))
+    low, high, p = agreeing(found.low, found.high, found.p, confidence)
+    return replace(found, low=low, high=high, p=p)
 
 
 def _examples(frame: pd.DataFrame) -> pd.Series:

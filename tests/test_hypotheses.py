@@ -234,11 +234,12 @@ def test_the_journal_counts_the_family_and_shows_earlier_looks(gain, tmp_path) -
     assert (first.tests, first.history) == (1, "")
     again = test_of(gain, table, tmp_path)
     assert again.tests == 1, "the same test on the same records is no further test"
-    assert "tested 1 time before the plan was written" in again.history
+    assert again.history.endswith("once more, on the same records")
     softer = replace(gain, smallest_effect=0.05)
     table = pd.concat([records(MIXED, 0.31), records("Start_2", 0.0)])
     third = test_of(softer, table, tmp_path)
     assert third.tests == 2 and third.p_holm == pytest.approx(2 * third.effect.p)
+    assert "tested 1 time before the plan was written" in third.history
     assert "direction or smallest effect was another then" in third.history
     entries = Journal(tmp_path).entries()
     assert [entry["kind"] for entry in entries if entry["kind"] == "test"] == ["test"] * 3
@@ -262,7 +263,10 @@ def test_a_plan_that_was_stopped_is_still_the_plan(commas, tmp_path) -> None:
         test(stopped=True)
     assert test().history == ""
     assert [entry["kind"] for entry in Journal(tmp_path).entries()] == ["plan", "test"]
-    assert "records it rests on were made before the plan" in test().history
+    assert test().history.endswith("once more, on the same records")
+    softer = replace(commas, smallest_effect=0.05)
+    looked = softer.test(models, softer.plan(2, 3, measure=False), tmp_path)
+    assert "records it rests on were made before the plan" in looked.history
 
 
 def test_an_edited_journal_is_noticed(gain, tmp_path) -> None:
@@ -312,14 +316,17 @@ def test_one_refuted_part_of_many_is_not_yet_a_refuted_study(gain, tmp_path) -> 
     table = pd.concat([records(MIXED, 0.3), records("Start_2", 0.0)])
     found = test_of(gain, table, tmp_path).finding
 
-    def outcome(p_short: float) -> str:
+    def of(p_short: float) -> StudyVerdict:
         short = replace(found.effect, low=0.0, high=0.09)
         part = judge(replace(found, p_short=p_short, effect=short), 0.01)
         others = {str(number): judge(replace(found, p_short=1.0), 0.01) for number in range(6)}
         assert part.outcome == "refuted"
-        return StudyVerdict(study, {"short": part, **others}, {}).outcome
+        return StudyVerdict(study, {"short": part, **others}, {})
 
-    assert outcome(0.04) == "inconclusive" and outcome(0.005) == "refuted"
+    assert of(0.04).outcome == "inconclusive" and of(0.005).outcome == "refuted"
+    assert "falls with short (p 0.035 after Holm)" in of(0.005).reason
+    assert "may be an accident: short (p 0.28 after Holm)" in of(0.04).reason
+    assert list(of(0.04).table()["p_refuting"].dropna()) == [pytest.approx(0.28)]
 
 
 def test_p_short_agrees_with_the_interval(gain, tmp_path) -> None:

@@ -196,6 +196,17 @@ def test_what_never_varied_is_not_certain() -> None:
     assert effect.high == pytest.approx(1 - 0.025 ** (1 / 100)) and effect.p == 1.0
 
 
+@pytest.mark.parametrize("seeds", [1, 3])
+def test_interval_and_p_say_the_same_of_zero(seeds: int) -> None:
+    """Few examples that change much: each of t, bootstrap and sign flips would say its own."""
+    rng, owners = np.random.default_rng(5), np.repeat(np.arange(seeds), 16)
+    for _ in range(60):
+        change = rng.random(owners.size) < rng.uniform(0.05, 0.6)
+        values = np.where(change, -rng.random(owners.size), 0.0)
+        effect = paired_effect(values, owners, np.arange(owners.size), resamples=300)
+        assert (effect.low <= 0 <= effect.high) == (effect.p >= 0.05 - 1e-12)
+
+
 def test_signs_are_flipped_exactly() -> None:
     assert sign_flip_p([1.0, 2.0, 3.0, 4.0, 5.0]) == 2 / 32
     assert sign_flip_p([1.0, -1.0, 1.0, -1.0]) == 1.0

@@ -126,24 +126,25 @@ class Journal:
             records_made: when the oldest record that it rests on was made, if that is known.
         """
         h, plan = finding.hypothesis, finding.plan
-        earlier = [
-            e
-            for e in self.entries()
+        asked = (h.direction, h.smallest_effect)
+        earlier = {  # what rests on the same records is one test, and its first history stands
+            (e["evidence"], *_expected(e)): e
+            for e in reversed(self.entries())
             if e["kind"] == "test" and e["digest"] == h.digest and e["time"] <= plan.created
-        ]
+        }
+        if (same := earlier.get((finding.evidence, *asked))) is not None:
+            repeated = f"the test of {same['time'][:10]} once more, on the same records"
+            return "; ".join(filter(None, (repeated, same["history"])))
         parts = []
         if earlier:
+            last = max(earlier.values(), key=lambda e: e["time"])
             parts.append(
                 f"this contrast was tested {counted(len(earlier), 'time')} before "
-                f"the plan was written ({earlier[-1]['outcome']['outcome']} on "
-                f"{earlier[-1]['time'][:10]})"
+                f"the plan was written ({last['outcome']['outcome']} on {last['time'][:10]})"
             )
         if records_made is not None and records_made < plan.created:
             parts.append("records it rests on were made before the plan: this is exploration")
-        changed = {
-            (e["hypothesis"]["direction"], e["hypothesis"]["smallest_effect"]) for e in earlier
-        } - {(h.direction, h.smallest_effect)}
-        if changed:
+        if {_expected(e) for e in earlier.values()} - {asked}:
             parts.append("direction or smallest effect was another then")
         return "; ".join(parts)
 
@@ -173,6 +174,11 @@ def _question(plan: Plan) -> dict[str, Any]:
         "plan": plan.to_dict(),
         "versions": {name: version(name) for name in _PACKAGES},
     }
+
+
+def _expected(entry: dict[str, Any]) -> tuple[str, float]:
+    """Direction and smallest effect of an entry's claim."""
+    return entry["hypothesis"]["direction"], entry["hypothesis"]["smallest_effect"]
 
 
 def _same(one: dict[str, Any], other: dict[str, Any]) -> bool:

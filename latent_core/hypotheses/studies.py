@@ -9,6 +9,7 @@ Knows hypotheses; the built-in studies are in `builtin`.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -34,6 +35,8 @@ FIRST_ANSWER: Final = {"seeds": 1, "examples": 32, "steps": 300}
 """What is enough for a look within minutes, on `tiny`: one seed, so about these adapters only."""
 FULL: Final = {"seeds": 5, "examples": 100, "steps": 400}
 """What a claim about a method takes at least."""
+#: p-value up to which that a part falls short is no accident.
+_ACCIDENT: Final = 0.05
 
 
 @dataclass(frozen=True)
@@ -201,13 +204,21 @@ class StudyVerdict:
     not_run: Mapping[str, str]
 
     @property
+    def p_refuting(self) -> dict[str, float]:
+        """p-value of each part that is refuted, of falling short, after Holm over all parts."""
+        adjusted = holm([verdict.finding.p_short for verdict in self.parts.values()])
+        return {
+            name: p
+            for (name, verdict), p in zip(self.parts.items(), adjusted, strict=True)
+            if verdict.outcome == "refuted"
+        }
+
+    @property
     def outcome(self) -> Outcome:
         """Supported if every part is, refuted if one is beyond accident, else inconclusive."""
-        verdicts = list(self.parts.values())
-        surely = holm([verdict.finding.p_short for verdict in verdicts])
-        if any(v.outcome == "refuted" and p <= 0.05 for v, p in zip(verdicts, surely, strict=True)):
+        if any(p <= _ACCIDENT for p in self.p_refuting.values()):
             return "refuted"
-        outcomes = {verdict.outcome for verdict in verdicts}
+        outcomes = {verdict.outcome for verdict in self.parts.values()}
         return "supported" if outcomes == {"supported"} and not self.not_run else "inconclusive"
 
     @property
@@ -217,15 +228,16 @@ class StudyVerdict:
         counts = {name: outcomes.count(name) for name in ("supported", "refuted", "inconclusive")}
         shown = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
         tail = f", {len(self.not_run)} not run" if self.not_run else ""
-        if self.outcome == "refuted":
-            fallen = [name for name, v in self.parts.items() if v.outcome == "refuted"]
+        ps = {name: f"{name} (p {p:.2g} after Holm)" for name, p in self.p_refuting.items()}
+        fallen = [text for name, text in ps.items() if self.p_refuting[name] <= _ACCIDENT]
+        if fallen:
             tail += f"; it claims every part, and so falls with {' and '.join(fallen)}"
-        elif counts["refuted"]:
-            tail += f"; among {len(outcomes)} parts, what is refuted could be so by accident"
+        elif ps:
+            tail += f"; among so many it may be an accident: {', '.join(ps.values())}"
         return f"of {len(outcomes) + len(self.not_run)} parts, {shown}{tail}"
 
     def table(self) -> pd.DataFrame:
-        """One row per part: part, verdict, estimate, least, p_holm, seeds, records."""
+        """One row per part: part, verdict, estimate, expected, the p-values, seeds, records."""
         return pd.DataFrame(
             [
                 {
@@ -235,6 +247,7 @@ class StudyVerdict:
                     "expected": f"{'+' if verdict.hypothesis.sign > 0 else '-'}"
                     f"{verdict.hypothesis.smallest_effect:g}",
                     "p_holm": round(verdict.p_holm, 4),
+                    "p_refuting": self.p_refuting.get(name, math.nan),
                     "seeds": verdict.effect.seeds,
                     "records": verdict.effect.records,
                 }

@@ -126,8 +126,9 @@ class Verdict:
 
     @property
     def title(self) -> str:
-        """The outcome in capitals."""
-        return ("STRONGLY " if self.strongly else "") + self.outcome.upper()
+        """The outcome in capitals, and whether it is about one adapter only."""
+        one_seed = " (ONE SEED)" if self.effect.seeds == 1 else ""
+        return ("STRONGLY " if self.strongly else "") + self.outcome.upper() + one_seed
 
     def means(self) -> pd.DataFrame:
         """Mean score of treatment and control, by split."""
@@ -151,6 +152,10 @@ class Verdict:
             + ("" if math.isnan(e.sd_seeds) else f", {e.sd_seeds:.2f} between seeds"),
             f"rests on    {counted(e.seeds, 'training seed')}, {e.records} paired examples",
         ]
+        if self.outcome == "refuted":
+            lines.append(
+                f"falls short p {self.finding.p_short:.2g}, before Holm over a study's parts"
+            )
         for split, row in self.means().iterrows():
             lines.append(
                 f"scores      {split}: treatment {row['treatment']:.2f}, control "
