@@ -661,7 +661,7 @@ def test_which_layers_look_at_the_latents(questions: Notebook) -> None:
     expect(effects.locator(".latent-grid-note")).to_contain_text("Rank correlation")
 
 
-def test_does_removing_them_after_the_third_equation_break_the_rest(questions: Notebook) -> None:
+def test_does_removing_them_after_the_third_variable_break_the_answer(questions: Notebook) -> None:
     panel = alone(questions, "Generate")
     panel.get_by_label("Further").select_option("drop after the n-th")
     panel.get_by_label("after", exact=True).fill("3")  # which only the chosen kind has
@@ -697,7 +697,7 @@ def test_where_accuracy_falls_and_by_how_much_less(questions: Notebook) -> None:
             box.uncheck()
     rows = panel.locator(".latent-methods tbody tr")
     expect(rows).to_have_count(2)
-    here = {"backbone": "smollm2-135m", "task": "repetition"}
+    here = {"backbone": "smollm2-135m", "task": "lookup"}
     records = lc.load_runs(SHIPPED, where=here, records=True)
     for row in rows.all():
         method, *cells = row.locator("th, td").all_inner_texts()
@@ -705,14 +705,14 @@ def test_where_accuracy_falls_and_by_how_much_less(questions: Notebook) -> None:
         means = mine.groupby("split")["graded"].mean()
         gap = means["id"] - means.drop("id").mean()
         assert [float(cell.split()[0]) for cell in cells[:6]] == pytest.approx(
-            [*(means[s] for s in ("id", "ood-6", "ood-8", "ood-10", "ood-15")), gap], abs=0.006
+            [*(means[s] for s in ("id", "ood-12", "ood-20", "ood-30", "ood-50")), gap], abs=0.006
         )
     panel.get_by_label("Differences from").select_option("Start_2")
     minus = panel.get_by_role("region", name="minus Start_2").locator("tbody tr")
     expect(minus).to_have_count(1)
     _, ood, *_, gap = minus.locator("td").all_inner_texts()
-    six = records[records["split"] == "ood-6"]
-    found = lc.paired_difference(six, "Start_1+Comma_1", "Start_2")
+    twelve = records[records["split"] == "ood-12"]
+    found = lc.paired_difference(twelve, "Start_1+Comma_1", "Start_2")
     assert ood.split() == [f"{found.mean:+.2f}", f"[{found.low:+.2f},", f"{found.high:+.2f}]"]
     gaps = questions.run(
         "t = wb.comparison.method_table().set_index('method')['gap']\n"
