@@ -140,7 +140,7 @@ class Against(NamedTuple):
         if p < LEVEL:
             return "a gain" if self.difference.mean > 0 else "a loss"
         if self.baseline_mean * (1 + self.paper_gain) > 1:
-            return f"no room (baseline {self.baseline_mean:.2f})"
+            return f"no room ({self.baseline_mean:.2f} {self.paper_gain:+.0%} is beyond 1)"
         return "inconclusive"
 
     def sentence(self) -> str:
@@ -156,7 +156,8 @@ class Against(NamedTuple):
 class Claim(NamedTuple):
     """The best latent layout against baselines in the most extreme OOD level.
 
-    `best` is the best baseline of all, `equal` the best `Start` or `End` of no more numbers.
+    `best` is the best baseline of all, `equal` the best `Start` or `End` of no more numbers, and
+    `peers` are all of these.
     """
 
     backbone: str
@@ -165,6 +166,7 @@ class Claim(NamedTuple):
     latent: str
     best: Against
     equal: Against | None
+    peers: tuple[str, ...]
 
     def sentence(self) -> str:
         """Both comparisons in words."""
@@ -309,6 +311,7 @@ def _claim(backbone: str, task: str, rows: pd.DataFrame, metric: str) -> Claim |
         *(backbone, task, extreme, best),
         _against(task, far, best, str(baseline.idxmax()), metric),
         None if equal.empty else _against(task, far, best, str(equal.idxmax()), metric),
+        tuple(map(str, equal.index)),
     )
 
 
@@ -322,9 +325,9 @@ def _against(task: str, rows: pd.DataFrame, latent: str, baseline: str, metric: 
 
 
 def _by_level(rows: pd.DataFrame, claim: Claim, metric: str) -> str:
-    """Differences from the same baselines at every level."""
+    """Differences from the best baseline and from the layout's peers at every level."""
     lines = []
-    for baseline in dict.fromkeys(one.baseline for one in (claim.best, claim.equal) if one):
+    for baseline in dict.fromkeys((claim.best.baseline, *claim.peers)):
         shown = []
         for split in _ordered(rows["split"].unique()):
             here = rows[rows["split"] == split]

@@ -77,7 +77,7 @@ def test_what_does_not_reproduce_is_said(root: Path) -> None:
 def test_where_the_paper_s_gain_would_lead_beyond_one_there_is_no_room(root: Path) -> None:
     for seed in range(5):
         add(root, "prefix-2", seed, 0.5 - 0.1 * (seed - 2))
-    assert "| `prefix-2` | +0% | no room (baseline 0.50) |" in page(root)
+    assert "| `prefix-2` | +0% | no room (0.50 +220% is beyond 1) |" in page(root)
 
 
 def test_a_method_without_training_counts_for_every_seed(root: Path) -> None:
