@@ -116,6 +116,7 @@ def test_prune_leaves_alone_what_is_being_trained_or_evaluated(root: Path, monke
     assert f"at work on it: {out}" in said[0]
     assert out.is_dir() and not (root / "going").exists()
 
+    monkeypatch.setattr("latent_core.cli.training._asked", lambda *_: (None, ["id"]))
     monkeypatch.setattr("latent_core.cli.training._evaluate_run", pruned)
     runs.close_run(out, "finished", {"task": "repetition"}, {})
     with runs.run_lock(out):
@@ -133,3 +134,33 @@ def test_a_run_that_came_to_nothing_leaves_no_folder(tmp_path: Path) -> None:
     train = ["train", "--task", "repetition", "--method", "Start_1", "--out", str(tmp_path / "a")]
     assert "seed is -1" in str(CliRunner().invoke(app, [*train, "--seed", "-1"]).exception)
     assert not (tmp_path / "a").exists()
+
+
+def test_evaluate_loses_nothing_that_was_measured(tmp_path: Path) -> None:
+    def called(*arguments: object) -> Result:
+        command = [str(argument) for argument in arguments]
+        return CliRunner().invoke(app, command, env={"COLUMNS": "200"}, catch_exceptions=True)
+
+    def counts(run: Path) -> dict[str, int]:
+        return pd.read_parquet(run / "records.parquet").groupby("split").size().to_dict()
+
+    first, second = tmp_path / "first", tmp_path / "second"
+    for run in (first, second):
+        common = ("--method", "zero-shot", "--backbone", "tiny", "--out", run)
+        assert called("train", "--task", "repetition", *common).exit_code == 0
+    assert called("evaluate", first, "--examples", 3, "--splits", "id,ood-6").exit_code == 0
+    said = called("evaluate", first, second, "--examples", 3, "--splits", "validation,ood-6")
+    assert said.exit_code == 0 and f"{first}: ood-6 answered already" in said.stdout
+    assert counts(first) == {"id": 3, "ood-6": 3, "validation": 3}
+    assert counts(second) == {"ood-6": 3, "validation": 3}
+
+    fewer = ("evaluate", second, first, "--examples", 2, "--splits", "id,ood-6")
+    with pytest.raises(SettingError, match=r"3 examples \(seed 1\) of split 'ood-6'"):
+        raise called(*fewer).exception
+    assert counts(second) == {"ood-6": 3, "validation": 3}  # refused before anything is asked
+    with pytest.raises(SettingError, match=r"\(seed 1\) of split 'id', .*lost to 9 \(seed 2\)"):
+        raise called("evaluate", first, "--examples", 9, "--seed", 2).exception
+    assert called(*fewer, "--replace").exit_code == 0
+    assert counts(first) == {"id": 2, "ood-6": 2, "validation": 3}
+    assert called("evaluate", first, "--examples", 4, "--splits", "id").exit_code == 0
+    assert counts(first) == {"id": 4, "ood-6": 2, "validation": 3}
