@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,9 +16,11 @@ from rich.text import Text
 from latent_core.cli.app import FIRST_PROCESS, BackboneOption, Runs, app, console
 from latent_core.cli.comparing import show_comparison, show_summary
 from latent_core.errors import AdapterError, SettingError
-from latent_core.wording import duration
+from latent_core.wording import counted, duration
 
 if TYPE_CHECKING:
+    from latent_core.interventions import Intervention
+    from latent_core.steered import SteeredModel
     from latent_core.tasks import Task
 
 __all__ = ["evaluate", "generate", "train"]
@@ -142,18 +145,30 @@ def generate(
     temperature: Annotated[float, typer.Option(help="0 is greedy; above, tokens are drawn.")] = 0.0,
     seed: Annotated[int, typer.Option(help="Of the drawing.")] = 0,
     latents: Annotated[bool, typer.Option(help="Show the latents in their places.")] = True,
+    intervention: Annotated[
+        str,
+        typer.Option(
+            "--intervention", "-i", help="What is done to the latents: 'drop(Comma, after=3)'."
+        ),
+    ] = "none",
 ) -> None:
-    """Answer prompts with a trained adapter, latents shown in their places."""
-    from latent_core.building import load_model
+    """Answer prompts with a trained adapter, latents shown in their places.
 
+    Example: `latent generate runs/a --prompt '1+2=3,' -i 'drop(Comma, after=3) & scale(Start, 2)'`
+    """
+    from latent_core.building import load_model
+    from latent_core.interventions import parse_intervention
+
+    change = parse_intervention(intervention)
     model = load_model(folder)
-    answers = model.generate(
-        [text.replace("\\n", "\n") for text in prompt],
-        max_new_tokens,
-        seed=seed,
-        return_details=True,
-        **({"do_sample": True, "temperature": temperature} if temperature else {}),
-    )
+    with _under(change, model):
+        answers = model.generate(
+            [text.replace("\\n", "\n") for text in prompt],
+            max_new_tokens,
+            seed=seed,
+            return_details=True,
+            **({"do_sample": True, "temperature": temperature} if temperature else {}),
+        )
     for answer in answers:
         line = Text()
         for slot in answer.slots:
@@ -162,6 +177,26 @@ def generate(
             elif latents:
                 line.append(f"[{slot.label}]", style="magenta")
         console.print(line if latents else Text(answer.text))
+        if not answer.finished:
+            _say(f"cut at {counted(len(answer.response_ids), 'token')} (--max-new-tokens)")
+
+
+def _under(change: Intervention, model: SteeredModel) -> contextlib.AbstractContextManager[object]:
+    """A block in which the model is changed; on leaving it, what the change came to is said."""
+    from latent_core.interventions.running import running
+    from latent_core.model import LatentModel
+
+    if not change.parts:
+        return contextlib.nullcontext()
+    if not isinstance(model, LatentModel):
+        raise SettingError(f"{model.method} has no latents to intervene on; expected a layout")
+    return running(model, change.apply, str(change), _say)
+
+
+def _say(text: str) -> None:
+    """Say something beside the answers, which may go into a file."""
+    if FIRST_PROCESS:
+        print(text, file=sys.stderr)
 
 
 @contextlib.contextmanager
