@@ -74,6 +74,7 @@ def test_help_names_every_command_and_where_to_start() -> None:
         (("--method", "Start_1", "--seed", "-1"), "seed is -1"),
         (("--method", "Start_1", "--backbone", "nowhere"), "cannot load backbone 'nowhere'"),
         (("--method", "Start_1", "--task", "nothing"), "unknown task 'nothing'"),
+        (("--method", "Start_1", "--task", "repitition"), "did you mean 'repetition'?"),
     ],
 )
 def test_bad_input_is_one_sentence_and_exit_code_2(
@@ -101,6 +102,7 @@ def test_broken_jsonl_line_is_named(refusal: Callable[..., str], tmp_path: Path)
         (("--prompt", "1", "--temperature", "-1"), "temperature"),
         (("--prompt", "1", "--max-new-tokens", "0"), "max_new_tokens is 0"),
         (("--prompt", "1", "-i", "drop(Comma"), "cannot read 'drop(Comma' in intervention"),
+        (("--prompt", "1", "-i", "dorp(Start)"), "'dorp' in 'dorp(Start)'; did you mean 'drop'?"),
         (("--prompt", "1", "-i", "drop(Comma)"), "'Comma'"),
     ],
 )
@@ -125,6 +127,10 @@ def test_answers_under_an_intervention(answered: Callable[..., tuple[str, str]])
     said, aside = answered("--max-new-tokens", "3", "-i", "drop(Equals, after=50)")
     assert said.startswith("[Start.0]1+1[Equals.0]=")
     assert "drop(Equals, after=50) changed nothing" in aside
+
+
+def test_fetching_a_misspelt_backbone(refusal: Callable[..., str]) -> None:
+    assert "did you mean 'smollm2-135m'?" in refusal("fetch", "smolm2")
 
 
 def test_evaluating_what_is_no_run(refusal: Callable[..., str], tmp_path: Path) -> None:

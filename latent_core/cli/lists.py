@@ -10,6 +10,7 @@ import typer
 from latent_core.cli.app import app, console, show_words, table_of
 from latent_core.cli.checks import show_check
 from latent_core.errors import SettingError
+from latent_core.wording import did_you_mean
 
 __all__ = ["backbones", "fetch", "methods", "pretrain", "tasks"]
 
@@ -75,7 +76,10 @@ def fetch(name: Annotated[str, typer.Argument(help="smollm2-135m")]) -> None:
     from latent_core.weights import fetch_smollm2
 
     if name not in BACKBONES:
-        raise SettingError(f"unknown backbone {name!r}; expected one of {', '.join(BACKBONES)}")
+        raise SettingError(
+            f"unknown backbone {name!r}{did_you_mean(name, BACKBONES)} Expected one of "
+            f"{', '.join(BACKBONES)}"
+        )
     where = fetch_smollm2(verify=True) if name == "smollm2-135m" else BACKBONES[name].locate()
     console.print(f"{name}: {where}")
 
