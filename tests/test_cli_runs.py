@@ -59,12 +59,14 @@ def test_show(root: Path) -> None:
 def test_export(root: Path, tmp_path: Path) -> None:
     assert latent("export", tmp_path / "x.csv", root, "-w", "seed=1").exit_code == 0
     assert pd.read_csv(tmp_path / "x.csv")["run"].tolist() == ["s1"] * 3
-    latent("export", tmp_path / "x.parquet", root, "--records")
+    latent("export", root / "s0", root / "s1", "--records", "--out", tmp_path / "x.parquet")
     assert len(pd.read_parquet(tmp_path / "x.parquet")) == 16
     with pytest.raises(SettingError, match=r"ends in \.csv or \.parquet"):
         raise latent("export", tmp_path / "x.json", root).exception
     with pytest.raises(SettingError, match=r"cannot read --where 'seed'; expected NAME=VALUE"):
         raise latent("export", tmp_path / "x.csv", root, "-w", "seed").exception
+    with pytest.raises(SettingError, match="expected --out with a name"):
+        raise latent("export", root).exception
 
 
 def test_prune_deletes_what_is_not_finished_after_asking(root: Path) -> None:
