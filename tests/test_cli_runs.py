@@ -51,6 +51,10 @@ def test_list_leaves_out_what_the_paths_say(tmp_path: Path) -> None:
 def test_show(root: Path) -> None:
     said = latent("show", root / "s1").stdout
     assert "trainable" in said and "ood-6" in said and "0.119" in said
+    heading = next(line for line in said.splitlines() if "graded" in line)
+    assert heading.split()[-3:] == ["seconds", "per", "answer"]
+    rows = [line.split() for line in said.splitlines() if line.lstrip().startswith("ood-6")]
+    assert [row[-1] for row in rows] == ["0.250"]  # of four examples, in one second
     assert "no comma" in latent("show", root / "failed").stdout
     with pytest.raises(SettingError, match="holds 4 runs; expected the folder of one"):
         raise latent("show", root).exception

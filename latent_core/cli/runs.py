@@ -86,6 +86,8 @@ def show_run(
     console.print(about)
     frame = lc.load_runs(path)
     if frame["split"].notna().any():
+        per_answer = (frame["seconds"] / frame["examples"]).astype(float)  # as `latent compare` has
+        frame = frame.assign(seconds=per_answer).rename(columns={"seconds": "seconds_per_answer"})
         columns = [name for name in frame.columns[list(frame.columns).index("split") :]]
         results = table_of_numbers(*(name.replace("_", " ") for name in columns), texts=1)
         for row in frame[columns].to_dict("records"):
