@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from typer.testing import CliRunner
 
-from latent_core.cli import main
+from latent_core.cli import app, main
 from latent_core.cli.app import COMMANDS
 from latent_core.model import LatentModel
 
@@ -127,6 +128,12 @@ def test_answers_under_an_intervention(answered: Callable[..., tuple[str, str]])
     said, aside = answered("--max-new-tokens", "3", "-i", "drop(Equals, after=50)")
     assert said.startswith("[Start.0]1+1[Equals.0]=")
     assert "drop(Equals, after=50) changed nothing" in aside
+
+
+def test_tasks_says_what_a_file_of_ones_own_holds() -> None:
+    said = CliRunner().invoke(app, ["tasks"]).stdout
+    assert all(name in said for name in ('"prompt"', '"answer"', '"split"', '"level"', "50"))
+    assert "exact: " in said and "graded: " in said
 
 
 def test_fetching_a_misspelt_backbone(refusal: Callable[..., str]) -> None:

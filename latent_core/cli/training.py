@@ -28,7 +28,7 @@ __all__ = ["evaluate", "generate", "train"]
 
 @app.command()
 def train(
-    task: Annotated[str, typer.Option(help="Task name (see `latent tasks`) or a .jsonl file.")],
+    task: Annotated[str, typer.Option(help="Task name or a .jsonl file (see `latent tasks`).")],
     method: Annotated[str, typer.Option(help="Layout or baseline (see `latent methods`).")],
     out: Annotated[Path, typer.Option(help="Run folder; must not hold another run.")],
     backbone: BackboneOption = "tiny",
