@@ -72,10 +72,13 @@ def check_loss(before: pd.DataFrame, split: str, count: int, seed: int | None, o
         )
 
 
-def hold_answers_to(before: pd.DataFrame, examples: Sequence[Example], seed: int) -> bool:
+def hold_answers_to(
+    before: pd.DataFrame, examples: Sequence[Example], seed: int, shots: int
+) -> bool:
     """Whether the records answer these very examples of a split, as the task has them now."""
     rows = before[before["split"].isin({example.split for example in examples})]
-    if seed_of(rows) != seed or not {"example", "prompt", "answer"} <= set(rows.columns):
+    needed = {"example", "prompt", "answer", "shots"}
+    if seed_of(rows) != seed or not needed <= set(rows.columns) or set(rows["shots"]) != {shots}:
         return False
     rows = rows.sort_values("example")
     there = list(zip(rows["prompt"], rows["answer"], strict=True))

@@ -298,7 +298,8 @@ def write_records(folder: str | Path, frame: pd.DataFrame, *, replace: bool = Fa
         LatentError: if the folder cannot be written.
     """
     folder = Path(folder)
-    before = kept_records(folder)
+    with disk_errors(folder):
+        before = kept_records(folder)
     if before is not None and not replace:
         for split, rows in frame.groupby("split", sort=False):
             check_loss(before, str(split), len(rows), seed_of(rows), str(folder))

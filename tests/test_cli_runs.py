@@ -159,6 +159,10 @@ def test_evaluate_loses_nothing_that_was_measured(tmp_path: Path) -> None:
     assert said.exit_code == 0 and f"{first}: ood-6 answered already" in said.stdout
     assert counts(first) == {"id": 3, "ood-6": 3, "validation": 3}
     assert counts(second) == {"ood-6": 3, "validation": 3}
+    shot = pd.read_parquet(second / "records.parquet").assign(shots=1)
+    runs.write_records(second, shot)
+    said = called("evaluate", second, "--examples", 3, "--splits", "ood-6")
+    assert "answered already" not in said.stdout  # another question
 
     fewer = ("evaluate", second, first, "--examples", 2, "--splits", "id,ood-6")
     with pytest.raises(SettingError, match=r"3 examples \(seed 1\) of split 'ood-6'"):

@@ -552,6 +552,11 @@ def test_costs_are_counted_and_timed(finished) -> None:
     )
     assert estimates[0].basis == "2 finished of this method"
     assert estimates[-1].basis == "3 finished of this task"
+    records = pd.read_parquet(root / ready[1].folder / "records.parquet")
+    other = records[records["split"] == "id"].assign(split="validation", seconds=1e6)
+    runs.write_records(root / ready[1].folder, other)  # which the grid did not ask
+    again = estimate_grid(longer.specs(), ready, root)
+    assert again[0].seconds == pytest.approx(estimates[0].seconds)
     (fresh,) = estimate_grid(end.specs(), [], root)
     assert fresh.basis == "a timing of this backbone" and 0 < fresh.seconds < 600
     task = lc.load_task("repetition")

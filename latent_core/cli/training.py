@@ -233,6 +233,7 @@ def _asked(
     Raises:
         SettingError: if records of more or other examples would be lost, without `replace`.
     """
+    from latent_core.methods import Method
     from latent_core.records import check_loss, hold_answers_to
     from latent_core.runs import kept_records
     from latent_core.saved import read_saved
@@ -251,10 +252,11 @@ def _asked(
     before = kept_records(folder)
     if before is None or replace:
         return task, names
+    shots = Method.parse(notes["method"]).shots if "method" in notes else 0
     missing = []
     for name in names:
         drawn = task.examples(name, examples, seed)
-        if not hold_answers_to(before, drawn, seed):
+        if not hold_answers_to(before, drawn, seed, shots):
             check_loss(before, name, len(drawn), seed, str(folder))
             missing.append(name)
     if answered := [name for name in names if name not in missing]:
