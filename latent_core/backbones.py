@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 from huggingface_hub import snapshot_download
+from huggingface_hub.errors import HTTPError  # type: ignore[attr-defined]
 from safetensors import SafetensorError
 from torch import Tensor
 from transformers import (
@@ -317,9 +318,9 @@ def load_backbone(
     location = str(BACKBONES[text].locate()) if text in BACKBONES else text
     source = {name: from_pretrained[name] for name in _SOURCE if name in from_pretrained}
     source["trust_remote_code"] = trust_remote_code
+    if not Path(location).is_dir():
+        _find_on_hub(text, **source)
     try:
-        if not Path(location).is_dir():
-            _find_on_hub(location, **source)
         config = AutoConfig.from_pretrained(location, **source)
         if config.is_encoder_decoder:
             raise BackboneError(
@@ -336,11 +337,7 @@ def load_backbone(
     except BackboneError:
         raise
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-        raise BackboneError(
-            f"cannot load backbone {text!r}{did_you_mean(text, BACKBONES)} Expected one of "
-            f"{', '.join(BACKBONES)}, a directory with config.json, weights and tokenizer, or a "
-            f"hub id that can be reached; {' '.join(str(error).split())}"
-        ) from error
+        raise BackboneError(_not_loaded(text, error)) from error
     if "device_map" not in from_pretrained:
         torch.nn.Module.to(model, target)
     return Backbone(text, model, tokenizer)
@@ -350,10 +347,29 @@ def _find_on_hub(hub_id: str, **source: Any) -> None:
     """Make sure of a checkpoint's config, so that a hub out of reach is known at once.
 
     Transformers by itself would try again and again, half a minute for every file.
+
+    Raises:
+        BackboneError: if the hub has none or cannot be reached; without asking it if the name looks
+            like a misspelt short name, and not like `owner/name`.
     """
+    if "/" not in hub_id and did_you_mean(hub_id, BACKBONES) != ".":
+        raise BackboneError(_not_loaded(hub_id))
     about_files = ("subfolder", "trust_remote_code")
     known = {name: value for name, value in source.items() if name not in about_files}
-    snapshot_download(hub_id, allow_patterns="config.json", **known)
+    try:
+        snapshot_download(hub_id, allow_patterns="config.json", **known)
+    except (HTTPError, OSError, ValueError) as error:  # no answer, no file, no valid id
+        # The frames of the HTTP client say nothing that the error itself does not.
+        raise BackboneError(_not_loaded(hub_id, error)) from None
+
+
+def _not_loaded(name: str, error: Exception | None = None) -> str:
+    cause = "" if error is None else f"; {' '.join(str(error).split())}"
+    return (
+        f"cannot load backbone {name!r}{did_you_mean(name, BACKBONES)} Expected one of "
+        f"{', '.join(BACKBONES)}, a directory with config.json, weights and tokenizer, or a hub id "
+        f"that can be reached{cause}"
+    )
 
 
 def _has_fast_bf16(device: torch.device) -> bool:

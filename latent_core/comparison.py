@@ -5,6 +5,7 @@ Knows run folders and their records; nothing of models.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -28,22 +29,26 @@ def read_records(folders: Iterable[str | Path]) -> pd.DataFrame:
         the columns of `evaluate`. `method` also names the settings in which runs of one method
         differ; `backbone` is empty where neither the records nor the run say it.
 
+    Warns:
+        UserWarning: of each run that has not been evaluated; it is left out.
+
     Raises:
-        SettingError: if there is no run, or one has not been evaluated.
+        SettingError: if there is no run, or none has been evaluated.
     """
     runs = find_runs(list(folders), apart=True)
     if not runs:
         raise SettingError("there are no runs to compare; expected at least one run folder")
-    return pd.concat([_records_of(run) for run in runs], ignore_index=True)
+    bare = [run for run in runs if not (Path(run.path) / RECORDS_FILE).is_file()]
+    if len(bare) == len(runs):
+        first = f"`latent evaluate {bare[0].path}`"
+        raise SettingError(f"no run has been evaluated; run {first} first")
+    for run in bare:
+        warnings.warn(f"{run.path} is left out: it has not been evaluated", stacklevel=2)
+    return pd.concat([_records_of(run) for run in runs if run not in bare], ignore_index=True)
 
 
 def _records_of(run: StoredRun) -> pd.DataFrame:
-    path = Path(run.path) / RECORDS_FILE
-    if not path.is_file():
-        raise SettingError(
-            f"{run.path} has no {RECORDS_FILE}; run `latent evaluate {run.path}` first"
-        )
-    records = pd.read_parquet(path)
+    records = pd.read_parquet(Path(run.path) / RECORDS_FILE)
     defaults = {
         "backbone": run.about["backbone"] or "",
         "seed": 0,
@@ -74,7 +79,7 @@ def compare(
         whether all methods on the task with this backbone answered the same ones.
 
     Raises:
-        SettingError: if a run has not been evaluated, or the metric is unknown.
+        SettingError: if no run has been evaluated, or the metric is unknown.
     """
     if metric not in ("graded", "exact"):
         raise SettingError(f"unknown metric {metric!r}; expected graded or exact")

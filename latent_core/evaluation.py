@@ -51,8 +51,8 @@ def evaluate(
         prompt, answer, response, exact (bool), graded (0 to 1), response_tokens, latent_slots
         (latents processed), extra_slots (those, the virtual tokens of a prefix, and the tokens of
         solved examples), decode_steps (forward passes), trainable (numbers of the method), seconds
-        (the batch's time, shared equally), eval_seed. `attrs["evaluation"]` says what was asked;
-        `write_records` keeps it.
+        (the batch's time, shared equally), eval_seed. `attrs["evaluation"]` says what was asked
+        of each split; `write_records` keeps it.
 
     Raises:
         TaskError: for a split the task does not have.
@@ -83,7 +83,8 @@ def evaluate(
     ranks = frame["split"].map({name: rank for rank, name in enumerate(names)})
     frame = frame.assign(rank=ranks).sort_values(["rank", "example"], ignore_index=True)
     frame = frame.drop(columns="rank")
-    frame.attrs["evaluation"] = {"splits": list(names), "examples": examples, "seed": seed}
+    asked = {"examples": examples, "seed": seed}
+    frame.attrs["evaluation"] = {"splits": {name: dict(asked) for name in names}}
     return frame
 
 

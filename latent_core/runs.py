@@ -30,6 +30,7 @@ from safetensors import SafetensorError
 
 from latent_core.errors import LatentError, SettingError
 from latent_core.files import write_file, write_json
+from latent_core.records import by_split, check_loss, joined, seed_of
 
 __all__ = [
     "ADAPTER_FILE",
@@ -45,6 +46,7 @@ __all__ = [
     "drop_broken_checkpoints",
     "fail_run",
     "holds_finished_run",
+    "kept_records",
     "kept_start",
     "last_checkpoint",
     "open_run",
@@ -281,19 +283,27 @@ def _is_failed_write(error: RuntimeError) -> bool:
 # ---- how it was judged ----
 
 
-def write_records(folder: str | Path, frame: pd.DataFrame) -> Path:
-    """Write records and their summary into a run folder.
+def write_records(folder: str | Path, frame: pd.DataFrame, *, replace: bool = False) -> Path:
+    """Write records and their summary into a run folder, beside those of other splits.
 
     A reader sees the old records or the new ones, never a part, and never a summary of others.
 
     Args:
         folder: made if missing.
         frame: records of `evaluate`; `frame.attrs` is kept in the file's metadata.
+        replace: let a split have fewer examples than the folder has of it, or another seed's.
 
     Raises:
+        SettingError: if records of a split would be lost.
         LatentError: if the folder cannot be written.
     """
     folder = Path(folder)
+    with disk_errors(folder):
+        before = kept_records(folder)
+    if before is not None and not replace:
+        for split, rows in frame.groupby("split", sort=False):
+            check_loss(before, str(split), len(rows), seed_of(rows), str(folder))
+    frame = joined(before, frame)
     content = _parquet(frame)
     summary = summary_of(frame) | {"records_bytes": len(content)}
     with disk_errors(folder):
@@ -302,6 +312,18 @@ def write_records(folder: str | Path, frame: pd.DataFrame) -> Path:
         write_file(folder / RECORDS_FILE, content)
     write_file(folder / SUMMARY_FILE, json.dumps(summary).encode())
     return folder / RECORDS_FILE
+
+
+def kept_records(folder: str | Path) -> pd.DataFrame | None:
+    """The records that a run folder has, with their `attrs`; None if none can be read."""
+    try:
+        return pd.read_parquet(Path(folder) / RECORDS_FILE)
+    except (FileNotFoundError, ValueError, pa.ArrowException):
+        return None
+    except OSError as error:
+        if error.errno is None:  # PyArrow's, of a damaged file
+            return None
+        raise
 
 
 def _parquet(frame: pd.DataFrame) -> bytes:
@@ -343,10 +365,9 @@ def overall_graded(summary: Mapping[str, Any]) -> float:
 
 
 def read_evaluation(folder: str | Path) -> dict[str, Any] | None:
-    """What a run was asked (splits, examples, seed); None without records that say it."""
+    """What a run was asked, as `records` has it; None without records that say it."""
     try:
-        asked = read_summary(folder)["evaluation"]
-        return asked if isinstance(asked, dict) else None
+        return by_split(read_summary(folder)["evaluation"])
     except (OSError, ValueError, KeyError):
         return None
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 import shutil
 from pathlib import Path
 from types import SimpleNamespace
@@ -9,6 +10,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 import transformers as hf
+from huggingface_hub.errors import HTTPError
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 from torch._subclasses import FakeTensorMode
 
@@ -136,6 +138,26 @@ def test_a_name_that_leads_nowhere_lists_what_there_is(tmp_path: Path) -> None:
         load_backbone(tmp_path / "nothing")
     with pytest.raises(BackboneError, match="cannot load backbone 'no-such/model'"):
         load_backbone("no-such/model")
+
+
+@pytest.mark.parametrize(("name", "meant"), [("smolm2", "smollm2-135m"), ("Tiny", "tiny")])
+def test_a_misspelt_short_name_is_refused_without_asking_the_hub(monkeypatch, name, meant) -> None:
+    monkeypatch.setattr("latent_core.backbones.snapshot_download", None)
+    hint = f"cannot load backbone '{name}'; did you mean '{meant}'"
+    with pytest.raises(BackboneError, match=re.escape(hint)):
+        load_backbone(name)
+
+
+@pytest.mark.parametrize("error", [HTTPError("no route"), OSError("no\nroute")])
+def test_a_hub_out_of_reach_is_one_sentence_without_its_clients_frames(monkeypatch, error) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr("latent_core.backbones.snapshot_download", refuse)
+    for name in ("owner/tiny", "gpt2"):
+        with pytest.raises(BackboneError, match=r"that can be reached; no route$") as raised:
+            load_backbone(name)
+        assert raised.value.__suppress_context__
 
 
 @pytest.mark.parametrize("name", ["config.json", "model.safetensors", "tokenizer.json"])

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from typer.testing import CliRunner
 
-from latent_core.cli import main
+from latent_core.cli import app, main
 from latent_core.cli.app import COMMANDS
 from latent_core.model import LatentModel
 
@@ -38,6 +39,24 @@ def refusal(
     return called
 
 
+@pytest.fixture
+def answered(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path
+) -> Callable[..., tuple[str, str]]:
+    """What `latent generate` says, to stdout and to stderr, with an adapter as it begins."""
+    LatentModel("tiny", "Start_1+Equals_1").save_pretrained(tmp_path)
+
+    def called(*arguments: str) -> tuple[str, str]:
+        command = ["latent", "generate", str(tmp_path), "--prompt", "1+1=", *arguments]
+        monkeypatch.setattr(sys, "argv", command)
+        with pytest.raises(SystemExit) as ended:
+            main()
+        assert ended.value.code == 0
+        return capfd.readouterr()
+
+    return called
+
+
 def test_help_names_every_command_and_where_to_start() -> None:
     text = latent("--help").stdout
     listed = re.findall(r"^│ (\w+) ", text.split("Commands")[1], re.MULTILINE)
@@ -56,6 +75,7 @@ def test_help_names_every_command_and_where_to_start() -> None:
         (("--method", "Start_1", "--seed", "-1"), "seed is -1"),
         (("--method", "Start_1", "--backbone", "nowhere"), "cannot load backbone 'nowhere'"),
         (("--method", "Start_1", "--task", "nothing"), "unknown task 'nothing'"),
+        (("--method", "Start_1", "--task", "repitition"), "did you mean 'repetition'?"),
     ],
 )
 def test_bad_input_is_one_sentence_and_exit_code_2(
@@ -82,6 +102,9 @@ def test_broken_jsonl_line_is_named(refusal: Callable[..., str], tmp_path: Path)
         (("--prompt", "1" * 1100), "has 1100 tokens, but tiny has a context window of 1024"),
         (("--prompt", "1", "--temperature", "-1"), "temperature"),
         (("--prompt", "1", "--max-new-tokens", "0"), "max_new_tokens is 0"),
+        (("--prompt", "1", "-i", "drop(Comma"), "cannot read 'drop(Comma' in intervention"),
+        (("--prompt", "1", "-i", "dorp(Start)"), "'dorp' in 'dorp(Start)'; did you mean 'drop'?"),
+        (("--prompt", "1", "-i", "drop(Comma)"), "'Comma'"),
     ],
 )
 def test_bad_prompts_are_one_sentence_and_exit_code_2(
@@ -89,6 +112,32 @@ def test_bad_prompts_are_one_sentence_and_exit_code_2(
 ) -> None:
     LatentModel("tiny", "Start_1").save_pretrained(tmp_path)
     assert said in refusal("generate", str(tmp_path), *arguments)
+
+
+def test_a_cut_answer_says_so_beside_it(answered: Callable[..., tuple[str, str]]) -> None:
+    said, aside = answered("--max-new-tokens", "3")
+    assert said.startswith("[Start.0]1+1[Equals.0]=")
+    assert aside == "cut at 3 tokens (--max-new-tokens)\n"
+    _, aside = answered("--max-new-tokens", "400")
+    assert aside == ""
+
+
+def test_answers_under_an_intervention(answered: Callable[..., tuple[str, str]]) -> None:
+    said, _ = answered("--max-new-tokens", "3", "--intervention", "drop(Equals)")
+    assert said.startswith("[Start.0]1+1=")
+    said, aside = answered("--max-new-tokens", "3", "-i", "drop(Equals, after=50)")
+    assert said.startswith("[Start.0]1+1[Equals.0]=")
+    assert "drop(Equals, after=50) changed nothing" in aside
+
+
+def test_tasks_says_what_a_file_of_ones_own_holds() -> None:
+    said = CliRunner().invoke(app, ["tasks"]).stdout
+    assert all(name in said for name in ('"prompt"', '"answer"', '"split"', '"level"', "50"))
+    assert "exact: " in said and "graded: " in said
+
+
+def test_fetching_a_misspelt_backbone(refusal: Callable[..., str]) -> None:
+    assert "did you mean 'smollm2-135m'?" in refusal("fetch", "smolm2")
 
 
 def test_evaluating_what_is_no_run(refusal: Callable[..., str], tmp_path: Path) -> None:

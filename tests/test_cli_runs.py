@@ -51,6 +51,10 @@ def test_list_leaves_out_what_the_paths_say(tmp_path: Path) -> None:
 def test_show(root: Path) -> None:
     said = latent("show", root / "s1").stdout
     assert "trainable" in said and "ood-6" in said and "0.119" in said
+    heading = next(line for line in said.splitlines() if "graded" in line)
+    assert heading.split()[-3:] == ["seconds", "per", "answer"]
+    rows = [line.split() for line in said.splitlines() if line.lstrip().startswith("ood-6")]
+    assert [row[-1] for row in rows] == ["0.250"]  # of four examples, in one second
     assert "no comma" in latent("show", root / "failed").stdout
     with pytest.raises(SettingError, match="holds 4 runs; expected the folder of one"):
         raise latent("show", root).exception
@@ -59,12 +63,14 @@ def test_show(root: Path) -> None:
 def test_export(root: Path, tmp_path: Path) -> None:
     assert latent("export", tmp_path / "x.csv", root, "-w", "seed=1").exit_code == 0
     assert pd.read_csv(tmp_path / "x.csv")["run"].tolist() == ["s1"] * 3
-    latent("export", tmp_path / "x.parquet", root, "--records")
+    latent("export", root / "s0", root / "s1", "--records", "--out", tmp_path / "x.parquet")
     assert len(pd.read_parquet(tmp_path / "x.parquet")) == 16
     with pytest.raises(SettingError, match=r"ends in \.csv or \.parquet"):
         raise latent("export", tmp_path / "x.json", root).exception
     with pytest.raises(SettingError, match=r"cannot read --where 'seed'; expected NAME=VALUE"):
         raise latent("export", tmp_path / "x.csv", root, "-w", "seed").exception
+    with pytest.raises(SettingError, match="expected --out with a name"):
+        raise latent("export", root).exception
 
 
 def test_prune_deletes_what_is_not_finished_after_asking(root: Path) -> None:
@@ -116,6 +122,7 @@ def test_prune_leaves_alone_what_is_being_trained_or_evaluated(root: Path, monke
     assert f"at work on it: {out}" in said[0]
     assert out.is_dir() and not (root / "going").exists()
 
+    monkeypatch.setattr("latent_core.cli.training._asked", lambda *_: (None, ["id"]))
     monkeypatch.setattr("latent_core.cli.training._evaluate_run", pruned)
     runs.close_run(out, "finished", {"task": "repetition"}, {})
     with runs.run_lock(out):
@@ -133,3 +140,37 @@ def test_a_run_that_came_to_nothing_leaves_no_folder(tmp_path: Path) -> None:
     train = ["train", "--task", "repetition", "--method", "Start_1", "--out", str(tmp_path / "a")]
     assert "seed is -1" in str(CliRunner().invoke(app, [*train, "--seed", "-1"]).exception)
     assert not (tmp_path / "a").exists()
+
+
+def test_evaluate_loses_nothing_that_was_measured(tmp_path: Path) -> None:
+    def called(*arguments: object) -> Result:
+        command = [str(argument) for argument in arguments]
+        return CliRunner().invoke(app, command, env={"COLUMNS": "200"}, catch_exceptions=True)
+
+    def counts(run: Path) -> dict[str, int]:
+        return pd.read_parquet(run / "records.parquet").groupby("split").size().to_dict()
+
+    first, second = tmp_path / "first", tmp_path / "second"
+    for run in (first, second):
+        common = ("--method", "zero-shot", "--backbone", "tiny", "--out", run)
+        assert called("train", "--task", "repetition", *common).exit_code == 0
+    assert called("evaluate", first, "--examples", 3, "--splits", "id,ood-6").exit_code == 0
+    said = called("evaluate", first, second, "--examples", 3, "--splits", "validation,ood-6")
+    assert said.exit_code == 0 and f"{first}: ood-6 answered already" in said.stdout
+    assert counts(first) == {"id": 3, "ood-6": 3, "validation": 3}
+    assert counts(second) == {"ood-6": 3, "validation": 3}
+    shot = pd.read_parquet(second / "records.parquet").assign(shots=1)
+    runs.write_records(second, shot)
+    said = called("evaluate", second, "--examples", 3, "--splits", "ood-6")
+    assert "answered already" not in said.stdout  # another question
+
+    fewer = ("evaluate", second, first, "--examples", 2, "--splits", "id,ood-6")
+    with pytest.raises(SettingError, match=r"3 examples \(seed 1\) of split 'ood-6'"):
+        raise called(*fewer).exception
+    assert counts(second) == {"ood-6": 3, "validation": 3}  # refused before anything is asked
+    with pytest.raises(SettingError, match=r"\(seed 1\) of split 'id', .*lost to 9 \(seed 2\)"):
+        raise called("evaluate", first, "--examples", 9, "--seed", 2).exception
+    assert called(*fewer, "--replace").exit_code == 0
+    assert counts(first) == {"id": 2, "ood-6": 2, "validation": 3}
+    assert called("evaluate", first, "--examples", 4, "--splits", "id").exit_code == 0
+    assert counts(first) == {"id": 4, "ood-6": 2, "validation": 3}

@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from typer.testing import CliRunner
 
+from latent_core.cli import app
 from latent_core.cli.comparing import show_comparison, show_summary
 from latent_core.comparison import compare, read_records
 from latent_core.errors import SettingError
@@ -175,6 +177,12 @@ def test_a_split_that_is_missing_is_a_dash(capsys: pytest.CaptureFixture[str]) -
 def test_what_cannot_be_compared_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SettingError, match="run `latent evaluate"):
         read_records([add_run(tmp_path / "trained")])
+    write(tmp_path / "evaluated", records("lora", 0, [1, 0, 0.5, 0]))
+    with pytest.warns(UserWarning, match="trained is left out: it has not been evaluated"):
+        assert set(compare([tmp_path])["method"]) == {"lora"}
+    said = CliRunner().invoke(app, ["compare", str(tmp_path)])
+    assert said.exit_code == 0 and "lora" in said.stdout
+    assert said.stderr == f"latent: {tmp_path / 'trained'} is left out: it has not been evaluated\n"
     with pytest.raises(SettingError, match="no runs to compare"):
         compare([])
     with pytest.raises(SettingError, match="unknown metric 'loss'"):

@@ -46,6 +46,7 @@ WORDS = {
     "training": {"steps": 2, "batch_size": 2},
     "evaluation": {"splits": ["id", "ood-6"], "examples": 2},
 }
+FEWER = {"evaluation": {"splits": ["id"], "examples": 1}}
 SEARCH = {"learning_rates": [0.01, 0.1], "share": 0.5, "examples": 2}
 
 
@@ -271,7 +272,8 @@ def test_rule_and_choice_are_in_the_run_and_its_records(searched) -> None:
     assert run["settings"]["learning_rate"] == best["learning_rate"]
     attrs = pd.read_parquet(root / spec.folder / "records.parquet").attrs
     assert attrs["run"]["notes"]["search"] == search
-    assert attrs["evaluation"] == {"splits": ["id", "ood-6"], "examples": 2, "seed": 1}
+    asked_of_each = {"examples": 2, "seed": 1}
+    assert attrs["evaluation"] == {"splits": {"id": asked_of_each, "ood-6": asked_of_each}}
 
 
 @pytest.mark.parametrize(
@@ -350,7 +352,16 @@ def test_more_examples_are_asked_without_training_again(finished, monkeypatch) -
         ("Start_2", 1, "finished"),
     ]
     frame = lc.load_runs(root, {"method": "Start_2"}, records=True)
-    assert frame.groupby("run").size().tolist() == [3, 3]
+    assert frame.groupby("run").size().tolist() == [5, 5]
+    assert frame.groupby("split").size().to_dict() == {"id": 6, "ood-6": 4}
+
+
+def test_a_split_that_was_asked_more_has_been_asked(finished) -> None:
+    root, _ = finished
+    before = snapshot(root)
+    fewer = grid(search=SEARCH, methods=["zero-shot", "Start_2"], **FEWER)
+    assert run_grid(fewer, root, Here()) == []
+    assert snapshot(root) == before
 
 
 def test_evaluation_goes_on_with_the_split_it_was_at(finished, monkeypatch) -> None:
@@ -358,7 +369,7 @@ def test_evaluation_goes_on_with_the_split_it_was_at(finished, monkeypatch) -> N
     spec = asked.specs()[1]
     before = pd.read_parquet(root / spec.folder / "records.parquet")
     frame = before[before["split"] == "id"].copy()
-    frame.attrs["evaluation"] = {"splits": ["id"], "examples": 2, "seed": 1}
+    (root / spec.folder / "records.parquet").unlink()
     runs.write_records(root / spec.folder, frame)
     asked_for, evaluate = [], work_module.evaluate
     monkeypatch.setattr(
@@ -541,6 +552,11 @@ def test_costs_are_counted_and_timed(finished) -> None:
     )
     assert estimates[0].basis == "2 finished of this method"
     assert estimates[-1].basis == "3 finished of this task"
+    records = pd.read_parquet(root / ready[1].folder / "records.parquet")
+    other = records[records["split"] == "id"].assign(split="validation", seconds=1e6)
+    runs.write_records(root / ready[1].folder, other)  # which the grid did not ask
+    again = estimate_grid(longer.specs(), ready, root)
+    assert again[0].seconds == pytest.approx(estimates[0].seconds)
     (fresh,) = estimate_grid(end.specs(), [], root)
     assert fresh.basis == "a timing of this backbone" and 0 < fresh.seconds < 600
     task = lc.load_task("repetition")

@@ -150,7 +150,7 @@ def test_nothing_is_split_inside_brackets_parentheses_and_quotes() -> None:
     ("text", "said"),
     [
         ("drop", "cannot read 'drop'"),
-        ("dorp(Comma)", "expected one of drop, replace"),
+        ("dorp(Comma)", r"; did you mean .drop.\? Expected one of drop, replace"),
         ("drop()", r"expected drop\(latents, after="),
         ("drop(Comma, Start, 1, 2, 3, 4)", "cannot read the arguments"),
         ("drop(Comma, latents=Start)", "cannot read the arguments"),

@@ -30,6 +30,7 @@ TIERS = [
         "comparison",
         "corpus",
         "inference",
+        "records",
         "runs",
         "statistics",
         "store",

@@ -171,6 +171,61 @@ def test_records_and_summary_agree_or_the_summary_is_gone(root: Path, monkeypatc
     assert frame["graded"].tolist() == pytest.approx([0.91, 0.92, 0.915])
 
 
+def asked(splits: dict[str, int], graded: float = 0.5, seed: int = 1) -> pd.DataFrame:
+    """Records as `evaluate` makes them: they say what was asked, and what drew the examples."""
+    frame = pd.concat([records(graded, (name,), count) for name, count in splits.items()])
+    frame = frame.assign(eval_seed=seed)
+    each = {name: {"examples": count, "seed": seed} for name, count in splits.items()}
+    frame.attrs["evaluation"] = {"splits": each}
+    return frame
+
+
+def test_records_of_other_splits_stay(tmp_path: Path) -> None:
+    lc.write_records(tmp_path, asked({"ood-15": 4, "ood-6": 4}).assign(old=1))
+    lc.write_records(tmp_path, asked({"id": 2, "ood-6": 6}, 0.1, seed=1))
+    frame = pd.read_parquet(tmp_path / "records.parquet")
+    assert frame["split"].tolist() == ["id"] * 2 + ["ood-6"] * 6 + ["ood-15"] * 4
+    assert frame["old"].notna().sum() == 4 and frame["graded"].iloc[0] == 0.1
+    assert runs.read_evaluation(tmp_path) == frame.attrs["evaluation"]
+    counts = {name: one["examples"] for name, one in frame.attrs["evaluation"]["splits"].items()}
+    assert counts == {"id": 2, "ood-6": 6, "ood-15": 4}
+    assert list(dict.fromkeys(runs.read_summary(tmp_path)["split"])) == list(counts)
+    assert sum(runs.read_summary(tmp_path)["examples"]) == 12
+
+
+@pytest.mark.parametrize(
+    ("new", "reason"),
+    [
+        (
+            {"splits": {"ood-6": 3}},
+            r"4 examples \(seed 1\) of split 'ood-6'.* lost to 3 \(seed 1\)",
+        ),
+        ({"splits": {"ood-6": 9}, "seed": 2}, r"4 examples \(seed 1\).* lost to 9 \(seed 2\)"),
+    ],
+)
+def test_what_would_lose_records_is_refused(tmp_path: Path, new, reason: str) -> None:
+    lc.write_records(tmp_path, asked({"id": 4, "ood-6": 4}))
+    before = (tmp_path / "records.parquet").read_bytes()
+    with pytest.raises(SettingError, match=reason + ".*--replace, replace=True"):
+        lc.write_records(tmp_path, asked(**new))
+    assert (tmp_path / "records.parquet").read_bytes() == before
+    lc.write_records(tmp_path, asked(**new), replace=True)
+    counts = lc.load_runs(tmp_path, records=True).groupby("split").size().to_dict()
+    assert counts == {"id": 4, **new["splits"]}
+
+
+def test_what_an_older_version_was_asked_is_still_known(tmp_path: Path) -> None:
+    frame = asked({"id": 4, "ood-6": 4})
+    frame.attrs["evaluation"] = {"splits": ["id", "ood-6"], "examples": 4, "seed": 1}
+    lc.write_records(tmp_path, frame)
+    each = {"examples": 4, "seed": 1}
+    assert runs.read_evaluation(tmp_path) == {"splits": {"id": each, "ood-6": each}}
+    lc.write_records(tmp_path, asked({"id": 5}))
+    assert runs.read_evaluation(tmp_path) == {
+        "splits": {"id": {"examples": 5, "seed": 1}, "ood-6": each}
+    }
+
+
 def test_a_full_disk_keeps_the_records_of_before(root: Path, monkeypatch) -> None:
     before = lc.load_runs(root / "a", records=True)
 

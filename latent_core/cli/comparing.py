@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import sys
+import warnings
 from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
@@ -28,7 +30,12 @@ def compare(
     """Show evaluated runs in one table: accuracy, trainable numbers, extra slots and time."""
     from latent_core.comparison import compare as side_by_side
 
-    show_comparison(side_by_side(folders, metric), metric)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", UserWarning)
+        frame = side_by_side(folders, metric)
+    for warning in caught:
+        print(f"latent: {warning.message}", file=sys.stderr)
+    show_comparison(frame, metric)
 
 
 @app.command()

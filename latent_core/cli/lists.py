@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
 from latent_core.cli.app import app, console, show_words, table_of
 from latent_core.cli.checks import show_check
 from latent_core.errors import SettingError
+from latent_core.wording import did_you_mean
 
 __all__ = ["backbones", "fetch", "methods", "pretrain", "tasks"]
+
+OWN_TASK: Final = """\
+Your own: a .jsonl file, one {"prompt": "2+3=", "answer": "5"} on each line.
+  "split": train, validation, id, ood-20, ...; on every line or on none. Without it, lines are dealt
+    out to train, validation and id by their prompts, and some 50 of them fill all three.
+  "level": a whole number, such as a length; by default how many items the answer has.
+  exact: the answer as it is written, but for spaces at its ends.
+  graded: leading comma-separated items that are right / items wanted, or written if more.\
+"""
 
 
 @app.command()
@@ -54,9 +64,7 @@ def tasks() -> None:
             ", ".join(map(str, task.ood_levels)),
         )
     console.print(table)
-    console.print(
-        'Your own: a .jsonl file, one {"prompt": ..., "answer": ..., "split": ...} on each line.'
-    )
+    console.print(OWN_TASK, highlight=False)
 
 
 @app.command()
@@ -75,7 +83,10 @@ def fetch(name: Annotated[str, typer.Argument(help="smollm2-135m")]) -> None:
     from latent_core.weights import fetch_smollm2
 
     if name not in BACKBONES:
-        raise SettingError(f"unknown backbone {name!r}; expected one of {', '.join(BACKBONES)}")
+        raise SettingError(
+            f"unknown backbone {name!r}{did_you_mean(name, BACKBONES)} Expected one of "
+            f"{', '.join(BACKBONES)}"
+        )
     where = fetch_smollm2(verify=True) if name == "smollm2-135m" else BACKBONES[name].locate()
     console.print(f"{name}: {where}")
 

@@ -86,6 +86,8 @@ def show_run(
     console.print(about)
     frame = lc.load_runs(path)
     if frame["split"].notna().any():
+        per_answer = (frame["seconds"] / frame["examples"]).astype(float)  # as `latent compare` has
+        frame = frame.assign(seconds=per_answer).rename(columns={"seconds": "seconds_per_answer"})
         columns = [name for name in frame.columns[list(frame.columns).index("split") :]]
         results = table_of_numbers(*(name.replace("_", " ") for name in columns), texts=1)
         for row in frame[columns].to_dict("records"):
@@ -99,19 +101,26 @@ def show_run(
 
 @runs_app.command("export")
 def export_runs(
-    out: Annotated[Path, typer.Argument(help="A .csv or .parquet file.")],
     paths: Paths = HERE,
+    out: Annotated[Path | None, typer.Option(help="A .csv or .parquet file.")] = None,
     where: WhereOption = [],  # noqa: B006 Typer reads it, nobody changes it
     records: Annotated[
         bool, typer.Option("--records", help="A row per example, not per run, split and level.")
     ] = False,
 ) -> None:
-    """Write the table of runs, or their records, into one file."""
+    """Write the table of runs, or their records, into one file.
+
+    Example: `latent runs export runs --out runs.csv`; without --out, the file may stand first.
+    """
     import latent_core as lc
     from latent_core.files import write_file
 
+    if out is None:
+        out, paths = paths[0], paths[1:] or HERE
     if out.suffix not in (".csv", ".parquet"):
-        raise SettingError(f"cannot export to {out}; expected a name that ends in .csv or .parquet")
+        raise SettingError(
+            f"cannot export to {out}; expected --out with a name that ends in .csv or .parquet"
+        )
     frame = lc.load_runs(paths[0] if len(paths) == 1 else paths, _where(where), records)
     content = (
         frame.to_csv(index=False).encode()

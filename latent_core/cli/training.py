@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.text import Text
@@ -15,14 +16,19 @@ from rich.text import Text
 from latent_core.cli.app import FIRST_PROCESS, BackboneOption, Runs, app, console
 from latent_core.cli.comparing import show_comparison, show_summary
 from latent_core.errors import AdapterError, SettingError
-from latent_core.wording import duration
+from latent_core.wording import counted, duration
+
+if TYPE_CHECKING:
+    from latent_core.interventions import Intervention
+    from latent_core.steered import SteeredModel
+    from latent_core.tasks import Task
 
 __all__ = ["evaluate", "generate", "train"]
 
 
 @app.command()
 def train(
-    task: Annotated[str, typer.Option(help="Task name (see `latent tasks`) or a .jsonl file.")],
+    task: Annotated[str, typer.Option(help="Task name or a .jsonl file (see `latent tasks`).")],
     method: Annotated[str, typer.Option(help="Layout or baseline (see `latent methods`).")],
     out: Annotated[Path, typer.Option(help="Run folder; must not hold another run.")],
     backbone: BackboneOption = "tiny",
@@ -91,12 +97,21 @@ def evaluate(
     examples: Annotated[int, typer.Option(help="Examples per split.")] = 100,
     seed: Annotated[int, typer.Option(help="Draws the examples; keep it to compare runs.")] = 1,
     metric: Annotated[str, typer.Option(help="What the table shows: graded or exact.")] = "graded",
+    replace: Annotated[
+        bool,
+        typer.Option(
+            "--replace", help="Answer anew, and let records of more or other examples go."
+        ),
+    ] = False,
 ) -> None:
     """Measure runs in and out of distribution.
 
     Writes records.parquet, one row per example, into each folder, and prints a table with 95 %
     intervals. Runs of one method that differ in their training seed alone are averaged; each
     backbone has a table of its own.
+
+    Records of other splits stay, and what is answered already is not asked again. Fewer examples
+    of a split than a run has, or other ones, are refused without --replace.
     """
     from latent_core.comparison import compare as side_by_side
     from latent_core.comparison import read_records
@@ -111,9 +126,10 @@ def evaluate(
     if not runs:
         where = ", ".join(map(str, folders))
         raise SettingError(f"no finished run in {where}; `latent train` makes one")
-    for run in runs:
+    plans = [_asked(Path(run), names, examples, seed, replace) for run in runs]
+    for run, (task, missing) in zip(runs, plans, strict=True):
         with _held(Path(run)):
-            _evaluate_run(Path(run), names, examples, seed, loaded)
+            _evaluate_run(Path(run), task, missing, examples, seed, replace, loaded)
     records = read_records(runs)
     show_summary(summarise(records, ("backbone", "task", "method", "split"), metric), metric)
     show_comparison(side_by_side(records, metric), metric)
@@ -129,18 +145,30 @@ def generate(
     temperature: Annotated[float, typer.Option(help="0 is greedy; above, tokens are drawn.")] = 0.0,
     seed: Annotated[int, typer.Option(help="Of the drawing.")] = 0,
     latents: Annotated[bool, typer.Option(help="Show the latents in their places.")] = True,
+    intervention: Annotated[
+        str,
+        typer.Option(
+            "--intervention", "-i", help="What is done to the latents: 'drop(Comma, after=3)'."
+        ),
+    ] = "none",
 ) -> None:
-    """Answer prompts with a trained adapter, latents shown in their places."""
-    from latent_core.building import load_model
+    """Answer prompts with a trained adapter, latents shown in their places.
 
+    Example: `latent generate runs/a --prompt '1+2=3,' -i 'drop(Comma, after=3) & scale(Start, 2)'`
+    """
+    from latent_core.building import load_model
+    from latent_core.interventions import parse_intervention
+
+    change = parse_intervention(intervention)
     model = load_model(folder)
-    answers = model.generate(
-        [text.replace("\\n", "\n") for text in prompt],
-        max_new_tokens,
-        seed=seed,
-        return_details=True,
-        **({"do_sample": True, "temperature": temperature} if temperature else {}),
-    )
+    with _under(change, model):
+        answers = model.generate(
+            [text.replace("\\n", "\n") for text in prompt],
+            max_new_tokens,
+            seed=seed,
+            return_details=True,
+            **({"do_sample": True, "temperature": temperature} if temperature else {}),
+        )
     for answer in answers:
         line = Text()
         for slot in answer.slots:
@@ -149,6 +177,26 @@ def generate(
             elif latents:
                 line.append(f"[{slot.label}]", style="magenta")
         console.print(line if latents else Text(answer.text))
+        if not answer.finished:
+            _say(f"cut at {counted(len(answer.response_ids), 'token')} (--max-new-tokens)")
+
+
+def _under(change: Intervention, model: SteeredModel) -> contextlib.AbstractContextManager[object]:
+    """A block in which the model is changed; on leaving it, what the change came to is said."""
+    from latent_core.interventions.running import running
+    from latent_core.model import LatentModel
+
+    if not change.parts:
+        return contextlib.nullcontext()
+    if not isinstance(model, LatentModel):
+        raise SettingError(f"{model.method} has no latents to intervene on; expected a layout")
+    return running(model, change.apply, str(change), _say)
+
+
+def _say(text: str) -> None:
+    """Say something beside the answers, which may go into a file."""
+    if FIRST_PROCESS:
+        print(text, file=sys.stderr)
 
 
 @contextlib.contextmanager
@@ -177,27 +225,69 @@ def _held(folder: Path) -> Iterator[None]:
                 shutil.rmtree(folder)
 
 
+def _asked(
+    folder: Path, splits: list[str], examples: int, seed: int, replace: bool
+) -> tuple[Task, list[str]]:
+    """A run's task, and the splits that its records do not answer already.
+
+    Raises:
+        SettingError: if records of more or other examples would be lost, without `replace`.
+    """
+    from latent_core.methods import Method
+    from latent_core.records import check_loss, hold_answers_to
+    from latent_core.runs import kept_records
+    from latent_core.saved import read_saved
+    from latent_core.tasks import load_task, resolve_splits
+
+    notes = read_saved(folder).notes
+    if "task" not in notes:
+        raise AdapterError(
+            f"{folder} does not say what task it was trained on; expected a folder made by "
+            "`latent train`"
+        )
+    if examples < 1:
+        raise SettingError(f"examples is {examples}; expected at least 1 per split")
+    task = load_task(notes.get("task_source", notes["task"]))
+    names = list(resolve_splits(task, splits))
+    before = kept_records(folder)
+    if before is None or replace:
+        return task, names
+    shots = Method.parse(notes["method"]).shots if "method" in notes else 0
+    missing = []
+    for name in names:
+        drawn = task.examples(name, examples, seed)
+        if not hold_answers_to(before, drawn, seed, shots):
+            check_loss(before, name, len(drawn), seed, str(folder))
+            missing.append(name)
+    if answered := [name for name in names if name not in missing]:
+        console.print(
+            Text(f"{folder}: {', '.join(answered)} answered already; --replace asks anew")
+        )
+    return task, missing
+
+
 def _evaluate_run(
-    folder: Path, splits: list[str], examples: int, seed: int, loaded: dict[str, Any]
+    folder: Path,
+    task: Task,
+    splits: list[str],
+    examples: int,
+    seed: int,
+    replace: bool,
+    loaded: dict[str, Any],
 ) -> None:
-    """Evaluate one run and keep its records; `loaded` shares backbones between runs."""
+    """Ask one run these splits and keep its records; `loaded` shares backbones between runs."""
     from latent_core.backbones import load_backbone
     from latent_core.building import load_model
     from latent_core.evaluation import evaluate as answer
     from latent_core.runs import write_records
     from latent_core.saved import read_saved
-    from latent_core.tasks import load_task
 
+    if not splits:
+        return
     config = read_saved(folder)
-    if "task" not in config.notes:
-        raise AdapterError(
-            f"{folder} does not say what task it was trained on; expected a folder made by "
-            "`latent train`"
-        )
     if config.backbone not in loaded:
         loaded[config.backbone] = load_backbone(config.backbone)
     model = load_model(folder, loaded[config.backbone])
-    task = load_task(config.notes.get("task_source", config.notes["task"]))
     frame = answer(model, task, splits, examples, seed)
     frame = frame.assign(seed=config.notes.get("seed", 0))
-    write_records(folder, frame)
+    write_records(folder, frame, replace=replace)

@@ -175,7 +175,11 @@ def _measured(finished: Iterable[RunSpec], root: Path) -> list[tuple[RunSpec, fl
     found = []
     for spec in finished:
         run, summary = read_run(root / spec.folder), read_summary(root / spec.folder)
-        found.append((spec, float(run.get("seconds", 0)), sum(summary["seconds"])))
+        columns = (summary[name] for name in ("split", "seconds", "examples"))
+        rows = [row for row in zip(*columns, strict=True) if row[0] in spec.evaluation.splits]
+        asked = spec.evaluation.examples * len({split for split, _, _ in rows})
+        seconds = sum(row[1] for row in rows) / sum(row[2] for row in rows) * asked
+        found.append((spec, float(run.get("seconds", 0)), seconds))
     return found
 
 

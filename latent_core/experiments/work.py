@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import pandas as pd
 from filelock import Timeout
 
 from latent_core.backbones import Backbone, load_backbone
@@ -29,7 +28,6 @@ from latent_core.files import remove_leftovers
 from latent_core.methods import Method
 from latent_core.runs import (
     LOCK_FILE,
-    RECORDS_FILE,
     RUN_FILE,
     fail_run,
     read_evaluation,
@@ -223,23 +221,24 @@ def _train(
 
 
 def _missing_splits(spec: RunSpec, folder: Path) -> list[str]:
-    """The splits that the run has still to be asked."""
-    done = read_evaluation(folder)
-    wanted = {"examples": spec.evaluation.examples, "seed": spec.evaluation.seed}
-    if done is None or any(done.get(name) != value for name, value in wanted.items()):
-        return list(spec.evaluation.splits)
-    return [split for split in spec.evaluation.splits if split not in done["splits"]]
+    """The splits that the run has still to be asked; one that was asked more has been asked."""
+    asked = spec.evaluation
+    done = (read_evaluation(folder) or {"splits": {}})["splits"]
+    return [
+        split
+        for split in asked.splits
+        if split not in done
+        or done[split]["seed"] != asked.seed
+        or done[split]["examples"] < asked.examples
+    ]
 
 
 def _evaluate(
     model: SteeredModel, task: Task, folder: Path, spec: RunSpec, notes: dict[str, Any]
 ) -> None:
     """Ask what is missing, split by split; each is kept as soon as it is answered."""
-    asked, missing = spec.evaluation, _missing_splits(spec, folder)
-    before = read_evaluation(folder) if len(missing) < len(asked.splits) else None
-    done = [] if before is None else list(before["splits"])
-    frames = [] if before is None else [pd.read_parquet(folder / RECORDS_FILE)]
-    for split in missing:
+    asked = spec.evaluation
+    for split in _missing_splits(spec, folder):
         frame = evaluate(
             model,
             task,
@@ -249,13 +248,6 @@ def _evaluate(
             batch_size=asked.batch_size,
             progress=False,
         )
-        frames.append(frame.assign(method=spec.method, seed=spec.seed))
-        done.append(split)
-        for frame in frames:
-            frame.attrs = {}  # they differ, and what is kept is said of the whole
-        frames = [pd.concat(frames, ignore_index=True)]
-        frames[0].attrs = {
-            "evaluation": {"splits": done, "examples": asked.examples, "seed": asked.seed},
-            "run": {"settings": read_run(folder)["settings"], "notes": notes},
-        }
-        write_records(folder, frames[0])
+        frame = frame.assign(method=spec.method, seed=spec.seed)
+        frame.attrs["run"] = {"settings": read_run(folder)["settings"], "notes": notes}
+        write_records(folder, frame, replace=True)  # the grid's seed is the one that counts

@@ -32,6 +32,7 @@ from latent_core.interventions.places import Drop, Move, Positions, Recount
 from latent_core.interventions.running import InterventionWarning
 from latent_core.interventions.text import pieces
 from latent_core.interventions.vectors import Replace, Scale, Shuffle, Swap
+from latent_core.wording import did_you_mean
 
 __all__ = [
     "VERBS",
@@ -77,8 +78,8 @@ def parse_intervention(text: str | Intervention) -> Intervention:
     for piece in pieces(text):
         if piece.verb not in VERBS:
             raise SettingError(
-                f"unknown intervention {piece.verb!r} in {text!r}; expected one of "
-                f"{', '.join(VERBS)}"
+                f"unknown intervention {piece.verb!r} in {text!r}"
+                f"{did_you_mean(piece.verb, VERBS)} Expected one of {', '.join(VERBS)}"
             )
         found.append(VERBS[piece.verb].from_piece(piece))
     return found[0] if len(found) == 1 else Combined(tuple(found))

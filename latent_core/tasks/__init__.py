@@ -12,6 +12,7 @@ from latent_core.tasks.jsonl import JsonlTask
 from latent_core.tasks.lookup import Lookup
 from latent_core.tasks.repetition import Repetition
 from latent_core.tasks.summation import Summation
+from latent_core.wording import did_you_mean
 
 TASKS: dict[str, type[Task]] = {
     "generation": Generation,
@@ -33,7 +34,8 @@ def load_task(name_or_path: str | Path) -> Task:
     if name.endswith(".jsonl"):
         return JsonlTask(name)
     raise TaskError(
-        f"unknown task {name!r}; expected one of {', '.join(TASKS)}, or a path ending in .jsonl"
+        f"unknown task {name!r}{did_you_mean(name, TASKS)} Expected one of {', '.join(TASKS)}, or "
+        "a path ending in .jsonl"
     )
 
 

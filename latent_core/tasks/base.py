@@ -78,6 +78,8 @@ class Task(ABC):
         id_levels, ood_levels: levels seen in training, and levels beyond them.
         open_ended: True if an answer has no natural end. Training then adds no
             end-of-sequence token, and decoding stops at the answer's own length.
+        split_rule: where its splits come from, if the user can change that; said where one is
+            missing.
     """
 
     name: str
@@ -89,6 +91,7 @@ class Task(ABC):
     id_levels: tuple[int, ...]
     ood_levels: tuple[int, ...]
     open_ended: bool = False
+    split_rule: str = ""
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.name!r}, splits={', '.join(self.splits)})"
@@ -186,8 +189,10 @@ def resolve_splits(task: Task, names: str | Iterable[str]) -> tuple[str, ...]:
         found = [name] if name in task.splits else far if name == "ood" else []
         if not found and (name != "ood" or len(set(names)) == 1):
             every = ", and 'ood' for all its OOD splits" if far else ""
+            rule = f". {task.split_rule}" if task.split_rule else ""
             raise TaskError(
                 f"task {task.name!r} has no split {name!r}; it has {', '.join(task.splits)}{every}"
+                f"{rule}"
             )
         resolved.update(dict.fromkeys(found))
     return tuple(resolved)

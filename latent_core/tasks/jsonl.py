@@ -4,9 +4,10 @@
 
 `prompt` and `answer` are needed. `split` is one of train, validation, id, ood-<level>; when
 no line has one, lines are split by a stable hash of their prompt into train, validation and
-id. `level` is any whole number of 0 or more; without it, an `ood-<level>` line takes it from
-its split and any other line counts the comma-separated items of its answer. The whole file is
-read and checked at once: the first broken line is reported by its number.
+id, none of which is likely to stay empty from about 50 lines on. `level` is any whole number
+of 0 or more; without it, an `ood-<level>` line takes it from its split and any other line
+counts the comma-separated items of its answer. The whole file is read and checked at once:
+the first broken line is reported by its number.
 """
 
 from __future__ import annotations
@@ -18,11 +19,29 @@ from pathlib import Path
 from typing import Any, Final, final
 
 from latent_core.errors import TaskError
-from latent_core.tasks.base import Example, Score, Task, bucket_of, score_items
+from latent_core.tasks.base import (
+    TRAIN_PERCENT,
+    VALIDATION_PERCENT,
+    Example,
+    Score,
+    Task,
+    bucket_of,
+    score_items,
+)
+from latent_core.wording import counted
 
 _FIELDS: Final = ("prompt", "answer", "split", "level")
 _SPLIT: Final = re.compile(r"train|validation|id|ood-(\d+)")
 _BUCKET_SPLIT: Final = {"train": "train", "validation": "validation", "test": "id"}
+
+#: Where the splits of a file come from.
+_GIVEN: Final = "each of the split that it names; add lines of others"
+_DRAWN: Final = (
+    "none of which names a 'split', so that of each was drawn by a hash of its prompt: "
+    f"{TRAIN_PERCENT} % for train, {VALIDATION_PERCENT} % for validation, the rest for id. About "
+    "50 lines fill all three; to choose, or to have OOD splits, give every line a 'split' (train, "
+    "validation, id, ood-20)"
+)
 
 
 @final
@@ -38,7 +57,9 @@ class JsonlTask(Task):
         self.path = Path(path)
         self.name = self.path.stem
         self.description = f"Prompt and answer pairs of {self.path.name}."
-        self._by_split = _read(self.path)
+        self._by_split, drawn = _read(self.path)
+        lines = counted(sum(map(len, self._by_split.values())), "line")
+        self.split_rule = f"{self.path.name} has {lines}, {_DRAWN if drawn else _GIVEN}"
         ordered = sorted((s for s in self._by_split if s.startswith("ood-")), key=_level_of)
         self.ood_levels = tuple(_level_of(split) for split in ordered)
         familiar = [e for s, es in self._by_split.items() if not s.startswith("ood-") for e in es]
@@ -76,8 +97,11 @@ def _level_of(split: str) -> int:
     return int(split[len("ood-") :])
 
 
-def _read(path: Path) -> dict[str, list[Example]]:
-    """The file's examples by split. Raises `TaskError`, with the line if one is at fault."""
+def _read(path: Path) -> tuple[dict[str, list[Example]], bool]:
+    """The file's examples by split, and whether the splits were drawn, since no line has one.
+
+    Raises `TaskError`, with the line if one is at fault.
+    """
     if not path.is_file():
         raise TaskError(f"no task file at {path}; give the path of a .jsonl file")
     numbered: list[tuple[int, dict[str, Any]]] = []
@@ -103,7 +127,7 @@ def _read(path: Path) -> dict[str, list[Example]]:
                 f"{seen_at}, in {seen_in!r}; splits must not overlap, so remove one of them"
             )
         by_split.setdefault(example.split, []).append(example)
-    return by_split
+    return by_split, not has_split
 
 
 def _parse(path: Path, number: int, raw: bytes) -> dict[str, Any]:

@@ -41,6 +41,20 @@ def test_given_splits_and_levels(tmp_path: Path) -> None:
     assert len(task.examples("id", 5, seed=0)) == 1  # all there is
 
 
+def test_a_split_that_is_missing_says_where_splits_come_from(tmp_path: Path) -> None:
+    path = write(tmp_path / "small.jsonl", pair(1))
+    task = load_task(path)
+    (only,) = task.splits
+    (other, _) = {"train", "validation", "id"} - {only}
+    said = rf"no split '{other}'; it has {only}\. small.jsonl has 1 line, none .* 70 % for train"
+    with pytest.raises(TaskError, match=f"{said}.*About 50 lines fill all three; to choose"):
+        task.examples(other, 1, seed=0)
+    task = load_task(write(path, pair(1, split="id"), pair(2, split="ood-9")))
+    said = "small.jsonl has 2 lines, each of the split that it names; add lines of others"
+    with pytest.raises(TaskError, match=said):
+        task.examples("train", 1, seed=0)
+
+
 def test_order_is_fixed_by_seed_and_count_is_a_prefix(tmp_path: Path) -> None:
     task = load_task(write(tmp_path / "own.jsonl", *(pair(i, split="train") for i in range(20))))
     many = task.examples("train", 50, seed=1)

@@ -117,7 +117,8 @@ def test_a_task_without_ood_splits_is_judged_by_the_default_ones(tmp_path: Path)
     task = load_task(path)
     assert resolve_splits(task, ("id", "ood")) == ("id",)
     for asked in ("ood", ["ood", "ood"]):
-        with pytest.raises(TaskError, match=r"no split 'ood'; it has train, validation, id$"):
+        said = r"no split 'ood'; it has train, validation, id\. .*to have OOD splits, give"
+        with pytest.raises(TaskError, match=said):
             resolve_splits(task, asked)
 
 
@@ -127,8 +128,8 @@ def test_an_exhausted_split_says_so() -> None:
 
 
 def test_unknown_task_names_those_that_exist() -> None:
-    with pytest.raises(TaskError, match="unknown task 'sorting'; expected one of generation"):
-        load_task("sorting")
+    with pytest.raises(TaskError, match=r"unknown task 'arithmetic'\. Expected one of generation"):
+        load_task("arithmetic")
 
 
 def test_buckets_do_not_depend_on_the_process() -> None:

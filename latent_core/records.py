@@ -1,0 +1,114 @@
+"""What a folder's records hold already, and how new ones join them: nothing is lost unawares.
+
+`attrs["evaluation"]` of records says what each split was asked:
+
+    {"splits": {"id": {"examples": 500, "seed": 1}, "ood-6": {"examples": 100, "seed": 1}}}
+
+Knows data frames; nothing of files, and nothing of models.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from latent_core.errors import SettingError
+from latent_core.tasks.base import Example
+from latent_core.wording import counted
+
+__all__ = ["asked_of", "by_split", "check_loss", "hold_answers_to", "joined", "seed_of"]
+
+
+def by_split(evaluation: Any) -> dict[str, Any] | None:
+    """An `attrs["evaluation"]` as above; one of an older version asked every split the same."""
+    if not isinstance(evaluation, dict) or "splits" not in evaluation:
+        return None
+    splits = evaluation["splits"]
+    if isinstance(splits, Mapping):
+        return {"splits": dict(splits)}
+    asked = {name: evaluation.get(name) for name in ("examples", "seed")}
+    return {"splits": {split: dict(asked) for split in splits}}
+
+
+def asked_of(frame: pd.DataFrame) -> dict[str, Any] | None:
+    """What the splits of these records were asked; None if the records do not say it of all."""
+    asked = by_split(frame.attrs.get("evaluation"))
+    splits = [str(split) for split in frame["split"].unique()]
+    if asked is None or not set(splits) <= set(asked["splits"]):
+        return None
+    return {"splits": {split: asked["splits"][split] for split in splits}}
+
+
+def seed_of(rows: pd.DataFrame) -> int | None:
+    """What drew the examples of these records; None where they do not say it, or differ."""
+    seeds = rows["eval_seed"].dropna().unique() if "eval_seed" in rows.columns else []
+    return int(seeds[0]) if len(seeds) == 1 else None
+
+
+def check_loss(before: pd.DataFrame, split: str, count: int, seed: int | None, of: str) -> None:
+    """Refuse answers that would take the place of more answers, or of answers to others.
+
+    Args:
+        before: the records that are there.
+        split: that was asked anew, or would be.
+        count: how many examples it would have.
+        seed: what drew them; None if that is not known.
+        of: what the records are of, for the error.
+
+    Raises:
+        SettingError: if something would be lost.
+    """
+    rows = before[before["split"] == split]
+    drawn_by = seed_of(rows)
+    other = None not in (seed, drawn_by) and seed != drawn_by
+    if len(rows) > count or (other and len(rows)):
+        seeds = [f" (seed {number})" if number is not None else "" for number in (drawn_by, seed)]
+        raise SettingError(
+            f"{of} has records of {counted(len(rows), 'example')}{seeds[0]} of split {split!r}, "
+            f"which would be lost to {count:,}{seeds[1]}; ask for as many or more with the same "
+            "seed, or let them go: --replace, replace=True"
+        )
+
+
+def hold_answers_to(
+    before: pd.DataFrame, examples: Sequence[Example], seed: int, shots: int
+) -> bool:
+    """Whether the records answer these very examples of a split, as the task has them now."""
+    rows = before[before["split"].isin({example.split for example in examples})]
+    needed = {"example", "prompt", "answer", "shots"}
+    if seed_of(rows) != seed or not needed <= set(rows.columns) or set(rows["shots"]) != {shots}:
+        return False
+    rows = rows.sort_values("example")
+    there = list(zip(rows["prompt"], rows["answer"], strict=True))
+    return there == [(example.prompt, example.answer) for example in examples]
+
+
+def joined(before: pd.DataFrame | None, frame: pd.DataFrame) -> pd.DataFrame:
+    """Records in which the splits of `frame` stand in place of those of before; others stay."""
+    if before is None:
+        before = frame.iloc[:0]
+    kept = before[~before["split"].isin(set(frame["split"]))]
+    parts = [part.copy() for part in ((kept, frame) if len(kept) else (frame,))]
+    said = [asked_of(part) for part in parts]
+    for part in parts:
+        part.attrs = {}  # they differ, and what is kept is said of the whole
+    whole = pd.concat(parts, ignore_index=True)
+    order = list(whole["split"].unique())
+    if len(parts) > 1:
+        order.sort(key=_by_distance)
+        whole = whole.sort_values("split", key=lambda split: split.map(order.index), kind="stable")
+        whole = whole.reset_index(drop=True)
+    whole.attrs = before.attrs | frame.attrs
+    whole.attrs.pop("evaluation", None)
+    if None not in said:
+        asked = {split: how for part in said if part for split, how in part["splits"].items()}
+        whole.attrs["evaluation"] = {"splits": {split: asked[split] for split in order}}
+    return whole
+
+
+def _by_distance(split: str) -> tuple[bool, int]:
+    """Sorts OOD splits by their levels, after the others as they come."""
+    level = split.removeprefix("ood-")
+    return (True, int(level)) if level != split and level.isdigit() else (False, 0)
