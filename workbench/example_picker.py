@@ -26,6 +26,7 @@ class ExamplePicker(widgets.VBox):
         task, split, level: dropdowns; `level` says what the task counts.
         previous, next, random: buttons.
         prompt: the prompt's text. Typing one leaves the examples.
+        notice: what the session did of its own accord when the task changed.
         limit: the most new tokens for a typed prompt; an example has a limit of its own.
     """
 
@@ -61,7 +62,7 @@ class ExamplePicker(widgets.VBox):
             layout={"width": "190px"},
             **narrow,
         )
-        self.where = TextLine()
+        self.where, self.notice = TextLine(), TextLine(quiet=True)
         wrap = widgets.Layout(flex_flow="row wrap", align_items="center")
         super().__init__(
             [
@@ -77,6 +78,7 @@ class ExamplePicker(widgets.VBox):
                     ],
                     layout=wrap,
                 ),
+                self.notice,
                 widgets.HBox([self.prompt, self.limit]),
             ]
         )
@@ -85,6 +87,7 @@ class ExamplePicker(widgets.VBox):
         self._controls.on(lambda _: self._first(), self.split, self.level)
         self._controls.on(self._type, self.prompt)
         panel.follow(self._show, "task", "example", "prompt")
+        panel.follow(lambda: self.notice.say(self.session.notice, "note"), "notice")
 
     def _choose_task(self, name: str) -> None:
         if name != self.session.task.name:

@@ -169,8 +169,7 @@ class TrainingPanel(Panel):
     def _take(self, model: LatentModel) -> None:
         """The run has ended well: its model joins the session."""
         assert self.run is not None and self.run.plan.folder is not None
-        name = self.session.add(model, self.run.plan.folder.name)
-        self.session.folders[name] = self.run.plan.folder
+        name = self.session.add(model, self.run.plan.folder.name, self.run.plan.folder)
         if self.use.value:
             self.session.adapter_a = name
         self._added = name

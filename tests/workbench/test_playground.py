@@ -382,6 +382,22 @@ def test_the_panel_follows_the_session_and_answers_again_only_with_auto(panel: P
     assert name in panel.views["A"].adapter.options
 
 
+def test_an_adapter_of_another_task_is_named_as_such_on_its_side(backbone: Backbone) -> None:
+    session = Session("tiny", ["Comma_2", lc.LatentModel(backbone, B)])
+    panel = Playground(session)
+    panel.picker.task.value = "summation"
+    assert panel.views["A"].trained.text == "trained on repetition, asked summation"
+    assert panel.views["B"].trained.text == "", "nobody knows what it was trained on"
+    session.adapter_b = NO_LATENTS
+    panel.picker.task.value = "generation"
+    assert session.adapter_a == panel.views["A"].adapter.value == "Comma_2 (generation)"
+    assert panel.views["A"].trained.text == ""
+    assert "ships for generation: Comma_2 (generation)" in panel.picker.notice.text
+    session.adapter_a = "Comma_2"
+    assert panel.picker.notice.text == ""
+    assert panel.views["A"].trained.text == "trained on repetition, asked generation"
+
+
 # --- one slot -------------------------------------------------------------------------------------
 
 
