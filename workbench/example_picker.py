@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import ipywidgets as widgets
 
+from latent_core.evaluation import response_limit
 from latent_core.tasks import TASKS, load_task
 from workbench.panel import Controls, Panel
 from workbench.text_line import TextLine
@@ -17,6 +18,10 @@ from workbench.text_line import TextLine
 __all__ = ["ExamplePicker"]
 
 _ANY: Final = -1  # of a level; None would be no choice at all
+_LIMITS: Final = {
+    True: "the most tokens of a response to a typed prompt",
+    False: "the most tokens of a response to this example; type a prompt to set them",
+}
 
 
 class ExamplePicker(widgets.VBox):
@@ -27,12 +32,12 @@ class ExamplePicker(widgets.VBox):
         previous, next, random: buttons.
         prompt: the prompt's text. Typing one leaves the examples.
         notice: what the session did of its own accord when the task changed.
-        limit: the most new tokens for a typed prompt; an example has a limit of its own.
+        limit: the most new tokens: of a typed prompt what is set here, else the example's own.
     """
 
     def __init__(self, panel: Panel) -> None:
         self.session = panel.session
-        self._number, self._seed = 0, 1
+        self._number, self._seed, self._typed_limit = 0, 1, 64
         narrow: dict[str, Any] = {"style": {"description_width": "initial"}}
         self.task = widgets.Dropdown(
             description="Task",
@@ -54,11 +59,9 @@ class ExamplePicker(widgets.VBox):
             style={"description_width": "90px"},
         )
         self.limit = widgets.BoundedIntText(
-            value=64,
             min=1,
-            max=4096,
+            max=100_000,
             description="Max new tokens",
-            tooltip="the most tokens of a response to a typed prompt",
             layout={"width": "190px"},
             **narrow,
         )
@@ -86,6 +89,7 @@ class ExamplePicker(widgets.VBox):
         self._controls.on(self._choose_task, self.task)
         self._controls.on(lambda _: self._first(), self.split, self.level)
         self._controls.on(self._type, self.prompt)
+        self._controls.on(self._set_limit, self.limit)
         panel.follow(self._show, "task", "example", "prompt")
         panel.follow(lambda: self.notice.say(self.session.notice, "note"), "notice")
 
@@ -115,6 +119,9 @@ class ExamplePicker(widgets.VBox):
 
     def _type(self, text: str) -> None:
         self.session.prompt = text
+
+    def _set_limit(self, tokens: int) -> None:
+        self._typed_limit = tokens
 
     def _levels(self) -> None:
         """The levels of the chosen split; one that is OOD has one."""
@@ -147,6 +154,12 @@ class ExamplePicker(widgets.VBox):
                 self.level.value = _ANY
             self.prompt.value = self.session.prompt
             self.limit.disabled = example is not None
+            self.limit.tooltip = _LIMITS[example is None]
+            self.limit.value = (
+                self._typed_limit
+                if example is None
+                else response_limit(self.session.model_a, task, example)
+            )
             self.previous.disabled = self._number == 0
             if example is None:
                 self.where.say("typed prompt: no verdict")

@@ -174,6 +174,19 @@ def test_a_typed_prompt_has_no_verdict_and_waits_for_the_button(panel: Playgroun
     assert "prompt" in panel.status.message
 
 
+def test_the_limit_shown_is_the_one_in_force(panel: Playground) -> None:
+    panel.picker.limit.value = 7
+    panel.session.draw("id", level=4)
+    answered(panel)
+    shown = panel.picker.limit.value
+    assert [answer.limit for answer in panel.answers.values()] == [shown, shown]
+    assert shown > 7 and panel.picker.limit.disabled
+    panel.picker.prompt.value = "1+1="
+    answered(panel)
+    assert [answer.limit for answer in panel.answers.values()] == [7, 7]
+    assert panel.picker.limit.value == 7 and not panel.picker.limit.disabled
+
+
 def test_an_error_is_shown_and_kept(panel: Playground) -> None:
     panel.session.prompt = "1" * 5000
     assert "context window" in panel.views["A"].lines["clean"].text
