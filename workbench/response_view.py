@@ -112,9 +112,9 @@ class ResponseView(widgets.VBox):
             part.layout.display = "none"
         self.strips["changed"].selected = -1
 
-    def wait(self) -> None:
-        """Say that a response is on its way."""
-        self.lines["clean"].say("waiting for its turn …")
+    def wait(self, line: str) -> None:
+        """Say what a response waits for."""
+        self.lines["clean"].say(f"{line} …")
 
     def begin(self, kind: Kind, intervention: str, slots: Sequence[SlotView]) -> None:
         """A response begins: these are the slots of its prompt."""

@@ -10,6 +10,7 @@ import latent_core as lc
 from latent_core.backbones import Backbone
 from latent_core.errors import SettingError
 from latent_core.generation import Generation, SlotView
+from latent_core.progress import progress_bar
 from latent_core.tasks.base import Mark
 from tests.hostile import PROMPT, TOKENS, hostile_backbone
 from workbench import slot_facts
@@ -122,6 +123,24 @@ def test_asking_twice_is_one_job_and_asking_for_something_else_stops_it(panel: P
     assert second is not None
     assert (first.state, second.state) == ("cancelled", "done")
     assert panel.answers["A", "clean"].generation.prompt == panel.session.prompt
+
+
+def test_while_something_else_runs_both_sides_say_what_they_wait_for(panel: Playground) -> None:
+    gate, reported = threading.Event(), threading.Event()
+
+    def train() -> None:
+        with progress_bar(8, "train", "step") as bar:
+            bar.update(2)
+            reported.set()
+            gate.wait(60)
+
+    panel.session.jobs.start("Training", train)
+    assert reported.wait(60)
+    panel.generate()
+    said = [view.lines["clean"].text for view in panel.views.values()]
+    gate.set()
+    settle(panel)
+    assert all(line.startswith("waits for Training (train: 2 of 8 steps") for line in said)
 
 
 def test_cancel_stops_a_response_and_says_so(panel: Playground) -> None:
