@@ -14,6 +14,7 @@ from latent_core.errors import LatentError
 from latent_core.model import LatentModel
 from latent_core.tasks import Task
 from workbench.example_list import ExampleList
+from workbench.level_words import level_words
 from workbench.panel import Panel
 from workbench.recorded_examples import RecordedExample, recorded_example
 from workbench.run_collection import RunCollection
@@ -59,7 +60,7 @@ class PointExamples:
 
         def then(examples: list[RecordedExample]) -> None:
             self._task, self.found = task, examples
-            heading = f"{method}, {level} {levels}"
+            heading = f"{method}, {level_words(level, levels)}"
             self.view.show(heading, [example.row() for example in examples])
             self._panel.status.say(f"{len(examples)} examples of {heading}, below")
 

@@ -12,12 +12,15 @@ import ipywidgets as widgets
 
 from latent_core.evaluation import response_limit
 from latent_core.tasks import TASKS, load_task
+from workbench.level_words import level_words
 from workbench.panel import Controls, Panel
 from workbench.text_line import TextLine
 
 __all__ = ["ExamplePicker"]
 
 _ANY: Final = -1  # of a level; None would be no choice at all
+#: Of the prompt's field: the fewest and most rows, and characters in one where it is narrow.
+_FEWEST, _MOST, _WIDTH = 2, 6, 70
 _LIMITS: Final = {
     True: "the most tokens of a response to a typed prompt",
     False: "the most tokens of a response to this example; type a prompt to set them",
@@ -54,7 +57,6 @@ class ExamplePicker(widgets.VBox):
             description="Prompt",
             placeholder="Type a prompt, or choose an example above",
             continuous_update=False,
-            rows=2,
             layout={"width": "auto", "flex": "1 1 auto"},
             style={"description_width": "90px"},
         )
@@ -153,6 +155,7 @@ class ExamplePicker(widgets.VBox):
             if example is not None and self.level.value not in (_ANY, example.level):
                 self.level.value = _ANY
             self.prompt.value = self.session.prompt
+            self.prompt.rows = _rows(self.session.prompt)
             self.limit.disabled = example is not None
             self.limit.tooltip = _LIMITS[example is None]
             self.limit.value = (
@@ -164,4 +167,10 @@ class ExamplePicker(widgets.VBox):
             if example is None:
                 self.where.say("typed prompt: no verdict")
             else:
-                self.where.say(f"{example.split}, {example.level} {task.level_name}")
+                self.where.say(f"{example.split}, {level_words(example.level, task.level_name)}")
+
+
+def _rows(prompt: str) -> int:
+    """Rows that show a prompt to its end, if it is not too long."""
+    rows = sum(1 + len(line) // _WIDTH for line in prompt.removesuffix("\n").split("\n"))
+    return min(max(rows, _FEWEST), _MOST)

@@ -23,6 +23,7 @@ from latent_core.runs import overall_graded, read_summary
 from latent_core.shipped import ShippedAdapter, shipped_adapter, shipped_adapters
 from latent_core.tasks import Example, Task, load_task
 from workbench.jobs import Jobs
+from workbench.level_words import level_words
 
 __all__ = ["NO_LATENTS", "Session"]
 
@@ -176,7 +177,7 @@ class Session(HasTraits):
         if len(matching) <= number:
             raise TaskError(
                 f"task {self.task.name!r} has {len(matching)} examples in split {split!r}"
-                + ("" if level is None else f" with {level} {self.task.level_name}")
+                + ("" if level is None else f" with {level_words(level, self.task.level_name)}")
                 + f"; number {number} was asked for, and they count from 0"
             )
         self.example = matching[number]

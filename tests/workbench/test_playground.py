@@ -384,6 +384,20 @@ def test_examples_are_chosen_by_split_level_and_number(panel: Playground) -> Non
     settle(panel)
 
 
+def test_the_prompt_is_shown_to_its_end_and_its_level_in_words(panel: Playground) -> None:
+    picker = panel.picker
+    assert picker.where.text == "id, 1 repeat"
+    assert picker.prompt.rows == 2
+    panel.session.draw("id", level=4)
+    assert picker.where.text == "id, 4 repeats"
+    picker.task.value = "summation"
+    picker.split.value = "ood-20"
+    assert picker.prompt.rows == 3, "a line of 99 characters, and the question"
+    picker.prompt.value = "x" * 5000
+    assert picker.prompt.rows == 6
+    settle(panel)
+
+
 def test_what_changes_while_nobody_looks_is_answered_once_somebody_does(panel: Playground) -> None:
     panel.visibility.seen = False
     panel.session.draw("id", 1)

@@ -148,7 +148,7 @@ def test_a_file_of_prompts_need_not_have_an_id_split(backbone: lc.Backbone, tmp_
     assert {session.draw("ood-9", n, level=9).prompt for n in range(5)} == {
         f"far {n}," for n in range(5)
     }
-    with pytest.raises(TaskError, match=r"has 5 examples in split 'ood-9' with 9 level"):
+    with pytest.raises(TaskError, match=r"has 5 examples in split 'ood-9' with level 9;"):
         session.draw("ood-9", 5, level=9)
 
 
