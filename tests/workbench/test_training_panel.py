@@ -199,3 +199,13 @@ def test_exports_and_code_reproduce_what_is_shown(panel: TrainingPanel, tmp_path
     scope: dict = {}
     exec(panel.code(), scope)
     assert scope["result"].log["loss"].tolist() == losses
+
+
+def test_the_run_lies_with_those_of_the_repository(
+    panel: TrainingPanel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / ".git").mkdir()
+    (tmp_path / "notebooks").mkdir()
+    monkeypatch.chdir(tmp_path / "notebooks")
+    panel.method.value = "Start_1"
+    assert panel.folder.placeholder == "../runs/workbench/repetition-Start_1-0"
