@@ -688,6 +688,8 @@ def test_does_removing_them_after_the_third_equation_break_the_rest(questions: N
 def test_where_accuracy_falls_and_by_how_much_less(questions: Notebook) -> None:
     panel = alone(questions, "Evaluate A and B")
     expect(panel.locator(".latent-plotly[data-drawn]")).to_be_visible()
+    for what in (panel, panel.locator(".latent-methods").first):  # with all that ships
+        assert what.evaluate("el => el.scrollWidth <= el.clientWidth + 2"), "columns are cut"
     for box in panel.get_by_role("checkbox").all():
         if box.evaluate("el => el.closest('label').textContent.trim()") not in (
             "runs that ship",
