@@ -20,7 +20,7 @@ __all__ = ["ExamplePicker"]
 
 _ANY: Final = -1  # of a level; None would be no choice at all
 #: Of the prompt's field: the fewest and most rows, and characters in one where it is narrow.
-_FEWEST, _MOST, _WIDTH = 2, 6, 70
+_FEWEST, _MOST, _WIDTH = 2, 6, 50
 _LIMITS: Final = {
     True: "the most tokens of a response to a typed prompt",
     False: "the most tokens of a response to this example; type a prompt to set them",
@@ -57,7 +57,7 @@ class ExamplePicker(widgets.VBox):
             description="Prompt",
             placeholder="Type a prompt, or choose an example above",
             continuous_update=False,
-            layout={"width": "auto", "flex": "1 1 auto"},
+            layout={"width": "auto", "flex": "1 1 420px"},
             style={"description_width": "90px"},
         )
         self.limit = widgets.BoundedIntText(
@@ -84,7 +84,7 @@ class ExamplePicker(widgets.VBox):
                     layout=wrap,
                 ),
                 self.notice,
-                widgets.HBox([self.prompt, self.limit]),
+                widgets.HBox([self.prompt, self.limit], layout={"flex_flow": "row wrap"}),
             ]
         )
         self._controls = Controls(panel)
@@ -172,5 +172,5 @@ class ExamplePicker(widgets.VBox):
 
 def _rows(prompt: str) -> int:
     """Rows that show a prompt to its end, if it is not too long."""
-    rows = sum(1 + len(line) // _WIDTH for line in prompt.removesuffix("\n").split("\n"))
+    rows = sum(1 + len(line) // _WIDTH for line in prompt.split("\n"))
     return min(max(rows, _FEWEST), _MOST)

@@ -392,7 +392,7 @@ def test_the_prompt_is_shown_to_its_end_and_its_level_in_words(panel: Playground
     assert picker.where.text == "id, 4 repeats"
     picker.task.value = "summation"
     picker.split.value = "ood-20"
-    assert picker.prompt.rows == 3, "a line of 99 characters, and the question"
+    assert picker.prompt.rows == 4, "99 characters, the question, and the line it begins"
     picker.prompt.value = "x" * 5000
     assert picker.prompt.rows == 6
     settle(panel)
