@@ -1,4 +1,4 @@
-"""Where runs of one's own lie: those that panels show, and those that they train.
+"""Where runs of one's own lie: those that panels show, those that they train, and their tests.
 
 Knows folders only.
 """
