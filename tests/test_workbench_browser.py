@@ -128,6 +128,26 @@ def test_both_sides_answer_and_a_chip_tells_of_its_latent(notebook: Notebook) ->
     expect(card).to_contain_text("token")
 
 
+def test_on_a_narrow_page_a_groups_row_stays_one_and_the_prompt_shows_its_end(
+    notebook: Notebook,
+) -> None:
+    page, panel = notebook.page, open_tab(notebook.page, "Playground")
+    size = page.viewport_size
+    assert size is not None
+    page.set_viewport_size(size | {"width": 1000})
+    notebook.run("wb.session.task = lc.load_task('summation')\nwb.session.draw('ood-20')")
+    prompt = panel.get_by_label("Prompt", exact=True)
+    expect(prompt).to_have_attribute("rows", "4")
+    assert prompt.evaluate("el => el.scrollHeight <= el.clientHeight + 2")
+    count, place = (
+        panel.get_by_label(name, exact=True).first.bounding_box() for name in ("count", "place")
+    )
+    page.set_viewport_size(size)
+    notebook.run("wb.session.task = lc.load_task('repetition')\nwb.session.draw('id', 0, level=2)")
+    assert count is not None and place is not None
+    assert abs(count["y"] - place["y"]) < count["height"] / 2
+
+
 def test_a_switch_and_the_chooser_change_what_is_written(notebook: Notebook) -> None:
     panel = open_tab(notebook.page, "Playground")
     field = panel.get_by_role("textbox", name="Intervention")
@@ -688,6 +708,8 @@ def test_does_removing_them_after_the_third_variable_break_the_answer(questions:
 def test_where_accuracy_falls_and_by_how_much_less(questions: Notebook) -> None:
     panel = alone(questions, "Evaluate A and B")
     expect(panel.locator(".latent-plotly[data-drawn]")).to_be_visible()
+    for what in (panel, panel.locator(".latent-methods").first):  # with all that ships
+        assert what.evaluate("el => el.scrollWidth <= el.clientWidth + 2"), "columns are cut"
     for box in panel.get_by_role("checkbox").all():
         if box.evaluate("el => el.closest('label').textContent.trim()") not in (
             "runs that ship",

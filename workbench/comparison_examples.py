@@ -14,6 +14,7 @@ from latent_core.errors import LatentError
 from latent_core.model import LatentModel
 from latent_core.tasks import Task
 from workbench.example_list import ExampleList
+from workbench.level_words import level_words
 from workbench.panel import Panel
 from workbench.recorded_examples import RecordedExample, recorded_example
 from workbench.run_collection import RunCollection
@@ -59,7 +60,7 @@ class PointExamples:
 
         def then(examples: list[RecordedExample]) -> None:
             self._task, self.found = task, examples
-            heading = f"{method}, {level} {levels}"
+            heading = f"{method}, {level_words(level, levels)}"
             self.view.show(heading, [example.row() for example in examples])
             self._panel.status.say(f"{len(examples)} examples of {heading}, below")
 
@@ -80,18 +81,11 @@ class PointExamples:
             self._opened(f"with {here} as adapter A")
         elif not isinstance(path, str) or not (Path(path) / CONFIG_NAME).is_file():
             self._opened("its run keeps no adapter, so A stays as it is")
-        elif name := self._loaded(Path(path)):
+        elif name := session.name_of(Path(path)):
             session.adapter_a = name
             self._opened(f"with {name} as adapter A")
         else:
             self._panel.start(lambda: self._load(Path(path)), self._join, key="open", replace=True)
-
-    def _loaded(self, folder: Path) -> str | None:
-        """The name of the session's model that lies in a folder, if there is one."""
-        for name, known in self._panel.session.folders.items():
-            if known.resolve() == folder.resolve():
-                return name
-        return None
 
     def _load(self, folder: Path) -> tuple[Path, LatentModel | str]:
         """A run's model, or why it cannot be had."""
@@ -109,8 +103,7 @@ class PointExamples:
             self._opened(f"A stays as it is: {model}")
             return
         session = self._panel.session
-        name = session.add(model, folder.name)
-        session.folders[name] = folder
+        name = session.add(model, folder.name, folder)
         session.adapter_a = name
         self._opened(f"with {name} as adapter A")
 

@@ -23,12 +23,14 @@ __all__ = [
 ]
 
 _STYLE: Final = """<style>
+.widget-html-content:has(> .latent-methods) { min-width: 0; }
 .latent-methods { overflow-x: auto; }
 .latent-methods table { border-collapse: collapse; font-variant-numeric: tabular-nums;
   font-size: 13px; color: var(--jp-ui-font-color1, inherit); }
-.latent-methods th, .latent-methods td { padding: 3px 10px; text-align: right; white-space: nowrap;
+.latent-methods th, .latent-methods td { padding: 3px 6px; text-align: right;
   border-bottom: 1px solid var(--jp-border-color2, #ddd); line-height: 1.25;
   vertical-align: top; }
+.latent-methods td { white-space: nowrap; }
 .latent-methods th { font-weight: 600; vertical-align: bottom; }
 .latent-methods th:first-child { text-align: left; }
 .latent-methods tbody th { font-weight: 600; text-align: left; }

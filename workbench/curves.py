@@ -1,7 +1,8 @@
 """Accuracy against length: one curve per method, the in-distribution region shaded.
 
 The same curves as a live figure and as a static picture. Methods differ by colour, dash and symbol,
-not by colour alone. Knows records; nothing of where they come from.
+not by colour alone; where there are more methods than colours, those of the second round have
+hollow symbols. Knows records; nothing of where they come from.
 """
 
 from __future__ import annotations
@@ -80,6 +81,7 @@ class _Curve(NamedTuple):
     colour: str
     dash: tuple[str, object]
     symbol: tuple[str, str]
+    hollow: bool
 
 
 def accuracy_points(frame: pd.DataFrame, metric: str = "graded") -> pd.DataFrame:
@@ -126,7 +128,7 @@ def accuracy_curve(
             meta=curve.method,
             mode="lines+markers",
             line={"color": curve.colour, "dash": curve.dash[0]},
-            marker={"size": 8, "symbol": curve.symbol[0]},
+            marker={"size": 8, "symbol": curve.symbol[0] + "-open" * curve.hollow},
             customdata=rows[["low", "high", "seeds", "records"]],
             hovertemplate=(
                 "%{fullData.name}, %{x} " + escape(task.level_name) + ": %{y:.2f} "
@@ -191,6 +193,7 @@ def accuracy_picture(
             linestyle=curve.dash[1],
             marker=curve.symbol[1],
             markersize=6,
+            fillstyle="none" if curve.hollow else "full",
             elinewidth=1,
             capsize=2,
         )
@@ -214,6 +217,7 @@ def _as_points(frame: pd.DataFrame, metric: str) -> pd.DataFrame:
 def _curves(points: pd.DataFrame, methods: Sequence[str]) -> Iterator[_Curve]:
     names = list(dict.fromkeys([*methods, *points["method"]]))
     colours = colours_of(names)
+    rounds = list(colours.values())
     for method, rows in points.groupby("method", sort=False):
         number = names.index(str(method))
         yield _Curve(
@@ -222,6 +226,7 @@ def _curves(points: pd.DataFrame, methods: Sequence[str]) -> Iterator[_Curve]:
             colours[str(method)],
             _DASHES[number % len(_DASHES)],
             _SYMBOLS[number % len(_SYMBOLS)],
+            hollow=rounds.index(rounds[number]) < number,
         )
 
 

@@ -10,13 +10,21 @@ from typing import Any, Final
 
 import ipywidgets as widgets
 
+from latent_core.evaluation import response_limit
 from latent_core.tasks import TASKS, load_task
+from workbench.level_words import level_words
 from workbench.panel import Controls, Panel
 from workbench.text_line import TextLine
 
 __all__ = ["ExamplePicker"]
 
 _ANY: Final = -1  # of a level; None would be no choice at all
+#: Of the prompt's field: the fewest and most rows, and characters in one where it is narrow.
+_FEWEST, _MOST, _WIDTH = 2, 6, 50
+_LIMITS: Final = {
+    True: "the most tokens of a response to a typed prompt",
+    False: "the most tokens of a response to this example; type a prompt to set them",
+}
 
 
 class ExamplePicker(widgets.VBox):
@@ -26,12 +34,13 @@ class ExamplePicker(widgets.VBox):
         task, split, level: dropdowns; `level` says what the task counts.
         previous, next, random: buttons.
         prompt: the prompt's text. Typing one leaves the examples.
-        limit: the most new tokens for a typed prompt; an example has a limit of its own.
+        notice: what the session did of its own accord when the task changed.
+        limit: the most new tokens: of a typed prompt what is set here, else the example's own.
     """
 
     def __init__(self, panel: Panel) -> None:
         self.session = panel.session
-        self._number, self._seed = 0, 1
+        self._number, self._seed, self._typed_limit = 0, 1, 64
         narrow: dict[str, Any] = {"style": {"description_width": "initial"}}
         self.task = widgets.Dropdown(
             description="Task",
@@ -48,20 +57,17 @@ class ExamplePicker(widgets.VBox):
             description="Prompt",
             placeholder="Type a prompt, or choose an example above",
             continuous_update=False,
-            rows=2,
-            layout={"width": "auto", "flex": "1 1 auto"},
+            layout={"width": "auto", "flex": "1 1 420px"},
             style={"description_width": "90px"},
         )
         self.limit = widgets.BoundedIntText(
-            value=64,
             min=1,
-            max=4096,
+            max=100_000,
             description="Max new tokens",
-            tooltip="the most tokens of a response to a typed prompt",
             layout={"width": "190px"},
             **narrow,
         )
-        self.where = TextLine()
+        self.where, self.notice = TextLine(), TextLine(quiet=True)
         wrap = widgets.Layout(flex_flow="row wrap", align_items="center")
         super().__init__(
             [
@@ -77,14 +83,17 @@ class ExamplePicker(widgets.VBox):
                     ],
                     layout=wrap,
                 ),
-                widgets.HBox([self.prompt, self.limit]),
+                self.notice,
+                widgets.HBox([self.prompt, self.limit], layout={"flex_flow": "row wrap"}),
             ]
         )
         self._controls = Controls(panel)
         self._controls.on(self._choose_task, self.task)
         self._controls.on(lambda _: self._first(), self.split, self.level)
         self._controls.on(self._type, self.prompt)
+        self._controls.on(self._set_limit, self.limit)
         panel.follow(self._show, "task", "example", "prompt")
+        panel.follow(lambda: self.notice.say(self.session.notice, "note"), "notice")
 
     def _choose_task(self, name: str) -> None:
         if name != self.session.task.name:
@@ -112,6 +121,9 @@ class ExamplePicker(widgets.VBox):
 
     def _type(self, text: str) -> None:
         self.session.prompt = text
+
+    def _set_limit(self, tokens: int) -> None:
+        self._typed_limit = tokens
 
     def _levels(self) -> None:
         """The levels of the chosen split; one that is OOD has one."""
@@ -143,9 +155,22 @@ class ExamplePicker(widgets.VBox):
             if example is not None and self.level.value not in (_ANY, example.level):
                 self.level.value = _ANY
             self.prompt.value = self.session.prompt
+            self.prompt.rows = _rows(self.session.prompt)
             self.limit.disabled = example is not None
+            self.limit.tooltip = _LIMITS[example is None]
+            self.limit.value = (
+                self._typed_limit
+                if example is None
+                else response_limit(self.session.model_a, task, example)
+            )
             self.previous.disabled = self._number == 0
             if example is None:
                 self.where.say("typed prompt: no verdict")
             else:
-                self.where.say(f"{example.split}, {example.level} {task.level_name}")
+                self.where.say(f"{example.split}, {level_words(example.level, task.level_name)}")
+
+
+def _rows(prompt: str) -> int:
+    """Rows that show a prompt to its end, if it is not too long."""
+    rows = sum(1 + len(line) // _WIDTH for line in prompt.split("\n"))
+    return min(max(rows, _FEWEST), _MOST)

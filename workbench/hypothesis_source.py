@@ -15,11 +15,11 @@ import ipywidgets as widgets
 from latent_core.errors import SettingError
 from latent_core.hypotheses.fitting import methods_of
 from latent_core.hypotheses.studies import FIRST_ANSWER, FULL
-from latent_core.hypotheses.testing import DEFAULT_FOLDER
 from latent_core.shipped import SHIPPED, shipped_adapters
 from latent_core.store import find_runs
 from workbench.hypothesis_asked import Target
 from workbench.panel import Panel
+from workbench.runs_folder import runs_folder
 from workbench.session import NO_LATENTS
 
 __all__ = ["SourceForm"]
@@ -57,7 +57,7 @@ class SourceForm(widgets.VBox):
         self.steps = _field(number, "Steps", "180px", value=FIRST_ANSWER["steps"], min=1, max=10**6)
         self.steps.tooltip = "training steps of each adapter"
         self.folder = _field(
-            widgets.Text, "Keep in", "300px", value=DEFAULT_FOLDER, continuous_update=False
+            widgets.Text, "Keep in", "300px", value=_kept_in(), continuous_update=False
         )
         self.folder.tooltip = "adapters, partial results, reports, and the journal"
         first = panel.button("First answer", lambda: self._size(FIRST_ANSWER), "a look in minutes")
@@ -79,7 +79,7 @@ class SourceForm(widgets.VBox):
     @property
     def where(self) -> Path:
         """The folder that keeps everything."""
-        return Path(self.folder.value.strip() or DEFAULT_FOLDER).expanduser()
+        return Path(self.folder.value.strip() or _kept_in()).expanduser()
 
     def target(self) -> Target:
         """What the fields say.
@@ -188,6 +188,11 @@ class SourceForm(widgets.VBox):
     def _tell(self) -> None:
         if not self._setting:
             self._changed()
+
+
+def _kept_in() -> str:
+    """Where tests are kept unless the user says otherwise: among the runs."""
+    return str(runs_folder() / "hypotheses")
 
 
 def _field(kind: Any, label: str, width: str, **settings: Any) -> Any:

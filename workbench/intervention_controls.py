@@ -61,7 +61,7 @@ class GroupSwitch(widgets.HBox):
             description=name,
             tooltip=f"place the latents of {name} or leave them out; {where}",
             indent=False,
-            layout=widgets.Layout(width="auto", min_width="110px"),
+            layout=widgets.Layout(width="auto", min_width="76px"),
         )
         own = " | ".join(str(count) for count in dict.fromkeys(counts.values()))
         self._trained = f"as trained: {own}"
@@ -69,8 +69,8 @@ class GroupSwitch(widgets.HBox):
             options=self._counts(),
             description="count",
             tooltip=f"latents of {name} per occurrence",
-            layout=widgets.Layout(width="190px"),
-            style={"description_width": "50px"},
+            layout=_stretching("158px", "190px"),
+            style={"description_width": "38px"},
         )
         self.place = widgets.Combobox(
             options=_PLACES,
@@ -78,8 +78,8 @@ class GroupSwitch(widgets.HBox):
             description="place",
             tooltip=f"where {name} goes, as a layout writes it: Start, 8, Before[=], ...",
             continuous_update=False,
-            layout=widgets.Layout(width="240px"),
-            style={"description_width": "50px"},
+            layout=_stretching("120px", "240px"),
+            style={"description_width": "38px"},
         )
         self.switch = Switch()
         self._change = change
@@ -249,6 +249,11 @@ def _label(text: str) -> widgets.Label:
     label = widgets.Label(text, layout={"width": "90px", "margin": "0 4px 0 0"})
     label.layout.justify_content = "flex-end"
     return label
+
+
+def _stretching(least: str, most: str) -> widgets.Layout:
+    """As wide as its row allows, so that the row stays one where the page is narrow."""
+    return widgets.Layout(flex=f"1 1 {least}", width="auto", min_width="0", max_width=most)
 
 
 def _widget(field: Field, groups: list[str]) -> Any:

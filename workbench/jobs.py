@@ -43,6 +43,7 @@ class Job:
         result: what the work returned, once `done`.
         error: what it, `then` or `watch` raised, once `failed`.
         details: the error's traceback, once `failed`.
+        ahead: while it is queued, the job that runs, or will run next; None where there is none.
         seconds: how long it has run, or ran.
     """
 
@@ -59,6 +60,7 @@ class Job:
         self.result: Any = None
         self.error: BaseException | None = None
         self.details = ""
+        self.ahead: Job | None = None
         self._work, self._then, self._watch = work, then, watch
         self._cancel, self._ended = threading.Event(), threading.Event()
         self._worked = threading.Event()
@@ -145,8 +147,9 @@ class Jobs:
             work: called without arguments on the worker thread; its result goes to `then`.
             then: called with the result, if the work neither failed nor was cancelled. What it
                 raises makes the job fail.
-            watch: called with the job whenever it changes: state and progress. What it raises
-                makes the job fail in the end; the work goes on.
+            watch: called with the job whenever it changes: state and progress, and while it is
+                queued, those of the job ahead. What it raises makes the job fail in the end; the
+                work goes on.
             replace: cancel the active job of this key.
         """
         with self._wake:
@@ -201,6 +204,7 @@ class Jobs:
 
     def _queue_up(self, job: Job) -> Job:
         with self._wake:
+            job.ahead = next(iter(self.active), None)
             self._queue.append(job)
             if self._worker is None:
                 self._worker = threading.Thread(target=self._run, name="latent-jobs", daemon=True)
@@ -236,6 +240,9 @@ class Jobs:
             if progress is not None:
                 job.progress = progress
                 self._tell(job)
+                for waiting in tuple(self._queue):
+                    waiting.ahead = job
+                    self._tell(waiting)
 
         job._started = time.monotonic()
         try:
@@ -276,9 +283,11 @@ class Jobs:
 
     def _tell(self, job: Job) -> None:
         if job._watch is not None:
-            watch = job._watch
+            watch, queued = job._watch, job.state == "queued"
 
             def call() -> None:
+                if queued and job.state != "queued":
+                    return  # it began before this was heard
                 try:
                     watch(job)
                 except Exception as error:  # the work goes on; the job will count as failed

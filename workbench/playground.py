@@ -29,6 +29,7 @@ from workbench.session import Session
 from workbench.session_code import session_code
 from workbench.slot_card import SlotCard
 from workbench.slot_facts import FactFinder, SlotFacts
+from workbench.status_line import standing
 from workbench.strip_picture import Strip, draw_strips
 from workbench.token_strip import slot_dicts
 from workbench.visibility import Visibility
@@ -134,12 +135,12 @@ class Playground(Panel):
         if request == self._asked and self._job is not None and self._job.active:
             return self._job
         self._asked = request
-        if not self.answers:
-            for view in self.views.values():
-                view.wait()
         news: queue.SimpleQueue[News] = queue.SimpleQueue()
 
         def watch(job: Job) -> None:
+            if job.state == "queued" and self._asked is request and not self.answers:
+                for view in self.views.values():
+                    view.wait(standing(job))
             while not news.empty():
                 self._hear(request, news.get())
             if self._asked is request and job.state in ("cancelled", "failed"):

@@ -35,6 +35,7 @@ class ResponseView(widgets.VBox):
         side: `A` or `B`.
         adapter: the dropdown.
         strips: the clean response's, and the one under the intervention, which is hidden without.
+        trained: that the adapter was trained on another task than the session's, if it was.
         lines: the verdict above each.
         note: what there is to say of the intervention on this side.
         shown: the slots that each strip shows.
@@ -49,6 +50,7 @@ class ResponseView(widgets.VBox):
             layout={"width": "auto"},
             style={"description_width": "20px"},
         )
+        self.trained = TextLine(quiet=True)
         self.lines = {kind: TextLine() for kind in KINDS}
         self.strips: dict[Kind, TokenStrip] = {
             "clean": TokenStrip(label=f"{side}: prompt and response"),
@@ -60,6 +62,7 @@ class ResponseView(widgets.VBox):
         super().__init__(
             [
                 self.adapter,
+                self.trained,
                 self.lines["clean"],
                 self.strips["clean"],
                 self.note,
@@ -74,6 +77,7 @@ class ResponseView(widgets.VBox):
             strip = self.strips[kind]
             panel.on(strip, "selected", functools.partial(chosen, side, kind))
         panel.follow(self._show_names, "models", self._trait)
+        panel.follow(self._show_trained, "task", self._trait)
 
     def expect(
         self, model: LatentModel, prompt: str, colours: Mapping[str, str], changed: bool
@@ -108,9 +112,9 @@ class ResponseView(widgets.VBox):
             part.layout.display = "none"
         self.strips["changed"].selected = -1
 
-    def wait(self) -> None:
-        """Say that a response is on its way."""
-        self.lines["clean"].say("waiting for its turn …")
+    def wait(self, line: str) -> None:
+        """Say what a response waits for."""
+        self.lines["clean"].say(f"{line} …")
 
     def begin(self, kind: Kind, intervention: str, slots: Sequence[SlotView]) -> None:
         """A response begins: these are the slots of its prompt."""
@@ -180,6 +184,12 @@ class ResponseView(widgets.VBox):
             if self.adapter.options != names:
                 self.adapter.options = names
             self.adapter.value = getattr(self._session, self._trait)
+
+    def _show_trained(self) -> None:
+        task = self._session.task.name
+        trained_on = self._session.trained_on.get(getattr(self._session, self._trait), task)
+        same = trained_on == task
+        self.trained.say("" if same else f"trained on {trained_on}, asked {task}", "note")
 
 
 def _placed(model: LatentModel, prompt: str) -> list[SlotView]:

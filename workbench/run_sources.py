@@ -15,10 +15,12 @@ from latent_core.shipped import SHIPPED
 from latent_core.store import find_runs
 from workbench.panel import Panel
 from workbench.run_collection import RunCollection
+from workbench.runs_folder import runs_folder
 
 __all__ = ["RunSources"]
 
-_RUNS: Final = Path("runs")
+#: What two runs have in common that would be averaged as two of one.
+_SAME: Final = ("task", "backbone", "method", "seed")
 
 
 class RunSources:
@@ -35,6 +37,7 @@ class RunSources:
     ) -> None:
         """`refresh` is called whenever other runs are to be shown; `row` lays out the boxes."""
         self._panel, self._collection, self._refresh = panel, collection, refresh
+        self._twice = False  # whether runs that ship lie here, too
         self.field = widgets.Text(
             description="Runs in",
             placeholder="a folder, or a .parquet file",
@@ -66,25 +69,28 @@ class RunSources:
         self._refresh()
 
     def find(self) -> None:
-        """Add what ships and what lies here; where runs lie here, what ships waits to be ticked.
+        """Add what ships for the backbone, and the runs of one's own, all ticked.
 
-        Both at once would show two runs of a method and seed as one method.
+        Only where one of them is the same run as one that ships, as for who trained those, what
+        ships waits to be ticked: both at once would count such a run twice.
         """
-        collection, backbone = self._collection, self._panel.session.backbone.name
-        shipped, known = SHIPPED / backbone, list(collection.sources)
-        for folder in (shipped, _RUNS):
+        collection = self._collection
+        shipped, own = SHIPPED / self._panel.session.backbone.name, runs_folder()
+        known = shipped in collection.sources
+        for folder in (shipped, own):
             if folder.is_dir():
                 collection.add(folder)
-        if {shipped, _RUNS} <= set(collection.sources) and shipped not in known:
-            here = (run.about["backbone"] == backbone for run in find_runs(_RUNS))
-            collection.use(shipped, not any(here))
+        if not known and {shipped, own} <= set(collection.sources):
+            self._twice = _share_a_run(shipped, own)
+            collection.use(shipped, not self._twice)
         if [box.tooltip for box in self.boxes.children] != [*map(str, collection.sources)]:
             self.boxes.children = [self._box(path) for path in collection.sources]
 
     def _box(self, source: Path) -> widgets.Checkbox:
+        ships = "runs that ship" + (" (some of them lie here, too)" if self._twice else "")
         box = widgets.Checkbox(
             value=source not in self._collection.left_out,
-            description="runs that ship" if source.is_relative_to(SHIPPED) else str(source),
+            description=ships if source.is_relative_to(SHIPPED) else str(source),
             tooltip=str(source),
             indent=False,
             layout={"width": "auto"},
@@ -96,6 +102,15 @@ class RunSources:
 
         self._panel.on(box, "value", use)
         return box
+
+
+def _share_a_run(ships: Path, own: Path) -> bool:
+    """Whether two folders hold a run of the same method, settings and seed on the same task."""
+    found: dict[bool, set[tuple[str, ...]]] = {True: set(), False: set()}
+    for run in find_runs((ships, own), apart=True):  # the settings are in the methods' names
+        key = tuple(str(run.about.get(name)) for name in _SAME)
+        found[Path(run.path).is_relative_to(ships)].add(key)
+    return not found[True].isdisjoint(found[False])
 
 
 def _width(pixels: int) -> dict[str, str]:

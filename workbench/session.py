@@ -23,6 +23,7 @@ from latent_core.runs import overall_graded, read_summary
 from latent_core.shipped import ShippedAdapter, shipped_adapter, shipped_adapters
 from latent_core.tasks import Example, Task, load_task
 from workbench.jobs import Jobs
+from workbench.level_words import level_words
 
 __all__ = ["NO_LATENTS", "Session"]
 
@@ -40,14 +41,18 @@ class Session(HasTraits):
         models: latent models by name, in the order they came; add with `add`. The backbone without
             latents is always one of them.
         adapter_a, adapter_b: names of the two models that are compared. They may be the same.
-        task: where examples come from, and who judges them.
+        task: where examples come from, and who judges them. For another one, what ships for it
+            takes the place of what ships for the last.
         example: the task's example that is looked at; None if the prompt was typed.
         prompt: what the models are asked. Follows `example`; typing one forgets the example.
         intervention: text form of what is done to A and B, such as `drop(Comma, after=3)`, or
             `none`. See `latent_core.interventions`.
+        notice: what the session did of its own accord, until another task or adapter is chosen.
         jobs: where all work on the models is queued.
-        folders: where the adapters lie, by the names of their models; none for a model that was
-            given as such.
+        folders: where the adapters lie, by the names of their models; none for a model that is in
+            memory only.
+        trained_on: names of the tasks that the adapters were trained on, by the names of their
+            models, as far as they keep it.
     """
 
     models = Instance(dict)
@@ -57,6 +62,7 @@ class Session(HasTraits):
     example = Instance(Example, allow_none=True)
     prompt = Unicode()
     intervention = Unicode("none")
+    notice = Unicode()
 
     def __init__(
         self,
@@ -80,6 +86,7 @@ class Session(HasTraits):
         super().__init__()
         self.jobs = Jobs()
         self.folders: Final[dict[str, Path]] = {}
+        self.trained_on: Final[dict[str, str]] = {}
         self.backbone: Final = load_backbone(backbone)
         self.task = task if isinstance(task, Task) else load_task(task)
         self.models = {NO_LATENTS: LatentModel(self.backbone, LatentLayout())}
@@ -107,22 +114,31 @@ class Session(HasTraits):
         """The model that `adapter_b` names."""
         return cast(LatentModel, self.models[self.adapter_b])
 
-    def add(self, source: LatentModel | str | Path, name: str | None = None) -> str:
+    def add(
+        self,
+        source: LatentModel | str | Path,
+        name: str | None = None,
+        folder: Path | None = None,
+    ) -> str:
         """Load an adapter, or take a model, and give it a name, which is returned.
+
+        Args:
+            source: a model, a run folder, or the method of a shipped adapter.
+            name: by default its method.
+            folder: where a model that is given as such lies, too.
 
         Raises:
             AdapterError: if there is no such adapter, or it stands on another backbone.
         """
-        folder: Path | None = None
         if isinstance(source, LatentModel):
-            model, title = source, str(source.layout)
-        elif (Path(source) / CONFIG_NAME).is_file():
-            folder = Path(source)
-            model = LatentModel.from_pretrained(folder, self.backbone)
-            title = str(read_adapter(folder)[0].notes.get("method", folder.name))
+            model = source
         else:
-            folder = shipped_adapter(str(source), self.task.name, self.backbone.name)
-            model, title = LatentModel.from_pretrained(folder, self.backbone), str(source)
+            folder = Path(source)
+            if not (folder / CONFIG_NAME).is_file():
+                folder = shipped_adapter(str(source), self.task.name, self.backbone.name)
+            model = LatentModel.from_pretrained(folder, self.backbone)
+        notes = {} if folder is None else read_adapter(folder)[0].notes
+        title = str(model.layout if folder is None else notes.get("method", folder.name))
         if model.backbone.fingerprint != self.backbone.fingerprint:
             raise AdapterError(
                 f"the model stands on {model.backbone.name} ({model.backbone.fingerprint}), this "
@@ -135,8 +151,15 @@ class Session(HasTraits):
             name = next(n for i in numbers if (n := f"{name} ({i})") not in self.models)
         if folder is not None:
             self.folders[name] = folder
+        if "task" in notes:
+            self.trained_on[name] = str(notes["task"])
         self.models = {**self.models, name: model}
         return name
+
+    def name_of(self, folder: Path) -> str | None:
+        """The name of the model that lies in a folder, if there is one."""
+        here = folder.resolve()
+        return next((name for name, path in self.folders.items() if path.resolve() == here), None)
 
     def draw(self, split: str, number: int = 0, level: int | None = None, seed: int = 1) -> Example:
         """Make the number-th example of a split (of a level, if given) the current one.
@@ -154,7 +177,7 @@ class Session(HasTraits):
         if len(matching) <= number:
             raise TaskError(
                 f"task {self.task.name!r} has {len(matching)} examples in split {split!r}"
-                + ("" if level is None else f" with {level} {self.task.level_name}")
+                + ("" if level is None else f" with {level_words(level, self.task.level_name)}")
                 + f"; number {number} was asked for, and they count from 0"
             )
         self.example = matching[number]
@@ -184,8 +207,14 @@ class Session(HasTraits):
 
     @observe("task")
     def _new_task(self, change: Any) -> None:
+        if self.adapter_a and self.adapter_b:
+            self._take_what_ships()
         if self.example is not None:
             self.example = self._first_example()
+
+    @observe("adapter_a", "adapter_b")
+    def _new_adapter(self, change: Any) -> None:
+        self.notice = ""
 
     @observe("example")
     def _new_example(self, change: Any) -> None:
@@ -196,6 +225,37 @@ class Session(HasTraits):
     def _new_prompt(self, change: Any) -> None:
         if self.example is not None and self.prompt != self.example.prompt:
             self.example = None
+
+    def _take_what_ships(self) -> None:
+        """Replace what ships for another task by what ships for this one, and say so.
+
+        A side without latents stays so, and so do both where one is an adapter of the user's own.
+        """
+        self.notice = ""
+        ships = {adapter.path: adapter for adapter in shipped_adapters()}
+        sides = [s for s in ("adapter_a", "adapter_b") if getattr(self, s) != NO_LATENTS]
+        shown = [ships.get(self.folders.get(getattr(self, side), Path())) for side in sides]
+        methods = [a.method for a in shown if a is not None and a.task != self.task.name]
+        if not sides or len(methods) < len(sides):
+            return
+        found = _shipped_like(methods, self.backbone.name, self.task.name)
+        for side, adapter in zip(sides, found, strict=False):
+            named = f"{adapter.method} ({adapter.task})"
+            setattr(self, side, self.name_of(adapter.path) or self.add(adapter.path, named))
+        if found:
+            names = " and ".join(getattr(self, side) for side in sides[: len(found)])
+            self.notice = (
+                f"What shipped for another task gave way to what ships for {self.task.name}: "
+                f"{names}. The others stay in the lists of A and B."
+            )
+
+
+def _shipped_like(methods: list[str], backbone: str, task: str) -> list[ShippedAdapter]:
+    """For a task, what ships of the same methods, or where one is missing, the best of it."""
+    here = {a.method: a for a in shipped_adapters() if (*a[:2], a.seed) == (backbone, task, 0)}
+    if here.keys() >= set(methods):
+        return [here[method] for method in methods]
+    return _best_shipped(backbone, task)
 
 
 def _best_shipped(backbone: str, task: str) -> list[ShippedAdapter]:

@@ -15,7 +15,7 @@ import traitlets
 from latent_core.wording import duration
 from workbench.jobs import Job
 
-__all__ = ["StatusLine"]
+__all__ = ["StatusLine", "standing"]
 
 STATIC: Final = Path(__file__).parent / "static"
 
@@ -61,7 +61,7 @@ class StatusLine(anywidget.AnyWidget):
             else:
                 self.fraction = job.progress.done / max(job.progress.total, 1)
             self.details = job.details
-            self.message = _message(job)
+            self.message = standing(job)
             self.state = job.state
 
     def show_error(self, error: BaseException) -> None:
@@ -87,9 +87,11 @@ class StatusLine(anywidget.AnyWidget):
             self._job.cancel()
 
 
-def _message(job: Job) -> str:
+def standing(job: Job) -> str:
+    """How a job stands, in one line; while it is queued, what it waits for."""
     if job.state == "queued":
-        return "waiting for its turn"
+        ahead = job.ahead
+        return "waiting" if ahead is None else f"waits for {ahead.key} ({standing(ahead)})"
     if job.state == "failed":
         return _name(job.error)
     if job.state == "cancelled":

@@ -12,6 +12,7 @@ import plotly.graph_objects as go
 from matplotlib.figure import Figure
 from plotly.subplots import make_subplots
 
+from latent_core.wording import counted
 from workbench.palette import colours_of
 from workbench.theme import plain_layout
 
@@ -72,11 +73,11 @@ def training_figure(table: pd.DataFrame, steps: int, title: str, examples: int) 
     )
     figure.update_yaxes(title="nats per response token", rangemode="tozero", col=1)
     figure.update_yaxes(title="accuracy", range=[-0.03, 1.05], zeroline=False, col=2)
-    figure.update_layout(plain_layout("", height=330), uirevision=title)
+    figure.update_layout(plain_layout("", height=354), uirevision=title)
     figure.update_layout(
-        margin={"t": 48, "r": 16, "b": 48, "l": 56},
+        margin={"t": 72, "r": 16, "b": 48, "l": 56},
         title=None,
-        legend={"orientation": "h", "x": 1, "xanchor": "right", "y": 1.0, "yanchor": "bottom"},
+        legend={"orientation": "h", "x": 1, "xanchor": "right", "y": 1.09, "yanchor": "bottom"},
     )
     for column, text in ((0, "Training loss"), (1, _heading(examples))):
         figure.add_annotation(
@@ -116,7 +117,7 @@ def training_picture(table: pd.DataFrame, steps: int, title: str, examples: int)
 
 
 def _heading(examples: int) -> str:
-    return f"ID accuracy on {examples} examples"
+    return f"Accuracy on {counted(examples, 'validation example')}"
 
 
 def _smooth(losses: pd.Series) -> pd.Series:

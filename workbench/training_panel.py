@@ -1,4 +1,4 @@
-"""The training panel: choose a task and a layout, start, and watch loss and accuracy.
+"""The training panel: choose a task and a method, start, and watch loss and accuracy.
 
 What was trained joins the session's models, so that every other panel has it. The work itself is in
 `training_run`, what a plan means in `training_plan`.
@@ -20,6 +20,7 @@ from latent_core.errors import LatentError, SettingError
 from latent_core.methods import EXAMPLE_LAYOUTS
 from latent_core.model import LatentModel
 from latent_core.tasks import TASKS, load_task
+from latent_core.wording import counted
 from workbench.jobs import Job
 from workbench.panel import Panel
 from workbench.plotly_view import PlotlyView
@@ -32,7 +33,7 @@ __all__ = ["TrainingPanel"]
 
 #: Seconds between two drawings of a run under way.
 _PACE: Final = 0.4
-_EMPTY: Final = "Loss and accuracy appear here once a run has begun. Choose a layout, press Start."
+_EMPTY: Final = "Loss and accuracy appear here once a run has begun. Choose a method, press Start."
 _LABELS: Final = {"start": "Start", "resume": "Resume", "load": "Load"}
 
 
@@ -56,7 +57,7 @@ class TrainingPanel(Panel):
         self.task = _field(widgets.Dropdown, "Task", options=self._task_names(), **wide)
         self.method = _field(
             widgets.Combobox,
-            "Layout",
+            "Method",
             value="Start_1+Comma_1",
             options=[name for name in EXAMPLE_LAYOUTS if ", " not in name],
             placeholder="such as Start_2",
@@ -169,8 +170,7 @@ class TrainingPanel(Panel):
     def _take(self, model: LatentModel) -> None:
         """The run has ended well: its model joins the session."""
         assert self.run is not None and self.run.plan.folder is not None
-        name = self.session.add(model, self.run.plan.folder.name)
-        self.session.folders[name] = self.run.plan.folder
+        name = self.session.add(model, self.run.plan.folder.name, self.run.plan.folder)
         if self.use.value:
             self.session.adapter_a = name
         self._added = name
@@ -235,8 +235,7 @@ class TrainingPanel(Panel):
         explained = EXAMPLE_LAYOUTS.get(plan.method.strip())
         lines.append(
             (f"{escape(explained[0].upper() + explained[1:])}. " if explained else "")
-            + f"{count * size:,} trainable numbers: {count} "
-            f"latent{'s' if count != 1 else ''} of {size}."
+            + f"{count * size:,} trainable numbers: {counted(count, 'latent')} of {size}."
         )
         lines += _meaning(outlook, folder)
         if self.check_every.value and CHECKED_SPLIT not in plan.task.splits:
@@ -246,7 +245,7 @@ class TrainingPanel(Panel):
         elif self.check_every.value:
             count, every = self.examples.value, self.check_every.value
             lines.append(
-                f"Accuracy is measured on {count} {CHECKED_SPLIT} example{'s' * (count != 1)} "
+                f"Accuracy is measured on {counted(count, f'{CHECKED_SPLIT} example')} "
                 f"{'after every step' if every == 1 else f'every {every} steps'}."
             )
         self._hint(lines)
@@ -297,7 +296,7 @@ class TrainingPanel(Panel):
 
     def _shown(self) -> WatchedRun:
         if self.run is None or not (self.run.losses or self.run.checks):
-            raise SettingError("no run has begun here yet; choose a layout and press Start")
+            raise SettingError("no run has begun here yet; choose a method and press Start")
         return self.run
 
 

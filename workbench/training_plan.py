@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal
+from typing import Literal
 
 from latent_core.backbones import Backbone
 from latent_core.errors import SettingError
@@ -17,11 +17,9 @@ from latent_core.methods import Method
 from latent_core.runs import RUN_FILE, holds_finished_run, last_checkpoint
 from latent_core.tasks import TASKS, Task
 from latent_core.tasks.jsonl import JsonlTask
+from workbench.runs_folder import runs_folder
 
-__all__ = ["RUNS", "Outlook", "TrainingPlan", "task_source"]
-
-#: Where runs lie that are started here, as seen from the notebook.
-RUNS: Final = Path("runs") / "workbench"
+__all__ = ["Outlook", "TrainingPlan", "task_source"]
 
 
 @dataclass(frozen=True)
@@ -45,8 +43,8 @@ class TrainingPlan:
         task: what is learned.
         method: as the user wrote it, such as `Start_1+Comma_1`.
         steps, batch_size, learning_rate, seed: as `latent_core.train` takes them.
-        folder: the run folder; None for the first one of `RUNS` that is free, or that holds this
-            very run unfinished.
+        folder: the run folder; None for the first one of `workbench` in `runs_folder()` that is
+            free, or that holds this very run unfinished.
     """
 
     task: Task
@@ -107,10 +105,11 @@ class TrainingPlan:
         if self.folder is not None:
             return self.folder
         name = re.sub(r"[^\w+.,=@-]+", "_", f"{self.task.name}-{self.method.strip()}-{self.seed}")
-        candidate, number = RUNS / name, 1
+        folder = runs_folder() / "workbench"
+        candidate, number = folder / name, 1
         while candidate.exists() and not self._unfinished_in(candidate, backbone):
             number += 1
-            candidate = RUNS / f"{name}-{number}"
+            candidate = folder / f"{name}-{number}"
         return candidate
 
     def _unfinished_in(self, folder: Path, backbone: Backbone) -> bool:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -78,7 +79,9 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def panel(tiny: Backbone, place: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Comparison]:
     monkeypatch.chdir(place)
     panel = Comparison(Session(tiny))
-    panel.refresh().wait(60)
+    panel.sources.find()
+    panel.sources.boxes.children[0].value = False  # of what ships, the numbers are not known here
+    settle(panel)
     yield panel
     settle(panel)
 
@@ -163,10 +166,28 @@ def test_what_cannot_be_paired_is_missing_or_said() -> None:
         difference_table(frame.drop(columns="key"), "a")
 
 
-def test_what_ships_waits_where_there_are_runs_here(panel: Comparison) -> None:
+def test_all_runs_are_ticked_unless_one_that_ships_would_count_twice(
+    tiny: Backbone, place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(place / "runs", tmp_path / "runs")
+    for folder in (".git", "notebooks", "again"):
+        (tmp_path / folder).mkdir()
+    monkeypatch.chdir(tmp_path / "notebooks")
+    panel = Comparison(Session(tiny))
+    panel.sources.find()
+    boxes = [(box.description, box.value) for box in panel.sources.boxes.children]
+    assert boxes == [("runs that ship", True), ("../runs", True)]
+    shutil.copytree(lc.shipped_adapter("Comma_2", "repetition", "tiny"), tmp_path / "again/runs/a")
+    monkeypatch.chdir(tmp_path / "again")
+    panel = Comparison(Session(tiny))
+    panel.sources.find()
+    boxes = [(box.description, box.value) for box in panel.sources.boxes.children]
+    assert boxes == [("runs that ship (some of them lie here, too)", False), ("runs", True)]
+
+
+def test_sources_are_ticked_and_unticked(panel: Comparison) -> None:
     ships, here = panel.sources.boxes.children
-    assert (ships.description, ships.value) == ("runs that ship", False)
-    assert (here.description, here.value) == ("runs", True)
+    assert (ships.value, here.value) == (False, True)
     assert "SHIPPED" not in panel.code()
     here.value, ships.value = False, True
     settle(panel)

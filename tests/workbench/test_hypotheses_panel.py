@@ -288,3 +288,12 @@ def test_a_journal_that_was_edited_is_not_believed(panel: HypothesesPanel) -> No
     panel.source.folder.value = "elsewhere"
     assert "changed or deleted" in words(panel.journal.value)
     assert panel.errors == []
+
+
+def test_tests_are_kept_with_the_runs_of_the_repository(
+    tiny: Backbone, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for folder in (".git", "notebooks"):
+        (tmp_path / folder).mkdir()
+    monkeypatch.chdir(tmp_path / "notebooks")
+    assert HypothesesPanel(Session(tiny)).source.where == Path("../runs/hypotheses")

@@ -68,6 +68,27 @@ def test_jobs_run_one_at_a_time_in_order(jobs: Jobs) -> None:
     assert (order, most) == (list("abcde"), 1)
 
 
+def test_a_queued_job_hears_how_the_one_ahead_gets_on(jobs: Jobs) -> None:
+    queued = threading.Event()
+    seen: list[int | None] = []
+
+    def ahead() -> None:
+        queued.wait(SOON)
+        report(1, 3)
+        report(2, 3)
+
+    def watch(job: Job) -> None:
+        if job.state == "queued":
+            assert job.ahead is first
+            seen.append(None if first.progress is None else first.progress.done)
+
+    first = jobs.start("train", ahead)
+    second = jobs.start("draw", lambda: None, watch=watch)
+    queued.set()
+    assert second.wait(SOON).state == "done"
+    assert seen[0] is None and {1, 2} <= set(seen)
+
+
 def test_two_clicks_do_not_start_two_jobs(jobs: Jobs) -> None:
     gate = Gate()
     first = jobs.start("train", gate)

@@ -10,6 +10,7 @@ import latent_core as lc
 from latent_core.backbones import Backbone
 from latent_core.errors import SettingError
 from latent_core.generation import Generation, SlotView
+from latent_core.progress import progress_bar
 from latent_core.tasks.base import Mark
 from tests.hostile import PROMPT, TOKENS, hostile_backbone
 from workbench import slot_facts
@@ -124,6 +125,24 @@ def test_asking_twice_is_one_job_and_asking_for_something_else_stops_it(panel: P
     assert panel.answers["A", "clean"].generation.prompt == panel.session.prompt
 
 
+def test_while_something_else_runs_both_sides_say_what_they_wait_for(panel: Playground) -> None:
+    gate, reported = threading.Event(), threading.Event()
+
+    def train() -> None:
+        with progress_bar(8, "train", "step") as bar:
+            bar.update(2)
+            reported.set()
+            gate.wait(60)
+
+    panel.session.jobs.start("Training", train)
+    assert reported.wait(60)
+    panel.generate()
+    said = [view.lines["clean"].text for view in panel.views.values()]
+    gate.set()
+    settle(panel)
+    assert all(line.startswith("waits for Training (train: 2 of 8 steps") for line in said)
+
+
 def test_cancel_stops_a_response_and_says_so(panel: Playground) -> None:
     panel.session.prompt = "Repeat"
     panel.picker.limit.value = 400
@@ -172,6 +191,19 @@ def test_a_typed_prompt_has_no_verdict_and_waits_for_the_button(panel: Playgroun
     panel.session.prompt = ""
     assert panel.generate() is None
     assert "prompt" in panel.status.message
+
+
+def test_the_limit_shown_is_the_one_in_force(panel: Playground) -> None:
+    panel.picker.limit.value = 7
+    panel.session.draw("id", level=4)
+    answered(panel)
+    shown = panel.picker.limit.value
+    assert [answer.limit for answer in panel.answers.values()] == [shown, shown]
+    assert shown > 7 and panel.picker.limit.disabled
+    panel.picker.prompt.value = "1+1="
+    answered(panel)
+    assert [answer.limit for answer in panel.answers.values()] == [7, 7]
+    assert panel.picker.limit.value == 7 and not panel.picker.limit.disabled
 
 
 def test_an_error_is_shown_and_kept(panel: Playground) -> None:
@@ -352,6 +384,20 @@ def test_examples_are_chosen_by_split_level_and_number(panel: Playground) -> Non
     settle(panel)
 
 
+def test_the_prompt_is_shown_to_its_end_and_its_level_in_words(panel: Playground) -> None:
+    picker = panel.picker
+    assert picker.where.text == "id, 1 repeat"
+    assert picker.prompt.rows == 2
+    panel.session.draw("id", level=4)
+    assert picker.where.text == "id, 4 repeats"
+    picker.task.value = "summation"
+    picker.split.value = "ood-20"
+    assert picker.prompt.rows == 4, "99 characters, the question, and the line it begins"
+    picker.prompt.value = "x" * 5000
+    assert picker.prompt.rows == 6
+    settle(panel)
+
+
 def test_what_changes_while_nobody_looks_is_answered_once_somebody_does(panel: Playground) -> None:
     panel.visibility.seen = False
     panel.session.draw("id", 1)
@@ -380,6 +426,22 @@ def test_the_panel_follows_the_session_and_answers_again_only_with_auto(panel: P
     assert texts(panel.views["B"].strips["clean"])[:2] == ["Start.0", "Start.1"]
     name = panel.session.add(lc.LatentModel(panel.session.backbone, "End_1"), "late")
     assert name in panel.views["A"].adapter.options
+
+
+def test_an_adapter_of_another_task_is_named_as_such_on_its_side(backbone: Backbone) -> None:
+    session = Session("tiny", ["Comma_2", lc.LatentModel(backbone, B)])
+    panel = Playground(session)
+    panel.picker.task.value = "summation"
+    assert panel.views["A"].trained.text == "trained on repetition, asked summation"
+    assert panel.views["B"].trained.text == "", "nobody knows what it was trained on"
+    session.adapter_b = NO_LATENTS
+    panel.picker.task.value = "generation"
+    assert session.adapter_a == panel.views["A"].adapter.value == "Comma_2 (generation)"
+    assert panel.views["A"].trained.text == ""
+    assert "ships for generation: Comma_2 (generation)" in panel.picker.notice.text
+    session.adapter_a = "Comma_2"
+    assert panel.picker.notice.text == ""
+    assert panel.views["A"].trained.text == "trained on repetition, asked generation"
 
 
 # --- one slot -------------------------------------------------------------------------------------

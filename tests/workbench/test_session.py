@@ -148,5 +148,41 @@ def test_a_file_of_prompts_need_not_have_an_id_split(backbone: lc.Backbone, tmp_
     assert {session.draw("ood-9", n, level=9).prompt for n in range(5)} == {
         f"far {n}," for n in range(5)
     }
-    with pytest.raises(TaskError, match=r"has 5 examples in split 'ood-9' with 9 level"):
+    with pytest.raises(TaskError, match=r"has 5 examples in split 'ood-9' with level 9;"):
         session.draw("ood-9", 5, level=9)
+
+
+def test_a_new_task_brings_what_ships_for_it_and_says_so(backbone: lc.Backbone) -> None:
+    session = Session("tiny", ["Comma_2", "8_2"])
+    first = session.models
+    session.task = lc.load_task("summation")
+    assert (session.adapter_a, session.adapter_b) == ("Comma_2 (summation)", "8_2 (summation)")
+    assert session.folders[session.adapter_b] == lc.shipped_adapter("8_2", "summation", "tiny")
+    assert "ships for summation: Comma_2 (summation) and 8_2 (summation)" in session.notice
+    session.task = lc.load_task("repetition")
+    assert (session.adapter_a, session.adapter_b) == ("Comma_2", "8_2"), "loaded once"
+    assert session.model_a is first["Comma_2"]
+    session.adapter_b = NO_LATENTS
+    assert session.notice == "", "the user has chosen since"
+    session.task = lc.load_task("generation")
+    assert (session.adapter_a, session.adapter_b) == ("Comma_2 (generation)", NO_LATENTS)
+
+
+def test_where_a_method_does_not_ship_for_a_new_task_the_opening_pair_comes(
+    backbone: lc.Backbone,
+) -> None:
+    session, opening = Session("tiny", ["Comma_2", "End_6"]), Session("tiny", task="summation")
+    session.task = lc.load_task("summation")
+    assert [session.folders[name] for name in (session.adapter_a, session.adapter_b)] == [
+        opening.folders[name] for name in (opening.adapter_a, opening.adapter_b)
+    ]
+    shown = (session.adapter_a, session.adapter_b)
+    session.task = lc.load_task("counting")
+    assert (session.adapter_a, session.adapter_b, session.notice) == (*shown, ""), "nothing ships"
+
+
+def test_an_adapter_of_ones_own_stays_whatever_the_task(session: Session) -> None:
+    session.adapter_b = session.add("Comma_2")
+    session.task = lc.load_task("summation")
+    assert (session.adapter_a, session.adapter_b, session.notice) == ("first", "Comma_2", "")
+    assert session.trained_on == {"Comma_2": "repetition"}

@@ -17,10 +17,22 @@ def new_job(state: str, progress: Progress | None = None, seconds: float = 0.0) 
     return job
 
 
+def waiting_for(ahead: Job) -> Job:
+    job = new_job("queued")
+    job.ahead = ahead
+    return job
+
+
 @pytest.mark.parametrize(
     ("job", "message", "fraction"),
     [
-        (new_job("queued"), "waiting for its turn", -1.0),
+        (new_job("queued"), "waiting", -1.0),
+        (waiting_for(new_job("running")), "waits for work (running)", -1.0),
+        (
+            waiting_for(new_job("running", Progress("train", 2, 8, "step"), 10)),
+            "waits for work (train: 2 of 8 steps, 30 s left)",
+            -1.0,
+        ),
         (new_job("running"), "running", -1.0),
         (new_job("running", Progress("train", 0, 8, "step"), 3), "train: 0 of 8 steps", 0.0),
         (

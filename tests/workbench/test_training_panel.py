@@ -199,3 +199,29 @@ def test_exports_and_code_reproduce_what_is_shown(panel: TrainingPanel, tmp_path
     scope: dict = {}
     exec(panel.code(), scope)
     assert scope["result"].log["loss"].tolist() == losses
+
+
+def test_accuracy_is_said_to_be_of_validation_examples_everywhere(panel: TrainingPanel) -> None:
+    said = "ccuracy is measured on 2 validation examples"
+    assert said in panel.hint.value
+    run_to_the_end(panel)
+    (_, right) = panel.picture().axes
+    assert right.get_title() == "Accuracy on 2 validation examples"
+    headings = [note["text"] for note in panel.view.figure["layout"]["annotations"]]
+    assert "<b>Accuracy on 2 validation examples</b>" in headings
+
+
+def test_a_typo_is_answered_in_the_words_of_its_field(panel: TrainingPanel) -> None:
+    panel.method.value = "Strat_2"
+    assert "is no method" in panel.hint.value
+    assert panel.method.description == "Method"
+
+
+def test_the_run_lies_with_those_of_the_repository(
+    panel: TrainingPanel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / ".git").mkdir()
+    (tmp_path / "notebooks").mkdir()
+    monkeypatch.chdir(tmp_path / "notebooks")
+    panel.method.value = "Start_1"
+    assert panel.folder.placeholder == "../runs/workbench/repetition-Start_1-0"
