@@ -35,11 +35,11 @@ SCALE: Final = 1.5
 
 CELLS: Final = (
     "from workbench import Workbench\n"
-    "wb = Workbench('smollm2-135m', adapters=['Start_1+Comma_1', 'Start_2'])\n"
+    "wb = Workbench('smollm2-135m', task='lookup', adapters=['Start_1+Comma_1', 'Start_2'])\n"
     "wb.session.draw('id', level=4);",
     "wb",
     "from workbench.bertviz_bridge import bertviz_view\n"
-    "bertviz_view(wb.session.model_a, 'Repeat 2 times: 3+4=7\\n', '3+4=7,3+4=7.', layers=[18])",
+    "bertviz_view(wb.session.model_a, 'a=12,b=34\\nb,a\\n', 'b=34,a=12.', layers=[23])",
     "from workbench.session import Session\n"
     "from workbench.training_panel import TrainingPanel\n"
     "training = TrainingPanel(Session('tiny'))\ntraining",
@@ -164,7 +164,7 @@ def hypotheses(notebook: Notebook) -> Locator:
     """A claim about what the shipped adapters have learned."""
     panel = tab(notebook, "Hypotheses")
     claims = panel.get_by_label("Claim", exact=True)
-    claims.select_option(label=claims.locator("option", has_text="H3").inner_text())
+    claims.select_option(label=claims.locator("option", has_text="H2").inner_text())
     settled(notebook.page)
     return panel
 
