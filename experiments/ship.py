@@ -40,13 +40,16 @@ def ship(folders: Sequence[Path]) -> str:
     """Copy the finished runs below some folders; what shipped stays until all is copied.
 
     Returns:
-        how many runs there are, and their size.
+        how many runs there are, and their size; and which were left out, for they are not whole.
 
     Raises:
         SettingError: if two runs have the same place, or one is of a task or a backbone that does
             not ship.
     """
-    found = _places([run for run in find_runs(folders) if _whole(run)])
+    whole, left = [], []
+    for run in find_runs(folders):
+        (whole if _whole(run) else left).append(run)
+    found = _places(whole)
     size = 0
     with tempfile.TemporaryDirectory(dir=SHIPPED.parent, prefix=".shipping-") as staging:
         for place, run in found.items():
@@ -58,7 +61,8 @@ def ship(folders: Sequence[Path]) -> str:
             shutil.rmtree(SHIPPED / kept, ignore_errors=True)
             (SHIPPED / kept).parent.mkdir(parents=True, exist_ok=True)
             shutil.move(Path(staging) / kept, SHIPPED / kept)
-    return f"{len(found)} runs, {size / 1e6:.1f} MB: {SHIPPED}"
+    left_out = [f"left out, not finished or not asked every split: {run.path}" for run in left]
+    return "\n".join([*left_out, f"{len(found)} runs, {size / 1e6:.1f} MB: {SHIPPED}"])
 
 
 def _places(runs: Iterable[StoredRun]) -> dict[Path, StoredRun]:

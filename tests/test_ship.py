@@ -52,7 +52,10 @@ def test_finished_runs_replace_those_of_their_task(ship, tmp_path, monkeypatch, 
     runs.fail_run(grid / "failed", {}, {}, "it broke")
     monkeypatch.setattr(sys, "argv", ["ship.py", str(grid)])
     ship.main()
-    assert "2 runs, 0.0 MB" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "2 runs, 0.0 MB" in told
+    left_out = {line.rsplit("/", 1)[1] for line in told.splitlines() if "left out" in line}
+    assert left_out == {"not asked of id", "not asked far off", "running", "failed"}
     new = {f"tiny/repetition/Start_2/seed-{seed}" for seed in (0, 1)}
     assert there(ship.SHIPPED) == {*new, "tiny/summation/Old_1/seed-0"}
     names = {path.name for path in (ship.SHIPPED / "tiny/repetition/Start_2/seed-0").iterdir()}
