@@ -50,7 +50,7 @@ def effects_figure(table: pd.DataFrame) -> go.Figure:
                 line={"width": 0},
                 layer="below",
             )
-        colour, symbol, _ = _MARKS[_outcome(row.verdict)]
+        colour, symbol, _ = _MARKS[row.outcome]
         figure.add_scatter(
             x=[row.mean],
             y=[number],
@@ -116,7 +116,7 @@ def effects_picture(table: pd.DataFrame, title: str) -> Figure:
                 alpha=0.15,
                 linewidth=0,
             )
-        colour, _, marker = _MARKS[_outcome(row.verdict)]
+        colour, _, marker = _MARKS[row.outcome]
         axes.errorbar(
             row.mean,
             number,
@@ -158,10 +158,6 @@ def _span(rows: pd.DataFrame) -> tuple[float, float]:
 
 def _reach(least: float, low: float, high: float) -> tuple[float, float]:
     return (least, high) if least > 0 else (low, least)
-
-
-def _outcome(verdict: str) -> str:
-    return verdict.removeprefix("strongly ")
 
 
 def _measured(rows: pd.DataFrame) -> str:

@@ -84,9 +84,10 @@ class Result:
     def table(self) -> pd.DataFrame:
         """One row per part and per control of it.
 
-        Columns: part, row (`claim`, `with NAME`, `beyond NAME`), verdict, mean, low, high,
-        smallest_effect (signed), p, p_holm, seeds, records, claim, task, split, metric, treatment,
-        control, reason.
+        Columns: part, row (`claim`, `with NAME`, `beyond NAME`), outcome, verdict (the outcome, and
+        how strong and of how much it is), mean, low, high, smallest_effect (signed), p, p_holm,
+        seeds, records, claim, task, split, metric, treatment, control, reason. A control has no
+        outcome.
         """
         rows = []
         for name, verdict in self.parts.items():
@@ -110,6 +111,7 @@ class Result:
                 {
                     "part": name,
                     "row": row,
+                    "outcome": verdict.outcome if title else "",
                     "verdict": title,
                     "mean": effect.mean,
                     "low": effect.low,

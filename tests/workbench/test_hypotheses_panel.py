@@ -252,7 +252,7 @@ def test_runs_that_are_not_there(panel: HypothesesPanel) -> None:
 
 
 def test_a_part_without_its_adapter_is_named_and_leaves_the_study_open(result: Result) -> None:
-    assert result.parts["cut"].title == "STRONGLY SUPPORTED"
+    assert result.parts["cut"].title == "STRONGLY SUPPORTED (ONE SEED)"
     assert result.parts["cut"].plan.tests == 2
     assert "no adapter of method 'End_7'" in result.not_run["missing"]
     assert result.outcome == "inconclusive"
