@@ -184,7 +184,7 @@ def mean_ends_p(
 
 def agreeing(low: float, high: float, p: float, confidence: float) -> tuple[float, float, float]:
     """Interval and p-value, so that both say the same of zero: open where either leaves it open."""
-    if p >= 1 - confidence:
+    if p >= 1 - confidence - 1e-12:
         return min(low, 0.0), max(high, 0.0), min(p, 1.0)
     return low, high, max(p, 1 - confidence) if low <= 0 <= high else p
 

@@ -32,13 +32,10 @@ def by_split(evaluation: Any) -> dict[str, Any] | None:
     return {"splits": {split: dict(asked) for split in splits}}
 
 
-def asked_of(frame: pd.DataFrame) -> dict[str, Any] | None:
-    """What the splits of these records were asked; None if the records do not say it of all."""
-    asked = by_split(frame.attrs.get("evaluation"))
-    splits = [str(split) for split in frame["split"].unique()]
-    if asked is None or not set(splits) <= set(asked["splits"]):
-        return None
-    return {"splits": {split: asked["splits"][split] for split in splits}}
+def asked_of(frame: pd.DataFrame) -> dict[str, Any]:
+    """What each split of these records was asked, as far as the records say it."""
+    asked = (by_split(frame.attrs.get("evaluation")) or {"splits": {}})["splits"]
+    return {str(split): asked[split] for split in frame["split"].unique() if split in asked}
 
 
 def seed_of(rows: pd.DataFrame) -> int | None:
@@ -48,7 +45,7 @@ def seed_of(rows: pd.DataFrame) -> int | None:
 
 
 def check_loss(before: pd.DataFrame, split: str, count: int, seed: int | None, of: str) -> None:
-    """Refuse answers that would take the place of more answers, or of answers to others.
+    """Refuse answers that would take the place of more answers, or of those to others' draws.
 
     Args:
         before: the records that are there.
@@ -91,7 +88,7 @@ def joined(before: pd.DataFrame | None, frame: pd.DataFrame) -> pd.DataFrame:
         before = frame.iloc[:0]
     kept = before[~before["split"].isin(set(frame["split"]))]
     parts = [part.copy() for part in ((kept, frame) if len(kept) else (frame,))]
-    said = [asked_of(part) for part in parts]
+    asked = {split: how for part in parts for split, how in asked_of(part).items()}
     for part in parts:
         part.attrs = {}  # they differ, and what is kept is said of the whole
     whole = pd.concat(parts, ignore_index=True)
@@ -102,9 +99,8 @@ def joined(before: pd.DataFrame | None, frame: pd.DataFrame) -> pd.DataFrame:
         whole = whole.reset_index(drop=True)
     whole.attrs = before.attrs | frame.attrs
     whole.attrs.pop("evaluation", None)
-    if None not in said:
-        asked = {split: how for part in said if part for split, how in part["splits"].items()}
-        whole.attrs["evaluation"] = {"splits": {split: asked[split] for split in order}}
+    if asked:
+        whole.attrs["evaluation"] = {"splits": {s: asked[s] for s in order if s in asked}}
     return whole
 
 

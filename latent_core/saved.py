@@ -20,11 +20,18 @@ from typing import Any, Final
 
 from safetensors import SafetensorError
 
-from latent_core.adapter import AdapterConfig, read_adapter
+from latent_core.adapter import CONFIG_NAME, AdapterConfig, read_adapter
 from latent_core.errors import AdapterError
 from latent_core.files import write_json
 
-__all__ = ["BASELINE_FILE", "BaselineConfig", "Saved", "read_saved", "written_baseline"]
+__all__ = [
+    "BASELINE_FILE",
+    "BaselineConfig",
+    "Saved",
+    "config_file",
+    "read_saved",
+    "written_baseline",
+]
 
 BASELINE_FILE: Final = "baseline.json"
 
@@ -102,9 +109,15 @@ def read_saved(folder: str | Path) -> Saved:
     Raises:
         AdapterError: if there is none, or a file is missing or damaged.
     """
-    if (Path(folder) / BASELINE_FILE).is_file():
+    if config_file(folder).name == BASELINE_FILE:
         return _read_baseline(Path(folder))
     return read_adapter(folder)[0]
+
+
+def config_file(folder: str | Path) -> Path:
+    """What is written last when a model is saved in a folder."""
+    baseline = Path(folder) / BASELINE_FILE
+    return baseline if baseline.is_file() else Path(folder) / CONFIG_NAME
 
 
 def _read_baseline(folder: Path) -> BaselineConfig:

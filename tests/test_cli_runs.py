@@ -1,5 +1,6 @@
 """`latent runs`: the folders from the command line."""
 
+import os
 from pathlib import Path
 
 import pandas as pd
@@ -163,6 +164,12 @@ def test_evaluate_loses_nothing_that_was_measured(tmp_path: Path) -> None:
     runs.write_records(second, shot)
     said = called("evaluate", second, "--examples", 3, "--splits", "ood-6")
     assert "answered already" not in said.stdout  # another question
+
+    again = ("evaluate", first, "--examples", 3, "--splits", "id")
+    assert "id answered already" in called(*again).stdout
+    saved, answered = first / "adapter_config.json", first / "records.parquet"
+    os.utime(saved, (answered.stat().st_mtime + 9,) * 2)
+    assert "answered already" not in called(*again).stdout  # another adapter was saved since
 
     fewer = ("evaluate", second, first, "--examples", 2, "--splits", "id,ood-6")
     with pytest.raises(SettingError, match=r"3 examples \(seed 1\) of split 'ood-6'"):

@@ -226,6 +226,23 @@ def test_what_an_older_version_was_asked_is_still_known(tmp_path: Path) -> None:
     }
 
 
+def test_records_that_do_not_say_what_they_were_asked_leave_the_others_their_word(
+    tmp_path: Path,
+) -> None:
+    """Else a grid would ask them all again, each time it is called."""
+    lc.write_records(tmp_path, asked({"id": 4, "ood-6": 4}).pipe(_without_attrs))
+    assert runs.read_evaluation(tmp_path) is None
+    for split in ("id", "ood-6"):
+        lc.write_records(tmp_path, asked({split: 4}))
+    each = {"examples": 4, "seed": 1}
+    assert runs.read_evaluation(tmp_path) == {"splits": {"id": each, "ood-6": each}}
+
+
+def _without_attrs(frame: pd.DataFrame) -> pd.DataFrame:
+    frame.attrs = {}
+    return frame
+
+
 def test_a_full_disk_keeps_the_records_of_before(root: Path, monkeypatch) -> None:
     before = lc.load_runs(root / "a", records=True)
 

@@ -73,6 +73,11 @@ class Job:
         return self.state in ("queued", "running")
 
     @property
+    def going(self) -> bool:
+        """Whether it is active and nobody has asked it to end."""
+        return self.active and not self._cancel.is_set()
+
+    @property
     def seconds(self) -> float:
         """Seconds since it began to run; 0 before."""
         if not self._started:
@@ -216,7 +221,7 @@ class Jobs:
     def active(self) -> list[Job]:
         """The running job and those queued, in order."""
         running = [] if self._current is None else [self._current]
-        return [job for job in (*running, *self._queue) if not job._cancel.is_set()]
+        return [job for job in (*running, *self._queue) if job.going]
 
     def cancel(self, key: str) -> None:
         """Cancel the active job of a key, if there is one."""
@@ -241,13 +246,14 @@ class Jobs:
                 job.progress = progress
                 self._tell(job)
                 for waiting in tuple(self._queue):
-                    waiting.ahead = job
-                    self._tell(waiting)
+                    if waiting.going:
+                        waiting.ahead = job
+                        self._tell(waiting)
 
         job._started = time.monotonic()
         try:
             job.check()
-            job.state = "running"
+            job.state, job.ahead = "running", None
             self._tell(job)
             with listening(listen):
                 job.result = job._work()

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import ipywidgets as widgets
 
+from latent_core.runs import RECORDS_FILE
 from latent_core.shipped import SHIPPED
 from latent_core.store import find_runs
 from workbench.panel import Panel
@@ -76,11 +77,12 @@ class RunSources:
         """
         collection = self._collection
         shipped, own = SHIPPED / self._panel.session.backbone.name, runs_folder()
-        known = shipped in collection.sources
+        known = set(collection.sources)
         for folder in (shipped, own):
             if folder.is_dir():
                 collection.add(folder)
-        if not known and {shipped, own} <= set(collection.sources):
+        both = {shipped, own} <= set(collection.sources)
+        if both and not {shipped, own} <= known:  # one of them is new
             self._twice = _share_a_run(shipped, own)
             collection.use(shipped, not self._twice)
         if [box.tooltip for box in self.boxes.children] != [*map(str, collection.sources)]:
@@ -105,9 +107,11 @@ class RunSources:
 
 
 def _share_a_run(ships: Path, own: Path) -> bool:
-    """Whether two folders hold a run of the same method, settings and seed on the same task."""
+    """Whether two folders hold records of the same method, settings and seed on the same task."""
     found: dict[bool, set[tuple[str, ...]]] = {True: set(), False: set()}
     for run in find_runs((ships, own), apart=True):  # the settings are in the methods' names
+        if not (Path(run.path) / RECORDS_FILE).is_file():
+            continue
         key = tuple(str(run.about.get(name)) for name in _SAME)
         found[Path(run.path).is_relative_to(ships)].add(key)
     return not found[True].isdisjoint(found[False])

@@ -235,10 +235,10 @@ class Session(HasTraits):
         ships = {adapter.path: adapter for adapter in shipped_adapters()}
         sides = [s for s in ("adapter_a", "adapter_b") if getattr(self, s) != NO_LATENTS]
         shown = [ships.get(self.folders.get(getattr(self, side), Path())) for side in sides]
-        methods = [a.method for a in shown if a is not None and a.task != self.task.name]
-        if not sides or len(methods) < len(sides):
+        ours = [adapter for adapter in shown if adapter is not None]
+        if len(ours) < len(sides) or all(adapter.task == self.task.name for adapter in ours):
             return
-        found = _shipped_like(methods, self.backbone.name, self.task.name)
+        found = _shipped_like(ours, self.backbone.name, self.task.name)
         for side, adapter in zip(sides, found, strict=False):
             named = f"{adapter.method} ({adapter.task})"
             setattr(self, side, self.name_of(adapter.path) or self.add(adapter.path, named))
@@ -250,12 +250,12 @@ class Session(HasTraits):
             )
 
 
-def _shipped_like(methods: list[str], backbone: str, task: str) -> list[ShippedAdapter]:
-    """For a task, what ships of the same methods, or where one is missing, the best of it."""
-    here = {a.method: a for a in shipped_adapters() if (*a[:2], a.seed) == (backbone, task, 0)}
-    if here.keys() >= set(methods):
-        return [here[method] for method in methods]
-    return _best_shipped(backbone, task)
+def _shipped_like(adapters: list[ShippedAdapter], backbone: str, task: str) -> list[ShippedAdapter]:
+    """For a task, what ships of the same methods and seeds, or where one is missing, the best."""
+    here = {(a.method, a.seed): a for a in shipped_adapters() if a[:2] == (backbone, task)}
+    found = [here.get((a.method, a.seed)) or here.get((a.method, 0)) for a in adapters]
+    there = [adapter for adapter in found if adapter is not None]
+    return there if len(there) == len(adapters) else _best_shipped(backbone, task)
 
 
 def _best_shipped(backbone: str, task: str) -> list[ShippedAdapter]:

@@ -52,6 +52,10 @@ class StatusLine(anywidget.AnyWidget):
         """
         if job.state == "cancelled" and self._job is not job and self._job is not None:
             return  # it was replaced by the job that is shown
+        if job.state == "queued" and self._job is not None:
+            said_since = self._job is job and not self._told
+            if said_since or (self._job is not job and self._job.going):
+                return  # what waits takes the line from nothing that has more to say
         told, self._job, self._told = self._told, job, job.active
         if job.state == "done" and not told:
             return

@@ -34,7 +34,8 @@ def compare(
         warnings.simplefilter("always", UserWarning)
         frame = side_by_side(folders, metric)
     for warning in caught:
-        print(f"latent: {warning.message}", file=sys.stderr)
+        if warning.category is UserWarning:
+            print(f"latent: {warning.message}", file=sys.stderr)
     show_comparison(frame, metric)
 
 

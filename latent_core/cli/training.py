@@ -110,8 +110,8 @@ def evaluate(
     intervals. Runs of one method that differ in their training seed alone are averaged; each
     backbone has a table of its own.
 
-    Records of other splits stay, and what is answered already is not asked again. Fewer examples
-    of a split than a run has, or other ones, are refused without --replace.
+    Records of other splits stay, and what the adapter has answered already is not asked again.
+    Fewer examples of a split than a run has, or another seed's, are refused without --replace.
     """
     from latent_core.comparison import compare as side_by_side
     from latent_core.comparison import read_records
@@ -235,11 +235,12 @@ def _asked(
     """
     from latent_core.methods import Method
     from latent_core.records import check_loss, hold_answers_to
-    from latent_core.runs import kept_records
-    from latent_core.saved import read_saved
+    from latent_core.runs import RECORDS_FILE, kept_records
+    from latent_core.saved import BaselineConfig, config_file, read_saved
     from latent_core.tasks import load_task, resolve_splits
 
-    notes = read_saved(folder).notes
+    config = read_saved(folder)
+    notes = config.notes
     if "task" not in notes:
         raise AdapterError(
             f"{folder} does not say what task it was trained on; expected a folder made by "
@@ -252,11 +253,16 @@ def _asked(
     before = kept_records(folder)
     if before is None or replace:
         return task, names
-    shots = Method.parse(notes["method"]).shots if "method" in notes else 0
+    method = None if isinstance(config, BaselineConfig) else notes.get("method", config.layout)
+    shots = Method.parse(method).shots if method else 0
+    saved, answered_at = (
+        path.stat().st_mtime for path in (config_file(folder), folder / RECORDS_FILE)
+    )
     missing = []
     for name in names:
         drawn = task.examples(name, examples, seed)
-        if not hold_answers_to(before, drawn, seed, shots):
+        known = hold_answers_to(before, drawn, seed, shots)
+        if not known or saved > answered_at:  # another adapter's, which was saved here before
             check_loss(before, name, len(drawn), seed, str(folder))
             missing.append(name)
     if answered := [name for name in names if name not in missing]:

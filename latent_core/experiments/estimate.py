@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -176,10 +177,17 @@ def _measured(finished: Iterable[RunSpec], root: Path) -> list[tuple[RunSpec, fl
     for spec in finished:
         run, summary = read_run(root / spec.folder), read_summary(root / spec.folder)
         columns = (summary[name] for name in ("split", "seconds", "examples"))
-        rows = [row for row in zip(*columns, strict=True) if row[0] in spec.evaluation.splits]
-        asked = spec.evaluation.examples * len({split for split, _, _ in rows})
-        seconds = sum(row[1] for row in rows) / sum(row[2] for row in rows) * asked
-        found.append((spec, float(run.get("seconds", 0)), seconds))
+        spent, answered = Counter[str](), Counter[str]()
+        for split, seconds, examples in zip(*columns, strict=True):
+            spent[split] += seconds
+            answered[split] += examples
+        asked = spec.evaluation  # it may have been asked more
+        evaluation = sum(
+            spent[split] * min(1.0, asked.examples / answered[split])
+            for split in asked.splits
+            if split in answered
+        )
+        found.append((spec, float(run.get("seconds", 0)), evaluation))
     return found
 
 

@@ -224,13 +224,13 @@ def _missing_splits(spec: RunSpec, folder: Path) -> list[str]:
     """The splits that the run has still to be asked; one that was asked more has been asked."""
     asked = spec.evaluation
     done = (read_evaluation(folder) or {"splits": {}})["splits"]
-    return [
-        split
-        for split in asked.splits
-        if split not in done
-        or done[split]["seed"] != asked.seed
-        or done[split]["examples"] < asked.examples
-    ]
+
+    def is_done(split: str) -> bool:
+        known = done.get(split, {})
+        enough = (known.get("examples") or 0) >= asked.examples
+        return enough and known.get("seed") == asked.seed
+
+    return [split for split in asked.splits if not is_done(split)]
 
 
 def _evaluate(

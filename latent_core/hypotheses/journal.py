@@ -137,9 +137,10 @@ class Journal:
             return "; ".join(filter(None, (repeated, same["history"])))
         parts = []
         if earlier:
+            looks = {e["evidence"] for e in earlier.values()}
             last = max(earlier.values(), key=lambda e: e["time"])
             parts.append(
-                f"this contrast was tested {counted(len(earlier), 'time')} before "
+                f"this contrast was tested {counted(len(looks), 'time')} before "
                 f"the plan was written ({last['outcome']['outcome']} on {last['time'][:10]})"
             )
         if records_made is not None and records_made < plan.created:

@@ -168,6 +168,23 @@ def test_a_new_task_brings_what_ships_for_it_and_says_so(backbone: lc.Backbone) 
     assert (session.adapter_a, session.adapter_b) == ("Comma_2 (generation)", NO_LATENTS)
 
 
+def test_each_side_keeps_its_seed_and_a_side_that_fits_does_not_hold_up_the_other(
+    backbone: lc.Backbone,
+) -> None:
+    seeds = [SHIPPED / "tiny" / "repetition" / "Comma_2" / f"seed-{seed}" for seed in (1, 2)]
+    session = Session("tiny", seeds)
+    session.task = lc.load_task("summation")
+    summation = SHIPPED / "tiny" / "summation" / "Comma_2"
+    shown = [session.folders[name] for name in (session.adapter_a, session.adapter_b)]
+    assert shown == [summation / "seed-1", summation / "seed-2"]
+    session.adapter_b = session.add(SHIPPED / "tiny" / "repetition" / "8_2" / "seed-0")
+    session.task = lc.load_task("repetition")
+    assert [session.trained_on[n] for n in (session.adapter_a, session.adapter_b)] == [
+        "repetition",
+        "repetition",
+    ]
+
+
 def test_where_a_method_does_not_ship_for_a_new_task_the_opening_pair_comes(
     backbone: lc.Backbone,
 ) -> None:

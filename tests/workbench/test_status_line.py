@@ -95,6 +95,23 @@ def test_a_replaced_job_does_not_hide_the_one_that_replaced_it() -> None:
     assert line.state == "cancelled"
 
 
+def test_what_waits_leaves_the_line_to_what_runs_and_to_errors() -> None:
+    line, running, queued = StatusLine(), new_job("running"), waiting_for(new_job("running"))
+    line.watch(running)
+    line.watch(queued)
+    assert line.message == "running", "so Cancel is of what runs"
+    running.state = "done"
+    line.watch(running)
+    line.watch(queued)
+    assert line.message == "waits for work (running)"
+    line.show_error(ValueError("that was no number"))
+    line.watch(queued)
+    assert line.message == "that was no number"
+    queued.state = "running"
+    line.watch(queued)
+    assert line.message == "running"
+
+
 def test_what_then_says_is_not_hidden_by_the_end_of_the_job() -> None:
     line, jobs = StatusLine(), Jobs()
     jobs.start("list", lambda: 3, lambda n: line.say(f"{n} examples, below"), line.watch).wait(10)
