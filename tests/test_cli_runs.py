@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
@@ -123,7 +124,8 @@ def test_prune_leaves_alone_what_is_being_trained_or_evaluated(root: Path, monke
     assert f"at work on it: {out}" in said[0]
     assert out.is_dir() and not (root / "going").exists()
 
-    monkeypatch.setattr("latent_core.cli.training._asked", lambda *_: (None, ["id"]))
+    plan = SimpleNamespace(folder=out)
+    monkeypatch.setattr("latent_core.cli.training._asked", lambda *_: plan)
     monkeypatch.setattr("latent_core.cli.training._evaluate_run", pruned)
     runs.close_run(out, "finished", {"task": "repetition"}, {})
     with runs.run_lock(out):

@@ -8,7 +8,7 @@ import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 from rich.text import Text
@@ -20,6 +20,7 @@ from latent_core.wording import counted, duration
 
 if TYPE_CHECKING:
     from latent_core.interventions import Intervention
+    from latent_core.saved import Saved
     from latent_core.steered import SteeredModel
     from latent_core.tasks import Task
 
@@ -127,9 +128,9 @@ def evaluate(
         where = ", ".join(map(str, folders))
         raise SettingError(f"no finished run in {where}; `latent train` makes one")
     plans = [_asked(Path(run), names, examples, seed, replace) for run in runs]
-    for run, (task, missing) in zip(runs, plans, strict=True):
-        with _held(Path(run)):
-            _evaluate_run(Path(run), task, missing, examples, seed, replace, loaded)
+    for plan in plans:
+        with _held(plan.folder):
+            _evaluate_run(plan, examples, seed, replace, loaded)
     records = read_records(runs)
     show_summary(summarise(records, ("backbone", "task", "method", "split"), metric), metric)
     show_comparison(side_by_side(records, metric), metric)
@@ -225,10 +226,17 @@ def _held(folder: Path) -> Iterator[None]:
                 shutil.rmtree(folder)
 
 
-def _asked(
-    folder: Path, splits: list[str], examples: int, seed: int, replace: bool
-) -> tuple[Task, list[str]]:
-    """A run's task, and the splits that its records do not answer already.
+class _Asked(NamedTuple):
+    """A run, and the splits of its task that it is asked."""
+
+    folder: Path
+    config: Saved
+    task: Task
+    splits: list[str]
+
+
+def _asked(folder: Path, splits: list[str], examples: int, seed: int, replace: bool) -> _Asked:
+    """What a run is asked: what its records do not answer already.
 
     Raises:
         SettingError: if records of more or other examples would be lost, without `replace`.
@@ -252,7 +260,7 @@ def _asked(
     names = list(resolve_splits(task, splits))
     before = kept_records(folder)
     if before is None or replace:
-        return task, names
+        return _Asked(folder, config, task, names)
     method = None if isinstance(config, BaselineConfig) else notes.get("method", config.layout)
     shots = Method.parse(method).shots if method else 0
     saved, answered_at = (
@@ -269,28 +277,21 @@ def _asked(
         console.print(
             Text(f"{folder}: {', '.join(answered)} answered already; --replace asks anew")
         )
-    return task, missing
+    return _Asked(folder, config, task, missing)
 
 
 def _evaluate_run(
-    folder: Path,
-    task: Task,
-    splits: list[str],
-    examples: int,
-    seed: int,
-    replace: bool,
-    loaded: dict[str, Any],
+    asked: _Asked, examples: int, seed: int, replace: bool, loaded: dict[str, Any]
 ) -> None:
-    """Ask one run these splits and keep its records; `loaded` shares backbones between runs."""
+    """Ask one run and keep its records; `loaded` shares backbones between runs."""
     from latent_core.backbones import load_backbone
     from latent_core.building import load_model
     from latent_core.evaluation import evaluate as answer
     from latent_core.runs import write_records
-    from latent_core.saved import read_saved
 
+    folder, config, task, splits = asked
     if not splits:
         return
-    config = read_saved(folder)
     if config.backbone not in loaded:
         loaded[config.backbone] = load_backbone(config.backbone)
     model = load_model(folder, loaded[config.backbone])

@@ -228,16 +228,16 @@ class StudyVerdict:
         counts = {name: outcomes.count(name) for name in ("supported", "refuted", "inconclusive")}
         shown = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
         tail = f", {len(self.not_run)} not run" if self.not_run else ""
-        ps = {name: f"{name} (p {p:.2g} after Holm)" for name, p in self.p_refuting.items()}
-        fallen = [text for name, text in ps.items() if self.p_refuting[name] <= _ACCIDENT]
-        if fallen:
+        said = {f"{name} (p {p:.2g} after Holm)": p for name, p in self.p_refuting.items()}
+        if fallen := [text for text, p in said.items() if p <= _ACCIDENT]:
             tail += f"; it claims every part, and so falls with {' and '.join(fallen)}"
-        elif ps:
-            tail += f"; among so many it may be an accident: {', '.join(ps.values())}"
+        elif said:
+            tail += f"; among so many it may be an accident: {', '.join(said)}"
         return f"of {len(outcomes) + len(self.not_run)} parts, {shown}{tail}"
 
     def table(self) -> pd.DataFrame:
         """One row per part: part, verdict, estimate, expected, the p-values, seeds, records."""
+        p_refuting = self.p_refuting
         return pd.DataFrame(
             [
                 {
@@ -247,7 +247,7 @@ class StudyVerdict:
                     "expected": f"{'+' if verdict.hypothesis.sign > 0 else '-'}"
                     f"{verdict.hypothesis.smallest_effect:g}",
                     "p_holm": round(verdict.p_holm, 4),
-                    "p_refuting": self.p_refuting.get(name, math.nan),
+                    "p_refuting": p_refuting.get(name, math.nan),
                     "seeds": verdict.effect.seeds,
                     "records": verdict.effect.records,
                 }
