@@ -45,8 +45,8 @@ import asyncio
 import numpy as np, plotly.graph_objects as go
 from IPython.display import display
 import latent_core as lc
-from workbench.attention_data import Cell
-from workbench.attention_panel import AttentionPanel
+from workbench.panels.attention.data import Cell
+from workbench.panels.attention.panel import AttentionPanel
 from workbench.session import Session
 
 def example_of(model, slots):

@@ -18,7 +18,7 @@ from pathlib import Path
 import pandas as pd
 
 import latent_core as lc
-from latent_core import runs
+from latent_core.runs import folder as runs
 
 LEVELS = (("id", 1), ("id", 2), ("id", 3), ("ood-6", 6), ("ood-10", 10), ("ood-15", 15))
 MEASURE = """

@@ -21,7 +21,7 @@ from collections.abc import Callable
 import torch
 
 import latent_core as lc
-from latent_core.batch import LatentBatch
+from latent_core.slots.batch import LatentBatch
 
 SIDES = ("latent tokens", "PEFT prompt tuning")
 

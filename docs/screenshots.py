@@ -38,10 +38,10 @@ CELLS: Final = (
     "wb = Workbench('smollm2-135m', task='lookup', adapters=['Start_1+Comma_1', 'Start_2'])\n"
     "wb.session.draw('id', level=4);",
     "wb",
-    "from workbench.bertviz_bridge import bertviz_view\n"
+    "from workbench.widgets.bertviz_bridge import bertviz_view\n"
     "bertviz_view(wb.session.model_a, 'a=12,b=34\\nb,a\\n', 'b=34,a=12.', layers=[23])",
     "from workbench.session import Session\n"
-    "from workbench.training_panel import TrainingPanel\n"
+    "from workbench.panels.training.panel import TrainingPanel\n"
     "training = TrainingPanel(Session('tiny'))\ntraining",
 )
 

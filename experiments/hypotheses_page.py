@@ -25,10 +25,10 @@ from typing import Any
 
 import latent_core as lc
 from latent_core.hypotheses import Journal, Plan, Study, StudyVerdict, Verdict
-from latent_core.hypotheses.fitting import on_runs
-from latent_core.hypotheses.studies import FULL
-from latent_core.hypotheses.subjects import TRAINING
-from latent_core.shipped import SHIPPED
+from latent_core.hypotheses.sources import TRAINING
+from latent_core.hypotheses.studies.forms import on_runs
+from latent_core.hypotheses.studies.study import FULL
+from latent_core.runs.shipped import SHIPPED
 from latent_core.wording import counted
 
 ROOT = Path(__file__).parent.parent

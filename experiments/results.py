@@ -20,13 +20,13 @@ import pandas as pd
 
 import latent_core as lc
 from latent_core.errors import LatentError, SettingError
-from latent_core.inference import holm
-from latent_core.methods import Method
-from latent_core.runs import read_run
-from latent_core.shipped import SHIPPED
-from latent_core.statistics import Interval
+from latent_core.models.methods import Method
+from latent_core.runs.folder import read_run
+from latent_core.runs.shipped import SHIPPED
+from latent_core.statistics.inference import holm
+from latent_core.statistics.means import Interval
 from latent_core.wording import counted
-from workbench.curves import RecordedTask, accuracy_picture
+from workbench.pictures.curves import RecordedTask, accuracy_picture
 
 ROOT = Path(__file__).parent.parent
 #: What the paper reports: task -> best latent layout, and its gain over the best baseline in the

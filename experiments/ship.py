@@ -17,12 +17,12 @@ from pathlib import Path
 from readme import write_section
 
 import latent_core as lc
-from latent_core.adapter import CONFIG_NAME, WEIGHTS_NAME
+from latent_core.adapters.adapter import CONFIG_NAME, WEIGHTS_NAME
+from latent_core.backbones.known import BACKBONES
 from latent_core.errors import SettingError
-from latent_core.known_backbones import BACKBONES
-from latent_core.runs import RECORDS_FILE, RUN_FILE, SUMMARY_FILE, read_evaluation
-from latent_core.shipped import SHIPPED
-from latent_core.store import StoredRun, find_runs
+from latent_core.runs.folder import RECORDS_FILE, RUN_FILE, SUMMARY_FILE, read_evaluation
+from latent_core.runs.shipped import SHIPPED
+from latent_core.runs.store import StoredRun, find_runs
 from latent_core.tasks import TASKS, load_task, resolve_splits
 
 FILES = (CONFIG_NAME, WEIGHTS_NAME, RUN_FILE, RECORDS_FILE, SUMMARY_FILE)

@@ -54,8 +54,8 @@ def require() -> Require:
 @pytest.fixture(scope="session")
 def smollm2_dir(require: Require) -> Path:
     """The SmolLM2 weights, converted if they are not yet."""
+    from latent_core.backbones.smollm2 import fetch_smollm2
     from latent_core.errors import BackboneError
-    from latent_core.weights import fetch_smollm2
 
     try:
         return fetch_smollm2(progress=False)

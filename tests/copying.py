@@ -9,8 +9,8 @@ which ends the response.
 import torch
 import transformers as hf
 
-from latent_core.backbones import Backbone
-from latent_core.model import LatentModel
+from latent_core.backbones.backbone import Backbone
+from latent_core.models.latent import LatentModel
 from tests.families import VOCABULARY, character_tokenizer
 
 LAYERS, HEADS, HEAD_WIDTH = 3, 4, 32

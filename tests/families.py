@@ -11,7 +11,7 @@ import torch
 import transformers as hf
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
 
-from latent_core.backbones import Backbone
+from latent_core.backbones.backbone import Backbone
 
 CHARACTERS = "abcdefghijklmnop0123456789,= \n"
 EOS = 0

@@ -6,7 +6,7 @@ from pathlib import Path
 import transformers as hf
 from tokenizers import AddedToken
 
-from latent_core.backbones import Backbone
+from latent_core.backbones.backbone import Backbone
 from tests.families import EOS, FAMILIES, character_tokenizer, random_from
 
 TOKENS = (

@@ -167,7 +167,7 @@ def test_torch_is_pinned_without_a_build_tag(pins: dict[str, str]) -> None:
 
 
 def test_the_packaged_weights_are_pinned_once(pins: dict[str, str]) -> None:
-    from latent_core import weights
+    from latent_core.backbones import smollm2 as weights
 
     assert pins[weights.PACKAGE] == weights.VERSION
 

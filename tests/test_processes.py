@@ -12,12 +12,12 @@ import torch
 from transformers import Trainer, TrainingArguments
 from typer.testing import CliRunner
 
-from latent_core.backbones import Backbone, load_backbone
-from latent_core.building import build_model, load_model
+from latent_core.backbones.backbone import Backbone, load_backbone
 from latent_core.cli import app
 from latent_core.errors import SettingError
+from latent_core.models.build import build_model, load_model
 from latent_core.tasks import load_task
-from latent_core.training import train as train_in_place
+from latent_core.training.train import train as train_in_place
 from tests.families import character_tokenizer, random_model, tiny_backbone
 
 METHODS = ("Start_1+Comma_1", "lora-r2")

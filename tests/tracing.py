@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 import pytest
 import torch
 
-from latent_core.backbones import Backbone
-from latent_core.batch import collate
-from latent_core.generation import Generation
-from latent_core.insertion import IGNORE
-from latent_core.model import LatentModel
+from latent_core.backbones.backbone import Backbone
+from latent_core.generation.generate import Generation
+from latent_core.models.latent import LatentModel
+from latent_core.slots.batch import collate
+from latent_core.slots.placement import IGNORE
 
 
 @dataclass

@@ -7,10 +7,10 @@ Stands on `latent_core`, which knows nothing of it.
 """
 
 from workbench.app import Workbench
-from workbench.curves import accuracy_curve
-from workbench.heatmaps import attention_heatmap, cell_heatmap
+from workbench.pictures.curves import accuracy_curve
+from workbench.pictures.heatmaps import attention_heatmap, cell_heatmap
+from workbench.pictures.slots import SlotStrip
 from workbench.session import Session
-from workbench.slots import SlotStrip
 
 __all__ = [
     "Session",

@@ -14,19 +14,19 @@ from typing import Any, Final, Literal
 import ipywidgets as widgets
 from IPython.display import Image, display
 
-from latent_core.backbones import Backbone
+from latent_core.backbones.backbone import Backbone
 from latent_core.errors import LatentError, SettingError
-from latent_core.model import LatentModel
+from latent_core.models.latent import LatentModel
 from latent_core.tasks import Task
-from workbench.attention_panel import AttentionPanel
-from workbench.bertviz_bridge import BertVizKind, BertVizView, bertviz_view
-from workbench.comparison import Comparison
-from workbench.exports import as_bytes
-from workbench.hypotheses_panel import HypothesesPanel
-from workbench.panel import Panel
-from workbench.playground import Playground
+from workbench.panels.attention.panel import AttentionPanel
+from workbench.panels.base import Panel
+from workbench.panels.comparison.panel import Comparison
+from workbench.panels.exports import as_bytes
+from workbench.panels.hypotheses.panel import HypothesesPanel
+from workbench.panels.playground.panel import Playground
+from workbench.panels.training.panel import TrainingPanel
 from workbench.session import Session
-from workbench.training_panel import TrainingPanel
+from workbench.widgets.bertviz_bridge import BertVizKind, BertVizView, bertviz_view
 
 __all__ = ["PANELS", "Workbench"]
 

@@ -14,14 +14,14 @@ from dataclasses import dataclass
 from typing import Final
 
 from latent_core.errors import LatentError
-from latent_core.generation import Generation, SlotView, view_slot
-from latent_core.insertion import SlotStream
+from latent_core.generation.generate import Generation, SlotView, view_slot
 from latent_core.interventions import Combined, Intervention
 from latent_core.interventions.running import running
-from latent_core.model import LatentModel
+from latent_core.models.latent import LatentModel
+from latent_core.slots.placement import SlotStream
 from latent_core.tasks import Example, Score, Task
 from latent_core.tasks.base import Mark
-from workbench.token_strip import SlotMark
+from workbench.widgets.token_strip import SlotMark
 
 __all__ = [
     "NOTHING",

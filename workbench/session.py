@@ -12,18 +12,18 @@ from typing import Any, Final, cast
 
 from traitlets import HasTraits, Instance, Unicode, default, observe, validate
 
-from latent_core.adapter import CONFIG_NAME, read_adapter
-from latent_core.backbones import Backbone, load_backbone
+from latent_core.adapters.adapter import CONFIG_NAME, read_adapter
+from latent_core.backbones.backbone import Backbone, load_backbone
 from latent_core.errors import AdapterError, TaskError
 from latent_core.interventions import parse_intervention
-from latent_core.layout import LatentLayout
-from latent_core.methods import Method
-from latent_core.model import LatentModel
-from latent_core.runs import overall_graded, read_summary
-from latent_core.shipped import ShippedAdapter, shipped_adapter, shipped_adapters
+from latent_core.models.latent import LatentModel
+from latent_core.models.methods import Method
+from latent_core.runs.folder import overall_graded, read_summary
+from latent_core.runs.shipped import ShippedAdapter, shipped_adapter, shipped_adapters
+from latent_core.slots.layout import LatentLayout
 from latent_core.tasks import Example, Task, load_task
 from workbench.jobs import Jobs
-from workbench.level_words import level_words
+from workbench.panels.level_words import level_words
 
 __all__ = ["NO_LATENTS", "Session"]
 

@@ -15,7 +15,7 @@ from latent_core.errors import SettingError
 if TYPE_CHECKING:
     import pandas as pd
 
-    from latent_core.matching import By
+    from latent_core.models.matching import By
 
 __all__ = ["compare", "match", "show_comparison", "show_summary"]
 
@@ -28,7 +28,7 @@ def compare(
     metric: Annotated[str, typer.Option(help="graded or exact.")] = "graded",
 ) -> None:
     """Show evaluated runs in one table: accuracy, trainable numbers, extra slots and time."""
-    from latent_core.comparison import compare as side_by_side
+    from latent_core.evaluation.comparison import compare as side_by_side
 
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)
@@ -47,8 +47,8 @@ def match(
     by: Annotated[str, typer.Option(help="parameters or compute.")] = "parameters",
 ) -> None:
     """List the controls that cost what a layout does, with what they cost."""
-    from latent_core.backbones import load_backbone
-    from latent_core.matching import AGAINST, cost, matched
+    from latent_core.backbones.backbone import load_backbone
+    from latent_core.models.matching import AGAINST, cost, matched
     from latent_core.tasks import load_task
 
     if by not in ("parameters", "compute"):
@@ -67,7 +67,7 @@ def match(
 
 
 def show_summary(frame: pd.DataFrame, metric: str) -> None:
-    """Print what `latent_core.statistics.summarise` gave by backbone, task, method and split."""
+    """Print the frame of `summarise`: by backbone, task, method and split."""
     for (task, backbone), rows in frame.groupby(["task", "backbone"], sort=False):
         splits = list(dict.fromkeys(rows["split"]))
         title = f"{_place(task, backbone)}: {metric}, mean and 95 % interval"
@@ -87,7 +87,7 @@ def show_summary(frame: pd.DataFrame, metric: str) -> None:
 
 
 def show_comparison(frame: pd.DataFrame, metric: str) -> None:
-    """Print what `latent_core.comparison.compare` gave, one table a task and backbone."""
+    """Print the frame of `compare`, one table a task and backbone."""
     between = _between(100)
     for (task, backbone), rows in frame.groupby(["task", "backbone"], sort=False):
         title = f"{_place(task, backbone)}: {metric} accuracy with 95 % interval, and cost per "

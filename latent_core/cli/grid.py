@@ -16,7 +16,7 @@ from latent_core.errors import SettingError
 from latent_core.wording import counted, duration
 
 if TYPE_CHECKING:
-    from latent_core.experiments import Outcome, Plan, RunSpec
+    from latent_core.grids import Outcome, Plan, RunSpec
 
 __all__ = ["grid"]
 
@@ -50,7 +50,7 @@ def grid(
     """
     if engine not in ("local", "ray"):
         raise SettingError(f"unknown engine {engine!r}; expected local or ray")
-    from latent_core.experiments import (
+    from latent_core.grids import (
         LocalEngine,
         RayEngine,
         TimeLeft,
@@ -98,7 +98,7 @@ def grid(
 
 def _show_plan(plan: Plan, folder: Path, retry_failed: bool, workers: int | None) -> None:
     """Runs, states and costs: a table for each backbone and task, a row for each method."""
-    from latent_core.experiments import estimate_grid
+    from latent_core.grids import estimate_grid
 
     trials, runs = plan.todo(retry_failed)
     finished = [spec for spec, state in plan.trials + plan.runs if state == "finished"]

@@ -23,7 +23,7 @@ def hypotheses(
 ) -> None:
     """List the built-in hypotheses, or explain one."""
     from latent_core.hypotheses import STUDIES, load_study
-    from latent_core.hypotheses.studies import other_keys
+    from latent_core.hypotheses.studies.study import other_keys
 
     if not name:
         table = table_of("name", "question", "claim", "parts")
@@ -78,8 +78,8 @@ def test(
     the same command goes on where it was.
     Example: latent test H1 --backbone tiny
     """
-    from latent_core.hypotheses.studies import FIRST_ANSWER, FULL
-    from latent_core.hypotheses.subjects import Source
+    from latent_core.hypotheses.sources import Source
+    from latent_core.hypotheses.studies.study import FIRST_ANSWER, FULL
 
     train = train or (backbone == "tiny" and not shipped)
     study, target, why = _target(name, layout, backbone, runs, train)
@@ -125,10 +125,10 @@ def _target(
     name: str, layout: str, backbone: str, runs: list[Path] | None, train: bool
 ) -> tuple[Study, Any, str]:
     """The study, what to test it on, and what to say of that."""
-    from latent_core.backbones import load_backbone
+    from latent_core.backbones.backbone import load_backbone
     from latent_core.hypotheses import load_study
-    from latent_core.hypotheses.fitting import on_runs
-    from latent_core.shipped import SHIPPED
+    from latent_core.hypotheses.studies.forms import on_runs
+    from latent_core.runs.shipped import SHIPPED
 
     study = load_study(name, layout)
     if train and not runs:

@@ -36,7 +36,7 @@ def backbones(
     A check decodes, trains a step, saves and loads, each in two ways, and shows what holds; the
     exit code is 1 if something does not.
     """
-    from latent_core.known_backbones import BACKBONES
+    from latent_core.backbones.known import BACKBONES
 
     if check is not None:
         raise typer.Exit(0 if show_check(check) else 1)
@@ -70,7 +70,7 @@ def tasks() -> None:
 @app.command()
 def methods() -> None:
     """List the methods: layouts of latent tokens, and their baselines."""
-    from latent_core.methods import BASELINES, EXAMPLE_LAYOUTS
+    from latent_core.models.methods import BASELINES, EXAMPLE_LAYOUTS
 
     show_words("baseline", {name: known.description for name, known in BASELINES.items()})
     show_words("layout (examples)", EXAMPLE_LAYOUTS)
@@ -79,8 +79,8 @@ def methods() -> None:
 @app.command()
 def fetch(name: Annotated[str, typer.Argument(help="smollm2-135m")]) -> None:
     """Make sure that a backbone's weights are on this machine."""
-    from latent_core.known_backbones import BACKBONES
-    from latent_core.weights import fetch_smollm2
+    from latent_core.backbones.known import BACKBONES
+    from latent_core.backbones.smollm2 import fetch_smollm2
 
     if name not in BACKBONES:
         raise SettingError(
@@ -103,7 +103,7 @@ def pretrain(
     """Make the backbone `tiny` anew from a seed, in about half an hour."""
     if name != "tiny":
         raise SettingError(f"cannot pre-train {name!r}; expected tiny")
-    from latent_core.pretraining import STEPS, pretrain_tiny
+    from latent_core.tiny.pretraining import STEPS, pretrain_tiny
 
     folder = pretrain_tiny(out, seed=seed, steps=STEPS if steps is None else steps)
     console.print(f"tiny: {folder}")

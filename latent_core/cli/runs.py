@@ -74,7 +74,7 @@ def show_run(
 ) -> None:
     """Everything that one run says of itself, and how it was judged."""
     import latent_core as lc
-    from latent_core.store import find_runs
+    from latent_core.runs.store import find_runs
 
     found = find_runs(path)
     if len(found) != 1:
@@ -141,7 +141,7 @@ def prune_runs(
 
     One that a process is at work on is left alone.
     """
-    from latent_core.store import find_runs, holds_results, remove_run
+    from latent_core.runs.store import find_runs, holds_results, remove_run
 
     chosen = [
         run

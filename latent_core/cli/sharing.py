@@ -28,8 +28,8 @@ def export(
 
     The latents become added tokens; the README in it says how to write them, and what is lost.
     """
-    from latent_core.building import load_model
-    from latent_core.export import export_model
+    from latent_core.bridges.export import export_model
+    from latent_core.models.build import load_model
 
     console.print(f"{export_model(load_model(folder), out)}: read README.md there first")
 
@@ -44,8 +44,8 @@ def push(
     ] = False,
 ) -> None:
     """Put a run on the Hugging Face hub, with a model card made from its records."""
-    from latent_core.hub import push_folder
-    from latent_core.model_card import model_card
+    from latent_core.sharing.model_card import model_card
+    from latent_core.sharing.push import push_folder
 
     if dry_run:
         console.print(model_card(folder, repo_id), markup=False, highlight=False, soft_wrap=True)
@@ -71,12 +71,12 @@ def harness(
     out: Annotated[Path | None, typer.Option(help="Keep the results as JSON.")] = None,
 ) -> None:
     """Run lm-evaluation-harness tasks on runs (pip install 'latent-workbench[harness]')."""
-    from latent_core.building import build_model, load_model
+    from latent_core.models.build import build_model, load_model
 
     try:
         from lm_eval import simple_evaluate
 
-        from latent_core.harness import HarnessModel
+        from latent_core.bridges.harness import HarnessModel
     except ImportError as error:
         raise SettingError(
             f"lm-evaluation-harness is not installed ({error}); "

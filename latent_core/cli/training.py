@@ -19,9 +19,9 @@ from latent_core.errors import AdapterError, SettingError
 from latent_core.wording import counted, duration
 
 if TYPE_CHECKING:
+    from latent_core.adapters.saved import Saved
     from latent_core.interventions import Intervention
-    from latent_core.saved import Saved
-    from latent_core.steered import SteeredModel
+    from latent_core.models.steered import SteeredModel
     from latent_core.tasks import Task
 
 __all__ = ["evaluate", "generate", "train"]
@@ -51,7 +51,7 @@ def train(
 
     Example: `latent train --task repetition --method Start_1+Comma_1 --backbone tiny --out runs/a`
     """
-    from latent_core.methods import Method
+    from latent_core.models.methods import Method
     from latent_core.tasks import load_task
 
     chosen, loaded = Method.parse(method, init), load_task(task)
@@ -60,9 +60,9 @@ def train(
     if steps < 1:
         raise SettingError(f"steps is {steps}; expected at least 1")
 
-    from latent_core.building import build_model  # brings torch, which takes seconds
-    from latent_core.training import keep_untrained
-    from latent_core.training import train as train_tables
+    from latent_core.models.build import build_model  # brings torch, which takes seconds
+    from latent_core.training.train import keep_untrained
+    from latent_core.training.train import train as train_tables
 
     model = build_model(backbone, chosen, seed)
     if not chosen.trained:
@@ -114,10 +114,10 @@ def evaluate(
     Records of other splits stay, and what the adapter has answered already is not asked again.
     Fewer examples of a split than a run has, or another seed's, are refused without --replace.
     """
-    from latent_core.comparison import compare as side_by_side
-    from latent_core.comparison import read_records
-    from latent_core.statistics import summarise
-    from latent_core.store import find_runs
+    from latent_core.evaluation.comparison import compare as side_by_side
+    from latent_core.evaluation.comparison import read_records
+    from latent_core.runs.store import find_runs
+    from latent_core.statistics.means import summarise
 
     if metric not in ("graded", "exact"):
         raise SettingError(f"unknown metric {metric!r}; expected graded or exact")
@@ -157,8 +157,8 @@ def generate(
 
     Example: `latent generate runs/a --prompt '1+2=3,' -i 'drop(Comma, after=3) & scale(Start, 2)'`
     """
-    from latent_core.building import load_model
     from latent_core.interventions import parse_intervention
+    from latent_core.models.build import load_model
 
     change = parse_intervention(intervention)
     model = load_model(folder)
@@ -185,7 +185,7 @@ def generate(
 def _under(change: Intervention, model: SteeredModel) -> contextlib.AbstractContextManager[object]:
     """A block in which the model is changed; on leaving it, what the change came to is said."""
     from latent_core.interventions.running import running
-    from latent_core.model import LatentModel
+    from latent_core.models.latent import LatentModel
 
     if not change.parts:
         return contextlib.nullcontext()
@@ -208,7 +208,7 @@ def _held(folder: Path) -> Iterator[None]:
     """
     from filelock import Timeout
 
-    from latent_core.runs import LOCK_FILE, run_lock
+    from latent_core.runs.folder import LOCK_FILE, run_lock
 
     with contextlib.ExitStack() as stack:
         if FIRST_PROCESS:
@@ -241,10 +241,10 @@ def _asked(folder: Path, splits: list[str], examples: int, seed: int, replace: b
     Raises:
         SettingError: if records of more or other examples would be lost, without `replace`.
     """
-    from latent_core.methods import Method
-    from latent_core.records import check_loss, hold_answers_to
-    from latent_core.runs import RECORDS_FILE, kept_records
-    from latent_core.saved import BaselineConfig, config_file, read_saved
+    from latent_core.adapters.saved import BaselineConfig, config_file, read_saved
+    from latent_core.models.methods import Method
+    from latent_core.runs.folder import RECORDS_FILE, kept_records
+    from latent_core.runs.records import check_loss, hold_answers_to
     from latent_core.tasks import load_task, resolve_splits
 
     config = read_saved(folder)
@@ -284,10 +284,10 @@ def _evaluate_run(
     asked: _Asked, examples: int, seed: int, replace: bool, loaded: dict[str, Any]
 ) -> None:
     """Ask one run and keep its records; `loaded` shares backbones between runs."""
-    from latent_core.backbones import load_backbone
-    from latent_core.building import load_model
-    from latent_core.evaluation import evaluate as answer
-    from latent_core.runs import write_records
+    from latent_core.backbones.backbone import load_backbone
+    from latent_core.evaluation.evaluate import evaluate as answer
+    from latent_core.models.build import load_model
+    from latent_core.runs.folder import write_records
 
     folder, config, task, splits = asked
     if not splits:

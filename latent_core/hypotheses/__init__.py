@@ -11,13 +11,13 @@
 `STUDIES` holds the built-in ones, each a family of hypotheses.
 """
 
-from latent_core.hypotheses.builtin import STUDIES
-from latent_core.hypotheses.contrast import Condition, Contrast
-from latent_core.hypotheses.hypothesis import Hypothesis
+from latent_core.hypotheses.claim import Hypothesis
+from latent_core.hypotheses.conditions import Condition, Contrast
+from latent_core.hypotheses.evidence import find_out, judge_family
 from latent_core.hypotheses.journal import Journal
-from latent_core.hypotheses.planning import Assumptions, Plan
-from latent_core.hypotheses.studies import Study, StudyVerdict, load_study
-from latent_core.hypotheses.testing import find_out, judge_family
+from latent_core.hypotheses.plan import Assumptions, Plan
+from latent_core.hypotheses.studies.builtin import STUDIES
+from latent_core.hypotheses.studies.study import Study, StudyVerdict, load_study
 from latent_core.hypotheses.verdict import Verdict
 
 __all__ = [

@@ -19,8 +19,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Final, NamedTuple
 
-from latent_core.hypotheses.contrast import Condition
-from latent_core.hypotheses.hypothesis import Hypothesis
+from latent_core.hypotheses.claim import Hypothesis
+from latent_core.hypotheses.conditions import Condition
 
 __all__ = ["STAND_INS", "Control", "controls_of"]
 

@@ -10,16 +10,16 @@ import time
 from collections.abc import Sequence
 from typing import Any, Final
 
-from latent_core.backbones import Backbone, load_backbone
-from latent_core.building import build_model
+from latent_core.backbones.backbone import Backbone, load_backbone
 from latent_core.errors import SettingError
-from latent_core.hypotheses.contrast import ADAPTER, Condition
+from latent_core.hypotheses.claim import Hypothesis
+from latent_core.hypotheses.conditions import ADAPTER, Condition
 from latent_core.hypotheses.controls import controls_of
-from latent_core.hypotheses.hypothesis import Hypothesis
-from latent_core.hypotheses.subjects import TRAINING, Given
-from latent_core.methods import Method
-from latent_core.steered import SteeredModel
-from latent_core.training import train
+from latent_core.hypotheses.sources import TRAINING, Given
+from latent_core.models.build import build_model
+from latent_core.models.methods import Method
+from latent_core.models.steered import SteeredModel
+from latent_core.training.train import train
 from latent_core.wording import counted
 
 __all__ = ["BATCH", "conditions_of", "cost_of", "cost_together", "steps_of", "work_of"]

@@ -20,7 +20,7 @@ from typing import Any
 from filelock import FileLock
 
 from latent_core.errors import LatentError
-from latent_core.hypotheses.planning import Plan
+from latent_core.hypotheses.plan import Plan
 from latent_core.hypotheses.verdict import Finding, Verdict
 from latent_core.wording import counted
 

@@ -21,9 +21,9 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from latent_core.hypotheses.hypothesis import Hypothesis
-from latent_core.hypotheses.planning import Plan, as_html
-from latent_core.inference import Effect
+from latent_core.hypotheses.claim import Hypothesis
+from latent_core.hypotheses.plan import Plan, as_html
+from latent_core.statistics.inference import Effect
 from latent_core.wording import counted
 
 __all__ = ["ControlFinding", "Finding", "Outcome", "Verdict", "judge", "more_seeds_or_examples"]
@@ -174,7 +174,7 @@ class Verdict:
 
     def report(self, path: str | Path) -> Path:
         """Write one self-contained HTML page."""
-        from latent_core.hypotheses.report import write_report
+        from latent_core.hypotheses.report.page import write_report
 
         return write_report(path, self.hypothesis.claim, [self])
 

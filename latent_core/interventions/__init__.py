@@ -19,7 +19,7 @@
 | `patch(Start, prompt="Repeat 2 times: ")`   | hidden states of another prompt                   |
 
 Each takes `from_step=n`: only from n response tokens on. Which slots a word such as `Comma.1@2`
-means is in `latent_core.interventions.selection`.
+means is in `latent_core.slots.selection`.
 """
 
 from typing import Final
@@ -30,8 +30,8 @@ from latent_core.interventions.flow import KnockOut
 from latent_core.interventions.patching import Patch
 from latent_core.interventions.places import Drop, Move, Positions, Recount
 from latent_core.interventions.running import InterventionWarning
-from latent_core.interventions.text import pieces
 from latent_core.interventions.vectors import Replace, Scale, Shuffle, Swap
+from latent_core.slots.notation import pieces
 from latent_core.wording import did_you_mean
 
 __all__ = [

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self, cast, final
 from latent_core.errors import SettingError
 from latent_core.interventions.running import running
 from latent_core.interventions.scene import Scene
-from latent_core.interventions.text import Piece, format_value, parse_numbers
+from latent_core.slots.notation import Piece, format_value, parse_numbers
 
 if TYPE_CHECKING:
-    from latent_core.model import LatentModel
+    from latent_core.models.latent import LatentModel
 
 __all__ = ["Combined", "Intervention", "at_least"]
 

@@ -15,13 +15,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from latent_core.backbones import Backbone
-from latent_core.batch import collate
-from latent_core.insertion import Placement
+from latent_core.backbones.backbone import Backbone
+from latent_core.backbones.layers import decoder_layers, hidden_output
 from latent_core.interventions.observer import Observer
 from latent_core.interventions.scene import Flow, Scene
-from latent_core.interventions.selection import PassSlots, Selection
-from latent_core.layers import decoder_layers, hidden_output
+from latent_core.slots.batch import collate
+from latent_core.slots.placement import Placement
+from latent_core.slots.selection import PassSlots, Selection
 
 __all__ = ["Borrowing"]
 

@@ -17,11 +17,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from latent_core.attention_hooks import AttentionCall, AttentionHook, hooked
-from latent_core.backbones import Backbone
+from latent_core.attention.hooks import AttentionCall, AttentionHook, hooked
+from latent_core.backbones.backbone import Backbone
 from latent_core.interventions.observer import Observer
 from latent_core.interventions.scene import Flow
-from latent_core.interventions.selection import PassSlots, Selection
+from latent_core.slots.selection import PassSlots, Selection
 
 __all__ = ["Cut", "EdgeRule", "NearestRule", "NoRule", "PairRule"]
 

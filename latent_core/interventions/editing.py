@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from latent_core.insertion import RowOf
 from latent_core.interventions.base import at_least
 from latent_core.interventions.scene import Scene
-from latent_core.interventions.selection import Selection
+from latent_core.slots.placement import RowOf
+from latent_core.slots.selection import Selection
 
 __all__ = ["Hit", "borrow", "edited", "hit_by"]
 

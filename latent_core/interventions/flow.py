@@ -9,14 +9,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import ClassVar, Self
 
-from latent_core.attention_hooks import attention_shape
+from latent_core.attention.hooks import attention_shape
+from latent_core.backbones.layers import pick
 from latent_core.errors import SettingError
 from latent_core.interventions.base import Intervention, at_least
 from latent_core.interventions.edges import Cut, PairRule
 from latent_core.interventions.scene import Scene
-from latent_core.interventions.selection import Selection
-from latent_core.interventions.text import Piece, split
-from latent_core.layers import pick
+from latent_core.slots.notation import Piece, split
+from latent_core.slots.selection import Selection
 
 __all__ = ["KnockOut", "numbers"]
 

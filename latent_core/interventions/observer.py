@@ -21,9 +21,9 @@ from torch import Tensor, nn
 from transformers import Cache
 from transformers.cache_utils import DynamicLayer
 
-from latent_core.backbones import Backbone
+from latent_core.backbones.backbone import Backbone
 from latent_core.errors import LatentError
-from latent_core.interventions.selection import PADDING, VERBAL, PassSlots
+from latent_core.slots.selection import PADDING, VERBAL, PassSlots
 
 __all__ = ["Observer"]
 

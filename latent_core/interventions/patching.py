@@ -19,15 +19,15 @@ import torch
 from torch import Tensor, nn
 from transformers import Cache, DynamicCache
 
-from latent_core.backbones import Backbone
+from latent_core.backbones.backbone import Backbone
+from latent_core.backbones.layers import decoder_layers, hidden_output, pick
 from latent_core.errors import SettingError
 from latent_core.interventions.base import Intervention, at_least
 from latent_core.interventions.borrowing import Borrowing
 from latent_core.interventions.flow import numbers
 from latent_core.interventions.observer import Observer
 from latent_core.interventions.scene import Flow, Scene
-from latent_core.interventions.selection import PassSlots, Selection
-from latent_core.layers import decoder_layers, hidden_output, pick
+from latent_core.slots.selection import PassSlots, Selection
 
 __all__ = ["Patch"]
 

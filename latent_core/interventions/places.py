@@ -13,9 +13,9 @@ from latent_core.interventions.base import Intervention, at_least
 from latent_core.interventions.edges import Cut, NearestRule
 from latent_core.interventions.editing import edited, hit_by
 from latent_core.interventions.scene import Scene
-from latent_core.interventions.selection import Selection
-from latent_core.interventions.text import split
-from latent_core.layout import Before, LatentGroup, LatentLayout, PositionScheme
+from latent_core.slots.layout import Before, LatentGroup, LatentLayout, PositionScheme
+from latent_core.slots.notation import split
+from latent_core.slots.selection import Selection
 
 __all__ = ["Drop", "Move", "Positions", "Recount"]
 

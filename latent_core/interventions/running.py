@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 from torch import Tensor, nn
 
-from latent_core.embedding import LatentTables
 from latent_core.errors import LatentError
-from latent_core.insertion import Placement
 from latent_core.interventions.observer import Observer
 from latent_core.interventions.scene import Scene
+from latent_core.slots.placement import Placement
+from latent_core.slots.tables import LatentTables
 
 if TYPE_CHECKING:
-    from latent_core.model import LatentModel
+    from latent_core.models.latent import LatentModel
 
 __all__ = ["CHANGED_NOTHING", "EditedTables", "InterventionWarning", "running"]
 

@@ -16,9 +16,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from latent_core.backbones import Backbone
-from latent_core.insertion import RowOf, Triggers
-from latent_core.layout import LatentLayout, PositionScheme
+from latent_core.backbones.backbone import Backbone
+from latent_core.slots.layout import LatentLayout, PositionScheme
+from latent_core.slots.placement import RowOf, Triggers
 
 if TYPE_CHECKING:
     from latent_core.interventions.observer import Observer

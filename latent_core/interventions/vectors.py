@@ -17,14 +17,14 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
-from latent_core.adapter import read_adapter
-from latent_core.embedding import initial_rows
+from latent_core.adapters.adapter import read_adapter
 from latent_core.errors import AdapterError, SettingError
 from latent_core.interventions.base import Intervention, at_least
 from latent_core.interventions.editing import borrow, edited, hit_by
 from latent_core.interventions.scene import Scene
-from latent_core.interventions.selection import Selection
-from latent_core.layout import LatentLayout
+from latent_core.slots.layout import LatentLayout
+from latent_core.slots.selection import Selection
+from latent_core.slots.tables import initial_rows
 
 __all__ = ["Replace", "Scale", "Shuffle", "Swap"]
 

@@ -15,11 +15,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from latent_core.backbones import Backbone, load_backbone
+from latent_core.backbones.backbone import Backbone, load_backbone
 from latent_core.errors import LayoutError
 from latent_core.invariants import checks
 from latent_core.invariants.subject import Finding, Subject
-from latent_core.model import LatentModel
+from latent_core.models.latent import LatentModel
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -16,11 +16,11 @@ from torch import Tensor
 from transformers import Cache, DynamicCache, GenerationConfig, StaticCache
 from transformers.utils import logging
 
-from latent_core.batch import LatentBatch, collate
-from latent_core.fingerprints import weights_fingerprint
-from latent_core.insertion import IGNORE
+from latent_core.backbones.fingerprints import weights_fingerprint
 from latent_core.invariants.subject import Finding, Subject
-from latent_core.model import LatentModel
+from latent_core.models.latent import LatentModel
+from latent_core.slots.batch import LatentBatch, collate
+from latent_core.slots.placement import IGNORE
 
 __all__ = [
     "attention_implementations",

@@ -15,11 +15,11 @@ import torch
 from torch import Tensor, nn
 from transformers import LogitsProcessor
 
-from latent_core.backbones import Backbone
-from latent_core.batch import LatentBatch
-from latent_core.generation import Generation
-from latent_core.insertion import Slots
-from latent_core.model import LatentModel
+from latent_core.backbones.backbone import Backbone
+from latent_core.generation.generate import Generation
+from latent_core.models.latent import LatentModel
+from latent_core.slots.batch import LatentBatch
+from latent_core.slots.placement import Slots
 
 __all__ = ["Decoded", "Finding", "Subject"]
 

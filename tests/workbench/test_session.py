@@ -8,7 +8,7 @@ from traitlets import TraitError
 
 import latent_core as lc
 from latent_core.errors import AdapterError, LatentError, TaskError
-from latent_core.shipped import SHIPPED
+from latent_core.runs.shipped import SHIPPED
 from tests.families import tiny_backbone
 from workbench.session import NO_LATENTS, Session
 

@@ -1,0 +1,1 @@
+"""Files of a trained model: latent tables, baselines, and where they lie."""

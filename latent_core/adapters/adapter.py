@@ -1,0 +1,126 @@
+"""Saved adapters: `adapter_config.json` and `adapter_model.safetensors` in one folder.
+
+The config names the layout and the backbone with its fingerprint, and holds the weights' hash, so
+that a wrong backbone or a damaged file is found on loading. Knows nothing of models.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from torch import Tensor
+
+from latent_core.errors import AdapterError
+from latent_core.files import write_files
+from latent_core.slots.layout import LatentLayout
+
+__all__ = ["CONFIG_NAME", "WEIGHTS_NAME", "AdapterConfig", "read_adapter", "write_adapter"]
+
+CONFIG_NAME = "adapter_config.json"
+WEIGHTS_NAME = "adapter_model.safetensors"
+
+
+@dataclass(frozen=True, slots=True)
+class AdapterConfig:
+    """What an adapter was made for and with.
+
+    Attributes:
+        layout: the layout in its notation.
+        backbone: the name it was loaded by.
+        backbone_fingerprint: `Backbone.fingerprint`.
+        tokenizer_fingerprint: `Backbone.tokenizer_fingerprint`; empty in adapters that were made
+            before it was kept.
+        hidden_size: D of the backbone.
+        weights_sha256: hash of the weights file; filled in on writing.
+        peft_type: says to other tools that PEFT does not know this adapter.
+        versions: of the libraries it was made with.
+        notes: anything else worth keeping (method, task, seed).
+    """
+
+    layout: str
+    backbone: str
+    backbone_fingerprint: str
+    hidden_size: int
+    weights_sha256: str = ""
+    tokenizer_fingerprint: str = ""
+    peft_type: str = "LATENT_TOKENS"
+    versions: dict[str, str] = field(default_factory=dict)
+    notes: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        texts = ("layout", "backbone", "backbone_fingerprint", "tokenizer_fingerprint")
+        for name in (*texts, "weights_sha256"):
+            if not isinstance(getattr(self, name), str):
+                raise TypeError(f"{name} is {getattr(self, name)!r}; expected text")
+
+
+def write_adapter(folder: str | Path, config: AdapterConfig, tables: Mapping[str, Tensor]) -> Path:
+    """Write an adapter so that a reader sees the old one, the new one, or none, but no mixture.
+
+    Args:
+        folder: made if missing; files of the same names are replaced.
+        config: what the adapter was made for.
+        tables: the latent vectors by table name, each (count, D).
+
+    Raises:
+        AdapterError: if the folder cannot be written; what was there before stays.
+    """
+    folder = Path(folder)
+    weights = save({name: table.contiguous() for name, table in tables.items()})
+    body = asdict(config) | {"weights_sha256": hashlib.sha256(weights).hexdigest()}
+    contents = {
+        WEIGHTS_NAME: weights,
+        CONFIG_NAME: (json.dumps(body, indent=2) + "\n").encode(),
+    }
+    return write_files(folder, contents, f"the adapter to {folder}", AdapterError)
+
+
+def read_adapter(folder: str | Path) -> tuple[AdapterConfig, dict[str, Tensor]]:
+    """Read an adapter, checking that it is whole.
+
+    Returns:
+        its config, and its tables by name, each (count, D) fp32 on the CPU.
+
+    Raises:
+        AdapterError: if a file is missing or damaged, or the layout and the tables do not agree.
+        LayoutError: if the layout cannot be read.
+    """
+    folder = Path(folder)
+    for name in (CONFIG_NAME, WEIGHTS_NAME):
+        if not (folder / name).is_file():
+            raise AdapterError(f"no adapter in {folder}: expected a file {name} there")
+    try:
+        config = AdapterConfig(**json.loads((folder / CONFIG_NAME).read_text()))
+        weights = (folder / WEIGHTS_NAME).read_bytes()
+    except OSError as error:
+        raise AdapterError(f"cannot read the adapter in {folder}: {error}") from error
+    except (ValueError, TypeError) as error:
+        raise AdapterError(
+            f"{folder / CONFIG_NAME} is damaged or of another kind of adapter: {error}"
+        ) from error
+    if hashlib.sha256(weights).hexdigest() != config.weights_sha256:
+        raise AdapterError(
+            f"{folder / WEIGHTS_NAME} is damaged: its hash is not the one in {CONFIG_NAME}; "
+            "copy both files again from where the adapter was made"
+        )
+    try:
+        tables = load(weights)
+    except SafetensorError as error:
+        raise AdapterError(f"{folder / WEIGHTS_NAME} is no safetensors file: {error}") from error
+    expected = {
+        name: (count, config.hidden_size)
+        for name, count in LatentLayout.parse(config.layout).table_sizes.items()
+    }
+    found = {name: tuple(table.shape) for name, table in tables.items()}
+    if found != expected:
+        raise AdapterError(
+            f"{folder}: layout {config.layout} needs tables {expected}, the file has {found}"
+        )
+    return config, tables

@@ -1,0 +1,138 @@
+"""What lies in a folder that a model was saved to: latents, or a baseline.
+
+Latents are an adapter of ours (`latent_core.adapters.adapter`). A baseline is `baseline.json`,
+which says what it was made for, beside files in the usual formats: LoRA, prefix and prompt tuning
+as PEFT's `adapter_config.json` and `adapter_model.safetensors`, a fine-tuned model as a
+Transformers checkpoint, so that all can be loaded without us. Knows files; nothing of models.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from safetensors import SafetensorError
+
+from latent_core.adapters.adapter import CONFIG_NAME, AdapterConfig, read_adapter
+from latent_core.errors import AdapterError
+from latent_core.files import write_json
+
+__all__ = [
+    "BASELINE_FILE",
+    "BaselineConfig",
+    "Saved",
+    "config_file",
+    "read_saved",
+    "written_baseline",
+]
+
+BASELINE_FILE: Final = "baseline.json"
+
+
+@dataclass(frozen=True, slots=True)
+class BaselineConfig:
+    """What a baseline was made for and with.
+
+    Attributes:
+        method: its name, as `Method.parse` reads it.
+        backbone: the name it was loaded by.
+        backbone_fingerprint: `Backbone.fingerprint`.
+        hidden_size: D of the backbone.
+        sha256: hashes of the files beside it, by name; filled in on writing.
+        versions: of the libraries it was made with.
+        notes: anything else worth keeping (task, seed).
+    """
+
+    method: str
+    backbone: str
+    backbone_fingerprint: str
+    hidden_size: int
+    sha256: dict[str, str] = field(default_factory=dict)
+    versions: dict[str, str] = field(default_factory=dict)
+    notes: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name in ("method", "backbone", "backbone_fingerprint"):
+            if not isinstance(getattr(self, name), str):
+                raise TypeError(f"{name} is {getattr(self, name)!r}; expected text")
+
+
+@contextlib.contextmanager
+def written_baseline(folder: str | Path, config: BaselineConfig) -> Iterator[Path]:
+    """A staging folder to put files into; they take their places when the block ends.
+
+    `baseline.json`, with their hashes, comes last, so that a mixture is found on reading.
+
+    Args:
+        folder: made if missing; files of the same names are replaced.
+        config: what the baseline was made for.
+
+    Raises:
+        AdapterError: if the folder cannot be written.
+    """
+    folder = Path(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".baseline-", dir=folder) as name:
+            staging = Path(name)
+            yield staging
+            paths = sorted(staging.iterdir())
+            hashes = {path.name: _sha256(path) for path in paths}
+            for path in paths:
+                os.replace(path, folder / path.name)
+        write_json(folder / BASELINE_FILE, asdict(config) | {"sha256": hashes})
+    except (OSError, SafetensorError) as error:
+        raise AdapterError(
+            f"cannot write the baseline to {folder}: {error}; "
+            "expected a folder that can be written to, with free space"
+        ) from error
+
+
+def _sha256(path: Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+Saved = AdapterConfig | BaselineConfig
+
+
+def read_saved(folder: str | Path) -> Saved:
+    """Read what a folder's model was made for, checking that its files are whole.
+
+    Raises:
+        AdapterError: if there is none, or a file is missing or damaged.
+    """
+    if config_file(folder).name == BASELINE_FILE:
+        return _read_baseline(Path(folder))
+    return read_adapter(folder)[0]
+
+
+def config_file(folder: str | Path) -> Path:
+    """What is written last when a model is saved in a folder."""
+    baseline = Path(folder) / BASELINE_FILE
+    return baseline if baseline.is_file() else Path(folder) / CONFIG_NAME
+
+
+def _read_baseline(folder: Path) -> BaselineConfig:
+    path = folder / BASELINE_FILE
+    try:
+        config = BaselineConfig(**json.loads(path.read_text()))
+        found = {name: _sha256(folder / name) for name in config.sha256}
+    except OSError as error:
+        raise AdapterError(f"cannot read the baseline in {folder}: {error}") from error
+    except (ValueError, TypeError) as error:
+        raise AdapterError(f"{path} is damaged or of another kind: {error}") from error
+    damaged = [name for name, expected in config.sha256.items() if found[name] != expected]
+    if damaged:
+        raise AdapterError(
+            f"{folder / damaged[0]} is damaged: its hash is not the one in {BASELINE_FILE}; "
+            "copy the whole folder again from where it was made"
+        )
+    return config

@@ -1,0 +1,1 @@
+"""Analysis of single examples and of latent vectors: tracing, geometry."""

@@ -1,0 +1,1 @@
+"""Attention onto latent tokens: capture, records, rollout, files."""

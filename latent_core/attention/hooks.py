@@ -1,0 +1,340 @@
+"""Look into, and cut, the attention of a backbone while it runs: one place where both happen.
+
+Transformers calls attention through a registry of functions by name. `hooked` points a model at
+functions registered here, which run the stock attention (SDPA or eager, whichever the model had)
+and call the hooks before and after it:
+
+    class NoHeadThree(AttentionHook):
+        def before(self, call):
+            if call.layer == 5:
+                edges = torch.zeros(1, call.num_heads, 1, 1, dtype=torch.bool)
+                edges[:, 3] = True
+                return call.without(edges)
+
+    with hooked(backbone, NoHeadThree()):
+        model.generate(...)
+
+Without an edit the results are bit-identical to the model's own. Families that do not attend
+through the registry are refused, so that nothing is ever captured or cut in name only.
+
+Axes: B rows, H heads, H_kv key-value heads, T_query new slots, T_key cached and new slots, D_head.
+Knows no latents, no slots and no records.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple, Protocol
+from weakref import WeakKeyDictionary
+
+import torch
+from torch import Tensor, nn
+from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedConfig
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
+from transformers.masking_utils import eager_mask, sdpa_mask
+
+from latent_core.backbones.backbone import Backbone
+from latent_core.errors import BackboneError
+
+__all__ = ["AttentionCall", "AttentionHook", "AttentionShape", "attention_shape", "hooked"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class AttentionCall:
+    """One layer's attention, about to run or just run.
+
+    Attributes:
+        layer: index of the layer, from 0.
+        query: (B, H, T_query, D_head), with positions already rotated in.
+        key, value: (B, H_kv, T_key, D_head). The keys end at the newest slot: where a cache holds
+            T slots in all, key j is slot T - T_key + j (a sliding layer keeps only the last ones).
+        mask: (B or 1, H or 1, T_query, T_key): bool, True where a query may look; or float, added
+            to the logits; or None, for causal attention or, with `is_causal` false, for none.
+        scaling: factor of the logits before the softmax.
+        is_causal: what `mask=None` means when there is more than one query.
+        softcap: logits become `softcap * tanh(logits / softcap)` (Gemma 2).
+        sinks: (H,), one more logit per head, which takes weight and gives nothing (GPT-OSS).
+        module: the attention module that called.
+        extra: whatever else the family passes to its attention function.
+    """
+
+    layer: int
+    query: Tensor
+    key: Tensor
+    value: Tensor
+    mask: Tensor | None
+    scaling: float
+    is_causal: bool
+    softcap: float | None
+    sinks: Tensor | None
+    module: nn.Module
+    extra: dict[str, Any]
+
+    @property
+    def num_heads(self) -> int:
+        """H."""
+        return self.query.shape[1]
+
+    @property
+    def num_queries(self) -> int:
+        """T_query."""
+        return self.query.shape[2]
+
+    @property
+    def num_keys(self) -> int:
+        """T_key."""
+        return self.key.shape[2]
+
+    def allowed(self) -> Tensor:
+        """Edges that carry weight, bool (B or 1, H or 1, T_query, T_key); made new if need be."""
+        if self.mask is None:
+            shape = (1, 1, self.num_queries, self.num_keys)
+            edges = torch.ones(shape, dtype=torch.bool, device=self.query.device)
+            return edges.tril() if self.is_causal and self.num_queries > 1 else edges
+        if self.mask.dtype == torch.bool:
+            return self.mask
+        return self.mask > torch.finfo(self.mask.dtype).min / 2
+
+    def without(self, edges: Tensor) -> Tensor:
+        """The call's mask less `edges`, as `AttentionHook.before` returns it.
+
+        Args:
+            edges: bool, broadcastable to (B, H, T_query, T_key), True where an edge is cut.
+
+        Returns:
+            a new mask of the same kind as `mask`; bool where that is None.
+        """
+        edges = edges.to(self.query.device)
+        if self.mask is None or self.mask.dtype == torch.bool:
+            return self.allowed() & ~edges
+        # torch.where, because masked_fill does not broadcast the mask it fills.
+        return torch.where(edges, torch.finfo(self.mask.dtype).min, self.mask)
+
+
+class AttentionHook(Protocol):
+    """Called around every attention of a hooked model; subclass it and override what is needed."""
+
+    def before(self, call: AttentionCall) -> Tensor | None:
+        """Return the mask to use instead of `call.mask`, or None to leave it.
+
+        Bool or float as in `AttentionCall.mask`, broadcastable to (B, H, T_query, T_key). A query
+        that is left without any key gets the output zero.
+        """
+        return None
+
+    def after(self, call: AttentionCall, output: Tensor) -> Tensor | None:
+        """Return the output to use instead of `output` (B, T_query, H, D_head), or None.
+
+        `call.mask` is the mask that was used.
+        """
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class AttentionShape:
+    """What of a backbone's attention goes through the hooks.
+
+    Attributes:
+        layers: indices of the layers that attend.
+        heads: H, query heads of each of them.
+        key_value_heads: H_kv of each layer.
+    """
+
+    layers: tuple[int, ...]
+    heads: int
+    key_value_heads: tuple[int, ...]
+
+
+@contextlib.contextmanager
+def hooked(backbone: Backbone, *hooks: AttentionHook) -> Iterator[None]:
+    """Call `hooks` around every attention of the backbone inside the block.
+
+    Blocks nest: `before` runs from the outermost hook to the innermost, each seeing the mask the
+    last one left, and `after` runs back out, each seeing the output the last one left. A backbone
+    with flash or flex attention runs SDPA inside the block, since those take no such
+    masks. On leaving, also by an exception, the model is as it was. One model serves one thread
+    at a time.
+
+    Raises:
+        BackboneError: if the family's attention cannot be hooked.
+    """
+    attention_shape(backbone)
+    with _attached(backbone, hooks):
+        yield
+
+
+def attention_shape(backbone: Backbone) -> AttentionShape:
+    """The layers and heads that hooks see, found once per model by a pass over five tokens.
+
+    Raises:
+        BackboneError: if the family's attention cannot be hooked.
+    """
+    known = _SHAPES.get(backbone.model)
+    if known is None:
+        known = _probe(backbone)
+        _SHAPES[backbone.model] = known
+    if isinstance(known, str):
+        raise BackboneError(known)
+    return known
+
+
+# --- how it works ---------------------------------------------------------------------------------
+
+
+class _Stock(NamedTuple):
+    """A stock attention, the name its hooked form is registered under, and its mask function."""
+
+    name: str
+    mask: Callable[..., Tensor | None]
+
+
+_STOCK = {
+    "sdpa": _Stock("latent_core_sdpa", sdpa_mask),
+    "eager": _Stock("latent_core_eager", eager_mask),
+}
+
+_HOOKS: dict[int, list[AttentionHook]] = {}
+"""Active hooks by id of a module, for every module of a hooked model: two models may share one
+config, so the config says that attention is hooked, but not by whom."""
+
+_SHAPES: WeakKeyDictionary[nn.Module, AttentionShape | str] = WeakKeyDictionary()
+"""What the probe of each model found: a shape, or why there is none."""
+
+
+def _attention_function(stock: str) -> Callable[..., tuple[Tensor, Tensor | None]]:
+    def attend(
+        module: nn.Module,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        attention_mask: Tensor | None,
+        scaling: float | None = None,
+        **kwargs: Any,
+    ) -> tuple[Tensor, Tensor | None]:
+        # Every family keeps its eager attention in its own file; it is not in the registry.
+        eager = getattr(sys.modules[type(module).__module__], "eager_attention_forward", None)
+        forward = eager if stock == "eager" and eager is not None else sdpa_attention_forward
+        hooks = _HOOKS.get(id(module), ())
+        is_causal = kwargs.get("is_causal")
+        call = AttentionCall(
+            layer=getattr(module, "layer_idx", 0),
+            query=query,
+            key=key,
+            value=value,
+            mask=attention_mask,
+            scaling=query.shape[-1] ** -0.5 if scaling is None else scaling,
+            is_causal=getattr(module, "is_causal", True) if is_causal is None else is_causal,
+            softcap=kwargs.get("softcap"),
+            sinks=kwargs.get("s_aux"),
+            module=module,
+            extra=kwargs,
+        )
+        for hook in hooks:
+            mask = hook.before(call)
+            if mask is not None:
+                call = replace(call, mask=_fit(mask, call, eager=stock == "eager"))
+        output, weights = forward(module, query, key, value, call.mask, scaling=scaling, **kwargs)
+        if call.mask is not attention_mask:
+            blind = ~call.allowed().any(dim=-1)  # (B or 1, H or 1, T_query)
+            output = output.masked_fill(blind.transpose(1, 2).unsqueeze(-1), 0.0)
+        for hook in reversed(hooks):
+            edited = hook.after(call, output)
+            output = output if edited is None else edited
+        return output, weights
+
+    return attend
+
+
+def _fit(mask: Tensor, call: AttentionCall, eager: bool) -> Tensor:
+    """A hook's mask in the form the stock attention takes."""
+    batch, heads = (mask.shape[0], mask.shape[1]) if mask.dim() == 4 else (1, 1)
+    mask = mask.to(call.query.device).expand(batch, heads, call.num_queries, call.num_keys)
+    if mask.dtype != torch.bool:
+        return mask.to(call.query.dtype)
+    if eager:
+        lowest = torch.finfo(call.query.dtype).min
+        return torch.zeros_like(mask, dtype=call.query.dtype).masked_fill(~mask, lowest)
+    return mask
+
+
+for _stock, (_name, _mask) in _STOCK.items():
+    AttentionInterface.register(_name, _attention_function(_stock))
+    # Without a mask function of its own, Transformers would pass no mask and padding would count.
+    AttentionMaskInterface.register(_name, _mask)
+
+
+def _configs(model: nn.Module) -> list[PreTrainedConfig]:
+    """Every config that the model's modules read, outer ones first."""
+    found: dict[int, PreTrainedConfig] = {}
+    for module in model.modules():
+        config = getattr(module, "config", None)
+        if isinstance(config, PreTrainedConfig):
+            found.setdefault(id(config), config)
+    return list(found.values())
+
+
+@contextlib.contextmanager
+def _attached(backbone: Backbone, hooks: tuple[AttentionHook, ...]) -> Iterator[None]:
+    model = backbone.model
+    ids = [id(module) for module in model.modules()]
+    if ids[0] in _HOOKS:
+        active = _HOOKS[ids[0]]
+        active.extend(hooks)
+        try:
+            yield
+        finally:
+            del active[len(active) - len(hooks) :]
+        return
+    # Outer configs first: setting one sets its sub-configs too, whose own value then follows.
+    before = [(config, config._attn_implementation) for config in _configs(model)]
+    own = model.config.get_text_config()._attn_implementation
+    shared = list(hooks)
+    try:
+        model.set_attn_implementation(_STOCK["eager" if own == "eager" else "sdpa"].name)
+        _HOOKS.update(dict.fromkeys(ids, shared))
+        yield
+    finally:
+        for number in ids:
+            _HOOKS.pop(number, None)
+        for config, implementation in before:
+            config._attn_implementation = implementation
+
+
+class _Counter(AttentionHook):
+    """Remembers which layers called, with H and H_kv."""
+
+    def __init__(self) -> None:
+        self.heads: dict[int, tuple[int, int]] = {}
+
+    def after(self, call: AttentionCall, output: Tensor) -> None:
+        self.heads[call.layer] = (call.num_heads, call.key.shape[1])
+
+
+@torch.no_grad()
+def _probe(backbone: Backbone) -> AttentionShape | str:
+    family = backbone.model.config.model_type
+    refusal = (
+        f"attention of {backbone.name} ({family}) cannot be looked into or cut: its layers do not "
+        "attend through Transformers' attention interface, so hooks would see nothing"
+    )
+    names = {stock.name for stock in _STOCK.values()}
+    ids = torch.arange(5, device=backbone.device).unsqueeze(0)
+    counter = _Counter()
+    with _attached(backbone, (counter,)):
+        # Transformers itself declines, with a warning, for families that it knows do not.
+        if backbone.model.config.get_text_config()._attn_implementation not in names:
+            return refusal
+        backbone.hidden_states(backbone.embed(ids), torch.ones_like(ids), position_ids=ids)
+    if not counter.heads:
+        return refusal
+    layers = tuple(sorted(counter.heads))
+    heads = {counter.heads[layer][0] for layer in layers}
+    if len(heads) > 1:
+        return (
+            f"attention of {backbone.name} ({family}) has layers with {sorted(heads)} heads; "
+            "expected the same number in every layer"
+        )
+    return AttentionShape(layers, heads.pop(), tuple(counter.heads[layer][1] for layer in layers))

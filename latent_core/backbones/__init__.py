@@ -1,0 +1,1 @@
+"""Frozen decoder-only Transformers and their tokenizers: loading, probing, layers."""

@@ -1,0 +1,1 @@
+"""Ways to other tools: Transformers checkpoints, the lm-evaluation-harness."""

@@ -1,0 +1,180 @@
+"""A backbone and its latents as an ordinary Transformers checkpoint, for servers that know neither.
+
+The latents become added tokens with embeddings of their own. What the checkpoint cannot hold, the
+rule that inserts them and their shared positions, its card says. Knows models and files.
+"""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import Final, cast
+
+import torch
+from tokenizers import AddedToken
+from torch import Tensor, nn
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from latent_core.backbones.backbone import Backbone
+from latent_core.errors import BackboneError, SettingError
+from latent_core.files import new_folder
+from latent_core.models.latent import LatentModel
+from latent_core.models.steered import SteeredModel
+from latent_core.progress import without_loading_bars
+from latent_core.slots.layout import After, Before, End, Every, LatentGroup, LatentLayout, Start
+
+__all__ = ["export_model", "token_of"]
+
+CARD_NAME: Final = "README.md"
+
+
+def token_of(table: str, row: int) -> str:
+    """The added token that stands for one latent: `<|latent Comma.1|>`."""
+    return f"<|latent {table}.{row}|>"
+
+
+def export_model(model: SteeredModel, folder: str | Path) -> Path:
+    """Write backbone and latents as a checkpoint that `AutoModelForCausalLM` loads.
+
+    The latents' rows of the output head are the mean of all others, so that their logit is the mean
+    of the others' and never the highest; a tied head is untied for that. `generation_config` also
+    suppresses them.
+
+    Args:
+        model: a model with latents.
+        folder: must not exist yet.
+
+    Raises:
+        SettingError: if the model has no latents.
+        BackboneError: if the family's embeddings are not a table times a number.
+        LatentError: if the folder cannot be written, or is not empty.
+    """
+    if not isinstance(model, LatentModel) or not model.layout.groups:
+        raise SettingError(
+            f"{model.method} has no latents to export. What `latent train --method full` saves is "
+            "a checkpoint already, and PEFT merges its own adapters (merge_and_unload)"
+        )
+    backbone = model.backbone
+    tokenizer = copy.deepcopy(backbone.tokenizer)
+    tables = model.tables.named()
+    tokens = [token_of(name, row) for name, table in tables.items() for row in range(len(table))]
+    tokenizer.add_tokens([AddedToken(token, normalized=False, special=True) for token in tokens])
+    ids = cast(list[int], tokenizer.convert_tokens_to_ids(tokens))
+    exported = copy.deepcopy(backbone.model)
+    _add_rows(exported, ids, torch.cat(list(tables.values())), _scale(backbone))
+    with new_folder(folder, f"the checkpoint to {folder}") as staging, without_loading_bars():
+        exported.save_pretrained(staging)
+        tokenizer.save_pretrained(staging)
+        (staging / CARD_NAME).write_text(_card(model, tokenizer))
+    return Path(folder)
+
+
+@torch.no_grad()
+def _add_rows(model: PreTrainedModel, ids: list[int], vectors: Tensor, scale: float) -> None:
+    """Give the ids these embeddings, and rows of the head that are never chosen."""
+    embeddings, head = model.get_input_embeddings(), model.get_output_embeddings()
+    assert isinstance(embeddings, nn.Embedding) and isinstance(head, nn.Linear)
+    if head.weight is embeddings.weight:
+        _untie(model, head)
+    rows = len(embeddings.weight)
+    if max(ids) >= rows:
+        model.resize_token_embeddings(max(ids) + 1, mean_resizing=False)
+    embeddings, head = model.get_input_embeddings(), model.get_output_embeddings()
+    assert isinstance(embeddings, nn.Embedding) and isinstance(head, nn.Linear)
+    embeddings.weight[ids] = (vectors / scale).to(embeddings.weight)
+    others = [row for row in range(rows) if row not in set(ids)]
+    for parameter in (head.weight, head.bias):
+        if parameter is not None:
+            parameter[ids] = parameter[others].float().mean(0).to(parameter.dtype)
+    if model.generation_config is not None:
+        model.generation_config.suppress_tokens = list(ids)
+
+
+def _untie(model: PreTrainedModel, head: nn.Linear) -> None:
+    """Give the head weights of its own; its bias, if it has one, it keeps."""
+    head.weight = nn.Parameter(head.weight.detach().clone(), requires_grad=False)
+    model.config.tie_word_embeddings = False
+    model.config.get_text_config().tie_word_embeddings = False
+
+
+@torch.no_grad()
+def _scale(backbone: Backbone) -> float:
+    """What the embedding module multiplies its rows by: sqrt(D) in Gemma, 1 in most families."""
+    module = backbone.model.get_input_embeddings()
+    assert isinstance(module, nn.Embedding)
+    ids = torch.arange(min(8, backbone.vocabulary_size), device=backbone.device)
+    rows, embedded = module.weight[ids].float(), backbone.embed(ids).float()
+    scale = float((rows * embedded).sum() / (rows * rows).sum())
+    if not torch.allclose(rows * scale, embedded, rtol=1e-2, atol=1e-4):
+        raise BackboneError(
+            f"{backbone.name} ({backbone.model.config.model_type}) embeds tokens in a way that is "
+            "no table times a number, so latents cannot become rows of its table"
+        )
+    return scale
+
+
+def _card(model: LatentModel, tokenizer: PreTrainedTokenizerBase) -> str:
+    layout, backbone = model.layout, model.backbone
+    places = [f"- {_where(group)}: {_tokens(layout, group)}" for group in layout.groups]
+    exact = layout.positions == "sequential"
+    lost = [
+        "- **Insertion.** Nothing puts the latents in their places: whoever calls the model does. "
+        "A latent in the response would have to be inserted while decoding.",
+        "- **Positions.** The latents of this adapter are numbered on like other tokens, as here."
+        if exact
+        else "- **Positions.** Latents were trained to share the position of the verbal token "
+        "after them; here every token counts one, so that the results differ, unless the caller "
+        "passes `position_ids` that say so, and an `attention_mask` with them. Latents trained "
+        "with `positions=sequential` lose nothing.",
+        "- **Precision.** The latents were trained in float32 and are stored as "
+        f"{str(backbone.dtype).removeprefix('torch.')}, like the weights.",
+    ]
+    bos = tokenizer.bos_token
+    note = (
+        f"\n\nThe tokenizer begins each text with `{bos}`, but `Start` latents come before that: "
+        f"pass `add_special_tokens=False` and write `{bos}` after them."
+        if bos and backbone.encode("a")[0] == tokenizer.bos_token_id
+        else ""
+    )
+    return f"""---
+library_name: transformers
+pipeline_tag: text-generation
+tags:
+- latent-tokens
+---
+
+# {backbone.name} with `{layout}` as added tokens
+
+The backbone `{backbone.name}` (fingerprint `{backbone.fingerprint}`), unchanged, and
+{layout.num_latents} latent tokens ([arXiv 2505.12629](https://arxiv.org/abs/2505.12629)) as
+{layout.num_latents} tokens of its vocabulary. Write
+
+{chr(10).join(places)}{note}
+
+The latents are never predicted: their logit is the mean of all others, so it is never the highest,
+and `generation_config.json` suppresses them. A server that samples without reading that file gives
+each of them a probability of at most 1 / V.
+
+## What is lost
+
+{chr(10).join(lost)}
+"""
+
+
+def _tokens(layout: LatentLayout, group: LatentGroup) -> str:
+    table = "tied" if layout.tied else group.name
+    return "`" + "".join(token_of(table, row) for row in range(group.count)) + "`"
+
+
+def _where(group: LatentGroup) -> str:
+    match group.place:
+        case Start():
+            return "before the prompt"
+        case End():
+            return "after the prompt"
+        case Every(k):
+            return f"after every {k} tokens, latents not counted"
+        case Before(texts):
+            return f"before every token that contains one of {list(texts)}"
+        case After(texts):
+            return f"after every token that contains one of {list(texts)}"

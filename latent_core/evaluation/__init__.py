@@ -1,0 +1,1 @@
+"""Evaluation of a model on the splits of a task: records, effects, comparisons."""

@@ -1,0 +1,144 @@
+"""One record per example: what a model answered, and what the task's verifier says of it.
+
+Knows tasks and models; nothing of how records are compared (that is `statistics`).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import pandas as pd
+
+from latent_core.errors import SettingError
+from latent_core.generation.generate import Generation
+from latent_core.models.steered import SteeredModel
+from latent_core.progress import progress_bar
+from latent_core.tasks import Example, Task, resolve_splits
+
+__all__ = ["evaluate", "response_limit"]
+
+
+def evaluate(
+    model: SteeredModel,
+    task: Task,
+    splits: str | Iterable[str] = ("id", "ood"),
+    examples: int = 100,
+    seed: int = 1,
+    *,
+    shots: int | None = None,
+    batch_size: int = 32,
+    progress: bool = True,
+    on_records: Callable[[pd.DataFrame], None] | None = None,
+) -> pd.DataFrame:
+    """Answer examples of a task greedily and score them.
+
+    Args:
+        model: the model, with whatever latents it has.
+        task: examples and verifier.
+        splits: split names; `ood` stands for every OOD level.
+        examples: per split.
+        seed: draws the examples; the same seed gives every model the same ones, so records pair up.
+        shots: solved training examples in front of each prompt; by default as many as the model's
+            method has.
+        batch_size: prompts decoded side by side; responses do not depend on it.
+        progress: show a bar with the time left.
+        on_records: called with each batch's records as they come.
+
+    Returns:
+        one row per example: task, backbone, method, layout, shots, split, level, example, key,
+        prompt, answer, response, exact (bool), graded (0 to 1), response_tokens, latent_slots
+        (latents processed), extra_slots (those, the virtual tokens of a prefix, and the tokens of
+        solved examples), decode_steps (forward passes), trainable (numbers of the method), seconds
+        (the batch's time, shared equally), eval_seed. `attrs["evaluation"]` says what was asked
+        of each split; `write_records` keeps it.
+
+    Raises:
+        TaskError: for a split the task does not have.
+        SettingError: for a number out of its range.
+    """
+    if examples < 1:
+        raise SettingError(f"examples is {examples}; expected at least 1 per split")
+    if batch_size < 1:
+        raise SettingError(f"batch_size is {batch_size}; expected at least 1")
+    shots = model.shots if shots is None else shots
+    names = resolve_splits(task, splits)
+    drawn = [(name, task.examples(name, examples, seed)) for name in names]
+    frames: list[pd.DataFrame] = []
+    total = sum(len(batch) for _, batch in drawn)
+    with progress_bar(total, "evaluate", "example", progress) as bar:
+        for name, found in drawn:
+            bar.set_description(f"evaluate {name}")
+            # Answers of like length decode together; the records keep the drawn order.
+            order = sorted(range(len(found)), key=lambda i: len(found[i].answer))
+            for start in range(0, len(order), batch_size):
+                numbers = order[start : start + batch_size]
+                records = _answer(model, task, [(i, found[i]) for i in numbers], shots, seed)
+                frames.append(pd.DataFrame(records))
+                if on_records is not None:
+                    on_records(frames[-1])
+                bar.update(len(numbers))
+    frame = pd.concat(frames, ignore_index=True)
+    ranks = frame["split"].map({name: rank for rank, name in enumerate(names)})
+    frame = frame.assign(rank=ranks).sort_values(["rank", "example"], ignore_index=True)
+    frame = frame.drop(columns="rank")
+    asked = {"examples": examples, "seed": seed}
+    frame.attrs["evaluation"] = {"splits": {name: dict(asked) for name in names}}
+    return frame
+
+
+def response_limit(model: SteeredModel, task: Task, example: Example) -> int:
+    """Verbal tokens a response may have: the answer's, plus a quarter and 8 where it can overrun.
+
+    An open-ended task is cut at the answer's length, since nothing tells a model to stop.
+    """
+    length = len(model.backbone.encode_response(example.answer, end=not task.open_ended))
+    return length if task.open_ended else length + length // 4 + 8
+
+
+def _answer(
+    model: SteeredModel, task: Task, batch: list[tuple[int, Example]], shots: int, seed: int
+) -> list[dict[str, Any]]:
+    prompts = [
+        task.few_shot(example, shots, seed) if shots else example.prompt for _, example in batch
+    ]
+    limits = [response_limit(model, task, example) for _, example in batch]
+    started = time.perf_counter()
+    answers: list[Generation] = model.generate(
+        prompts, limits, return_details=True, batch_size=len(batch)
+    )
+    seconds = (time.perf_counter() - started) / len(batch)
+    trainable, records = model.num_trainable, []
+    for (number, example), answer in zip(batch, answers, strict=True):
+        latent_slots = sum(slot.group is not None for slot in answer.slots)
+        solved = 0
+        if shots:
+            solved = len(answer.prompt_ids) - len(model.backbone.encode(example.prompt))
+        score = task.score(example, answer.text)
+        records.append(
+            {
+                "task": task.name,
+                "backbone": model.backbone.name,
+                "method": model.method,
+                "layout": str(model.placement.layout),
+                "shots": shots,
+                "split": example.split,
+                "level": example.level,
+                "example": number,
+                "key": example.key,
+                "prompt": example.prompt,
+                "answer": example.answer,
+                "response": answer.text,
+                "exact": score.exact,
+                "graded": score.graded,
+                "response_tokens": len(answer.response_ids),
+                "latent_slots": latent_slots,
+                "extra_slots": latent_slots + model.virtual_tokens + solved,
+                "decode_steps": answer.decode_steps,
+                "trainable": trainable,
+                "seconds": seconds,
+                "eval_seed": seed,
+            }
+        )
+    return records

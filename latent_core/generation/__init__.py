@@ -1,0 +1,1 @@
+"""Decoding with latent tokens: the loop, sampling, stop rules, streaming."""

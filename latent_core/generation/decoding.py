@@ -1,0 +1,129 @@
+"""The decoding loop: rows of slots through a backbone with a cache, until each row has ended.
+
+One forward pass per verbal token: the latents that stand before or after it ride along. Rows of a
+batch are independent of each other: prompts are padded on the left, and the holes that arise when a
+row has fewer new slots than its neighbours are masked. On backbones with a sliding window, which
+counts cache slots and would count holes too, every row is instead fed exactly one slot per pass, so
+that there are no holes; that is exact as well, at the price of a pass per latent.
+
+Knows slots, tables and backbones; how a token is chosen is the caller's business.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+from transformers import DynamicCache
+
+from latent_core.errors import PromptError
+from latent_core.progress import heartbeat
+from latent_core.slots.batch import collate
+from latent_core.slots.placement import Slot, SlotStream
+
+if TYPE_CHECKING:
+    from latent_core.models.steered import SteeredModel
+
+__all__ = ["Row", "decode"]
+
+
+@dataclass
+class Row:
+    """The state of one response while it is decoded.
+
+    Attributes:
+        prompt: the prompt's text.
+        prompt_ids: its verbal ids.
+        limit: verbal tokens of the response at most.
+        stream: places the latents.
+        queue: slots that the next pass feeds.
+        num_fed: slots that were fed.
+        num_passes: forward passes that fed them.
+        response_ids: the tokens chosen so far.
+        hidden: (D,), the hidden state that predicts the next one.
+    """
+
+    prompt: str
+    prompt_ids: list[int]
+    limit: int
+    stream: SlotStream
+    queue: list[Slot] = field(default_factory=list)
+    num_fed: int = 0
+    num_passes: int = 0
+    response_ids: list[int] = field(default_factory=list)
+    hidden: Tensor | None = None
+
+    def __post_init__(self) -> None:
+        self.queue += self.stream.look_ahead()
+        self.push(self.prompt_ids)
+
+    def push(self, token_ids: Iterable[int]) -> None:
+        """Queue verbal tokens, with the latents before and after each."""
+        for token_id in token_ids:
+            self.queue += self.stream.push(token_id)
+            self.queue += self.stream.look_ahead()
+
+    def take(self, count: int | None) -> list[Slot]:
+        """Remove the next slots, all by default, from the queue: they are fed now."""
+        chunk, self.queue = self.queue[:count], self.queue[count:] if count else []
+        self.num_fed += len(chunk)
+        self.num_passes += 1
+        return chunk
+
+
+def decode(
+    model: SteeredModel,
+    rows: Sequence[Row],
+    extend: Callable[[Sequence[Row], Tensor], None],
+) -> None:
+    """Decode one batch of rows side by side to their ends.
+
+    Args:
+        model: a backbone with latents, or what else steers it.
+        rows: R rows, their prompts queued.
+        extend: called with the rows whose next token is due and with its logits, (rows, V) fp32;
+            appends a token to each, and pushes it unless the row ends. A row without queued slots
+            leaves the batch.
+    """
+    backbone = model.backbone
+    one_slot_a_pass = backbone.has_sliding_window and len(rows) > 1
+    cache = DynamicCache(config=backbone.model.config)
+    mask = torch.ones(len(rows), 0, dtype=torch.long, device=backbone.device)
+    active, width = list(rows), None  # the first pass takes the whole prompts
+    while active:
+        heartbeat()
+        chunks = [row.take(width) for row in active]
+        width = 1 if one_slot_a_pass else None
+        batch = collate(chunks, "left").to(backbone.device)
+        _check_positions(model, active)
+        mask = torch.cat([mask, batch.attention_mask], dim=1)
+        hidden_states = model.hidden_states(batch, mask, cache)
+        for number, (row, chunk) in enumerate(zip(active, chunks, strict=True)):
+            from_right = row.num_fed - row.stream.predictor
+            if 0 < from_right <= len(chunk):
+                row.hidden = hidden_states[number, -from_right]
+        ready = [row for row in active if not row.queue]
+        if ready:
+            due = torch.stack([row.hidden for row in ready if row.hidden is not None])
+            extend(ready, backbone.logits(due).float())
+        staying = [number for number, row in enumerate(active) if row.queue]
+        if len(staying) < len(active):
+            active = [active[number] for number in staying]
+            kept = torch.tensor(staying, dtype=torch.long)
+            mask = mask[kept.to(mask.device)]
+            cache.batch_select_indices(kept)  # on the CPU: layers may lie on several devices
+
+
+def _check_positions(model: SteeredModel, rows: Sequence[Row]) -> None:
+    """Sequential positions count latents too, whose number is known only while decoding."""
+    window = model.backbone.context_length
+    for row in rows:
+        if window is not None and row.stream.next_position > window:
+            raise PromptError(
+                f"the prompt {row.prompt[:40]!r} and its response have {row.stream.num_slots} "
+                f"slots, which positions=sequential numbers beyond the context window of "
+                f"{model.backbone.name}, {window}. Shorten it, or lower max_new_tokens"
+            )

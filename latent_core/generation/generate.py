@@ -1,0 +1,226 @@
+"""Prompts become responses, with latents in their places: `generate` and what it gives.
+
+The settings are those of Transformers' `generate`; they count, see and stream verbal tokens only.
+The loop over tokens is in `latent_core.generation.decoding`; `latent_core.generation.writer`
+writes what comes out.
+
+Knows tables, slots and backbones; nothing of tasks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import torch
+from transformers import GenerationConfig, LogitsProcessor, StoppingCriteria
+from transformers.generation.streamers import BaseStreamer
+
+from latent_core.backbones.backbone import Backbone
+from latent_core.backbones.chat import Conversation
+from latent_core.errors import PromptError, SettingError
+from latent_core.generation.decoding import Row, decode
+from latent_core.generation.sampling import read_settings
+from latent_core.generation.writer import OnToken, ResponseWriter
+from latent_core.slots.layout import LatentLayout
+from latent_core.slots.placement import Slot, SlotStream
+
+if TYPE_CHECKING:
+    from latent_core.models.steered import SteeredModel
+
+__all__ = ["Generation", "SlotView", "generate", "view_slot"]
+
+DEFAULT_NEW_TOKENS = 64
+
+
+class SlotView(NamedTuple):
+    """One slot as a reader wants it.
+
+    Attributes:
+        label: `Comma.1` for the second latent of group Comma; the token's text for a verbal token.
+        group: name of the latent's group; None for a verbal token.
+        occurrence: which occurrence of its group, 0-based; None for a verbal token.
+        position_id: what the backbone was told.
+        token_id: the verbal token's id; None for a latent.
+    """
+
+    label: str
+    group: str | None
+    occurrence: int | None
+    position_id: int
+    token_id: int | None
+
+
+@dataclass(frozen=True)
+class Generation:
+    """What one prompt gave.
+
+    Attributes:
+        prompt, text: prompt and response as text; special tokens are left out of `text`. The
+            prompt of a conversation is what the chat template makes of it.
+        prompt_ids, response_ids: verbal ids; the response includes the end-of-sequence token, if
+            any.
+        slots: all slots in order, prompt and response, as a teacher-forced pass over both would
+            have them. All but those of the last verbal token were fed to the backbone.
+        finished: whether the response ended by itself (an end-of-sequence token, a stop string, a
+            stopping criterion), rather than at `max_new_tokens`.
+        decode_steps: forward passes that its tokens took, that of the prompt included. A cost, not
+            a result: a batch beside it may need more, so two equal answers may differ in it.
+    """
+
+    prompt: str
+    text: str
+    prompt_ids: tuple[int, ...]
+    response_ids: tuple[int, ...]
+    slots: tuple[SlotView, ...]
+    finished: bool
+    decode_steps: int = field(default=0, compare=False)
+
+
+@torch.no_grad()
+def generate(
+    model: SteeredModel,
+    prompts: Sequence[str | Conversation],
+    max_new_tokens: int | Sequence[int] | None = None,
+    *,
+    generation_config: GenerationConfig | None = None,
+    logits_processor: Sequence[LogitsProcessor] = (),
+    stopping_criteria: Sequence[StoppingCriteria] = (),
+    seed: int | None = None,
+    batch_size: int = 32,
+    on_token: OnToken | None = None,
+    streamer: BaseStreamer | None = None,
+    **settings: Any,
+) -> list[Generation]:
+    """Continue prompts with latents in their places.
+
+    Args:
+        model: a backbone with latents, or what else steers it.
+        prompts: plain texts, or conversations: lists of messages `{"role": ..., "content": ...}`,
+            which go through the tokenizer's chat template. The model answers, or goes on with a
+            last message that is its own.
+        max_new_tokens: verbal tokens per response at most, the end-of-sequence token included; one
+            number, or one per prompt. 64 if no setting says otherwise.
+        generation_config: settings as an object of Transformers. Fields that are not set are off.
+        logits_processor, stopping_criteria: Transformers' or your own. They are called for one row
+            at a time, with its verbal ids (1, L), prompt and response without latents or padding,
+            and its scores (1, V).
+        seed: of the sampling; what a prompt draws does not depend on the batch it is in.
+        batch_size: responses decoded side by side.
+        on_token: called with the response's index, the token's id and the new text as each token is
+            chosen. A character of several tokens comes with its last.
+        streamer: a `TextStreamer` or the like, for a single response.
+        settings: fields of `GenerationConfig` by name, which win over `generation_config`:
+            `do_sample`, `temperature`, `top_k`, `top_p`, `min_p`, `repetition_penalty`,
+            `no_repeat_ngram_size`, `num_return_sequences`, `stop_strings`, ... Greedy by default.
+            What is not available (beam search, for one) is refused.
+
+    Returns:
+        one `Generation` per prompt and returned sequence, those of one prompt side by side.
+
+    Raises:
+        PromptError: if a prompt is empty, or leaves no room for `max_new_tokens` in the window.
+        SettingError: if a setting is unknown, not available, or out of its range.
+    """
+    per_prompt = isinstance(max_new_tokens, Sequence)
+    one_limit = None if per_prompt else max_new_tokens
+    options = read_settings(generation_config, max_new_tokens=one_limit, **settings)
+    given = options.num_return_sequences
+    copies = 1 if given is None else given
+    if copies < 1 or (copies > 1 and not options.do_sample):
+        raise SettingError(
+            f"num_return_sequences is {copies}; expected at least 1, and 1 unless do_sample=True, "
+            "since greedy responses to one prompt are all the same"
+        )
+    if batch_size < 1:
+        raise SettingError(f"batch_size is {batch_size}; expected at least 1")
+    if streamer is not None and len(prompts) * copies != 1:
+        raise SettingError(
+            f"a streamer shows one response; got {len(prompts)} prompts with {copies} responses "
+            "each. Use on_token, which is told whose token it gets"
+        )
+    encoded = [_encode(model.backbone, prompt) for prompt in prompts]
+    limits = _limits(max_new_tokens, options, [len(ids) for _, ids in encoded])
+    _check_window(model.backbone, encoded, limits)
+    writer = ResponseWriter(
+        model.backbone, options, logits_processor, stopping_criteria, seed, on_token
+    )
+    rows = []
+    for (prompt, ids), limit in zip(encoded, limits, strict=True):
+        for _ in range(copies):
+            rows.append(Row(prompt, ids, limit, SlotStream(model.placement, len(ids))))
+            writer.add(rows[-1], streamer)
+    try:
+        for start in range(0, len(rows), batch_size):
+            decode(model, rows[start : start + batch_size], writer.extend)
+    finally:
+        if streamer is not None:
+            streamer.end()  # also after an error, lest a thread that reads waits for ever
+    return [_result(model, row, writer.has_ended(row)) for row in rows]
+
+
+def _encode(backbone: Backbone, prompt: str | Conversation) -> tuple[str, list[int]]:
+    if isinstance(prompt, str):
+        return prompt, backbone.encode(prompt)
+    text = backbone.chat_text(prompt)
+    return text, backbone.encode(text, special=False)  # the template writes special tokens itself
+
+
+def _limits(
+    max_new_tokens: int | Sequence[int] | None, options: GenerationConfig, lengths: list[int]
+) -> list[int]:
+    """Verbal tokens of each response at most."""
+    if isinstance(max_new_tokens, Sequence):
+        limits = list(max_new_tokens)
+    elif options.max_new_tokens is None and options.max_length is not None:
+        limits = [options.max_length - length for length in lengths]
+        if min(limits, default=1) < 1:
+            raise SettingError(
+                f"max_length is {options.max_length}, prompt included, but a prompt has "
+                f"{max(lengths)} tokens; set max_new_tokens instead"
+            )
+    else:
+        given = options.max_new_tokens
+        limits = [DEFAULT_NEW_TOKENS if given is None else given] * len(lengths)
+    if len(limits) != len(lengths) or min(limits, default=1) < 1:
+        several = f", or a list of {len(lengths)}, one for each prompt" if len(lengths) > 1 else ""
+        raise SettingError(
+            f"max_new_tokens is {max_new_tokens}; expected a whole number of at least 1{several}"
+        )
+    return limits
+
+
+def _check_window(
+    backbone: Backbone, encoded: Sequence[tuple[str, list[int]]], limits: Sequence[int]
+) -> None:
+    window = backbone.context_length
+    for (prompt, ids), limit in zip(encoded, limits, strict=True):
+        if window is not None and len(ids) + limit > window:
+            raise PromptError(
+                f"the prompt {prompt[:40]!r} has {len(ids)} tokens; with max_new_tokens={limit} it "
+                f"exceeds the context window of {backbone.name}, {window}. Shorten it or lower "
+                "max_new_tokens"
+            )
+
+
+def _result(model: SteeredModel, row: Row, finished: bool) -> Generation:
+    layout = model.placement.layout
+    slots = model.placement.insert(row.prompt_ids, row.response_ids).slots
+    return Generation(
+        prompt=row.prompt,
+        text=model.backbone.decode(row.response_ids),
+        prompt_ids=tuple(row.prompt_ids),
+        response_ids=tuple(row.response_ids),
+        slots=tuple(view_slot(slot, layout, model.backbone.token_text) for slot in slots),
+        finished=finished,
+        decode_steps=row.num_passes,
+    )
+
+
+def view_slot(slot: Slot, layout: LatentLayout, token_text: Callable[[int], str]) -> SlotView:
+    """A slot with its label and group name; `token_text` decodes a verbal id."""
+    if not slot.is_latent:
+        return SlotView(token_text(slot.token_id), None, None, slot.position_id, slot.token_id)
+    name = layout.groups[slot.group].name
+    return SlotView(f"{name}.{slot.member}", name, slot.occurrence, slot.position_id, None)

@@ -1,0 +1,90 @@
+"""The Ray engine: the same runs on a Ray cluster that is there already.
+
+Ray schedules, and starts a run anew elsewhere when its node dies; the run's folder, on a disk that
+all nodes share, lets it go on where it was. Needs the extra `ray`, and latent_core on every node.
+Knows Ray; nothing of what a run is made of.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from latent_core.errors import SettingError
+from latent_core.grids.spec import RunSpec
+from latent_core.grids.work import Outcome, do_run, give_up
+
+__all__ = ["RayEngine"]
+
+#: Seconds that a run started anew waits for the process that had it, which may be dying still.
+WAIT: Final = 60.0
+
+
+@dataclass(frozen=True)
+class RayEngine:
+    """Runs on a Ray cluster.
+
+    Attributes:
+        address: of the cluster, as `ray.init` takes it; `auto` finds the one of this machine.
+        cpus: cores per run.
+        gpus: GPUs per run, of which a part will do (0.25); None for one if the cluster has any.
+        retry_failed: whether to try again what failed before.
+    """
+
+    address: str = "auto"
+    cpus: float = 1
+    gpus: float | None = None
+    retry_failed: bool = False
+
+    def outcomes(self, specs: Sequence[RunSpec], root: Path) -> Iterator[Outcome]:
+        """Do the runs; one outcome each, as they come."""
+        here, root = Path.cwd(), Path(root).absolute()
+        try:
+            import ray
+        except ImportError as error:
+            raise SettingError(
+                "the engine ray needs Ray: pip install 'latent-workbench[ray]'"
+            ) from error
+        ours = not ray.is_initialized()
+        if ours:
+            try:
+                ray.init(address=self.address, log_to_driver=False)
+            except (ConnectionError, ValueError, RuntimeError) as error:
+                raise SettingError(
+                    f"no Ray cluster at {self.address!r}: {error}; start one (`ray start --head`) "
+                    "or give its --address"
+                ) from error
+        gpus = self.gpus
+        if gpus is None:
+            gpus = min(1, ray.cluster_resources().get("GPU", 0))
+        remote = ray.remote(num_cpus=self.cpus, num_gpus=gpus, max_retries=3)(_do)
+        try:
+            runs: dict[Any, RunSpec] = {
+                remote.remote(spec, here, root, self.retry_failed, max(1, int(self.cpus))): spec
+                for spec in specs
+            }
+            while runs:
+                (ready,), _ = ray.wait(list(runs), num_returns=1)
+                spec = runs.pop(ready)
+                try:
+                    yield ray.get(ready)
+                except ray.exceptions.RayError as error:
+                    said = f"Ray gave up: {type(error).__name__}: {str(error).splitlines()[0]}"
+                    yield give_up(spec, root, said)
+        finally:
+            if ours:
+                ray.shutdown()
+
+
+def _do(spec: RunSpec, here: Path, root: Path, retry_failed: bool, threads: int) -> Outcome:
+    """One run, on whatever node; a worker process keeps its backbone from run to run."""
+    import torch
+
+    torch.set_num_threads(threads)
+    with contextlib.suppress(OSError):  # a backbone may be a folder, named from where the driver is
+        os.chdir(here)
+    return do_run(spec, root, retry_failed, WAIT)

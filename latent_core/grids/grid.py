@@ -1,0 +1,235 @@
+"""What a grid asks for: backbones x tasks x methods x seeds x training settings, read and checked.
+
+A grid is a YAML file or the same words in Python:
+
+    backbones: [tiny]
+    tasks: [repetition, mine.jsonl]
+    methods: [zero-shot, Start_2, Start_1+Comma_1]
+    seeds: 10                        # or a list
+    training: {steps: 300, batch_size: 16, learning_rate: [0.03, 0.1]}   # a list is tried in full
+    evaluation: {splits: [id, ood], examples: 200}
+    search: {learning_rates: [0.01, 0.03, 0.1], share: 0.5}              # instead of learning_rate
+    per_task: {summation: {training: {steps: 600}, methods: [Start_9]}}   # these besides
+
+Knows settings; nothing of how runs are made.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any, Final
+
+from latent_core.errors import LatentError, SettingError
+from latent_core.grids.spec import Evaluation, RunSpec, Search, Training
+from latent_core.models.methods import Method
+from latent_core.tasks import load_task, resolve_splits
+from latent_core.wording import did_you_mean
+
+__all__ = ["Grid", "read_grid"]
+
+#: Sections, with the settings in each that may be a list, of which every value is then tried.
+SECTIONS: Final[dict[str, type[Training | Evaluation | Search]]] = {
+    "training": Training,
+    "evaluation": Evaluation,
+    "search": Search,
+}
+TRIED: Final = ("steps", "batch_size", "gradient_accumulation", "learning_rate", "init")
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A grid of runs, checked when it is made.
+
+    Attributes:
+        backbones: short names, folders or hub ids.
+        tasks: names, or paths of .jsonl files.
+        methods: layouts and baselines.
+        seeds: training seeds; a number stands for that many, from 0.
+        training: settings of `Training`; a list of values is tried in full.
+        evaluation: settings of `Evaluation`.
+        search: settings of `Search`, which then chooses learning rate and steps; empty for none.
+        per_task: task name -> the three sections again, where a task needs other values, and
+            `methods` that it has besides.
+        dtype: of the backbone's weights, as in `load_backbone`.
+
+    Raises:
+        SettingError: for a word that is unknown or a value out of its range, with the fix.
+    """
+
+    backbones: list[str]
+    tasks: list[str]
+    methods: list[str]
+    seeds: list[int] | int = 1
+    training: dict[str, Any] = field(default_factory=dict)
+    evaluation: dict[str, Any] = field(default_factory=dict)
+    search: dict[str, Any] = field(default_factory=dict)
+    per_task: dict[str, dict[str, Any]] = field(default_factory=dict)
+    dtype: str = "auto"
+
+    def __post_init__(self) -> None:
+        for name in ("backbones", "tasks", "methods"):
+            _check_list(name, getattr(self, name), str)
+        if isinstance(self.seeds, int) and not isinstance(self.seeds, bool) and self.seeds > 0:
+            object.__setattr__(self, "seeds", list(range(self.seeds)))
+        _check_list("seeds", self.seeds, int)
+        for name in SECTIONS:
+            _check_mapping(name, getattr(self, name))
+        _check_mapping("per_task", self.per_task)
+        for task, sections in self.per_task.items():
+            if task not in self.tasks:
+                raise SettingError(
+                    f"per_task names {task!r}, which is not among the tasks: "
+                    f"{', '.join(self.tasks)}"
+                )
+            _check_mapping(f"per_task, {task}", sections)
+            _check_names(f"per_task, {task}", sections, [*SECTIONS, "methods"])
+            for name, values in sections.items():
+                if name == "methods":
+                    _check_list(f"per_task, {task}, methods", values, str)
+                else:
+                    _check_mapping(f"per_task, {task}, {name}", values)
+        self.specs()
+
+    def specs(self) -> list[RunSpec]:
+        """Every run of the grid once; of a method without training, one run for all seeds.
+
+        Seed by seed, so that a grid that was stopped has the same seeds of every method.
+        """
+        assert not isinstance(self.seeds, int)
+        seeds, found = self.seeds, dict[str, RunSpec]()
+        for backbone, task in itertools.product(self.backbones, self.tasks):
+            # A worker may be at home in another folder. Links are kept: the name is the task's.
+            place = str(Path(task).absolute()) if task.endswith(".jsonl") else task
+            trainings, evaluation, search = self._sections(task)
+            splits = resolve_splits(load_task(task), evaluation.splits)
+            evaluation = replace(evaluation, splits=list(splits))
+            methods = [*self.methods, *self.per_task.get(task, {}).get("methods", [])]
+            for method, training, seed in itertools.product(methods, trainings, seeds):
+                parsed = Method.parse(method)
+                if not parsed.trained:
+                    seed = seeds[0]  # nothing that a seed could change
+                spec = RunSpec(
+                    backbone=backbone,
+                    task=place,
+                    method=parsed.name,
+                    seed=seed,
+                    training=training if parsed.trained else None,
+                    evaluation=evaluation,
+                    search=search if parsed.trained else None,
+                    dtype=self.dtype,
+                )
+                found[spec.folder] = spec
+        return sorted(found.values(), key=lambda spec: seeds.index(spec.seed))
+
+    def _sections(self, task: str) -> tuple[list[Training], Evaluation, Search | None]:
+        """Training settings, evaluation and search of one task."""
+        own = self.per_task.get(task, {})
+        where = f"per_task, {task}, " if own else ""
+        training, evaluation, search = (
+            {**getattr(self, name), **(own.get(name) or {})} for name in SECTIONS
+        )
+        chosen = _made(f"{where}search", Search, search) if search else None
+        if chosen is not None:
+            if "learning_rate" in training:
+                raise SettingError(
+                    "training has a learning_rate and search has learning_rates; keep one of them"
+                )
+            assert not isinstance(self.seeds, int)
+            if shared := set(chosen.seeds) & set(self.seeds):
+                raise SettingError(
+                    f"search.seeds has {sorted(shared)}, which the runs use too; expected others, "
+                    "so that what is chosen is not chosen by luck in the results"
+                )
+        several = {
+            name: value if isinstance(value, list) else [value] for name, value in training.items()
+        }
+        if bad := [name for name, value in several.items() if not value]:
+            raise SettingError(f"{where}training, {bad[0]} is an empty list; expected values")
+        if bad := [name for name, value in several.items() if len(value) > 1 and name not in TRIED]:
+            raise SettingError(
+                f"{where}training, {bad[0]} is a list; only {', '.join(TRIED)} may have several"
+            )
+        products = itertools.product(*several.values())
+        trainings = [
+            _made(f"{where}training", Training, dict(zip(several, values, strict=True)))
+            for values in products
+        ]
+        return trainings, _made(f"{where}evaluation", Evaluation, evaluation), chosen
+
+
+def read_grid(path: str | Path) -> Grid:
+    """The grid that a YAML file describes. Task files are found from the grid's own folder.
+
+    Raises:
+        SettingError: if the file is missing, is no YAML, or says what a `Grid` refuses.
+    """
+    import yaml
+
+    path = Path(path)
+    try:
+        content = yaml.safe_load(path.read_text())
+    except OSError as error:
+        raise SettingError(f"cannot read {path}: {error.strerror or error}") from error
+    except yaml.MarkedYAMLError as error:
+        mark, problem = error.problem_mark, error.problem or error.context
+        where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
+        raise SettingError(f"{path} is no YAML: {where}{problem}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise SettingError(f"{path} is no YAML: {' '.join(str(error).split())}") from error
+    try:
+        _check_mapping("the file", content)
+        _check_names("the file", content, [entry.name for entry in fields(Grid)])
+        if missing := {"backbones", "tasks", "methods"} - set(content):
+            raise SettingError(f"{', '.join(sorted(missing))} missing; expected a list")
+        content["tasks"] = _from(path.parent, content["tasks"])
+        if isinstance(content.get("per_task"), dict):
+            names = _from(path.parent, list(content["per_task"]))
+            content["per_task"] = dict(zip(names, content["per_task"].values(), strict=True))
+        return Grid(**content)
+    except LatentError as error:
+        raise type(error)(f"{path}: {error}") from error
+
+
+def _from(folder: Path, tasks: Any) -> Any:
+    """Task names, with paths relative to `folder`."""
+    _check_list("tasks", tasks, str)
+    return [str(folder / task) if task.endswith(".jsonl") else task for task in tasks]
+
+
+def _made(where: str, kind: type[Any], values: Mapping[str, Any]) -> Any:
+    """A section's dataclass; it refuses values, this refuses names."""
+    _check_names(where, values, [entry.name for entry in fields(kind)])
+    try:
+        return kind(**values)
+    except SettingError as error:
+        raise SettingError(f"{where}: {error}") from error
+
+
+def _check_names(where: str, values: Mapping[str, Any], known: Iterable[str]) -> None:
+    for name in values:
+        if name not in set(known):
+            hint = did_you_mean(str(name), known)
+            raise SettingError(
+                f"{where}: unknown setting {name!r}{hint} Expected some of {', '.join(known)}"
+            )
+
+
+def _check_mapping(where: str, value: Any) -> None:
+    if not isinstance(value, dict):
+        found = "empty" if value is None else repr(value)
+        raise SettingError(f"{where} is {found}; expected settings by name, such as steps: 300")
+
+
+def _check_list(where: str, value: Any, kind: type) -> None:
+    """A list that is not empty, of one kind, without repeats."""
+    what = {str: "names", int: "whole numbers"}[kind]
+    if not isinstance(value, list) or not value:
+        raise SettingError(f"{where} is {value!r}; expected a list of {what}")
+    for entry in value:
+        if not isinstance(entry, kind) or isinstance(entry, bool):
+            raise SettingError(f"{where} has {entry!r}; expected {what} (put text into quotes)")
+    if len(set(value)) < len(value):
+        raise SettingError(f"{where} names something twice: {value}")

@@ -1,0 +1,166 @@
+"""The local engine: worker processes of this machine, each with its share of the cores.
+
+A worker loads a backbone once for all its runs. One that dies takes down its run alone: the run is
+tried once more, then recorded as failed. When the driver dies, so do its workers. Knows processes;
+nothing of what a run is made of.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+import warnings
+from collections import Counter, deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from multiprocessing import connection
+from multiprocessing.context import SpawnProcess
+from pathlib import Path
+from typing import Final
+
+from latent_core.backbones.known import BACKBONES
+from latent_core.errors import SettingError
+from latent_core.grids.spec import RunSpec
+from latent_core.grids.work import Outcome, do_run, give_up
+
+__all__ = ["LocalEngine", "default_workers"]
+
+#: Bytes of weights up to which a backbone gains nothing from a second thread.
+SMALL: Final = 60e6
+#: Deaths of a worker after which its run counts as failed.
+PATIENCE: Final = 2
+
+
+def default_workers(specs: Sequence[RunSpec]) -> int:
+    """One worker per core for small backbones; for others one, with all cores, or the one GPU."""
+    import torch
+
+    if torch.cuda.is_available():
+        return 1
+    small = all(_bytes_of(name) <= SMALL for name in {spec.backbone for spec in specs})
+    return _cores() if small else 1
+
+
+def _bytes_of(backbone: str) -> float:
+    """Size of a backbone's weights, as far as it can be known without fetching them."""
+    if backbone != "tiny" and backbone in BACKBONES:
+        return float("inf")
+    folder = BACKBONES[backbone].locate() if backbone in BACKBONES else Path(backbone)
+    if not folder.is_dir():
+        return float("inf")
+    return sum(path.stat().st_size for path in folder.glob("*.safetensors"))
+
+
+def _cores() -> int:
+    # Fewer than the machine has, in a container.
+    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+
+
+@dataclass
+class _Worker:
+    """A process and the run it is at work on."""
+
+    process: SpawnProcess
+    pipe: connection.Connection
+    run: RunSpec | None = field(default=None)
+
+
+@dataclass(frozen=True)
+class LocalEngine:
+    """Runs on this machine.
+
+    Each worker computes with its share of the cores, or with OMP_NUM_THREADS threads if set. Call
+    it from a script under `if __name__ == "__main__"`, as every use of processes needs.
+
+    Attributes:
+        workers: processes at a time.
+        retry_failed: whether to try again what failed before.
+    """
+
+    workers: int
+    retry_failed: bool = False
+
+    def __post_init__(self) -> None:
+        if self.workers < 1:
+            raise SettingError(f"workers is {self.workers}; expected at least 1")
+
+    def outcomes(self, specs: Sequence[RunSpec], root: Path) -> Iterator[Outcome]:
+        """Do the runs, in about their order; one outcome each, as they come."""
+        waiting, deaths = deque(specs), Counter[str]()
+        workers = [self._start(root) for _ in range(min(self.workers, len(specs)))]
+        try:
+            while waiting or any(worker.run for worker in workers):
+                for number, worker in enumerate(workers):
+                    if worker.run is None and waiting:
+                        if not worker.process.is_alive():
+                            workers[number] = worker = self._start(root)
+                        worker.run = waiting.popleft()
+                        worker.pipe.send(worker.run)
+                busy = {worker.pipe: worker for worker in workers if worker.run is not None}
+                for pipe in connection.wait(list(busy)):
+                    worker = busy[pipe]  # type: ignore[index]
+                    spec, worker.run = worker.run, None
+                    assert spec is not None
+                    try:
+                        yield worker.pipe.recv()
+                    except (EOFError, OSError):
+                        worker.process.join()
+                        deaths[spec.folder] += 1
+                        if deaths[spec.folder] < PATIENCE:
+                            waiting.appendleft(spec)
+                        else:
+                            yield give_up(spec, root, death(worker.process.exitcode))
+        finally:
+            for worker in workers:
+                worker.process.kill() if worker.run else worker.pipe.close()
+            for worker in workers:
+                worker.process.join()
+
+    def _start(self, root: Path) -> _Worker:
+        context = multiprocessing.get_context("spawn")
+        ours, theirs = context.Pipe()
+        threads = int(os.environ.get("OMP_NUM_THREADS", max(1, _cores() // self.workers)))
+        process = context.Process(
+            target=_serve, args=(theirs, str(root), threads, self.retry_failed), daemon=True
+        )
+        process.start()
+        theirs.close()  # so that the pipe ends with the process
+        return _Worker(process, ours)
+
+
+def death(exitcode: int | None) -> str:
+    """What became of a run whose worker died once too often."""
+    said = f"its process died {PATIENCE} times (exit code {exitcode})"
+    if exitcode in (-signal.SIGKILL, 128 + signal.SIGKILL):
+        said += (
+            "; a machine that runs out of memory kills like this: lower batch_size or the number "
+            "of workers"
+        )
+    return said
+
+
+def _serve(pipe: connection.Connection, root: str, threads: int, retry_failed: bool) -> None:
+    """A worker's life: run after run, until the driver hangs up or dies."""
+    threading.Thread(target=_die_with_the_driver, daemon=True).start()
+    import torch
+    from transformers.utils import logging
+
+    torch.set_num_threads(threads)
+    logging.set_verbosity_error()  # what a user can do about is in the outcome
+    warnings.simplefilter("ignore", FutureWarning)
+    while True:
+        try:
+            spec = pipe.recv()
+        except EOFError:
+            return
+        pipe.send(do_run(spec, root, retry_failed))
+
+
+def _die_with_the_driver() -> None:
+    driver = multiprocessing.parent_process()
+    if driver is not None:
+        connection.wait([driver.sentinel])
+        os._exit(1)

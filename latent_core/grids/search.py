@@ -1,0 +1,127 @@
+"""Choosing learning rate and steps by one rule for every method, from trials on validation.
+
+Knows the trials' folders; it reads what they found and trains nothing. Nothing out of distribution
+enters.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from statistics import fmean
+from typing import Any, Final
+
+from latent_core.errors import LatentError, SettingError
+from latent_core.grids.spec import RunSpec, Training
+from latent_core.runs.folder import overall_graded, read_run, read_summary
+
+__all__ = ["RULE", "choose", "settled"]
+
+RULE: Final = (
+    "best graded accuracy on the validation split (in distribution), the same trials for every "
+    "method; ties: lower training loss, then fewer steps, then the lower learning rate"
+)
+
+
+def choose(spec: RunSpec, root: str | Path) -> tuple[Training, dict[str, Any]]:
+    """What the trials of a run's search say.
+
+    Args:
+        spec: a run with a search.
+        root: the grid's folder, where its trials lie.
+
+    Returns:
+        the run's training settings with what was chosen, and an account of the search: rule,
+        budget, every trial's result, and the choice.
+
+    Raises:
+        SettingError: if a trial has not been done, or all have failed.
+    """
+    assert spec.search is not None and spec.training is not None
+    trials = spec.trials()
+    steps_of = _full_steps(spec)
+    rows: list[dict[str, Any]] = []
+    for rate, steps in dict.fromkeys(
+        (trial.training.learning_rate, trial.training.steps) for trial in trials if trial.training
+    ):
+        group = [
+            trial
+            for trial in trials
+            if trial.training
+            and (trial.training.learning_rate, trial.training.steps) == (rate, steps)
+        ]
+        rows.append({"learning_rate": rate, "steps": steps_of[steps]} | _result(group, root))
+    able = [row for row in rows if "error" not in row]
+    if not able:
+        raise SettingError(
+            f"every trial of the search for {spec.method} on {spec.task_name} failed: "
+            f"{rows[0]['error']}. Give other learning_rates, or try them again (--retry-failed)"
+        )
+    best = min(
+        able, key=lambda row: (-row["graded"], row["loss"], row["steps"], row["learning_rate"])
+    )
+    chosen = {"learning_rate": best["learning_rate"], "steps": best["steps"]}
+    account = {
+        "rule": RULE,
+        "share": spec.search.share,
+        "examples": spec.search.examples,
+        "seeds": list(spec.search.seeds),
+        "trials": rows,
+        "chosen": chosen,
+    }
+    return replace(spec.training, **chosen), account
+
+
+def settled(spec: RunSpec, root: str | Path) -> tuple[Training, dict[str, Any]] | None:
+    """The choice that this run, or the same one with another seed, was begun with; None if neither.
+
+    Trials that are tried again may say otherwise, but seeds of one method differ in nothing else,
+    and a run ends with the rate that it began with.
+    """
+    assert spec.training is not None
+    own = Path(root) / spec.folder
+    for path in (own, *sorted(own.parent.glob("seed-*"))):
+        seed = path.name.split("-")[1]
+        # The folder's name says whether all but the seed is the same.
+        if not seed.isdecimal() or Path(root) / replace(spec, seed=int(seed)).folder != path:
+            continue
+        with contextlib.suppress(OSError, SettingError):
+            account = read_run(path).get("notes", {}).get("search")
+            if account is not None:
+                return replace(spec.training, **account["chosen"]), account
+    return None
+
+
+def _full_steps(spec: RunSpec) -> dict[int, int]:
+    """Steps of a trial -> those of the run that it stands for."""
+    assert spec.search is not None and spec.training is not None
+    full = list(spec.search.steps or [spec.training.steps])
+    short = list(dict.fromkeys(t.training.steps for t in spec.trials() if t.training))
+    if len(short) < len(full):
+        raise SettingError(
+            f"search.steps {full} are the same at a share of {spec.search.share}; "
+            "expected values further apart, or a larger share"
+        )
+    return dict(zip(short, full, strict=True))
+
+
+def _result(trials: Sequence[RunSpec], root: str | Path) -> dict[str, Any]:
+    """Mean graded accuracy and loss over the seeds of one setting, or the first error."""
+    graded, losses = [], []
+    for trial in trials:
+        folder = Path(root) / trial.folder
+        try:
+            run = read_run(folder)
+        except OSError as error:
+            raise SettingError(f"the trial in {folder} has not been done") from error
+        if run["status"] == "failed":
+            return {"error": run.get("error", "failed")}
+        try:
+            summary = read_summary(folder)
+        except (OSError, ValueError, LatentError) as error:
+            raise SettingError(f"the trial in {folder} has no records ({error})") from error
+        graded.append(overall_graded(summary))
+        losses.append(float(run["loss"]))
+    return {"graded": round(fmean(graded), 6), "loss": round(fmean(losses), 6)}

@@ -1,0 +1,253 @@
+"""One run of a grid, done wherever a process happens to be: train, evaluate, record.
+
+Whoever does a run holds its lock. What is there already is not done again, down to the last
+checkpoint and the last evaluated split, so a killed run goes on where it was. A run that fails
+records its error. Knows runs one at a time; nothing of who hands them out.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import shutil
+import time
+import traceback
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from filelock import Timeout
+
+from latent_core.backbones.backbone import Backbone, load_backbone
+from latent_core.errors import LatentError, SettingError
+from latent_core.evaluation.evaluate import evaluate
+from latent_core.files import remove_leftovers
+from latent_core.grids.search import choose, settled
+from latent_core.grids.spec import RunSpec, Training
+from latent_core.models.build import build_model
+from latent_core.models.methods import Method
+from latent_core.models.steered import SteeredModel
+from latent_core.runs.folder import (
+    LOCK_FILE,
+    RUN_FILE,
+    fail_run,
+    read_evaluation,
+    read_run,
+    reopen_run,
+    run_lock,
+    write_records,
+)
+from latent_core.tasks import Task, load_task
+from latent_core.training.train import keep_untrained, train
+
+__all__ = ["Outcome", "State", "do_run", "error_text", "give_up", "record_failure", "state_of"]
+
+State = Literal["finished", "failed", "begun", "missing", "unreadable"]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a run.
+
+    Attributes:
+        spec: the run.
+        status: `finished`; `failed`, with `error`; or `busy`, if another process is at work on it.
+        seconds: spent on it by this call.
+        error: what went wrong, in one sentence.
+    """
+
+    spec: RunSpec
+    status: Literal["finished", "failed", "busy"]
+    seconds: float = 0.0
+    error: str = ""
+
+
+def state_of(spec: RunSpec, root: str | Path) -> State:
+    """How a run stands; a damaged `run.json` counts as missing."""
+    try:
+        return _state(spec, Path(root) / spec.folder)
+    except OSError:
+        return "unreadable"
+
+
+def _state(spec: RunSpec, folder: Path) -> State:
+    try:
+        status = read_run(folder)["status"]
+    except (FileNotFoundError, NotADirectoryError, SettingError):
+        return "missing"
+    if status == "failed":
+        return "failed"
+    if status == "finished" and not _missing_splits(spec, folder):
+        return "finished"
+    return "begun"
+
+
+def do_run(spec: RunSpec, root: str | Path, retry_failed: bool = False, wait: float = 0) -> Outcome:
+    """Do what is missing of a run.
+
+    Args:
+        spec: the run.
+        root: the grid's folder.
+        retry_failed: whether to try again what has failed before.
+        wait: seconds to wait for another process that is at work on it.
+    """
+    started, folder = time.perf_counter(), Path(root) / spec.folder
+    try:
+        with run_lock(folder, wait):
+            try:
+                state = _state(spec, folder)
+            except OSError as error:  # it may be whole: nothing is deleted or written over
+                raise LatentError(
+                    f"cannot read {folder / RUN_FILE}: {error.strerror or error}; expected a file "
+                    "that can be read. The run was left as it is"
+                ) from error
+            try:
+                return _done(spec, Path(root), folder, state, retry_failed, started)
+            except Exception as error:  # a grid goes on, whatever befalls one run
+                said = error_text(error)
+                record_failure(spec, root, said)
+                return Outcome(spec, "failed", time.perf_counter() - started, said)
+    except Timeout:
+        return Outcome(spec, "busy", time.perf_counter() - started)
+    except LatentError as error:  # there is no writing it into the folder
+        return Outcome(spec, "failed", time.perf_counter() - started, error_text(error))
+
+
+def give_up(spec: RunSpec, root: str | Path, error: str) -> Outcome:
+    """The outcome of a run whose process died, recorded in its folder if that can be written."""
+    with contextlib.suppress(LatentError):
+        record_failure(spec, root, error)
+    return Outcome(spec, "failed", 0.0, error)
+
+
+def record_failure(spec: RunSpec, root: str | Path, error: str) -> None:
+    """Say in the run's folder that it failed, and why.
+
+    Raises:
+        LatentError: if it cannot be written.
+    """
+    folder = Path(root) / spec.folder
+    settings = {"task": spec.task_name, "backbone": spec.backbone, "method": spec.method}
+    fail_run(folder, settings | {"seed": spec.seed}, _notes(spec, spec.training, None), error)
+
+
+def error_text(error: BaseException) -> str:
+    """A user's error in its own words; any other with the place it came from."""
+    if isinstance(error, LatentError):
+        return str(error)
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{type(error).__name__}: {error} ({Path(last.filename).name}, line {last.lineno})"
+
+
+def _done(
+    spec: RunSpec, root: Path, folder: Path, state: State, retry_failed: bool, started: float
+) -> Outcome:
+    if state == "failed" and not retry_failed:
+        return Outcome(spec, "failed", 0.0, read_run(folder).get("error", ""))
+    if state != "finished":
+        remove_leftovers(folder)
+        if state == "failed":
+            reopen_run(folder)
+        elif state == "missing":
+            _clear(folder)
+        training, chosen = spec.training, None
+        if spec.search is not None:
+            training, chosen = settled(spec, root) or choose(spec, root)
+        notes = _notes(spec, training, chosen)
+        task = load_task(spec.task)
+        model = _model(spec, training)
+        _train(model, task, folder, spec, training, notes)
+        _evaluate(model, task, folder, spec, notes)
+    return Outcome(spec, "finished", time.perf_counter() - started)
+
+
+def _clear(folder: Path) -> None:
+    """Delete what is in a run's folder without a record that says what it is."""
+    for path in folder.iterdir():
+        if path.name != LOCK_FILE:
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+def _notes(
+    spec: RunSpec, training: Training | None, chosen: dict[str, Any] | None
+) -> dict[str, Any]:
+    """What `run.json` says besides the settings of `train`."""
+    source = str(Path(spec.task).resolve()) if spec.task.endswith(".jsonl") else spec.task
+    notes: dict[str, Any] = {"method": spec.method, "task_source": source, "dtype": spec.dtype}
+    if training is not None:
+        notes["init"] = training.init
+    if chosen is not None:
+        notes["search"] = chosen
+    return notes
+
+
+@functools.lru_cache(maxsize=1)  # a worker's runs come sorted by backbone
+def _backbone(name: str, dtype: str) -> Backbone:
+    return load_backbone(name, dtype=dtype)
+
+
+def _model(spec: RunSpec, training: Training | None) -> SteeredModel:
+    method = Method.parse(spec.method)
+    if training is not None and method.kind == "latents":
+        method = Method.parse(spec.method, training.init)
+    return build_model(_backbone(spec.backbone, spec.dtype), method, spec.seed)
+
+
+def _train(
+    model: SteeredModel,
+    task: Task,
+    folder: Path,
+    spec: RunSpec,
+    training: Training | None,
+    notes: dict[str, Any],
+) -> None:
+    if training is None:
+        keep_untrained(model, task, spec.seed, folder, resume=True, notes=notes)
+        return
+    train(
+        model,
+        task,
+        steps=training.steps,
+        batch_size=training.batch_size,
+        seed=spec.seed,
+        output_dir=folder,
+        learning_rate=training.learning_rate,
+        gradient_accumulation=training.gradient_accumulation,
+        resume=True,
+        progress=False,
+        notes=notes,
+        **training.arguments,
+    )
+
+
+def _missing_splits(spec: RunSpec, folder: Path) -> list[str]:
+    """The splits that the run has still to be asked; one that was asked more has been asked."""
+    asked = spec.evaluation
+    done = (read_evaluation(folder) or {"splits": {}})["splits"]
+
+    def is_done(split: str) -> bool:
+        known = done.get(split, {})
+        enough = (known.get("examples") or 0) >= asked.examples
+        return enough and known.get("seed") == asked.seed
+
+    return [split for split in asked.splits if not is_done(split)]
+
+
+def _evaluate(
+    model: SteeredModel, task: Task, folder: Path, spec: RunSpec, notes: dict[str, Any]
+) -> None:
+    """Ask what is missing, split by split; each is kept as soon as it is answered."""
+    asked = spec.evaluation
+    for split in _missing_splits(spec, folder):
+        frame = evaluate(
+            model,
+            task,
+            split,
+            asked.examples,
+            asked.seed,
+            batch_size=asked.batch_size,
+            progress=False,
+        )
+        frame = frame.assign(method=spec.method, seed=spec.seed)
+        frame.attrs["run"] = {"settings": read_run(folder)["settings"], "notes": notes}
+        write_records(folder, frame, replace=True)  # the grid's seed is the one that counts

@@ -1,0 +1,202 @@
+"""What one adapter scores under one condition, kept on disk, so that a test resumes where it was.
+
+Each set of records lies under a name made of all that determines it: the adapter's numbers, the
+interventions, the examples asked, and the measure. Sets are shared by all tests of a folder.
+
+Knows how to measure one subject; nothing of contrasts.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import warnings
+from datetime import UTC, datetime
+from pathlib import Path
+from statistics import fmean
+from typing import Any, Literal
+
+import pandas as pd
+
+from latent_core.analysis.tracing import attention_against_effect, trace
+from latent_core.attention.capture import capture_attention
+from latent_core.attention.hooks import attention_shape
+from latent_core.errors import SettingError
+from latent_core.evaluation.evaluate import evaluate
+from latent_core.files import write_file
+from latent_core.hypotheses.claim import Hypothesis
+from latent_core.hypotheses.conditions import CHANCE, Condition
+from latent_core.hypotheses.sources import Subject, fingerprint_of
+from latent_core.interventions import parse_intervention
+from latent_core.interventions.running import running
+from latent_core.models.latent import LatentModel
+from latent_core.models.steered import SteeredModel
+from latent_core.progress import heartbeats_only
+from latent_core.tasks import Task
+
+__all__ = ["agreement_records", "answers", "kept_eval_seed"]
+
+_MOST_CELLS = 256
+_KEPT = ("task", "backbone", "split", "level", "example", "key", "exact", "graded", "agreement")
+
+
+def answers(
+    subject: Subject,
+    condition: Condition,
+    hypothesis: Hypothesis,
+    examples: int,
+    eval_seed: int,
+    folder: Path,
+) -> pd.DataFrame:
+    """Records of one subject under one condition, from the disk where they are there.
+
+    Returns:
+        a row per example: the columns of `evaluate` that tests need, `seed` (of training), `note`
+        (what an intervention said of itself) and `made` (when, ISO 8601).
+    """
+    plain = condition.intervention == condition.within == "none"
+    if plain and (kept := _kept(subject, hypothesis, examples, eval_seed)) is not None:
+        return kept
+    if condition.intervention == CHANCE:
+        return _by_chance(hypothesis, examples, eval_seed, subject.seed)
+    model = subject.model
+    asked = {
+        split: hypothesis.loaded_task.examples(split, examples, eval_seed)
+        for split in hypothesis.terms
+    }
+    measure = "agreement" if hypothesis.metric == "agreement" else "score"
+    determined = [
+        [fingerprint_of(model), condition.intervention, condition.within, measure],
+        {split: [(e.prompt, e.answer) for e in found] for split, found in asked.items()},
+    ]
+    digest = hashlib.sha256(json.dumps(determined, sort_keys=True).encode()).hexdigest()[:24]
+    path = folder / "records" / f"{digest}.parquet"
+    if path.is_file():
+        return pd.read_parquet(path).assign(seed=subject.seed)
+    notes: list[str] = []
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(heartbeats_only())
+        for text in (condition.within, condition.intervention):
+            if text != "none":
+                change = parse_intervention(text).apply
+                stack.enter_context(running(_latents(model), change, text, notes.append))
+        if measure == "agreement":
+            frame = agreement_records(
+                _latents(model), hypothesis.loaded_task, list(asked), examples, eval_seed
+            )
+        else:
+            frame = evaluate(
+                model,
+                hypothesis.loaded_task,
+                list(asked),
+                examples,
+                eval_seed,
+                shots=model.shots,
+                progress=False,
+            )
+    frame = frame[[name for name in _KEPT if name in frame.columns]]
+    frame = frame.assign(note="; ".join(notes), made=_now())
+    write_file(path, frame.to_parquet(index=False))
+    return frame.assign(seed=subject.seed)
+
+
+def agreement_records(
+    model: LatentModel, task: Task, splits: list[str], examples: int, eval_seed: int
+) -> pd.DataFrame:
+    """For each example, Spearman's correlation of attention onto latents with causal effect.
+
+    Within each group and averaged over groups, since a group that has more of both would make them
+    agree whatever goes on inside it. Over cells (layer, head), or layers where cells of all groups
+    would be more than 256: the mass that a cell's queries give the group's latents, against how
+    much cutting the same edges changes the log-probability of the right answer. 0 where either does
+    not vary.
+
+    Returns:
+        columns task, backbone, split, level, example, key, agreement.
+    """
+    shape = attention_shape(model.backbone)
+    groups = len(model.placement.layout.groups)
+    heads: Literal["each"] | None = (
+        "each" if groups * len(shape.layers) * shape.heads <= _MOST_CELLS else None
+    )
+    rows: list[dict[str, Any]] = []
+    for split in splits:
+        for number, example in enumerate(task.examples(split, examples, eval_seed)):
+            record = capture_attention(model, example.prompt, example.answer)
+            effects = trace(model, example, heads=heads, progress=False)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of the correlation over all cells, not used here
+                within = attention_against_effect(record.by_group(), effects).within
+            rows.append(
+                {
+                    "task": task.name,
+                    "backbone": model.backbone.name,
+                    "split": split,
+                    "level": example.level,
+                    "example": number,
+                    "key": example.key,
+                    "agreement": fmean(within.values()) if within else 0.0,
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+def kept_eval_seed(subjects: list[Subject], hypothesis: Hypothesis, examples: int) -> int | None:
+    """The evaluation seed under which all subjects have the records that are needed, if any."""
+    seeds = set()
+    for subject in subjects:
+        records = subject.records
+        if records is None or "eval_seed" not in records or hypothesis.metric not in records:
+            return None
+        seeds |= set(records["eval_seed"])
+        if len(seeds) != 1 or _kept(subject, hypothesis, examples, int(max(seeds))) is None:
+            return None
+    return int(seeds.pop()) if seeds else None
+
+
+def _kept(
+    subject: Subject, hypothesis: Hypothesis, examples: int, eval_seed: int
+) -> pd.DataFrame | None:
+    """The subject's own records of these very examples, if it has them."""
+    frame = subject.records
+    if frame is None or hypothesis.metric not in frame or "eval_seed" not in frame:
+        return None
+    wanted = frame["split"].isin(list(hypothesis.terms)) & (frame["eval_seed"] == eval_seed)
+    found = frame[wanted & (frame["example"] < examples)]
+    if len(found) != examples * len(hypothesis.terms):
+        return None
+    for split, rows in found.groupby("split"):
+        asked = hypothesis.loaded_task.examples(str(split), examples, eval_seed)
+        if [e.prompt for e in asked] != list(rows.sort_values("example")["prompt"]):
+            raise SettingError(
+                f"{subject.folder} was evaluated on other examples of {split} than the task gives "
+                "now; evaluate it anew (`latent evaluate`)"
+            )
+    assert subject.folder is not None
+    written = (subject.folder / "records.parquet").stat().st_mtime
+    made = datetime.fromtimestamp(written, UTC).isoformat(timespec="milliseconds")
+    return found.assign(seed=subject.seed, note="", made=made)
+
+
+def _by_chance(hypothesis: Hypothesis, examples: int, eval_seed: int, seed: int) -> pd.DataFrame:
+    """No association at all: an agreement of 0, by definition."""
+    rows = [
+        {"split": split, "example": number, "key": example.key, "agreement": 0.0}
+        for split in hypothesis.terms
+        for number, example in enumerate(
+            hypothesis.loaded_task.examples(split, examples, eval_seed)
+        )
+    ]
+    return pd.DataFrame(rows).assign(seed=seed, note="", made=_now())
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
+def _latents(model: SteeredModel) -> LatentModel:
+    """The model, if there are latents to look at."""
+    if not isinstance(model, LatentModel):
+        raise SettingError(f"{model.method} has no latents to intervene on; expected a layout")
+    return model

@@ -1,0 +1,195 @@
+"""A claim that can fail: what is compared, on what, which way, and the least that would matter.
+
+    h = Hypothesis(
+        claim="Comma latents keep the rule alive in long outputs",
+        task="generation", split="ood", metric="graded",
+        contrast=Contrast(treatment="drop(Comma, after=3)", control="none"),
+        direction="less", smallest_effect=0.10)
+    plan = h.plan(seeds=5, examples=100)
+    verdict = h.test(model, plan)
+
+Knows tasks and contrasts; the plan and the test are made in modules of their own.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, fields, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from latent_core.errors import SettingError
+from latent_core.hypotheses.conditions import CHANCE, Contrast
+from latent_core.tasks import Task, load_task, resolve_splits
+
+if TYPE_CHECKING:
+    from latent_core.backbones.backbone import Backbone
+    from latent_core.hypotheses.plan import Plan
+    from latent_core.hypotheses.verdict import Verdict
+
+__all__ = ["CONTROLS", "METRICS", "Hypothesis"]
+
+METRICS = ("graded", "exact", "agreement")
+"""Scores of a task, and `agreement`: Spearman's correlation, over a group's layers and heads, of
+the attention that latents get with the causal effect of cutting it."""
+
+CONTROLS = ("random", "shuffled", "filler")
+"""What stands in for the learned latents; see `latent_core.hypotheses.controls`."""
+
+
+@dataclass(frozen=True)
+class Hypothesis:
+    """A claim, its contrast, and what would count for and against it.
+
+    Attributes:
+        claim: one sentence.
+        task: a task's name, a .jsonl file, or a `Task`.
+        split: where the contrast is measured; `ood` averages all OOD levels.
+        metric: one of `METRICS`.
+        contrast: what is compared.
+        direction: whether the treatment should score `less` or `greater` than the control.
+        smallest_effect: the least difference that would matter, above 0 whatever the direction.
+        family: what it is tested with: Holm counts every test of one family. By default the claim
+            is a family of its own, so that only repeated tests of it count.
+        controls: stand-ins for the learned latents that must not show the same effect.
+    """
+
+    claim: str
+    task: str | Task
+    contrast: Contrast
+    direction: Literal["less", "greater"]
+    smallest_effect: float
+    split: str = "ood"
+    metric: str = "graded"
+    family: str = ""
+    controls: tuple[str, ...] = CONTROLS
+
+    def __post_init__(self) -> None:
+        if not self.claim.strip():
+            raise SettingError("the claim is empty; expected a sentence that can turn out wrong")
+        if self.direction not in ("less", "greater"):
+            raise SettingError(f"direction is {self.direction!r}; expected 'less' or 'greater'")
+        if not 0 < self.smallest_effect <= 1:
+            raise SettingError(
+                f"smallest_effect is {self.smallest_effect}; expected a size above 0 and up to 1. "
+                f"Its sign is the direction's: {self.direction!r} here"
+            )
+        if self.metric not in METRICS:
+            raise SettingError(
+                f"task {self.loaded_task.name!r} has no metric {self.metric!r}; expected "
+                f"{' or '.join(METRICS)}"
+            )
+        if unknown := set(self.controls) - set(CONTROLS):
+            raise SettingError(
+                f"no control {', '.join(sorted(unknown))}; expected some of {', '.join(CONTROLS)}"
+            )
+        by_chance = CHANCE in (self.contrast.treatment, self.contrast.control)
+        if by_chance and self.metric != "agreement":
+            raise SettingError(
+                f"'{CHANCE}' is what metric agreement is compared with; metric {self.metric!r} "
+                "needs two conditions that are run"
+            )
+        other = self.contrast.minus_split
+        if other is not None and set(self.splits_of(other)) & set(self.splits_of(self.split)):
+            raise SettingError(
+                f"the interaction takes split {other!r} away from {self.split!r}, which holds it; "
+                "expected two splits that have no example in common, such as ood and id"
+            )
+        self.splits_of(self.split)
+
+    @cached_property
+    def loaded_task(self) -> Task:
+        """The task itself."""
+        return self.task if isinstance(self.task, Task) else load_task(self.task)
+
+    def splits_of(self, name: str) -> tuple[str, ...]:
+        """The single splits that a name stands for.
+
+        Raises:
+            TaskError: for a split that the task does not have.
+        """
+        return resolve_splits(self.loaded_task, name)
+
+    @property
+    def terms(self) -> dict[str, float]:
+        """Every split that is needed, with its weight in the estimate."""
+        own = self.splits_of(self.split)
+        weights = dict.fromkeys(own, 1 / len(own))
+        if self.contrast.minus_split is not None:
+            away = self.splits_of(self.contrast.minus_split)
+            weights |= dict.fromkeys(away, -1 / len(away))
+        return weights
+
+    @property
+    def sign(self) -> int:
+        """+1 where the treatment should score greater, -1 where less."""
+        return 1 if self.direction == "greater" else -1
+
+    @property
+    def family_name(self) -> str:
+        """The family that Holm counts."""
+        return self.family or self.claim
+
+    def resolved(self, backbone: Backbone | str) -> Hypothesis:
+        """The same hypothesis, with whatever its contrast leaves to be matched on a backbone."""
+        if not self.contrast.needs_backbone:
+            return self
+        contrast = self.contrast.resolved(backbone, self.loaded_task)
+        return replace(self, contrast=contrast)
+
+    def to_dict(self) -> dict[str, Any]:
+        """All of it as plain values, for the journal."""
+        found = {field.name: getattr(self, field.name) for field in fields(self)}
+        return found | {
+            "task": self.loaded_task.name,
+            "contrast": asdict(self.contrast),
+            "controls": list(self.controls),
+            "family": self.family_name,
+        }
+
+    @property
+    def digest(self) -> str:
+        """Names the comparison: the same for the same contrast on the same task, split, metric.
+
+        What counts as support (direction, smallest effect) is left out, so that the journal shows
+        when it was changed after a look.
+        """
+        body = {k: v for k, v in self.to_dict().items() if k in _COMPARED}
+        return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()[:16]
+
+    def plan(self, seeds: int = 5, examples: int = 100, **options: Any) -> Plan:
+        """What a test would take and could show; see `latent_core.hypotheses.plan.make_plan`.
+
+        Args:
+            seeds: training seeds.
+            examples: per seed and split.
+            options: further arguments of `make_plan`, such as `effect`, `pilot` and `target`.
+        """
+        from latent_core.hypotheses.plan import make_plan
+
+        return make_plan(self, seeds, examples, **options)
+
+    def test(
+        self,
+        target: Any,
+        plan: Plan | None = None,
+        folder: str | Path = "runs/hypotheses",
+        **options: Any,
+    ) -> Verdict:
+        """Run what the plan says and judge it; see `latent_core.hypotheses.evidence.run_test`.
+
+        Args:
+            target: a `LatentModel`, several (one per seed), a folder of runs, a data frame of
+                records, or the name of a backbone to train on.
+            plan: by default 5 seeds and 100 examples, or as many as the target has.
+            folder: keeps partial results, trained adapters and the journal.
+            options: further arguments of `run_test`, such as `training` and `progress`.
+        """
+        from latent_core.hypotheses.evidence import run_test
+
+        return run_test(self, target, plan, folder, **options)
+
+
+_COMPARED = ("task", "split", "metric", "contrast")

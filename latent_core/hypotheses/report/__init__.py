@@ -1,0 +1,1 @@
+"""The report of a test: an HTML page and its figures."""

@@ -1,0 +1,1 @@
+"""Built-in studies: several claims that answer one question together."""

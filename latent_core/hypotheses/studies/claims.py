@@ -1,0 +1,280 @@
+"""What the built-in studies are held against, for any task and layout.
+
+Each function makes the parts of one study: hypotheses by a short name. A condition's words are
+explained in `contrast`, those of interventions in `latent_core.interventions`. Every split is a
+task's second OOD level: beyond training, and not so far that nobody answers anything.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from latent_core.hypotheses.claim import CONTROLS, Hypothesis
+from latent_core.hypotheses.conditions import CHANCE, Contrast
+from latent_core.interventions import Patch
+from latent_core.slots.layout import LatentLayout
+from latent_core.tasks import load_task
+
+__all__ = [
+    "attention",
+    "computation",
+    "paper",
+    "placement",
+    "positions",
+    "prediction",
+    "reach",
+    "specialisation",
+]
+
+Parts = dict[str, Hypothesis]
+
+
+def _beyond(task: str) -> str:
+    """The task's second OOD split."""
+    return f"ood-{load_task(task).ood_levels[1]}"
+
+
+def _part(
+    task: str,
+    claim: str,
+    treatment: str,
+    control: str,
+    direction: Literal["less", "greater"],
+    least: float = 0.1,
+    *,
+    minus: str | None = None,
+    metric: str = "graded",
+    controls: tuple[str, ...] = CONTROLS,
+) -> Hypothesis:
+    contrast = Contrast(treatment, control, minus)
+    return Hypothesis(
+        claim, task, contrast, direction, least, _beyond(task), metric, controls=controls
+    )
+
+
+def paper(task: str, layout: str) -> Parts:
+    """What each of the paper's three hypotheses is held against.
+
+    The last group is the one that the claim is about: on generation and repetition, the latents at
+    commas, which matter once the output is longer than in training; where something is to be found
+    (H2), those strewn over the list.
+    """
+    group = LatentLayout.parse(layout).groups[-1].name
+    in_output = not load_task(task).hypothesis.startswith("H2")
+    return {
+        "gain over Start": _part(
+            task,
+            f"{layout} beats prompt tuning of the same size",
+            layout,
+            f"matched({layout}, parameters, start)",
+            "greater",
+        ),
+        "gain over End": _part(
+            task,
+            f"{layout} beats pause tokens of the same size",
+            layout,
+            f"matched({layout}, parameters, end)",
+            "greater",
+        ),
+        "gain at equal computation": _part(
+            task,
+            f"{layout} beats prompt tuning that processes as many extra tokens",
+            layout,
+            f"matched({layout}, compute, start)",
+            "greater",
+            controls=(),
+        ),
+        "gain grows out of distribution": _part(
+            task,
+            f"{layout} gains more over prompt tuning out of distribution than in it",
+            layout,
+            f"matched({layout}, parameters, start)",
+            "greater",
+            0.05,
+            minus="id",
+            controls=(),
+        ),
+        "dropping them breaks it": _part(
+            task,
+            f"without its {group} latents{' after the sixth' if in_output else ''} the model does "
+            "worse",
+            f"{layout} under drop({group}{', after=6' if in_output else ''})",
+            layout,
+            "less",
+            controls=("random",),
+        ),
+        "they are looked at": _part(
+            task,
+            f"cutting the response off from the {group} latents makes the model do worse",
+            f"{layout} under knock_out(response -> {group})",
+            layout,
+            "less",
+            controls=("random",),
+        ),
+        "their states carry it": (_states_suffice if in_output else _states_matter)(
+            task, layout, group
+        ),
+    }
+
+
+def _states_suffice(task: str, layout: str, group: str) -> Hypothesis:
+    ruined = f"{layout} under replace(Start, random)"
+    return _part(
+        task,
+        f"the {group} latents' hidden states alone mend a run whose Start latent is ruined",
+        f"{ruined} & {Patch(group)}",
+        ruined,
+        "greater",
+        controls=(),
+    )
+
+
+def _states_matter(task: str, layout: str, group: str) -> Hypothesis:
+    other = load_task(task).examples(_beyond(task), 1, seed=987_654)[0].prompt
+    return _part(
+        task,
+        "giving the latents the hidden states they have in another prompt makes the model do worse",
+        f"{layout} under {Patch(group, prompt=other)}",
+        layout,
+        "less",
+        controls=("random",),
+    )
+
+
+def computation(task: str, layout: str) -> Parts:
+    """Is it only more computation? Against untrained dots, and as many tokens."""
+    return {
+        "against filler": _part(
+            task,
+            "trained latents beat untrained dots in their places",
+            layout,
+            f"filler({layout})",
+            "greater",
+            controls=("random", "shuffled"),
+        ),
+        "against as many latents at the start": _part(
+            task,
+            "latents at commas beat prompt tuning that processes as many extra tokens",
+            layout,
+            f"matched({layout}, compute, start)",
+            "greater",
+            controls=(),
+        ),
+    }
+
+
+def placement(task: str, layout: str) -> Parts:
+    """Is it the place, or the training? Trained vectors moved; a layout trained elsewhere."""
+    return {
+        "moved": _part(
+            task,
+            "the trained vectors do worse after every eighth token than at commas",
+            f"{layout} under move(Comma, 8)",
+            layout,
+            "less",
+            controls=("random",),
+        ),
+        "trained elsewhere": _part(
+            task,
+            "latents trained at commas beat latents trained after every eighth token",
+            layout,
+            layout.replace("Comma", "8"),
+            "greater",
+        ),
+    }
+
+
+def specialisation(task: str, layout: str) -> Parts:
+    """Do groups specialise? Vectors exchanged; one table for both groups."""
+    return {
+        "swapped": _part(
+            task,
+            "exchanging the Start and Comma vectors makes the model do worse",
+            f"{layout} under swap(Start, Comma)",
+            layout,
+            "less",
+            controls=("random",),
+        ),
+        "tied": _part(
+            task,
+            "groups with tables of their own beat groups that share one",
+            layout,
+            f"{layout}; tied",
+            "greater",
+            controls=(),
+        ),
+    }
+
+
+def positions(task: str, layout: str) -> Parts:
+    """Do shared positions matter? In training, and after it."""
+    return {
+        "trained so": _part(
+            task,
+            "shared positions beat positions in a row, each trained",
+            layout,
+            f"{layout}; positions=sequential",
+            "greater",
+            controls=(),
+        ),
+        "changed after training": _part(
+            task,
+            "positions in a row make a model trained with shared ones do worse",
+            f"{layout} under positions(sequential)",
+            layout,
+            "less",
+            controls=("random",),
+        ),
+    }
+
+
+def prediction(task: str, layout: str) -> Parts:
+    """Does the last latent have to predict? The same latents, another slot's output."""
+    return {
+        "latent or verbal": _part(
+            task,
+            "the last latent predicts better than the verbal token before it",
+            layout,
+            f"{layout}@verbal",
+            "greater",
+            controls=(),
+        ),
+    }
+
+
+def attention(task: str, layout: str) -> Parts:
+    """Does attention predict causal effect? Cell by cell, for each example."""
+    return {
+        "mass against effect": _part(
+            task,
+            "attention mass and causal effect rank heads and layers alike",
+            layout,
+            CHANCE,
+            "greater",
+            0.3,
+            metric="agreement",
+            controls=(),
+        ),
+    }
+
+
+def reach(task: str, layout: str) -> Parts:
+    """How far does one group's influence reach? Only the nearest occurrences are seen."""
+    return {
+        "nearest only": _part(
+            task,
+            "seeing only the nearest Comma latents, the model does worse",
+            f"{layout} under drop(Comma, nearest=1)",
+            layout,
+            "less",
+            controls=("random",),
+        ),
+        "nearest three": _part(
+            task,
+            "seeing only the three nearest Comma latents, the model does worse",
+            f"{layout} under drop(Comma, nearest=3)",
+            layout,
+            "less",
+            controls=("random",),
+        ),
+    }

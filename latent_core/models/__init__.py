@@ -1,0 +1,1 @@
+"""Models with latent tokens, and baselines with the same interface."""

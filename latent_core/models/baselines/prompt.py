@@ -1,0 +1,66 @@
+"""Prompt tuning (Lester et al. 2021), through PEFT: vectors before the prompt.
+
+The same idea as `Start_m` with positions counted on, which a test holds it equal to. PEFT's own
+forward pass puts the vectors before the padding of a left-padded batch and is then off by whole
+logits; placed as slots, they stand right before each row's prompt.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import cast
+
+import torch
+from peft import PromptTuningConfig, TaskType
+from torch import Tensor, nn
+
+from latent_core.backbones.backbone import Backbone
+from latent_core.models.baselines.adapted import PeftBaseline
+from latent_core.models.latent import starting_rows
+from latent_core.slots.batch import LatentBatch
+from latent_core.slots.tables import place_rows
+
+__all__ = ["PromptModel"]
+
+
+class PromptModel(PeftBaseline):
+    """PEFT's prompt tuning with `count` virtual tokens.
+
+    Args:
+        backbone: a `Backbone` or what `load_backbone` takes; it is never touched.
+        count: virtual tokens, m.
+        init: how they start, as latents do; the same seed gives the vectors of `Start_m`.
+        method: the method's name.
+        seed: of the initial vectors.
+    """
+
+    def __init__(
+        self,
+        backbone: Backbone | str | Path,
+        count: int = 2,
+        init: str = "vocab",
+        method: str = "prompt-tuning",
+        seed: int = 0,
+    ) -> None:
+        def config(own: Backbone) -> PromptTuningConfig:
+            return PromptTuningConfig(
+                task_type=TaskType.CAUSAL_LM,
+                num_virtual_tokens=count,
+                token_dim=own.hidden_size,
+                num_transformer_submodules=1,
+            )
+
+        layout = f"Start_{count}; positions=sequential"
+        super().__init__(backbone, config, layout, method, seed)
+        rows = starting_rows(self.backbone, self.placement.layout, init, seed)
+        with torch.no_grad():
+            self._vectors().copy_(rows["Start"])
+
+    def slot_embeddings(self, batch: LatentBatch) -> Tensor:
+        """Input embeddings (B, T, D), virtual tokens in their slots."""
+        return place_rows(self.backbone.embed(batch.input_ids), batch.latent_rows, self._vectors())
+
+    def _vectors(self) -> Tensor:
+        """(m, D) in float32."""
+        encoder = self.peft_model.prompt_encoder[self.peft_model.active_adapter]
+        return cast(nn.Embedding, encoder.embedding).weight

@@ -1,0 +1,90 @@
+"""A model for a method, and one that was saved, whatever its method. Nothing of training."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from latent_core.adapters.adapter import AdapterConfig
+from latent_core.adapters.saved import read_saved
+from latent_core.backbones.backbone import Backbone
+from latent_core.errors import SettingError
+from latent_core.models.baselines import (
+    FullModel,
+    LoraModel,
+    PeftBaseline,
+    PrefixModel,
+    PromptModel,
+)
+from latent_core.models.latent import LatentModel
+from latent_core.models.methods import Method
+from latent_core.models.steered import SteeredModel, backbone_for
+from latent_core.sharing.push import locate
+
+__all__ = ["build_model", "load_model"]
+
+
+def build_model(
+    backbone: Backbone | str, method: Method | str, seed: int = 0, *, to_train: bool = True
+) -> SteeredModel:
+    """An untrained model for a method; it leaves the backbone as it is.
+
+    Args:
+        backbone: a `Backbone` or what `load_backbone` takes.
+        method: a method or its name.
+        seed: draws the initial values.
+        to_train: make sure that there is memory to train it.
+
+    Raises:
+        LayoutError: if the name is no method's.
+        SettingError: for a seed below 0, or a method that needs more memory than there is.
+        BackboneError: if PEFT cannot put the method on this backbone.
+    """
+    method = Method.parse(method) if isinstance(method, str) else method
+    if seed < 0:
+        raise SettingError(f"seed is {seed}; expected a whole number of 0 or more")
+    match method.kind:
+        case "latents":
+            model = LatentModel(backbone, method.layout, seed=seed, init=method.init)
+            _name(model, method)
+            return model
+        case "lora":
+            return LoraModel(backbone, method.size, method.parameters, method.name, seed)
+        case "prefix":
+            return PrefixModel(backbone, method.size or 2, method.name, seed)
+        case "prompt-tuning":
+            return PromptModel(backbone, method.size or 2, method.init, method.name, seed)
+        case "full":
+            return FullModel(backbone, to_train)
+
+
+def load_model(
+    source: str | Path, backbone: Backbone | str | Path | None = None, **load: Any
+) -> SteeredModel:
+    """Load whatever a method trained: latents or a baseline.
+
+    Args:
+        source: a folder that `save_pretrained` or `train` wrote, or the hub id of one.
+        backbone: the backbone, if it is loaded already or lies elsewhere by now.
+        load: further arguments of `load_backbone`, such as `dtype`.
+
+    Raises:
+        AdapterError: if it is missing, damaged, or made for another backbone.
+    """
+    folder = locate(source)
+    config = read_saved(folder)
+    if isinstance(config, AdapterConfig):
+        model = LatentModel.from_pretrained(folder, backbone, **load)
+        _name(model, Method.parse(config.notes.get("method", config.layout)))
+        return model
+    loaded = backbone_for(source, config, backbone, **load)
+    baseline = build_model(loaded, config.method, to_train=False)
+    assert isinstance(baseline, PeftBaseline | FullModel)
+    baseline.load_weights(folder)
+    return baseline
+
+
+def _name(model: LatentModel, method: Method) -> None:
+    """Tell a model with latents which method it stands for."""
+    model.method, model.shots = method.name, method.shots
+    model.tables.requires_grad_(method.trained)

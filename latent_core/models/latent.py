@@ -1,0 +1,136 @@
+"""`LatentModel`: a frozen backbone with trainable latent tokens, which it saves and loads.
+
+Loss and generation are those of every `SteeredModel`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from latent_core.adapters.adapter import AdapterConfig, read_adapter, write_adapter
+from latent_core.backbones.backbone import Backbone, load_backbone
+from latent_core.errors import AdapterError
+from latent_core.models.steered import SteeredModel, backbone_for
+from latent_core.sharing.push import locate
+from latent_core.slots.batch import LatentBatch
+from latent_core.slots.layout import LatentLayout
+from latent_core.slots.tables import LatentTables, initial_rows
+
+__all__ = ["LatentModel", "starting_rows"]
+
+
+class LatentModel(SteeredModel):
+    """Latent tokens on a frozen decoder (arXiv 2505.12629, section 3).
+
+    Only the latent tables train: `num_latents x D` numbers. The backbone stays bit-identical, in
+    evaluation mode and without gradients, and is left out of `state_dict()`.
+
+    Args:
+        backbone: a `Backbone` or what `load_backbone` takes.
+        layout: a `LatentLayout` or its notation, such as `Start_1+Comma_2`.
+        seed: of the initial vectors.
+        init: how the vectors start; see `latent_core.slots.tables.initial_rows`.
+
+    Raises:
+        LayoutError: if the layout cannot be read, or the tokenizer lacks one of its triggers.
+        BackboneError: if the backbone cannot carry latent tokens.
+    """
+
+    def __init__(
+        self,
+        backbone: Backbone | str | Path,
+        layout: LatentLayout | str,
+        seed: int = 0,
+        init: str = "vocab",
+    ) -> None:
+        backbone, layout = load_backbone(backbone), LatentLayout.parse(layout)
+        name = str(layout) if layout.groups else "zero-shot"
+        super().__init__(backbone, backbone.place(layout), name)
+        self.layout = layout
+        self.base_model = backbone.model
+        rows = starting_rows(backbone, layout, init, seed)
+        self.tables = LatentTables(self.layout, rows, backbone.hidden_size)
+        self.tables.to(backbone.device)
+        self.train(False)
+
+    def slot_embeddings(self, batch: LatentBatch) -> Tensor:
+        """Input embeddings (B, T, D), latents in their slots."""
+        return self.tables.mix(self.backbone.embed(batch.input_ids), batch.latent_rows)
+
+    @contextlib.contextmanager
+    def detached(self) -> Iterator[LatentModel]:
+        """Without latents inside the block: the backbone alone. Restored exactly on leaving."""
+        placement, self.placement = self.placement, self.backbone.place(LatentLayout())
+        try:
+            yield self
+        finally:
+            self.placement = placement
+
+    def save_pretrained(self, folder: str | Path, **notes: Any) -> Path:
+        """Write the adapter, a few kB: `adapter_config.json` and `adapter_model.safetensors`.
+
+        Args:
+            folder: made if missing.
+            notes: kept in the config (method, task, seed, ...).
+        """
+        config = AdapterConfig(
+            layout=str(self.layout),
+            backbone=self.backbone.name,
+            backbone_fingerprint=self.backbone.fingerprint,
+            tokenizer_fingerprint=self.backbone.tokenizer_fingerprint,
+            hidden_size=self.backbone.hidden_size,
+            versions={name: version(name) for name in ("torch", "transformers")},
+            notes={"method": self.method} | notes,
+        )
+        return write_adapter(folder, config, self.tables.named())
+
+    @classmethod
+    def from_pretrained(
+        cls, folder: str | Path, backbone: Backbone | str | Path | None = None, **load: Any
+    ) -> LatentModel:
+        """Load an adapter onto its backbone.
+
+        Args:
+            folder: what `save_pretrained` or `train` wrote, or the hub id of it.
+            backbone: the backbone, if it is loaded already or lies elsewhere by now.
+            load: further arguments of `load_backbone`, such as `dtype`.
+
+        Raises:
+            AdapterError: if the adapter is missing, damaged, or made for another backbone.
+        """
+        config, tables = read_adapter(locate(folder))
+        loaded = backbone_for(folder, config, backbone, **load)
+        if config.tokenizer_fingerprint not in ("", loaded.tokenizer_fingerprint):
+            raise AdapterError(
+                f"{folder} was made with another tokenizer (vocabulary "
+                f"{config.tokenizer_fingerprint}) than that of {loaded.name} "
+                f"({loaded.tokenizer_fingerprint}), so its triggers and prompts would be other "
+                "tokens. Load it with the tokenizer it was made with"
+            )
+        model = cls(loaded, config.layout)
+        model.tables.assign(tables)
+        return model
+
+
+def starting_rows(
+    backbone: Backbone, layout: LatentLayout, init: str, seed: int
+) -> dict[str, Tensor]:
+    """Initial vectors (count, D) by table name, drawn from the backbone's ordinary tokens."""
+    special = set(backbone.tokenizer.all_special_ids)
+    size = min(len(backbone.tokenizer), backbone.vocabulary_size)
+    ordinary = [token_id for token_id in range(size) if token_id not in special]
+    return initial_rows(
+        layout,
+        backbone.embed,
+        torch.tensor(ordinary, device=backbone.device),
+        init,
+        seed,
+        lambda text: backbone.tokenizer(text, add_special_tokens=False)["input_ids"],
+    )

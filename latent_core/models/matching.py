@@ -1,0 +1,156 @@
+"""Controls of the same size: as many trainable numbers as a layout, or as many extra slots.
+
+Both are computed: the numbers from layout and backbone, the slots by placing the layout in examples
+of the task, answers included. Knows methods, tasks and backbones; nothing of training.
+"""
+
+from __future__ import annotations
+
+from typing import Final, Literal, NamedTuple
+
+from latent_core.backbones.backbone import Backbone, load_backbone
+from latent_core.errors import SettingError
+from latent_core.models.build import build_model
+from latent_core.models.methods import Method
+from latent_core.slots.layout import LatentLayout
+from latent_core.tasks import Task
+
+__all__ = ["AGAINST", "By", "Cost", "cost", "matched"]
+
+By = Literal["parameters", "compute"]
+
+AGAINST: Final[dict[str, str]] = {
+    "start": "Start_{count}",
+    "end": "End_{count}",
+    "prompt-tuning": "prompt-tuning-{count}",
+    "prefix": "prefix-{count}",
+    "lora": "lora-{count}p",
+    "filler": "filler({layout})",
+}
+"""What a layout can be held against, and how the control is named."""
+
+
+class Cost(NamedTuple):
+    """What a method costs.
+
+    Attributes:
+        trainable: numbers that train.
+        extra_slots: mean, per example, of slots beyond the verbal ones that a response rests on:
+            latents, fillers, virtual tokens, and the tokens of solved examples.
+    """
+
+    trainable: int
+    extra_slots: float
+
+
+def cost(
+    method: Method | str,
+    backbone: Backbone | str,
+    task: Task,
+    split: str = "id",
+    examples: int = 64,
+    seed: int = 0,
+) -> Cost:
+    """What a method costs on the reference answers of a task.
+
+    Args:
+        method: a method or its name.
+        backbone: a `Backbone` or what `load_backbone` takes.
+        task: gives the examples.
+        split: where they come from.
+        examples: how many to average over.
+        seed: draws them.
+    """
+    model = build_model(backbone, method, to_train=False)
+    backbone = model.backbone
+    extra = 0
+    drawn = task.examples(split, examples, seed)
+    for example in drawn:
+        prompt = backbone.encode(example.prompt)
+        response = backbone.encode_response(example.answer, end=not task.open_ended)
+        extra += model.place(prompt, response).num_latents + model.virtual_tokens
+        if model.shots:
+            solved = task.few_shot(example, model.shots, seed)
+            extra += len(backbone.encode(solved)) - len(prompt)
+    return Cost(model.num_trainable, extra / len(drawn))
+
+
+def matched(
+    layout: LatentLayout | str,
+    by: By = "parameters",
+    against: str = "start",
+    *,
+    backbone: Backbone | str | None = None,
+    task: Task | None = None,
+    examples: int = 64,
+    seed: int = 0,
+) -> Method:
+    """The control that costs what a layout does, for `build_model`.
+
+    By parameters, `start`, `end` and `prompt-tuning` match exactly; `prefix` and `lora` come as
+    near as they can, and at least one virtual token or one module of rank 1. By compute, a control
+    has a whole number of slots, the nearest to the layout's mean; `filler` has them in the very
+    same places. `cost` says what came of it.
+
+    Args:
+        layout: what is to be matched.
+        by: `parameters`, trainable numbers, or `compute`, extra slots on the task's ID examples.
+        against: a key of `AGAINST`.
+        backbone: needed by compute, and for `prefix` and `lora`.
+        task: needed by compute.
+        examples: of the task, to average over.
+        seed: draws them.
+
+    Raises:
+        SettingError: if the match makes no sense, or something is missing for it.
+    """
+    layout = LatentLayout.parse(layout)
+    if against not in AGAINST:
+        raise SettingError(f"against is {against!r}; expected one of {', '.join(AGAINST)}")
+    if not layout.groups:
+        raise SettingError("layout none has no latents, so there is nothing to match")
+    match by:
+        case "parameters":
+            count = _by_parameters(layout, against, backbone)
+        case "compute":
+            count = _by_compute(layout, against, backbone, task, examples, seed)
+        case _:
+            raise SettingError(f"by is {by!r}; expected parameters or compute")
+    return Method.parse(AGAINST[against].format(count=count, layout=layout))
+
+
+def _by_parameters(layout: LatentLayout, against: str, backbone: Backbone | str | None) -> int:
+    if against == "filler":
+        raise SettingError("fillers are not trained; match them by compute")
+    if against not in ("prefix", "lora"):
+        return layout.num_latents
+    if backbone is None:
+        raise SettingError(f"the numbers of {against} depend on the backbone; give backbone=")
+    backbone = load_backbone(backbone)
+    wanted = layout.num_latents * backbone.hidden_size
+    if against == "lora":
+        return wanted
+    return max(1, round(wanted / build_model(backbone, "prefix-1").num_trainable))
+
+
+def _by_compute(
+    layout: LatentLayout,
+    against: str,
+    backbone: Backbone | str | None,
+    task: Task | None,
+    examples: int,
+    seed: int,
+) -> int:
+    if against == "lora":
+        raise SettingError("LoRA processes no extra slots; match it by parameters")
+    if backbone is None or task is None:
+        raise SettingError(
+            "how many slots a layout takes depends on the texts; give backbone= and task="
+        )
+    found = cost(str(layout), backbone, task, "id", examples, seed).extra_slots
+    if not found:
+        raise SettingError(
+            f"layout {layout} places nothing in {examples} examples of {task.name}, so there is "
+            "nothing to match"
+        )
+    return max(1, round(found))

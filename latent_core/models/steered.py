@@ -1,0 +1,312 @@
+"""`SteeredModel`: what every method gives, be it latents, LoRA or nothing at all.
+
+A backbone, a rule for what is placed between its verbal tokens, and some trainable numbers: with
+these, all methods share one training path (the loss below), one decoding path (`generation`) and
+one evaluation path. Knows nothing of tasks, of training loops, or of how results are judged.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol, Self, cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from transformers import Cache
+from transformers.modeling_layers import GradientCheckpointingLayer
+
+from latent_core.backbones.backbone import Backbone, load_backbone
+from latent_core.backbones.chat import Conversation, as_prompts
+from latent_core.errors import AdapterError, PromptError
+from latent_core.generation.generate import Generation, generate
+from latent_core.sharing.push import push_folder
+from latent_core.slots.batch import LatentBatch, collate
+from latent_core.slots.placement import IGNORE, Placement, Slots
+
+__all__ = ["SavedFor", "SteeredModel", "backbone_for"]
+
+
+class SavedFor(Protocol):
+    """What every saved method says of the backbone it was made for."""
+
+    @property
+    def backbone(self) -> str:
+        """The name it was loaded by."""
+
+    @property
+    def backbone_fingerprint(self) -> str:
+        """`Backbone.fingerprint`."""
+
+    @property
+    def hidden_size(self) -> int:
+        """D."""
+
+
+def backbone_for(
+    source: str | Path, saved: SavedFor, backbone: Backbone | str | Path | None, **load: Any
+) -> Backbone:
+    """The backbone that something saved was made for.
+
+    Args:
+        source: where it was saved, for the error.
+        saved: its configuration.
+        backbone: the backbone, if it is loaded already or lies elsewhere by now.
+        load: further arguments of `load_backbone`, such as `dtype`.
+
+    Raises:
+        AdapterError: if it is another one.
+        BackboneError: if it cannot be loaded.
+    """
+    loaded = load_backbone(backbone if backbone is not None else saved.backbone, **load)
+    if loaded.fingerprint != saved.backbone_fingerprint:
+        raise AdapterError(
+            f"{source} was made for backbone {saved.backbone} "
+            f"(fingerprint {saved.backbone_fingerprint}, D={saved.hidden_size}); got "
+            f"{loaded.name} ({loaded.fingerprint}, D={loaded.hidden_size}). Load it on the "
+            "backbone it was made for"
+        )
+    return loaded
+
+
+class SteeredModel(nn.Module, ABC):
+    """A backbone and what steers it.
+
+    Args:
+        backbone: computes; of its weights only those that the method trains need gradients.
+        placement: where latents (or other vectors) go between verbal tokens.
+        method: the method's name, as records carry it.
+
+    Attributes:
+        shots: solved examples that evaluation puts in front of each prompt.
+        virtual_tokens: positions beyond the placed slots that attention sees at every step.
+        learning_rate: of AdamW, where a user chooses none.
+    """
+
+    # Tells Transformers' Trainer to pass `num_items_in_batch`, which makes accumulation exact.
+    accepts_loss_kwargs = True
+    shots: int = 0
+    virtual_tokens: int = 0
+    learning_rate: float = 3e-2
+
+    def __init__(self, backbone: Backbone, placement: Placement, method: str) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.placement = placement
+        self.method = method
+        self.register_state_dict_post_hook(_keep_trainable)
+        self.register_load_state_dict_post_hook(_miss_trainable_only)
+
+    @abstractmethod
+    def slot_embeddings(self, batch: LatentBatch) -> Tensor:
+        """Input embeddings (B, T, D) of a batch's slots."""
+
+    @abstractmethod
+    def save_pretrained(self, folder: str | Path, **notes: Any) -> Path:
+        """Write what was trained, and what it was trained for, into a folder.
+
+        Args:
+            folder: made if missing.
+            notes: kept with it (task, seed, ...).
+        """
+
+    def push_to_hub(self, repo_id: str, **options: Any) -> str:
+        """Put the model on the hub, with a card; a run's folder, with its records, tells more.
+
+        Args:
+            repo_id: `owner/name`.
+            options: those of `latent_core.sharing.push.push_folder`, such as `private` or `token`.
+
+        Returns:
+            its address.
+        """
+        with tempfile.TemporaryDirectory() as folder:
+            return push_folder(self.save_pretrained(folder), repo_id, **options)
+
+    @property
+    def hf_device_map(self) -> dict[str, Any]:
+        """Where `device_map` put the backbone's modules; the Trainer then leaves them there.
+
+        Raises:
+            AttributeError: if it was loaded without, as Transformers and Accelerate expect.
+        """
+        return cast(dict[str, Any], self.backbone.model.hf_device_map)
+
+    @property
+    def num_trainable(self) -> int:
+        """Numbers that training changes."""
+        return sum(weight.numel() for weight in self.parameters() if weight.requires_grad)
+
+    def trainable_weights(self) -> dict[str, Tensor]:
+        """What training changes, by name: detached copies on the CPU."""
+        return {
+            name: weight.detach().cpu().clone()
+            for name, weight in self.named_parameters()
+            if weight.requires_grad
+        }
+
+    @torch.no_grad()
+    def assign(self, weights: Mapping[str, Tensor]) -> None:
+        """Overwrite what training changes, in place, as `trainable_weights` gave it."""
+        for name, weight in self.named_parameters():
+            if weight.requires_grad:
+                weight.copy_(weights[name])
+
+    def train(self, mode: bool = True) -> Self:
+        """Set training mode, except for the backbone: nothing of it drops out."""
+        super().train(mode)
+        self.backbone.model.eval()
+        for layer in self._checkpointed_layers():
+            layer.training = mode  # they recompute only in training mode
+        return self
+
+    def _checkpointed_layers(self) -> list[GradientCheckpointingLayer]:
+        return [
+            module
+            for module in self.backbone.model.modules()
+            if isinstance(module, GradientCheckpointingLayer) and module.gradient_checkpointing
+        ]
+
+    def activation_checkpointing_enable(
+        self,
+        activation_checkpointing_kwargs: dict[str, Any] | None = None,
+        every_n_layers: int = 1,
+        offload: bool = False,
+    ) -> None:
+        """Recompute activations in the backward pass: less memory, same numbers, 1.3x the time.
+
+        The arguments are those of `PreTrainedModel.activation_checkpointing_enable`; the Trainer
+        passes them on.
+        """
+        model = self.backbone.model
+        kwargs = {"use_reentrant": False} | (activation_checkpointing_kwargs or {})
+        model.activation_checkpointing_enable(kwargs, every_n_layers, offload)
+        for layer in self._checkpointed_layers():
+            # In training mode some layers (OPT, Falcon) would apply dropout of their own, at a rate
+            # that they or their config hold; the rates of their children stay off as they are.
+            for owner in (layer, model.config):
+                for name, value in vars(owner).items():
+                    if "dropout" in name and isinstance(value, float):
+                        setattr(owner, name, 0.0)
+        self.train(self.training)
+
+    def insert(self, prompt: str, response: str | None = None) -> Slots:
+        """The slots of one text example; with a response, it ends in the end-of-sequence token."""
+        response_ids = None if response is None else self.backbone.encode_response(response)
+        return self.place(self.backbone.encode(prompt), response_ids)
+
+    def place(self, prompt_ids: Sequence[int], response_ids: Sequence[int] | None = None) -> Slots:
+        """The slots of one example of verbal ids.
+
+        Raises:
+            PromptError: if the prompt is empty, or the example longer than the context window.
+        """
+        slots = self.placement.insert(prompt_ids, response_ids)
+        limit = self.backbone.context_length
+        last = max(slot.position_id for slot in slots.slots)
+        if limit is not None and last >= limit:
+            raise PromptError(
+                f"the example reaches position {last}, but {self.backbone.name} has a context "
+                f"window of {limit}; shorten it"
+            )
+        return slots
+
+    def hidden_states(
+        self,
+        batch: LatentBatch,
+        attention_mask: Tensor | None = None,
+        past_key_values: Cache | None = None,
+    ) -> Tensor:
+        """Last hidden states (B, T, D) of a batch on the model's device.
+
+        Args:
+            batch: the slots.
+            attention_mask: (B, T_past + T), of the cached slots and the batch's, if there is a
+                cache.
+            past_key_values: a cache of T_past slots, extended in place.
+        """
+        mask = batch.attention_mask if attention_mask is None else attention_mask
+        return self.backbone.hidden_states(
+            self.slot_embeddings(batch), mask, batch.position_ids, past_key_values
+        )
+
+    def forward(
+        self,
+        input_ids: Tensor,
+        latent_rows: Tensor,
+        attention_mask: Tensor,
+        position_ids: Tensor,
+        labels: Tensor,
+        num_items_in_batch: Tensor | int | None = None,
+    ) -> dict[str, Tensor]:
+        """Mean cross-entropy of the labelled slots; arguments as in `LatentBatch`, all (B, T).
+
+        Args:
+            num_items_in_batch: divide the sum by this instead (labels of all accumulated batches).
+
+        Returns:
+            `loss`, a scalar, and `token_losses` (N,), detached, one per label in row-major order.
+        """
+        batch = LatentBatch(input_ids, latent_rows, attention_mask, position_ids, labels)
+        labelled = labels != IGNORE
+        # Gathered into one block (N, D): the head is slow on strided rows, and few slots need it.
+        hidden_states = self.hidden_states(batch)[labelled]
+        logits = self.backbone.logits(hidden_states).float()
+        losses = F.cross_entropy(logits, labels[labelled], reduction="none")
+        divisor = len(losses) if num_items_in_batch is None else num_items_in_batch
+        return {"loss": losses.sum() / divisor, "token_losses": losses.detach()}
+
+    @torch.no_grad()
+    def logits(self, batch: LatentBatch) -> Tensor:
+        """Logits (B, T, V) of every slot; for looking, not for training."""
+        return self.backbone.logits(self.hidden_states(batch))
+
+    def batch(self, examples: Sequence[Slots]) -> LatentBatch:
+        """Right-padded tensors of `examples` on the model's device."""
+        return collate(examples).to(self.backbone.device)
+
+    def generate(
+        self,
+        prompts: str | Conversation | Sequence[str | Conversation],
+        *args: Any,
+        return_details: bool = False,
+        **kwargs: Any,
+    ) -> Any:
+        """Continue prompts, inserting latents on the way; see `generation.generate`.
+
+        Args:
+            prompts: a text or a conversation (a list of messages), or several of either.
+
+        Returns:
+            list[str], or list[Generation] with `return_details`; one per prompt, or
+            `num_return_sequences` per prompt, side by side.
+        """
+        training = self.training
+        self.train(False)  # layers that recompute would do without their cache
+        try:
+            rows: list[Generation] = generate(self, as_prompts(prompts), *args, **kwargs)
+        finally:
+            self.train(training)
+        return rows if return_details else [row.text for row in rows]
+
+
+def _keep_trainable(
+    module: nn.Module, state: dict[str, Any], prefix: str, metadata: dict[str, Any]
+) -> None:
+    """Leave frozen weights out of `state_dict()`, and tied ones in once."""
+    kept = {f"{prefix}{name}" for name in _trainable_names(module)}
+    for key in [key for key in state if key.startswith(prefix) and key not in kept]:
+        del state[key]
+
+
+def _miss_trainable_only(module: nn.Module, keys: Any) -> None:
+    """What `_keep_trainable` left out is not missing on loading."""
+    wanted = _trainable_names(module)
+    keys.missing_keys[:] = [key for key in keys.missing_keys if key in wanted]
+
+
+def _trainable_names(module: nn.Module) -> set[str]:
+    return {name for name, weight in module.named_parameters() if weight.requires_grad}

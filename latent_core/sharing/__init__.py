@@ -1,0 +1,1 @@
+"""Saved models on the Hugging Face hub: model cards and uploads."""

@@ -1,0 +1,1 @@
+"""Slots: where latent tokens go, which slots a word selects, and their tensors."""

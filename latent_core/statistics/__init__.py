@@ -1,0 +1,1 @@
+"""Statistics: means, paired differences, confidence intervals, p-values."""

@@ -1,0 +1,163 @@
+"""Means of evaluation records with intervals, for training seeds and examples that were not run.
+
+The interval is that of `latent_core.statistics.inference`, for accuracies and for differences
+alike: Student's t on the seeds' means, no narrower than a hierarchical bootstrap (seeds, then
+examples), and with what answers to the same example have in common. With one seed it is about that one adapter.
+
+Knows data frames; nothing of models.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+
+from latent_core.errors import SettingError
+from latent_core.statistics.inference import agreeing, mean_ends_p
+
+__all__ = ["Interval", "accuracy_interval", "mean_interval", "paired_difference", "summarise"]
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """A mean with its interval.
+
+    Attributes:
+        mean: mean over seeds of the mean over examples.
+        low, high: ends of the interval.
+        p: two-sided, against a mean of zero.
+        seeds: training seeds it rests on.
+        records: records it rests on.
+    """
+
+    mean: float
+    low: float
+    high: float
+    p: float
+    seeds: int
+    records: int
+
+
+def mean_interval(
+    values: Sequence[float] | pd.Series,
+    seeds: Sequence[int] | pd.Series,
+    examples: Sequence[object] | pd.Series | None = None,
+    confidence: float = 0.95,
+    bounds: tuple[float, float] = (-math.inf, math.inf),
+) -> Interval:
+    """Mean of `values` with its interval, the same for the same input.
+
+    Args:
+        values: one number per record.
+        seeds: the training seed of each record.
+        examples: which example each record is of; by default no two are of the same.
+        confidence: share of the interval, between 0 and 1.
+        bounds: what the mean cannot go beyond, such as 0 and 1 for an accuracy.
+
+    Raises:
+        SettingError: if there are no records, or `confidence` is out of its range.
+    """
+    if not 0 < confidence < 1:
+        raise SettingError(f"confidence is {confidence}; expected a number between 0 and 1")
+    if not len(values):
+        raise SettingError("no records to average; expected at least one")
+    keys = range(len(values)) if examples is None else examples
+    mean, low, high, p = mean_ends_p(
+        np.asarray(values, float), np.asarray(seeds), np.asarray(keys), confidence
+    )
+    low, high = max(low, bounds[0]), min(high, bounds[1])
+    return Interval(mean, low, high, p, len(np.unique(np.asarray(seeds))), len(values))
+
+
+def accuracy_interval(frame: pd.DataFrame, metric: str, confidence: float = 0.95) -> Interval:
+    """Mean accuracy of records, between 0 and 1.
+
+    Args:
+        frame: records with columns seed and the metric; split and key say which example it was.
+        metric: `graded` or `exact`.
+        confidence: share of the interval.
+    """
+    examples = _examples(frame) if "key" in frame else None
+    return mean_interval(frame[metric], frame["seed"], examples, confidence, (0.0, 1.0))
+
+
+def summarise(
+    frame: pd.DataFrame,
+    by: Sequence[str] = ("method", "split"),
+    metric: str = "graded",
+    confidence: float = 0.95,
+) -> pd.DataFrame:
+    """A row per group of records: mean, low, high, seeds, records.
+
+    Args:
+        frame: records of `evaluate`, of any number of runs, with columns `seed` and those of `by`;
+            `key` and `split`, where they are there, say which records are of the same example.
+        by: columns to group by; the groups keep the order in which they appear.
+        metric: column to average, `graded` or `exact`.
+        confidence: share of the interval.
+
+    Raises:
+        SettingError: if a column is missing.
+    """
+    missing = {*by, metric, "seed"} - set(frame.columns)
+    if missing:
+        raise SettingError(
+            f"the records have no column {', '.join(sorted(missing))}; "
+            f"they have {', '.join(frame.columns)}"
+        )
+    rows = []
+    for key, group in frame.groupby(list(by), sort=False):
+        interval = accuracy_interval(group, metric, confidence)
+        rows.append(dict(zip(by, key, strict=True)) | {n: getattr(interval, n) for n in _FIELDS})
+    return pd.DataFrame(rows)
+
+
+def paired_difference(
+    frame: pd.DataFrame,
+    treatment: str,
+    control: str,
+    metric: str = "graded",
+    confidence: float = 0.95,
+) -> Interval:
+    """Mean difference treatment - control over examples both answered, with its interval.
+
+    Args:
+        frame: records with columns method, seed, split, example and the metric.
+        treatment, control: two values of `method`.
+        metric: column to compare.
+        confidence: share of the interval.
+
+    Raises:
+        SettingError: if a method is missing, or no example was answered by both at the same seed.
+    """
+    keys = ["seed", "split", "example", "key"]
+    sides = []
+    for method in (treatment, control):
+        side = frame.loc[frame["method"] == method, [*keys, metric]]
+        if side.empty:
+            have = ", ".join(map(str, frame["method"].unique()))
+            raise SettingError(f"no records of method {method!r}; there are {have}")
+        sides.append(side)
+    both = sides[0].merge(sides[1], on=keys, suffixes=("_treatment", "_control"))
+    if both.empty:
+        raise SettingError(
+            f"{treatment!r} and {control!r} share no example at the same seed, so nothing can be "
+            "paired; evaluate both with the same seeds, splits and number of examples"
+        )
+    difference = both[f"{metric}_treatment"].astype(float) - both[f"{metric}_control"].astype(float)
+    found = mean_interval(difference, both["seed"], _examples(both), confidence, (-1.0, 1.0))
+    low, high, p = agreeing(found.low, found.high, found.p, confidence)
+    return replace(found, low=low, high=high, p=p)
+
+
+def _examples(frame: pd.DataFrame) -> pd.Series:
+    """What tells the examples of records apart."""
+    split = frame["split"].astype(str) if "split" in frame else ""
+    return split + "|" + frame["key"].astype(str)
+
+
+_FIELDS = ("mean", "low", "high", "seeds", "records")

@@ -1,0 +1,1 @@
+"""How the small backbone `tiny` was made: corpus, pre-training, optimiser."""

@@ -1,0 +1,1 @@
+"""Training of latent tokens and baselines with the Hugging Face Trainer."""

@@ -1,0 +1,134 @@
+"""Exported checkpoints: plain Transformers gives what we give, where nothing is lost."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from latent_core.backbones.backbone import Backbone, load_backbone
+from latent_core.bridges.export import export_model, token_of
+from latent_core.errors import LatentError, SettingError
+from latent_core.models.build import build_model
+from latent_core.models.latent import LatentModel
+from tests.families import character_tokenizer, random_model
+
+PROMPT = "ab,cd="
+FAMILIES = (
+    ("llama", {}),
+    ("llama", {"tie_word_embeddings": True}),
+    ("gemma3", {"tie_word_embeddings": True}),  # scales its embeddings
+    ("gpt2", {}),  # has spare rows
+    ("phi", {}),  # has a bias in its head
+)
+
+
+def model_of(layout: str, family: str = "llama", **changes: object) -> LatentModel:
+    backbone = Backbone(family, random_model(family, **changes), character_tokenizer())
+    return LatentModel(backbone, layout, seed=3, init="gaussian")
+
+
+def texts(model: LatentModel, group: str) -> str:
+    count = model.layout.group(group).count
+    return "".join(token_of(group, row) for row in range(count))
+
+
+@pytest.mark.parametrize(("family", "changes"), FAMILIES)
+def test_literal_tokens_are_the_latents_where_nothing_is_lost(
+    family: str, changes: dict, tmp_path: Path
+) -> None:
+    model = model_of("Start_2+End_1; positions=sequential", family, **changes)
+    export_model(model, tmp_path / "out")
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path / "out")
+    plain = AutoModelForCausalLM.from_pretrained(tmp_path / "out")
+
+    literal = texts(model, "Start") + PROMPT + texts(model, "End")
+    inputs = tokenizer(literal, return_tensors="pt")
+    assert inputs["input_ids"].shape == (1, len(PROMPT) + 3)
+    batch = model.batch([model.insert(PROMPT)])
+    with torch.no_grad():
+        theirs = plain(**inputs).logits
+    verbal = len(model.backbone.tokenizer)  # GPT-2's spare rows come to hold the latents
+    assert torch.allclose(theirs[..., :verbal], model.logits(batch)[..., :verbal], atol=1e-4)
+
+    (wanted,) = model.generate(PROMPT, 6, return_details=True)
+    output = plain.generate(
+        inputs["input_ids"], attention_mask=inputs["attention_mask"], max_new_tokens=6,
+        do_sample=False, pad_token_id=0,
+    )  # fmt: skip
+    assert output[0, inputs["input_ids"].shape[1] :].tolist() == list(wanted.response_ids)
+
+
+@pytest.mark.parametrize("family", ["llama", "gpt2"])
+def test_shared_positions_are_kept_by_a_caller_that_passes_them(
+    family: str, tmp_path: Path
+) -> None:
+    model = model_of("Start_2+End_1", family)
+    export_model(model, tmp_path / "out")
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path / "out")
+    plain = AutoModelForCausalLM.from_pretrained(tmp_path / "out")
+    inputs = tokenizer(texts(model, "Start") + PROMPT + texts(model, "End"), return_tensors="pt")
+    batch = model.batch([model.insert(PROMPT)])
+    verbal = len(model.backbone.tokenizer)
+    wanted = model.logits(batch)[..., :verbal]
+    with torch.no_grad():
+        shared = plain(**inputs, position_ids=batch.position_ids).logits[..., :verbal]
+        counted = plain(**inputs).logits[..., :verbal]
+    assert torch.allclose(shared, wanted, atol=1e-4)
+    assert not torch.allclose(counted, wanted, atol=0.1)
+
+
+@pytest.mark.parametrize(("family", "changes"), FAMILIES)
+def test_latents_are_never_the_likeliest_and_are_suppressed(
+    family: str, changes: dict, tmp_path: Path
+) -> None:
+    model = model_of("Start_2", family, **changes)
+    export_model(model, tmp_path / "out")
+    plain = AutoModelForCausalLM.from_pretrained(tmp_path / "out")
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path / "out")
+    ids = tokenizer.convert_tokens_to_ids([token_of("Start", row) for row in range(2)])
+    assert plain.generation_config.suppress_tokens == ids
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        logits = plain(torch.randint(2, 30, (64, 6), generator=generator)).logits.flatten(0, 1)
+    others = [row for row in range(logits.shape[1]) if row not in ids]
+    assert (logits[:, ids].amax(1) < logits[:, others].amax(1)).all()
+    assert (logits.softmax(-1)[:, ids] <= 1 / len(others)).all()
+    assert plain.get_input_embeddings().weight is not plain.get_output_embeddings().weight
+
+
+def test_the_backbone_is_left_alone_and_the_export_loads_as_one(tmp_path: Path) -> None:
+    model = model_of("Start_1+Comma_2", tie_word_embeddings=True)
+    before = {name: w.clone() for name, w in model.base_model.state_dict().items()}
+    vocabulary = len(model.backbone.tokenizer)
+    export_model(model, tmp_path / "out")
+    after = model.base_model.state_dict()
+    assert all(torch.equal(after[name], weight) for name, weight in before.items())
+    assert len(model.backbone.tokenizer) == vocabulary
+    assert model.base_model.config.tie_word_embeddings
+    again = load_backbone(tmp_path / "out")
+    assert len(again.tokenizer) == vocabulary + 3
+    assert "latent" not in again.decode(again.encode(texts(model, "Comma") + "ab"))
+
+
+def test_the_card_says_what_to_write_and_what_is_lost(tmp_path: Path) -> None:
+    shared = export_model(model_of("Start_2+Comma_1"), tmp_path / "a") / "README.md"
+    text = shared.read_text()
+    assert "- before the prompt: `<|latent Start.0|><|latent Start.1|>`\n" in text
+    assert "- before every token that contains one of [',']: `<|latent Comma.0|>`\n" in text
+    assert "share the position" in text and "Nothing puts the latents in their places" in text
+    sequential = model_of("Start_2+4_1; tied; positions=sequential")
+    text = (export_model(sequential, tmp_path / "b") / "README.md").read_text()
+    assert "- before the prompt: `<|latent tied.0|><|latent tied.1|>`\n" in text
+    assert "numbered on like other tokens, as here" in text and "share the position" not in text
+
+
+def test_what_cannot_be_exported_is_refused(tmp_path: Path) -> None:
+    backbone = model_of("Start_1").backbone
+    for method in ("zero-shot", "lora-r1"):
+        with pytest.raises(SettingError, match=f"{method} has no latents to export"):
+            export_model(build_model(backbone, method), tmp_path / "out")
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "file").touch()
+    with pytest.raises(LatentError, match="cannot write the checkpoint"):
+        export_model(model_of("Start_1"), tmp_path / "full")

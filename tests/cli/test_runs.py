@@ -1,0 +1,185 @@
+"""`latent runs`: the folders from the command line."""
+
+import os
+from pathlib import Path
+from types import SimpleNamespace
+
+import pandas as pd
+import pytest
+from typer.testing import CliRunner, Result
+
+from latent_core.cli import app
+from latent_core.errors import SettingError
+from latent_core.runs import folder as runs
+from latent_core.runs.store import remove_run
+from tests.runs.test_store import add_run, records
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    for seed in (0, 1):
+        runs.write_records(add_run(tmp_path / f"s{seed}", seed=seed), records(seed * 0.104))
+    runs.open_run(tmp_path / "going", {"task": "echo", "seed": 2}, {"method": "Comma_1"})
+    runs.fail_run(tmp_path / "failed", {"task": "echo", "seed": 3}, {}, "LayoutError: no comma")
+    return tmp_path
+
+
+def latent(*arguments: object) -> Result:
+    command = [str(argument) for argument in arguments]
+    return CliRunner().invoke(app, ["runs", *command], env={"COLUMNS": "200"})
+
+
+def test_list(root: Path) -> None:
+    said = latent("list", root).stdout
+    assert "2 finished" in said and "1 failed" in said and "1 running" in said
+    heading = next(line for line in said.splitlines() if "status" in line)
+    assert heading.split()[-1] == "error"
+    line = next(line for line in said.splitlines() if "failed" in line)
+    assert line.rstrip().endswith("  LayoutError: no comma")
+    line = next(line for line in said.splitlines() if "s1" in line)
+    assert line.split() == ["s1", "finished", "echo", "tiny", "Start_2", "1", "0.12", "0.12"]
+    assert "s1" not in latent("list", root, "--where", "seed=0,2", "-w", "task=echo").stdout
+
+
+def test_list_leaves_out_what_the_paths_say(tmp_path: Path) -> None:
+    for seed in (0, 10):
+        add_run(tmp_path / f"echo/tiny/Start_2/seed-{seed}-ab", seed=seed)
+    said = latent("list", tmp_path).stdout
+    heading, _, *rows = [line for line in said.splitlines() if line.strip()]
+    assert heading.split() == ["run", "status"]
+    assert rows[0].split() == ["echo/tiny/Start_2/seed-0-ab", "finished"]
+
+
+def test_show(root: Path) -> None:
+    said = latent("show", root / "s1").stdout
+    assert "trainable" in said and "ood-6" in said and "0.119" in said
+    heading = next(line for line in said.splitlines() if "graded" in line)
+    assert heading.split()[-3:] == ["seconds", "per", "answer"]
+    rows = [line.split() for line in said.splitlines() if line.lstrip().startswith("ood-6")]
+    assert [row[-1] for row in rows] == ["0.250"]  # of four examples, in one second
+    assert "no comma" in latent("show", root / "failed").stdout
+    with pytest.raises(SettingError, match="holds 4 runs; expected the folder of one"):
+        raise latent("show", root).exception
+
+
+def test_export(root: Path, tmp_path: Path) -> None:
+    assert latent("export", tmp_path / "x.csv", root, "-w", "seed=1").exit_code == 0
+    assert pd.read_csv(tmp_path / "x.csv")["run"].tolist() == ["s1"] * 3
+    latent("export", root / "s0", root / "s1", "--records", "--out", tmp_path / "x.parquet")
+    assert len(pd.read_parquet(tmp_path / "x.parquet")) == 16
+    with pytest.raises(SettingError, match=r"ends in \.csv or \.parquet"):
+        raise latent("export", tmp_path / "x.json", root).exception
+    with pytest.raises(SettingError, match=r"cannot read --where 'seed'; expected NAME=VALUE"):
+        raise latent("export", tmp_path / "x.csv", root, "-w", "seed").exception
+    with pytest.raises(SettingError, match="expected --out with a name"):
+        raise latent("export", root).exception
+
+
+def test_prune_deletes_what_is_not_finished_after_asking(root: Path) -> None:
+    asked = CliRunner().invoke(app, ["runs", "prune", str(root)], input="n\n")
+    assert asked.exit_code == 1 and "Delete these 2" in asked.stdout
+    assert (root / "going").is_dir()
+    with runs.run_lock(root / "going"):
+        assert "left alone" in latent("prune", root, "--yes").stdout
+    assert {path.name for path in root.iterdir()} == {"s0", "s1", "going"}
+    latent("prune", root, "--yes")
+    assert {path.name for path in root.iterdir()} == {"s0", "s1"}
+    assert "nothing to delete" in latent("prune", root).stdout
+
+
+def test_prune_leaves_alone_what_was_finished_while_it_asked(root: Path, monkeypatch) -> None:
+    def finish(question: str) -> bool:
+        runs.close_run(root / "going", "finished", {"task": "echo"}, {})
+        return True
+
+    monkeypatch.setattr("typer.confirm", finish)
+    said = latent("prune", root).stdout
+    assert "1 deleted" in said and f"finished by now or a process is at work on it: {root}" in said
+    assert {path.name for path in root.iterdir()} == {"s0", "s1", "going"}
+
+
+def test_prune_leaves_alone_what_has_records(root: Path) -> None:
+    """The run was judged once; what failed is a later evaluation."""
+    runs.fail_run(root / "s0", {}, {}, "LatentError: full")
+    assert runs.read_run(root / "s0")["status"] == "failed"
+    assert not remove_run(root / "s0")
+    latent("prune", root, "--yes")
+    assert {path.name for path in root.iterdir()} == {"s0", "s1"}
+
+
+def test_prune_leaves_alone_what_is_being_trained_or_evaluated(root: Path, monkeypatch) -> None:
+    out, said = root / "trained", []
+
+    def pruned(*_: object, **__: object) -> None:
+        said.append(latent("prune", root, "--yes", "-w", "status=running").stdout)
+
+    def begin(*_: object, **__: object) -> None:
+        runs.open_run(out, {"task": "repetition"}, {})
+        pruned()
+        raise SettingError("enough")
+
+    monkeypatch.setattr("latent_core.training.train.train", begin)
+    train = ["train", "--task", "repetition", "--method", "Start_1", "--out", str(out)]
+    assert "enough" in str(CliRunner().invoke(app, train).exception)
+    assert f"at work on it: {out}" in said[0]
+    assert out.is_dir() and not (root / "going").exists()
+
+    plan = SimpleNamespace(folder=out)
+    monkeypatch.setattr("latent_core.cli.training._asked", lambda *_: plan)
+    monkeypatch.setattr("latent_core.cli.training._evaluate_run", pruned)
+    runs.close_run(out, "finished", {"task": "repetition"}, {})
+    with runs.run_lock(out):
+        for command in (train, ["evaluate", str(out)]):
+            error = CliRunner().invoke(app, command).exception
+            assert isinstance(error, SettingError)
+            assert f"another process is at work on the run in {out}; wait" in str(error)
+        assert len(said) == 1
+        monkeypatch.setattr("latent_core.cli.training.FIRST_PROCESS", False)
+        CliRunner().invoke(app, ["evaluate", str(out)])  # its first process has the lock
+        assert len(said) == 2
+
+
+def test_a_run_that_came_to_nothing_leaves_no_folder(tmp_path: Path) -> None:
+    train = ["train", "--task", "repetition", "--method", "Start_1", "--out", str(tmp_path / "a")]
+    assert "seed is -1" in str(CliRunner().invoke(app, [*train, "--seed", "-1"]).exception)
+    assert not (tmp_path / "a").exists()
+
+
+def test_evaluate_loses_nothing_that_was_measured(tmp_path: Path) -> None:
+    def called(*arguments: object) -> Result:
+        command = [str(argument) for argument in arguments]
+        return CliRunner().invoke(app, command, env={"COLUMNS": "200"}, catch_exceptions=True)
+
+    def counts(run: Path) -> dict[str, int]:
+        return pd.read_parquet(run / "records.parquet").groupby("split").size().to_dict()
+
+    first, second = tmp_path / "first", tmp_path / "second"
+    for run in (first, second):
+        common = ("--method", "zero-shot", "--backbone", "tiny", "--out", run)
+        assert called("train", "--task", "repetition", *common).exit_code == 0
+    assert called("evaluate", first, "--examples", 3, "--splits", "id,ood-6").exit_code == 0
+    said = called("evaluate", first, second, "--examples", 3, "--splits", "validation,ood-6")
+    assert said.exit_code == 0 and f"{first}: ood-6 answered already" in said.stdout
+    assert counts(first) == {"id": 3, "ood-6": 3, "validation": 3}
+    assert counts(second) == {"ood-6": 3, "validation": 3}
+    shot = pd.read_parquet(second / "records.parquet").assign(shots=1)
+    runs.write_records(second, shot)
+    said = called("evaluate", second, "--examples", 3, "--splits", "ood-6")
+    assert "answered already" not in said.stdout  # another question
+
+    again = ("evaluate", first, "--examples", 3, "--splits", "id")
+    assert "id answered already" in called(*again).stdout
+    saved, answered = first / "adapter_config.json", first / "records.parquet"
+    os.utime(saved, (answered.stat().st_mtime + 9,) * 2)
+    assert "answered already" not in called(*again).stdout  # another adapter was saved since
+
+    fewer = ("evaluate", second, first, "--examples", 2, "--splits", "id,ood-6")
+    with pytest.raises(SettingError, match=r"3 examples \(seed 1\) of split 'ood-6'"):
+        raise called(*fewer).exception
+    assert counts(second) == {"ood-6": 3, "validation": 3}  # refused before anything is asked
+    with pytest.raises(SettingError, match=r"\(seed 1\) of split 'id', .*lost to 9 \(seed 2\)"):
+        raise called("evaluate", first, "--examples", 9, "--seed", 2).exception
+    assert called(*fewer, "--replace").exit_code == 0
+    assert counts(first) == {"id": 2, "ood-6": 2, "validation": 3}
+    assert called("evaluate", first, "--examples", 4, "--splits", "id").exit_code == 0
+    assert counts(first) == {"id": 4, "ood-6": 2, "validation": 3}

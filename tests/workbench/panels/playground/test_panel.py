@@ -1,0 +1,546 @@
+"""The playground without a browser, on `tiny` with untrained latents."""
+
+import asyncio
+import threading
+from typing import Any
+
+import pytest
+
+import latent_core as lc
+from latent_core.backbones.backbone import Backbone
+from latent_core.errors import SettingError
+from latent_core.generation.generate import Generation, SlotView
+from latent_core.progress import progress_bar
+from latent_core.tasks.base import Mark
+from tests.hostile import PROMPT, TOKENS, hostile_backbone
+from workbench.panels.exports import as_bytes
+from workbench.panels.playground import slot_facts
+from workbench.panels.playground.panel import Playground
+from workbench.responses import first_difference, slot_marks
+from workbench.session import NO_LATENTS, Session
+from workbench.widgets.token_strip import TokenStrip
+
+A, B = "Start_2+Comma_1", "Start_1"
+
+
+@pytest.fixture(scope="module")
+def backbone() -> Backbone:
+    return lc.load_backbone("tiny")
+
+
+@pytest.fixture
+def panel(backbone: Backbone) -> Playground:
+    session = Session(backbone, [lc.LatentModel(backbone, A), lc.LatentModel(backbone, B)])
+    session.draw("id", level=1)
+    panel = Playground(session)
+    panel.visibility.seen = True
+    return panel
+
+
+def settle(panel: Playground) -> None:
+    """Wait until nothing is queued; the end of a job may start another."""
+    for _ in range(3):
+        panel.session.jobs.run("settle", lambda: None)
+    assert panel.errors == []
+
+
+def answered(panel: Playground) -> Playground:
+    panel.generate()
+    settle(panel)
+    return panel
+
+
+def texts(strip: TokenStrip) -> list[str]:
+    return [slot["text"] for slot in strip.slots]
+
+
+# --- generating -----------------------------------------------------------------------------------
+
+
+def test_before_anything_is_asked_the_prompt_is_there_with_its_latents(panel: Playground) -> None:
+    shown = texts(panel.views["A"].strips["clean"])
+    assert shown[:2] == ["Start.0", "Start.1"]
+    assert "".join(shown[2:]) == panel.session.prompt
+    assert "Generate" in panel.views["A"].lines["clean"].text
+    for what in (panel.table, panel.picture):
+        with pytest.raises(SettingError, match="Generate"):
+            what()
+
+
+def test_both_sides_answer_as_their_models_do(panel: Playground) -> None:
+    answered(panel)
+    for side, model in (("A", panel.session.model_a), ("B", panel.session.model_b)):
+        limit = lc.evaluation.response_limit(model, panel.session.task, panel.session.example)
+        (expected,) = model.generate(panel.session.prompt, limit, return_details=True)
+        assert panel.answers[side, "clean"].generation == expected
+        strip = panel.views[side].strips["clean"]
+        assert texts(strip) == [slot.label for slot in expected.slots]
+        length = [slot.group for slot in expected.slots].count(None) - len(expected.response_ids)
+        verbal = [slot for slot in strip.slots[: strip.prompt_length] if slot["group"] is None]
+        assert len(verbal) == length
+        score = panel.session.task.score(panel.session.example, expected.text)
+        line = panel.views[side].lines["clean"]
+        assert f"graded {score.graded:.2f}" in line.text
+        assert f"{len(expected.response_ids)} tokens in" in line.text
+        assert line.kind == ("good" if score.exact else "bad")
+
+
+def test_slots_stream_and_only_additions_travel(
+    panel: Playground, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    strip = panel.views["A"].strips["clean"]
+    added: list[str] = []
+    monkeypatch.setattr(
+        strip, "send", lambda content: added.extend(slot["text"] for slot in content["slots"])
+    )
+    answered(panel)
+    assert len(added) > 4
+    assert texts(strip)[strip.prompt_length :] == added
+    assert not strip.streaming
+
+
+def test_a_known_answer_is_not_generated_again(
+    panel: Playground, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answered(panel)
+    first = dict(panel.answers)
+    monkeypatch.setattr(lc.LatentModel, "generate", None)
+    answered(panel)
+    assert panel.answers == first
+
+
+def test_asking_twice_is_one_job_and_asking_for_something_else_stops_it(panel: Playground) -> None:
+    gate = threading.Event()
+    panel.session.jobs.start("gate", gate.wait)
+    first = panel.generate()
+    assert panel.generate() is first
+    panel.picker.next.click()  # answers at once, since `auto` is on
+    second = panel.generate()
+    assert second is not first
+    gate.set()
+    settle(panel)
+    assert first is not None
+    assert second is not None
+    assert (first.state, second.state) == ("cancelled", "done")
+    assert panel.answers["A", "clean"].generation.prompt == panel.session.prompt
+
+
+def test_while_something_else_runs_both_sides_say_what_they_wait_for(panel: Playground) -> None:
+    gate, reported = threading.Event(), threading.Event()
+
+    def train() -> None:
+        with progress_bar(8, "train", "step") as bar:
+            bar.update(2)
+            reported.set()
+            gate.wait(60)
+
+    panel.session.jobs.start("Training", train)
+    assert reported.wait(60)
+    panel.generate()
+    said = [view.lines["clean"].text for view in panel.views.values()]
+    gate.set()
+    settle(panel)
+    assert all(line.startswith("waits for Training (train: 2 of 8 steps") for line in said)
+
+
+def test_cancel_stops_a_response_and_says_so(panel: Playground) -> None:
+    panel.session.prompt = "Repeat"
+    panel.picker.limit.value = 400
+    view, begun = panel.views["A"], threading.Event()
+    view.strips["clean"].observe(lambda change: begun.set(), "streaming")
+    job = panel.generate()
+    assert job is not None
+    assert begun.wait(60)
+    panel.status._hear(panel.status, {"kind": "cancel"}, [])
+    settle(panel)
+    assert job.state == "cancelled"
+    assert view.lines["clean"].text == "stopped"
+    assert not view.strips["clean"].streaming
+    assert panel.answers == {}
+
+
+def test_what_a_cell_prepared_stays_when_its_news_comes_late(backbone: Backbone) -> None:
+    async def cell() -> Playground:
+        session = Session(backbone, [lc.LatentModel(backbone, A), lc.LatentModel(backbone, B)])
+        panel = Playground(session)
+        session.intervention = "drop(Comma)"
+        panel.prepare()  # the loop is held meanwhile, as by a cell of a notebook
+        await asyncio.sleep(0.1)  # now it hears what was streamed
+        return panel
+
+    panel = asyncio.run(cell())
+    assert panel.errors == []
+    for view in panel.views.values():
+        assert "graded" in view.lines["clean"].text
+    assert "with drop(Comma)" in panel.views["A"].lines["changed"].text
+    assert panel.views["B"].strips["changed"].layout.display == "none"
+
+
+def test_a_typed_prompt_has_no_verdict_and_waits_for_the_button(panel: Playground) -> None:
+    panel.picker.prompt.value = "1+1="
+    settle(panel)
+    assert panel.session.example is None
+    assert panel.answers == {}
+    assert panel.picker.where.text == "typed prompt: no verdict"
+    panel.picker.limit.value = 3
+    answered(panel)
+    response = panel.answers["B", "clean"]
+    assert response.score is None
+    assert len(response.generation.response_ids) <= 3
+    assert panel.views["B"].lines["clean"].text.startswith("typed prompt, no verdict")
+    panel.session.prompt = ""
+    assert panel.generate() is None
+    assert "prompt" in panel.status.message
+
+
+def test_the_limit_shown_is_the_one_in_force(panel: Playground) -> None:
+    panel.picker.limit.value = 7
+    panel.session.draw("id", level=4)
+    answered(panel)
+    shown = panel.picker.limit.value
+    assert [answer.limit for answer in panel.answers.values()] == [shown, shown]
+    assert shown > 7 and panel.picker.limit.disabled
+    panel.picker.prompt.value = "1+1="
+    answered(panel)
+    assert [answer.limit for answer in panel.answers.values()] == [7, 7]
+    assert panel.picker.limit.value == 7 and not panel.picker.limit.disabled
+
+
+def test_an_error_is_shown_and_kept(panel: Playground) -> None:
+    panel.session.prompt = "1" * 5000
+    assert "context window" in panel.views["A"].lines["clean"].text
+    job = panel.generate()
+    assert job is not None
+    job.wait(60)
+    assert panel.status.state == "failed"
+    assert [type(error) for error in panel.errors] == [lc.errors.PromptError]
+
+
+# --- verdicts -------------------------------------------------------------------------------------
+
+
+def verbal(text: str, token_id: int = 0) -> SlotView:
+    return SlotView(text, None, None, 0, token_id)
+
+
+def test_marks_of_characters_become_marks_of_tokens() -> None:
+    words = {1: "12,", 2: "3", 3: "4,5", 4: ""}
+    latent = SlotView("Comma.0", "Comma", 0, 0, None)
+    slots = [verbal("?", 9), latent, *(verbal(words[i], i) for i in (1, 2, 3)), verbal("<eos>", 4)]
+    generation = Generation("?", "12,34,5", (9,), (1, 2, 3, 4), tuple(slots), True, 4)
+    marks = [Mark(0, 2, True), Mark(3, 5, True), Mark(6, 7, False)]
+    found = slot_marks(generation, marks, lambda ids: "".join(words[i] for i in ids))
+    assert found == ("", "", "right", "right", "wrong", "")
+
+
+def test_tokens_that_share_a_character_share_its_mark() -> None:
+    ids = (1, 2, 3)
+    decode = {(1,): "\ufffd", (1, 2): "é", (1, 2, 3): "éa", (2,): "\ufffd", (3,): "a"}
+    slots = (verbal("?", 9), *(verbal("\ufffd", i) for i in ids))
+    generation = Generation("?", "éa", (9,), ids, slots, True, 3)
+    found = slot_marks(generation, [Mark(0, 1, True)], lambda ids: decode[tuple(ids)])
+    assert found == ("", "right", "right", "")
+
+
+def test_every_judged_character_is_under_a_mark(panel: Playground) -> None:
+    answered(panel)
+    answer = panel.answers["A", "clean"]
+    assert answer.score is not None
+    pairs = zip(answer.generation.slots, answer.marks, strict=True)
+    judged = "".join(slot.label for slot, mark in pairs if mark)
+    spans = [answer.generation.text[mark.start : mark.end] for mark in answer.score.marks]
+    assert judged == "".join(spans)
+
+
+# --- interventions --------------------------------------------------------------------------------
+
+
+def test_switches_write_the_session_and_follow_it(panel: Playground) -> None:
+    panel.auto.value = False
+    controls, session = panel.controls, panel.session
+    assert list(controls.switches) == ["Start", "Comma"]
+    controls.switches["Comma"].on.value = False
+    assert session.intervention == "drop(Comma)"
+    controls.switches["Start"].count.value = 1
+    controls.switches["Start"].place.value = "8"
+    assert session.intervention == "recount(Start, 1) & drop(Comma) & move(Start, 8)"
+    assert controls.text.value == session.intervention
+    session.intervention = "recount(Start, 12)"
+    assert controls.switches["Comma"].on.value
+    assert controls.switches["Start"].count.label == "12"
+    assert controls.switches["Start"].place.value == ""
+    controls.switches["Start"].place.value = "nowhere"
+    assert "unknown place" in controls.error.text
+    assert session.intervention == "recount(Start, 12)"
+    controls.none.click()
+    assert session.intervention == "none"
+    assert controls.error.text == ""
+    session.adapter_b, session.adapter_a = NO_LATENTS, B
+    assert list(controls.switches) == ["Start"]
+    settle(panel)
+
+
+def test_the_chooser_adds_to_the_text(panel: Playground) -> None:
+    panel.auto.value = False
+    controls = panel.controls
+    controls.add.click()
+    controls.kind.value = "drop after the n-th"
+    assert controls.fields["latents"].value == "Comma", "Start stands in one place alone"
+    controls.fields["after"].value = 3
+    controls.add.click()
+    assert panel.session.intervention == "scale(Start, 0.5) & drop(Comma, after=3)"
+    controls.text.value = "drop(Comma"
+    assert "expected verb(arguments)" in controls.error.text
+    assert panel.session.intervention == "scale(Start, 0.5) & drop(Comma, after=3)"
+    settle(panel)
+
+
+def test_a_change_is_shown_at_once_beside_the_clean_response(panel: Playground) -> None:
+    answered(panel)
+    panel.session.intervention = "replace(Start, zero)"
+    settle(panel)
+    model, clean = panel.session.model_a, panel.answers["A", "clean"]
+    with lc.parse_intervention("replace(Start, zero)").on(model):
+        (expected,) = model.generate(panel.session.prompt, clean.limit, return_details=True)
+    changed = panel.answers["A", "changed"]
+    assert changed.generation == expected
+    assert expected.response_ids != clean.generation.response_ids
+    view = panel.views["A"]
+    assert view.strips["changed"].layout.display is None
+    same = 0
+    while expected.response_ids[same] == clean.generation.response_ids[same]:
+        same += 1
+    verbal = [n for n, slot in enumerate(expected.slots) if slot.group is None]
+    assert view.strips["changed"].flagged == verbal[len(expected.prompt_ids) + same]
+    assert f"differs from token {same + 1} on" in view.lines["changed"].text
+    assert clean.score is not None
+    assert f"graded {clean.score.graded:.2f} → " in view.lines["changed"].text
+    panel.session.intervention = "none"
+    settle(panel)
+    assert view.strips["changed"].layout.display == "none"
+
+
+def test_an_intervention_on_one_side_only_says_so_on_the_other(panel: Playground) -> None:
+    answered(panel)
+    panel.session.intervention = "drop(Comma) & recount(Start, 1)"
+    settle(panel)
+    a, b = panel.views["A"], panel.views["B"]
+    assert panel.answers["A", "changed"].intervention == panel.session.intervention
+    assert panel.answers["B", "changed"].intervention == "recount(Start, 1)"
+    assert "drop(Comma) is left out here" in b.note.text
+    assert "has no group 'Comma'" in b.note.text
+    assert a.note.text == panel.controls.error.text == ""
+    panel.session.intervention = "drop(Comma)"
+    settle(panel)
+    assert b.strips["changed"].layout.display == "none"
+    assert "has no group 'Comma'" in b.note.text
+    panel.session.intervention = "drop(End)"
+    settle(panel)
+    assert "has no group 'End'" in panel.controls.error.text
+
+
+def test_an_intervention_that_changes_nothing_says_so(panel: Playground) -> None:
+    answered(panel)
+    panel.session.intervention = "drop(Comma, after=90)"
+    settle(panel)
+    line = panel.views["A"].lines["changed"].text
+    assert "the same response" in line
+    assert "changed nothing" in line
+
+
+def test_the_first_difference_of_a_response_that_ends_sooner_is_its_last_token() -> None:
+    slots = tuple(verbal(text, n) for n, text in enumerate("?ab"))
+    longer = Generation("?", "ab", (0,), (1, 2), slots, True, 2)
+    shorter = Generation("?", "a", (0,), (1,), slots[:2], True, 1)
+    assert first_difference(longer, shorter) == 1
+    assert first_difference(shorter, longer) == 2
+    assert first_difference(longer, longer) is None
+
+
+# --- the session and the examples -----------------------------------------------------------------
+
+
+def test_examples_are_chosen_by_split_level_and_number(panel: Playground) -> None:
+    panel.auto.value = False
+    picker, session = panel.picker, panel.session
+    picker.level.value = 4
+    assert (session.example.split, session.example.level) == ("id", 4)
+    first = session.example
+    picker.next.click()
+    assert (session.example.level, session.example == first) == (4, False)
+    picker.previous.click()
+    assert session.example == first
+    picker.random.click()
+    assert session.example.level == 4
+    assert session.example != first
+    picker.split.value = "ood-8"
+    assert session.example.level == 8
+    assert picker.level.disabled
+    picker.task.value = "summation"
+    assert session.task.name == "summation"
+    assert picker.prompt.value == session.prompt == session.example.prompt
+    session.draw("ood-50")
+    assert picker.split.value == "ood-50"
+    settle(panel)
+
+
+def test_the_prompt_is_shown_to_its_end_and_its_level_in_words(panel: Playground) -> None:
+    picker = panel.picker
+    assert picker.where.text == "id, 1 repeat"
+    assert picker.prompt.rows == 2
+    panel.session.draw("id", level=4)
+    assert picker.where.text == "id, 4 repeats"
+    picker.task.value = "summation"
+    picker.split.value = "ood-20"
+    assert picker.prompt.rows == 4, "99 characters, the question, and the line it begins"
+    picker.prompt.value = "x" * 5000
+    assert picker.prompt.rows == 6
+    settle(panel)
+
+
+def test_what_changes_while_nobody_looks_is_answered_once_somebody_does(panel: Playground) -> None:
+    panel.visibility.seen = False
+    panel.session.draw("id", 1)
+    settle(panel)
+    assert panel.answers == {}
+    panel.visibility.seen = True
+    settle(panel)
+    assert panel.answers["A", "clean"].generation.prompt_ids
+    job = panel._job
+    panel.visibility.seen = False
+    panel.visibility.seen = True
+    assert panel._job is job  # nothing has changed since
+
+
+def test_the_panel_follows_the_session_and_answers_again_only_with_auto(panel: Playground) -> None:
+    answered(panel)
+    panel.session.adapter_b = NO_LATENTS
+    settle(panel)
+    assert panel.views["B"].adapter.value == NO_LATENTS
+    assert panel.answers["B", "clean"].generation.slots[0].label == "R"
+    panel.auto.value = False
+    panel.views["B"].adapter.value = A
+    settle(panel)
+    assert panel.session.adapter_b == A
+    assert panel.answers == {}
+    assert texts(panel.views["B"].strips["clean"])[:2] == ["Start.0", "Start.1"]
+    name = panel.session.add(lc.LatentModel(panel.session.backbone, "End_1"), "late")
+    assert name in panel.views["A"].adapter.options
+
+
+def test_an_adapter_of_another_task_is_named_as_such_on_its_side(backbone: Backbone) -> None:
+    session = Session("tiny", ["Comma_2", lc.LatentModel(backbone, B)])
+    panel = Playground(session)
+    panel.picker.task.value = "summation"
+    assert panel.views["A"].trained.text == "trained on repetition, asked summation"
+    assert panel.views["B"].trained.text == "", "nobody knows what it was trained on"
+    session.adapter_b = NO_LATENTS
+    panel.picker.task.value = "generation"
+    assert session.adapter_a == panel.views["A"].adapter.value == "Comma_2 (generation)"
+    assert panel.views["A"].trained.text == ""
+    assert "ships for generation: Comma_2 (generation)" in panel.picker.notice.text
+    session.adapter_a = "Comma_2"
+    assert panel.picker.notice.text == ""
+    assert panel.views["A"].trained.text == "trained on repetition, asked generation"
+
+
+# --- one slot -------------------------------------------------------------------------------------
+
+
+def test_a_clicked_chip_tells_its_words_length_and_lens(
+    panel: Playground, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answered(panel)
+    calls: list[Any] = []
+    lens = slot_facts.logit_lens
+    monkeypatch.setattr(
+        slot_facts, "logit_lens", lambda *args, **kw: calls.append(args) or lens(*args, **kw)
+    )
+    strip = panel.views["A"].strips["clean"]
+    strip.selected = 1
+    settle(panel)
+    model, generation = panel.session.model_a, panel.answers["A", "clean"].generation
+    card = panel.card.card
+    near = lc.nearest_tokens(model, 8).query("label == 'Start.1'")
+    assert [token for token, _ in card["nearest"]] == list(near["token"])
+    expected = lens(model, generation.prompt, generation.text, count=5).query("label == 'Start.1'")
+    rows = [(layer["layer"], *pair) for layer in card["lens"] for pair in layer["tokens"]]
+    assert rows == list(zip(expected.layer, expected.token, expected.probability, strict=True))
+    assert "occurrence 1, position id 0" in card["facts"]
+    assert card["colour"] == strip.colours["Start"]
+    strip.selected = 0
+    settle(panel)
+    assert panel.card.card["chip"] == "Start.0"
+    assert len(calls) == 1
+    strip.selected = 2
+    assert "token id" in panel.card.card["facts"][1]
+    panel.views["B"].strips["clean"].selected = 0
+    assert strip.selected == -1
+    settle(panel)
+    panel.views["B"].strips["clean"].selected = -1
+    assert panel.card.card.keys() == {"hint"}
+
+
+def test_the_card_of_a_changed_slot_is_of_the_changed_run(panel: Playground) -> None:
+    answered(panel)
+    panel.session.intervention = "recount(Start, 3) & move(Start, 8)"
+    settle(panel)
+    strip = panel.views["A"].strips["changed"]
+    strip.selected = texts(strip).index("8.2")
+    settle(panel)
+    card = panel.card.card
+    assert "reads the vector of Start.0" in card["facts"]
+    assert len(card["lens"]) == panel.session.backbone.model.config.num_hidden_layers
+
+
+# --- exports --------------------------------------------------------------------------------------
+
+
+def test_the_code_makes_the_same_table(panel: Playground) -> None:
+    panel.session.intervention = "scale(Start, 3)"
+    answered(panel)
+    names: dict[str, Any] = {}
+    exec(panel.code(), names)
+    settle(names["panel"])
+    assert names["panel"].table().equals(panel.table())
+    panel.picker.limit.value = 7
+    panel.session.prompt = "1+1="
+    answered(panel)
+    exec(panel.code(), names)
+    settle(names["panel"])
+    assert names["panel"].table().equals(panel.table())
+
+
+def test_table_and_picture_have_every_slot_of_both_sides(panel: Playground) -> None:
+    panel.session.intervention = "recount(Start, 1)"
+    answered(panel)
+    table = panel.table()
+    assert list(table.groupby(["side", "kind"]).groups) == [
+        (side, kind) for side in "AB" for kind in ("changed", "clean")
+    ]
+    one = table.query("side == 'A' and kind == 'clean'")
+    assert list(one["text"]) == [s.label for s in panel.answers["A", "clean"].generation.slots]
+    assert set(one.query("part == 'prompt'")["mark"]) == {""}
+    assert one["group"].notna().sum() == 2
+    (axes,) = panel.picture().axes
+    drawn = [text.get_text() for text in axes.texts]
+    assert drawn.count("Start.0") == 4
+    assert drawn.count("Start.1") == 1
+    assert any("graded" in text and "→" in text for text in drawn)
+
+
+def test_hostile_tokens_are_text_in_every_export() -> None:
+    backbone = hostile_backbone()
+    session = Session(backbone, [lc.LatentModel(backbone, "Start_1")])
+    session.prompt = PROMPT
+    panel = Playground(session)
+    panel.picker.limit.value = 4
+    answered(panel)
+    shown = texts(panel.views["A"].strips["clean"])
+    assert [text for text in shown if text in TOKENS][: len(TOKENS)] == list(TOKENS)
+    assert set(TOKENS) <= set(panel.table()["text"])
+    panel.views["A"].strips["clean"].selected = 0
+    settle(panel)
+    page = as_bytes(panel, "html").decode()
+    for harm in ("<img", "<b onmouseover", "</script>", "<svg onload"):
+        assert harm not in page

@@ -1,0 +1,172 @@
+"""What is exported holds what is shown, and text stays text in every format."""
+
+import io
+import re
+from collections.abc import Iterator
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib import image
+from matplotlib.figure import Figure
+
+from latent_core.errors import LatentError, SettingError
+from tests.hostile import TOKENS
+from workbench.panels.exports import FORMATS, as_bytes, figure_svg, write_export
+from workbench.widgets.export_bar import ExportBar
+
+DRAWN = [token for token in TOKENS if token.isascii()]  # glyphs that the figure's font has
+
+
+class Shown:
+    """One bar per hostile token, and these tokens wherever text can stand."""
+
+    title = "What </script> shows & <b>more</b>"
+
+    def __init__(self, rows: int = 0) -> None:
+        self.rows = rows
+
+    def table(self) -> pd.DataFrame:
+        numbers = range(self.rows) if self.rows else range(len(TOKENS))
+        tokens = [TOKENS[n % len(TOKENS)] for n in numbers]
+        return pd.DataFrame({"token": tokens, "<i>mass</i>": [n / 7 for n in numbers]})
+
+    def picture(self) -> Figure:
+        figure = Figure(figsize=(4, 3))
+        axes = figure.subplots()
+        axes.bar(DRAWN, np.arange(len(DRAWN)) + 1.0)
+        axes.set_title(self.title)
+        return figure
+
+    def code(self) -> str:
+        return f"show({TOKENS[0]!r})  # </pre><img src=x>"
+
+
+class Empty(Shown):
+    def picture(self) -> Figure:
+        raise SettingError("nothing to show yet: press Generate")
+
+    table = code = picture  # type: ignore[assignment]
+
+
+class Page(HTMLParser):
+    """Tags with their attributes, and the text, of a page."""
+
+    def __init__(self, source: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+        self.feed(source)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def words(text: str) -> str:
+    return re.sub(r"\s+", " ", text)
+
+
+def test_csv_is_the_table_to_the_letter() -> None:
+    back = pd.read_csv(io.BytesIO(as_bytes(Shown(), "csv")), keep_default_na=False)
+    pd.testing.assert_frame_equal(back, Shown().table())
+
+
+def test_png_is_a_picture_of_ink_on_white() -> None:
+    pixels = image.imread(io.BytesIO(as_bytes(Shown(), "png")))
+    assert pixels.shape[1] > 400 and pixels.std() > 0.01
+    assert np.allclose(pixels[0, 0], 1.0)
+
+
+def test_svg_holds_its_text_as_text_and_comes_out_the_same_twice() -> None:
+    source = as_bytes(Shown(), "svg")
+    assert source == as_bytes(Shown(), "svg")
+    root = ElementTree.fromstring(source)
+    text = [e.text for e in root.iter("{http://www.w3.org/2000/svg}text")]
+    assert {Shown.title, *DRAWN} <= set(text)
+    kinds = {e.tag.rpartition("}")[2] for e in root.iter()}
+    assert kinds.isdisjoint({"script", "img", "image", "foreignObject", "a"})
+    assert figure_svg(Shown().picture()).startswith("<svg")
+
+
+def test_the_page_is_one_file_in_which_tokens_are_text() -> None:
+    source = as_bytes(Shown(), "html").decode()
+    page = Page(source)
+    forbidden = {"script", "img", "iframe", "link", "object", "b", "i", "textarea"}
+    assert forbidden.isdisjoint(tag for tag, _ in page.tags)
+    svg_once = sum(tag == "svg" for tag, _ in page.tags)
+    assert svg_once == 1
+    names = {name for _, attributes in page.tags for name in attributes}
+    assert not any(name.startswith("on") for name in names)
+    links = [v for _, a in page.tags for n, v in a.items() if n in ("href", "src", "xlink:href")]
+    assert all(str(link).startswith("#") for link in links)
+    for wanted in (Shown.title, "<i>mass</i>", Shown().code(), *TOKENS):
+        assert words(wanted) in words(page.text), wanted
+    assert "1.429" in page.text  # 10/7, in four digits
+
+
+def test_a_long_table_is_cut_in_the_page_and_whole_in_the_csv() -> None:
+    page = as_bytes(Shown(rows=612), "html").decode()
+    assert page.count("<tr") == 501 and "112 more rows are left out here" in page
+    assert as_bytes(Shown(rows=612), "csv").count(b"\n") >= 613
+
+
+def test_write_export_goes_by_the_ending(tmp_path: Path) -> None:
+    for kind in FORMATS:
+        path = write_export(Shown(), tmp_path / f"view.{kind.upper()}")
+        assert path.read_bytes() == as_bytes(Shown(), kind)
+    with pytest.raises(SettingError, match="cannot export 'pdf'; expected one of png, svg, csv"):
+        write_export(Shown(), tmp_path / "view.pdf")
+    with pytest.raises(LatentError, match=r"cannot write .*No such file"):
+        write_export(Shown(), tmp_path / "missing" / "view.csv")
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_nothing_to_show_says_so_and_writes_nothing(kind: str, tmp_path: Path) -> None:
+    with pytest.raises(SettingError, match="press Generate"):
+        write_export(Empty(), tmp_path / f"view.{kind}")
+    assert list(tmp_path.iterdir()) == []
+
+
+# --- the buttons ----------------------------------------------------------------------------------
+
+
+class Heard(ExportBar):
+    """An export bar that remembers what it sent to the page."""
+
+    def send(self, content: Any, buffers: Any = None) -> None:
+        self.sent = content, buffers
+
+
+@pytest.fixture
+def bar() -> Iterator[Heard]:
+    yield Heard(Shown())
+
+
+def test_a_click_sends_the_file_or_the_code(bar: Heard) -> None:
+    assert bar.name == "what-script-shows-b-more-b"
+    for kind in bar.formats:
+        bar._handle_custom_msg({"kind": kind}, [])
+        assert bar.sent == ({"kind": kind}, [as_bytes(Shown(), kind)])
+    bar._handle_custom_msg({"kind": "code"}, [])
+    assert bar.sent == ({"kind": "code", "text": Shown().code()}, None)
+
+
+def test_what_goes_wrong_is_said_beside_the_buttons() -> None:
+    class Broken(Shown):
+        def code(self) -> str:
+            raise KeyError("mine")
+
+    bar = Heard(Empty())
+    for kind in (*bar.formats, "code"):
+        bar._handle_custom_msg({"kind": kind}, [])
+        assert bar.sent[0] == {"kind": "error", "text": "nothing to show yet: press Generate"}
+    broken = Heard(Broken())
+    broken._handle_custom_msg({"kind": "code"}, [])
+    assert broken.sent[0] == {"kind": "error", "text": "KeyError: 'mine'"}

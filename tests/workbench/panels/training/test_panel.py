@@ -1,0 +1,227 @@
+"""Training from the panel: a real run on `tiny`, started, cancelled, resumed and refused."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import latent_core as lc
+from latent_core.backbones.backbone import Backbone
+from latent_core.errors import SettingError
+from latent_core.models.latent import LatentModel
+from latent_core.progress import Progress, listening
+from workbench.panels.training.panel import TrainingPanel
+from workbench.panels.training.plan import TrainingPlan
+from workbench.panels.training.work import WatchedRun
+from workbench.session import NO_LATENTS, Session
+
+
+@pytest.fixture(scope="module")
+def tiny() -> Backbone:
+    return lc.load_backbone("tiny")
+
+
+@pytest.fixture
+def panel(
+    tiny: Backbone, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[TrainingPanel]:
+    """A panel set to three steps of two examples, in an empty working directory."""
+    monkeypatch.chdir(tmp_path)
+    panel = TrainingPanel(Session(tiny))
+    panel.steps.value, panel.batch_size.value = 3, 2
+    panel.check_every.value, panel.examples.value = 2, 2
+    panel.method.value = "Start_2"
+    yield panel
+    panel.session.jobs.cancel("Training")
+
+
+def run_to_the_end(panel: TrainingPanel) -> None:
+    panel.start_button.click()
+    assert panel._job is not None
+    panel._job.wait(60)
+
+
+def test_a_run_is_shown_kept_and_joins_the_other_panels(panel: TrainingPanel) -> None:
+    run_to_the_end(panel)
+    assert panel.errors == []
+    table = panel.table()
+    assert list(table["step"]) == [0, 1, 2, 3]
+    assert table["loss"].notna().tolist() == [False, True, True, True]
+    assert table["graded"].notna().tolist() == [True, False, True, True]
+    assert {"task", "method", "seed"} <= set(table.columns)
+    folder = Path("runs/workbench/repetition-Start_2-0")
+    assert {"run.json", "adapter_config.json", "log.csv"} <= {p.name for p in folder.iterdir()}
+    assert panel.session.adapter_a == folder.name
+    assert panel.session.model_a.num_trainable == 2 * panel.session.backbone.hidden_size
+    assert "is trained" in panel.hint.value
+    assert panel.start_button.description == "Start"  # the next run gets a folder of its own
+    assert panel.folder.placeholder == f"{folder}-2"
+
+
+def test_watching_changes_nothing_of_what_is_learned(tiny: Backbone, tmp_path: Path) -> None:
+    task = lc.load_task("repetition")
+    plan = TrainingPlan(task, "Start_1+Comma_1", 3, 2, 0.05, 4, tmp_path / "watched")
+    watched = WatchedRun(plan, check_every=1, examples=3)
+    heard: list[Progress | None] = []
+    with listening(heard.append):
+        seen = watched.run(tiny)
+    told = [progress for progress in heard if progress is not None]
+    assert {progress.description for progress in told} == {"train"}  # not of its own checks
+    assert len(heard) > len(told)  # which can be stopped all the same
+    alone = lc.build_model(tiny, "Start_1+Comma_1", seed=4)
+    result = lc.train(alone, task, 3, 2, 4, learning_rate=0.05, progress=False)
+    torch.testing.assert_close(seen.tables.rows(), alone.tables.rows(), rtol=0, atol=0)
+    assert [loss for _, loss in watched.losses] == result.log["loss"].tolist()
+    assert [step for step, *_ in watched.checks] == [0, 1, 2, 3]
+
+
+def test_two_clicks_start_one_run(panel: TrainingPanel) -> None:
+    panel.use.value = False
+    panel.start_button.click()
+    first, run = panel._job, panel.run
+    panel.start_button.click()
+    assert panel._job is first
+    assert panel.run is run
+    assert first is not None
+    first.wait(60)
+    assert list(Path("runs/workbench").iterdir()) == [Path("runs/workbench/repetition-Start_2-0")]
+    assert panel.session.adapter_a == NO_LATENTS  # as the box says
+    assert "repetition-Start_2-0" in panel.session.models
+
+
+def test_a_cancelled_run_is_resumed_to_the_same_tables(panel: TrainingPanel) -> None:
+    panel.steps.value, panel.check_every.value = 5, 0
+    panel.start_button.click()
+    run, job = panel.run, panel._job
+    assert run is not None and job is not None
+    assert panel.method.disabled and panel.start_button.disabled
+    while len(run.losses) < 2 and job.active:
+        pass
+    job.cancel()
+    job.wait(60)
+    assert job.state == "cancelled"
+    assert len(run.losses) < 5
+    assert "Cancelled at step" in panel.hint.value
+    assert panel.start_button.description == "Resume"
+    assert panel.session.adapter_a == NO_LATENTS
+    run_to_the_end(panel)
+    assert panel.errors == []
+    assert list(panel.table()["step"]) == [1, 2, 3, 4, 5]
+    uninterrupted = lc.build_model(panel.session.backbone, "Start_2", seed=0)
+    lc.train(uninterrupted, panel.session.task, 5, 2, 0, learning_rate=0.03, progress=False)
+    torch.testing.assert_close(
+        panel.session.model_a.tables.rows(), uninterrupted.tables.rows(), rtol=0, atol=0
+    )
+
+
+def test_finishing_early_keeps_the_adapter(panel: TrainingPanel) -> None:
+    panel.steps.value, panel.check_every.value = 500, 0
+    panel.start_button.click()
+    assert panel._job is not None
+    panel.stop_button.click()
+    panel._job.wait(60)
+    assert panel._job.state == "done"
+    assert len(panel.table()) < 500
+    folder = panel.session.folders[panel.session.adapter_a]
+    kept = LatentModel.from_pretrained(folder, panel.session.backbone)
+    torch.testing.assert_close(kept.tables.rows(), panel.session.model_a.tables.rows())
+
+
+@pytest.mark.parametrize(
+    ("method", "said"),
+    [
+        ("Strat_2", "unknown place &#x27;Strat&#x27;"),
+        ("Start_2+<b>", "cannot read group &#x27;&lt;b&gt;&#x27;"),
+        ("zero-shot", "nothing to train"),
+        ("Before[€uro]_1", "no token of tiny"),
+    ],
+)
+def test_a_wrong_layout_is_explained_in_place(panel: TrainingPanel, method: str, said: str) -> None:
+    panel.method.value = method
+    assert said in panel.hint.value
+    assert panel.start_button.disabled
+    panel.method.value = "8_1"
+    assert f"{panel.session.backbone.hidden_size:,} trainable numbers" in panel.hint.value
+    assert not panel.start_button.disabled
+    assert panel.errors == []
+
+
+def test_a_folder_of_another_run_is_refused_and_of_this_run_loaded(panel: TrainingPanel) -> None:
+    panel.folder.value = "kept"
+    run_to_the_end(panel)
+    assert panel.start_button.description == "Load"
+    panel.seed.value = 1
+    assert "seed 0 there, 1 here" in panel.hint.value
+    assert panel.start_button.disabled
+    panel.seed.value = 0
+    run_to_the_end(panel)
+    assert panel.errors == []
+    assert list(panel.table()["step"]) == [1, 2, 3]
+    assert panel.session.adapter_a == "kept (2)"
+
+
+def test_what_fails_in_the_run_is_shown(panel: TrainingPanel) -> None:
+    Path("file").write_text("")
+    panel.folder.value = "file/run"
+    run_to_the_end(panel)
+    assert panel.status.state == "failed"
+    assert "cannot write the run" in panel.status.message
+    assert len(panel.errors) == 1
+    assert not panel.method.disabled
+
+
+def test_the_task_is_the_sessions(panel: TrainingPanel) -> None:
+    panel.task.value = "summation"
+    assert panel.session.task.name == "summation"
+    Path("own.jsonl").write_text('{"prompt": "a", "answer": "b", "split": "id"}\n')
+    panel.session.task = lc.load_task("own.jsonl")
+    assert panel.task.value == "own"
+    assert "no validation split" in panel.hint.value
+    assert panel.errors == []
+
+
+def test_exports_and_code_reproduce_what_is_shown(panel: TrainingPanel, tmp_path: Path) -> None:
+    with pytest.raises(SettingError, match="press Start"):
+        panel.picture()
+    assert panel.view.layout.display == "none"
+    run_to_the_end(panel)
+    assert panel.view.layout.display == ""
+    losses = panel.table().dropna(subset="loss")["loss"].tolist()
+    drawn = panel.view.figure["data"][0]["y"]
+    assert np.frombuffer(drawn["bdata"], drawn["dtype"]).tolist() == losses
+    for ending in ("svg", "csv", "html"):
+        assert panel.export(tmp_path / f"shown.{ending}").stat().st_size > 100
+    left, right = panel.picture().axes
+    assert left.lines[0].get_ydata().tolist() == losses
+    assert len(right.lines) == 2
+    scope: dict = {}
+    exec(panel.code(), scope)
+    assert scope["result"].log["loss"].tolist() == losses
+
+
+def test_accuracy_is_said_to_be_of_validation_examples_everywhere(panel: TrainingPanel) -> None:
+    said = "ccuracy is measured on 2 validation examples"
+    assert said in panel.hint.value
+    run_to_the_end(panel)
+    (_, right) = panel.picture().axes
+    assert right.get_title() == "Accuracy on 2 validation examples"
+    headings = [note["text"] for note in panel.view.figure["layout"]["annotations"]]
+    assert "<b>Accuracy on 2 validation examples</b>" in headings
+
+
+def test_a_typo_is_answered_in_the_words_of_its_field(panel: TrainingPanel) -> None:
+    panel.method.value = "Strat_2"
+    assert "is no method" in panel.hint.value
+    assert panel.method.description == "Method"
+
+
+def test_the_run_lies_with_those_of_the_repository(
+    panel: TrainingPanel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / ".git").mkdir()
+    (tmp_path / "notebooks").mkdir()
+    monkeypatch.chdir(tmp_path / "notebooks")
+    panel.method.value = "Start_1"
+    assert panel.folder.placeholder == "../runs/workbench/repetition-Start_1-0"

@@ -1,0 +1,35 @@
+import pandas as pd
+
+from latent_core.tasks import load_task
+from workbench.pictures.curves import accuracy_curve, accuracy_picture
+
+
+def test_curve_has_a_point_per_level_and_shades_the_trained_ones() -> None:
+    task = load_task("repetition")
+    rows = [
+        (method, seed, level, value)
+        for method, value in (("Start_2", 0.5), ("Comma_2", 1.0))
+        for seed in (0, 1, 2)
+        for level in (15, 1, 6)
+    ]
+    frame = pd.DataFrame(rows, columns=["method", "seed", "level", "graded"])
+    figure = accuracy_curve(frame, task)
+    assert [trace.name for trace in figure.data] == ["Start_2", "Comma_2"]
+    assert list(figure.data[0].x) == [1, 6, 15]
+    assert list(figure.data[1].y) == [1.0, 1.0, 1.0]
+    assert len({(t.line.color, t.line.dash, t.marker.symbol) for t in figure.data}) == 2
+    (region,) = figure.layout.shapes
+    assert (region.x0, region.x1) == (0.5, 5.5)
+    assert "3 seeds" in figure.layout.title.text
+
+
+def test_methods_that_share_a_colour_differ_by_filled_and_hollow_symbols() -> None:
+    task = load_task("repetition")
+    rows = [(f"m{n:02}", 0, level, 0.5) for n in range(15) for level in (1, 6)]
+    frame = pd.DataFrame(rows, columns=["method", "seed", "level", "graded"])
+    lines = accuracy_curve(frame, task).data
+    drawn = [(t.line.color, t.marker.symbol.endswith("-open")) for t in lines]
+    assert len({colour for colour, _ in drawn}) < len(set(drawn)) == 15
+    axes = accuracy_picture(frame, task).axes[0]
+    pictured = [c.lines[0] for c in axes.containers]
+    assert [line.get_fillstyle() == "none" for line in pictured] == [open_ for _, open_ in drawn]

@@ -1,0 +1,32 @@
+from latent_core.generation.generate import SlotView
+from workbench.pictures.slots import SlotStrip
+
+SLOTS = (
+    SlotView("Start.0", "Start", 0, 0, None),
+    SlotView("<b>", None, None, 0, 7),
+    SlotView("\n", None, None, 1, 8),
+    SlotView("Comma.0", "Comma", 0, 2, None),
+    SlotView(",", None, None, 2, 9),
+)
+
+
+def test_token_text_is_data() -> None:
+    html = SlotStrip((SlotView("</script><b onclick=x>", None, None, 0, 7),))._repr_html_()
+    assert "<b " not in html
+    assert "</script>" not in html
+    assert "&lt;b␣onclick=x&gt;" in html
+
+
+def test_strip_shows_latents_in_their_places_and_the_end_of_the_prompt() -> None:
+    html = SlotStrip(SLOTS, prompt_length=2)._repr_html_()
+    places = [
+        html.index(part) for part in (">Start.0<", "&lt;b&gt;", "⏎", "end of prompt", ">Comma.0<")
+    ]
+    assert places == sorted(places)
+    assert "3 verbal tokens" in html
+    assert "Start</span>" not in html  # groups are named in the legend, not in the chips
+    assert html.count("#0072B2") == 2  # chip and legend share the group's colour
+
+
+def test_plain_text_marks_latents() -> None:
+    assert repr(SlotStrip(SLOTS)) == "[Start.0]<b>\n[Comma.0],"

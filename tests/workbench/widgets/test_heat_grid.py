@@ -1,0 +1,88 @@
+"""The heat map widget: what it tells the browser. What the browser makes of it is seen there."""
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from latent_core.errors import SettingError
+from workbench.pictures.heat import Axis, Heat, largest_of
+from workbench.pictures.palette import SIGNED
+from workbench.widgets import heat_grid
+from workbench.widgets.heat_grid import HeatGrid
+
+VALUES = np.array([[0.5, np.nan, -2.0], [1.0, 0.25, 0.0]], np.float32)
+ROWS = Axis("query", ["a", "</script>"], ["", "Comma"], [4, 7])
+COLUMNS = Axis("key", ["x", "y", "z"])
+
+
+def test_numbers_travel_as_bytes_and_come_back_the_same() -> None:
+    grid = HeatGrid()
+    grid.show(Heat(VALUES.T.copy().T, ROWS, COLUMNS, "title", "weight"))  # not contiguous
+    assert len(grid.values) == 4 * 6
+    np.testing.assert_array_equal(grid.array, VALUES)
+    state = grid.get_state()
+    assert state["row_labels"] == ["a", "</script>"]
+    assert state["row_groups"] == ["", "Comma"]
+    assert state["row_numbers"] == [4, 7]
+    assert state["column_numbers"] == [0, 1, 2]
+
+
+@pytest.mark.parametrize(("signed", "low"), [(False, 0.0), (True, -2.0)])
+def test_only_signed_colours_go_below_zero(signed: bool, low: float) -> None:
+    grid = HeatGrid()
+    grid.show(Heat(VALUES, ROWS, COLUMNS, "", "weight", signed, largest_of(VALUES)))
+    assert (grid.low, grid.high) == (low, 2.0)
+
+
+def test_another_map_takes_the_place_of_the_last_with_its_marks() -> None:
+    grid = HeatGrid(picks=True)
+    picked: list[tuple[int, int]] = []
+    grid.on_pick(lambda row, column: picked.append((row, column)))
+    grid.show(Heat(VALUES, ROWS, COLUMNS, "first", "weight", chosen=(1, 2)))
+    grid.hovered = [0, 1]
+    assert picked == [(1, 2)]
+    grid.busy = True
+    grid.show_nothing("choose an adapter")
+    assert (grid.values, grid.title, grid.note) == (b"", "", "choose an adapter")
+    assert grid.selected == grid.hovered == [-1, -1]
+    assert not grid.busy
+    assert picked == [(1, 2)], "nothing is no cell"
+
+
+def test_one_message_per_picture(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Were labels and numbers to come one after the other, the browser would draw nonsense."""
+    grid = HeatGrid()
+    sent: list[set[str]] = []
+
+    def send(message: dict, buffers: object = None) -> None:
+        sent.append({*message["state"], *(path[0] for path in message["buffer_paths"])})
+
+    monkeypatch.setattr(grid, "_send", send)
+    grid.show(Heat(VALUES, ROWS, COLUMNS, "first", "weight"))
+    assert len(sent) == 1
+    assert {"values", "row_labels", "column_labels", "title"} <= sent[0]
+    sent.clear()
+    grid.show(Heat(VALUES * 2, ROWS, COLUMNS, "second", "weight"))
+    assert sent == [{"values", "title"}], "labels that stay do not travel again"
+
+
+def test_a_map_that_does_not_fit_its_sides_is_refused() -> None:
+    with pytest.raises(SettingError, match=r"shape \(3, 2\); expected \(2, 3\): 2 of 'query'"):
+        Heat(VALUES.T, ROWS, COLUMNS, "", "weight")
+    with pytest.raises(SettingError, match="query: 1 groups for 2 labels"):
+        Axis("query", ["a", "b"], ["x"])
+
+
+def test_the_end_of_the_scale_is_the_largest_size_of_all() -> None:
+    assert largest_of(VALUES, np.array([1.5])) == 2.0
+    assert largest_of(np.zeros(2)) == 1.0
+    assert largest_of(np.full(2, np.nan)) == 1.0
+
+
+def test_pictures_have_the_colours_of_the_live_map() -> None:
+    script = (Path(heat_grid.__file__).parent / "heat_grid.js").read_text()
+    live = re.search(r"light: (\[.*?\]),", script)
+    assert live is not None and tuple(json.loads(live[1])) == SIGNED

@@ -1,0 +1,1 @@
+"""Panels: controls and views on one session."""

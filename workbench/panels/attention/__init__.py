@@ -1,0 +1,1 @@
+"""Attention panel: attention onto latents, and the effect of cutting it."""

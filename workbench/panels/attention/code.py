@@ -1,0 +1,127 @@
+"""The Python that makes what the attention panel shows: from a session to one head's map."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from workbench.panels.attention.data import Cell, Direction
+from workbench.panels.attention.work import OWN_TOKENS, Taken
+from workbench.panels.code import session_code
+from workbench.session import Session
+
+__all__ = ["attention_code"]
+
+
+def attention_code(
+    session: Session,
+    takens: Sequence[Taken],
+    measure: str,
+    edges: Direction,
+    all_slots: bool,
+    cell: Cell,
+    traced: bool,
+) -> str:
+    """Lines that end with `shown`, the open map (queries, keys), and `overview` where it has one.
+
+    Args:
+        session: whose models are looked at.
+        takens: one, or those of A and of B for their difference.
+        measure, edges, all_slots, cell: as the panel has them.
+        traced: whether the causal effect is shown, too.
+    """
+    request = takens[0].request
+    response = "None" if request.answer is None else "session.example.answer"
+    options = [f'of="{"all" if request.all_slots else "latents"}"']
+    if request.answer is None:
+        options.append(f"max_new_tokens={OWN_TOKENS}")
+    if request.gradient:
+        options.append('gradient="loss"')
+    call = f"lc.capture_attention(model, session.prompt, {response}, {', '.join(options)})"
+    sides = "ab"[: len(takens)]
+    if len(takens) == 1:
+        sides = "a" if request.adapter == session.adapter_a else "b"
+    lines = [
+        "import latent_core as lc",
+        session_code(session),
+        "",
+        "",
+        "def look(model, intervention):",
+        "    with lc.parse_intervention(intervention).on(model):",
+        f"        record = {call}",
+        *_map_lines(measure, edges, all_slots, cell),
+        "    return record, values[queries][:, columns]",
+        "",
+        "",
+    ]
+    lines += [
+        f"record_{side}, map_{side} = look(session.model_{side}, {taken.applied!r})"
+        for side, taken in zip(sides, takens, strict=True)
+    ]
+    lines.append("shown = map_a - map_b" if len(sides) == 2 else f"shown = map_{sides}")
+    if measure == "raw":
+        lines += _overview_lines(edges, sides[0])
+    if traced:
+        lines += _trace_lines(edges, sides, takens[0])
+    return "\n".join(lines) + "\n"
+
+
+def _overview_lines(edges: Direction, side: str) -> list[str]:
+    source, target, group = edges
+    if group is None:
+        chosen = f"source == '{source}' and target == '{target}'"
+        return [f'overview = record_{side}.mass().query("{chosen}")']
+    if (source, target) != ("text", "latent"):
+        return []  # the core has no table of it
+    return [
+        f"groups = record_{side}.by_group()",
+        f'overview = groups[groups["group"] == {group!r}]',
+    ]
+
+
+def _map_lines(measure: str, edges: Direction, all_slots: bool, cell: Cell) -> list[str]:
+    one = f"record.select(layers=[{cell.layer}], heads=[{cell.head}])"
+    values = {
+        "raw": f"{one}.weights[0, 0]",
+        "value-weighted": f"{one}.value_weighted()[0, 0]",
+        "gradient x attention": f"{one}.gradient_weighted()[0, 0]",
+        "rollout": f"record.rollout()[record.layers.index({cell.layer})]",
+    }[measure]
+    lines = [f"    values = {values}  # (query slots, key slots)"]
+    if all_slots:
+        return [*lines, "    queries = columns = list(range(len(record.slots)))"]
+    named = "is not None" if edges.group is None else f"== {edges.group!r}"
+    onto_latents = edges.target == "latent"
+    source = "is None" if edges.source == "text" else "is not None" if onto_latents else named
+    target = named if onto_latents else "is None"
+    return [
+        *lines,
+        f"    queries = [t for t, slot in enumerate(record.slots) if slot.group {source}]",
+        "    columns = [",
+        f"        m for m, key in enumerate(record.keys) if record.slots[key].group {target}",
+        "    ]",
+    ]
+
+
+def _trace_lines(edges: Direction, side: str, taken: Taken) -> list[str]:
+    lines, answer = [f"model = session.model_{side}"], "session.example.answer"
+    if taken.request.answer is None:
+        answer = "model.backbone.decode(ids)"
+        lines.append(
+            f"ids = [s.token_id for s in record_{side}.slots[record_{side}.prompt_length :] "
+            "if s.group is None]"
+        )
+    pair = f"(session.prompt, {answer})"
+    lines.append(f"with lc.parse_intervention({taken.applied!r}).on(model):")
+    if edges.target == "latent":
+        queries = "verbal" if edges.source == "text" else "latents"
+        lines.append(f'    effects = lc.trace(model, {pair}, queries="{queries}")')
+    else:
+        lines += [
+            "    effects = {",
+            f'        group: lc.trace(model, {pair}, groups=["verbal"], queries=group)',
+            f"        for group in record_{side}.groups",
+            "    }",
+        ]
+    if (edges.source, edges.target) == ("text", "latent"):
+        lines.append(f"agreement = lc.attention_against_effect(record_{side}.by_group(), effects)")
+    return lines

@@ -1,0 +1,156 @@
+"""What every panel is: controls and views on a session, with a status line and exports.
+
+A panel stands alone in a notebook cell or as a tab of the workbench. Its callbacks never lose an
+exception: what one raises is shown under the panel, and kept in `errors`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+from abc import abstractmethod
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, ClassVar, ParamSpec
+
+import ipywidgets as widgets
+import pandas as pd
+from matplotlib.figure import Figure
+
+from workbench.jobs import Job
+from workbench.panels.exports import write_export
+from workbench.session import Session
+from workbench.widgets.export_bar import ExportBar
+from workbench.widgets.status_line import StatusLine
+
+__all__ = ["Controls", "Panel"]
+
+_P = ParamSpec("_P")
+
+
+class Panel(widgets.VBox):
+    """One view of a session.
+
+    A subclass makes its widgets in `__init__`, calls `self.build(...)` with them once, and observes
+    the session's traits through `self.follow`.
+
+    Attributes:
+        title: its name on the tab.
+        session: what it reads and writes.
+        status: the line that shows jobs and errors.
+        errors: exceptions its callbacks raised, oldest first.
+    """
+
+    title: ClassVar[str]
+
+    def __init__(self, session: Session) -> None:
+        super().__init__()
+        self.session = session
+        self.status = StatusLine()
+        self.errors: list[BaseException] = []
+        self.exports = ExportBar(self)
+        self.add_class("latent-panel")
+
+    def build(self, *children: widgets.Widget) -> None:
+        """Put the panel together: its widgets, then the status line and the export bar."""
+        self.children = (*children, self.status, self.exports)
+
+    def prepare(self) -> None:
+        """Compute what the controls ask for, in this call: for cells, where a click starts a job.
+
+        By default there is nothing to compute.
+        """
+
+    # --- what it shows; each raises SettingError while there is nothing to show -------------------
+
+    @abstractmethod
+    def table(self) -> pd.DataFrame:
+        """What the panel shows as a tidy frame."""
+
+    @abstractmethod
+    def picture(self) -> Figure:
+        """What the panel shows as a static picture, on white, with its title."""
+
+    @abstractmethod
+    def code(self) -> str:
+        """Python that reproduces what the panel shows, from imports to the last call."""
+
+    def export(self, path: str | Path) -> Path:
+        """Write what is shown: .png, .svg, .csv, or .html, one self-contained page."""
+        return write_export(self, path)
+
+    # --- callbacks and jobs -----------------------------------------------------------------------
+
+    def safely(self, callback: Callable[_P, Any]) -> Callable[_P, None]:
+        """The callback, with its exceptions shown under the panel and kept in `errors`."""
+
+        @functools.wraps(callback)
+        def call(*args: _P.args, **kwargs: _P.kwargs) -> None:
+            try:
+                callback(*args, **kwargs)
+            except Exception as error:
+                self.errors.append(error)
+                self.status.show_error(error)
+
+        return call
+
+    def on(self, widget: Any, trait: str, callback: Callable[[Any], Any]) -> None:
+        """Call `callback` with the new value whenever `widget.trait` changes."""
+        widget.observe(self.safely(lambda change: callback(change["new"])), trait)
+
+    def follow(self, callback: Callable[[], Any], *traits: str) -> None:
+        """Call `callback` now, and whenever one of the session's `traits` changes."""
+        call = self.safely(callback)
+        self.session.observe(lambda change: call(), list(traits))
+        call()
+
+    def button(
+        self, label: str, callback: Callable[[], Any], tooltip: str = "", **layout: Any
+    ) -> widgets.Button:
+        """A button that calls `callback`."""
+        button = widgets.Button(description=label, tooltip=tooltip or label, **layout)
+        call = self.safely(callback)
+        button.on_click(lambda _: call())
+        return button
+
+    def start(
+        self,
+        work: Callable[[], Any],
+        then: Callable[[Any], None] | None = None,
+        *,
+        key: str = "",
+        replace: bool = False,
+        watch: Callable[[Job], None] | None = None,
+    ) -> Job:
+        """Run `work` in the background, its progress in the status line; see `Jobs.start`."""
+
+        def tell(job: Job) -> None:
+            self.status.watch(job)
+            if watch is not None:
+                watch(job)
+            if job.state == "failed" and job.error is not None:
+                self.errors.append(job.error)
+
+        name = f"{self.title} {key}".strip()
+        return self.session.jobs.start(name, work, then, tell, replace=replace)
+
+
+class Controls:
+    """Controls of a panel that call back when they are turned, but not while code sets them."""
+
+    def __init__(self, panel: Panel) -> None:
+        self._panel, self._heard = panel, True
+
+    def on(self, callback: Callable[[Any], Any], *controls: widgets.Widget) -> None:
+        """Call `callback` with the new value of any of `controls` that is turned."""
+        for control in controls:
+            self._panel.on(control, "value", lambda new: callback(new) if self._heard else None)
+
+    @contextlib.contextmanager
+    def unheard(self) -> Iterator[None]:
+        """Within it, a control that is set calls nothing."""
+        heard, self._heard = self._heard, False
+        try:
+            yield
+        finally:
+            self._heard = heard

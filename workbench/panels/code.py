@@ -1,0 +1,68 @@
+"""The Python that makes a session like the present one: what "copy as code" of a panel begins with.
+
+Knows sessions; no panels. A model that was given as an object is in no file: its code makes one of
+the same layout, and says so.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from latent_core.runs.shipped import SHIPPED
+from latent_core.tasks import TASKS, Task
+from latent_core.tasks.jsonl import JsonlTask
+from workbench.session import NO_LATENTS, Session
+
+__all__ = ["path_code", "session_code"]
+
+
+def session_code(session: Session) -> str:
+    """Imports, and lines that end with a `session` of these models, example and intervention."""
+    ours: set[str] = set()  # names from latent_core
+    loaded, made = [], []
+    for name in dict.fromkeys((session.adapter_a, session.adapter_b)):
+        if name in session.folders:
+            loaded.append(f"{name!r}: {path_code(session.folders[name])}")
+        elif name != NO_LATENTS:
+            ours.add("LatentModel")
+            layout = str(session.models[name].layout)
+            made += [
+                f"# {name!r} is in memory only: save_pretrained(folder) keeps its vectors",
+                f"session.add(LatentModel(session.backbone, {layout!r}), {name!r})",
+            ]
+    task, task_import = _task(session.task)
+    adapters = f"{{{', '.join(loaded)}}}"
+    lines = [
+        f"session = Session({session.backbone.name!r}, adapters={adapters}, task={task})",
+        *made,
+        f"session.adapter_a, session.adapter_b = {session.adapter_a!r}, {session.adapter_b!r}",
+    ]
+    if session.example is None:
+        lines.append(f"session.prompt = {session.prompt!r}")
+    else:
+        ours.add("Example")
+        lines.append(f"session.example = {session.example!r}")
+    if session.intervention != "none":
+        lines.append(f"session.intervention = {session.intervention!r}")
+    imports = [f"from latent_core import {', '.join(sorted(ours))}"] if ours else []
+    if any("SHIPPED" in expression for expression in loaded):
+        imports.append("from latent_core.runs.shipped import SHIPPED")
+    imports += [*task_import, "from workbench.session import Session"]
+    return "\n".join([*imports, "", *lines])
+
+
+def path_code(path: Path) -> str:
+    """A path in code; one of the package does not depend on where that is installed."""
+    if path.is_relative_to(SHIPPED):
+        return f"SHIPPED / {str(path.relative_to(SHIPPED))!r}"
+    return repr(str(path))
+
+
+def _task(task: Task) -> tuple[str, list[str]]:
+    """An expression for a task, and the imports that it needs."""
+    if type(task) in TASKS.values():
+        return repr(task.name), []
+    if isinstance(task, JsonlTask):
+        return repr(str(task.path)), []
+    kind = type(task)
+    return f"{kind.__name__}()", [f"from {kind.__module__} import {kind.__name__}"]

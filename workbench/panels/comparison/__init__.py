@@ -1,0 +1,1 @@
+"""Comparison panel: accuracy in and out of distribution, by method."""

@@ -1,0 +1,111 @@
+"""The examples behind a point of a curve: listed, and opened in the session.
+
+Knows the session and records; nothing of curves.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+from latent_core.adapters.adapter import CONFIG_NAME
+from latent_core.errors import LatentError
+from latent_core.models.build import load_model
+from latent_core.models.latent import LatentModel
+from latent_core.tasks import Task
+from workbench.panels.base import Panel
+from workbench.panels.comparison.collection import RunCollection
+from workbench.panels.comparison.recorded_examples import RecordedExample, recorded_example
+from workbench.panels.level_words import level_words
+from workbench.widgets.example_list import ExampleList
+
+__all__ = ["PointExamples"]
+
+_MOST_EXAMPLES: Final = 500
+
+
+class PointExamples:
+    """What one method answered at one level.
+
+    Attributes:
+        view: the list; a row of it opens its example in the session.
+        found: what is listed.
+    """
+
+    def __init__(self, panel: Panel, collection: RunCollection) -> None:
+        self._panel, self._collection = panel, collection
+        self._task: Task | None = None
+        self.found: list[RecordedExample] = []
+        self.view = ExampleList()
+        panel.on(self.view, "opened", lambda pressed: self._open(self.found[pressed["index"]]))
+
+    def clear(self) -> None:
+        """List nothing."""
+        self.found = []
+        self.view.show("", [])
+
+    def look_up(self, task: Task | None, levels: str, point: tuple[str, str, str, int]) -> None:
+        """List examples, once they are read.
+
+        Args:
+            task: the task, if it is at hand.
+            levels: what its levels count.
+            point: the task's name, the backbone, the method and the level.
+        """
+        *_, method, level = point
+
+        def work() -> list[RecordedExample]:
+            records = self._collection.examples(*point).head(_MOST_EXAMPLES)
+            return [recorded_example(record, task) for _, record in records.iterrows()]
+
+        def then(examples: list[RecordedExample]) -> None:
+            self._task, self.found = task, examples
+            heading = f"{method}, {level_words(level, levels)}"
+            self.view.show(heading, [example.row() for example in examples])
+            self._panel.status.say(f"{len(examples)} examples of {heading}, below")
+
+        self._panel.start(work, then, key="examples", replace=True)
+
+    def _open(self, chosen: RecordedExample) -> None:
+        """Make an example the session's, and its run's adapter A where it can be."""
+        session, example, record = self._panel.session, chosen.example, chosen.record
+        if example is None:
+            return
+        if self._task is not None and self._task.name != session.task.name:
+            session.task = self._task
+        session.example = example
+        method, path = str(record["method"]), record.get("path")
+        here = method.removesuffix(" (now)")
+        if method != here and here in session.models:
+            session.adapter_a = here
+            self._opened(f"with {here} as adapter A")
+        elif not isinstance(path, str) or not (Path(path) / CONFIG_NAME).is_file():
+            self._opened("its run keeps no adapter, so A stays as it is")
+        elif name := session.name_of(Path(path)):
+            session.adapter_a = name
+            self._opened(f"with {name} as adapter A")
+        else:
+            self._panel.start(lambda: self._load(Path(path)), self._join, key="open", replace=True)
+
+    def _load(self, folder: Path) -> tuple[Path, LatentModel | str]:
+        """A run's model, or why it cannot be had."""
+        try:
+            model = load_model(folder, self._panel.session.backbone)
+        except LatentError as error:
+            return folder, str(error)
+        if not isinstance(model, LatentModel):
+            return folder, "its method has no latents for the playground to show"
+        return folder, model
+
+    def _join(self, loaded: tuple[Path, LatentModel | str]) -> None:
+        folder, model = loaded
+        if isinstance(model, str):
+            self._opened(f"A stays as it is: {model}")
+            return
+        session = self._panel.session
+        name = session.add(model, folder.name, folder)
+        session.adapter_a = name
+        self._opened(f"with {name} as adapter A")
+
+    def _opened(self, how: str) -> None:
+        self._panel.status.say(f"The example is in the playground, {how}")

@@ -1,0 +1,1 @@
+"""Hypotheses panel: claims, plans, tests and verdicts."""

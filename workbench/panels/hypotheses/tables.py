@@ -1,0 +1,187 @@
+"""Plans, verdicts and the journal as tables of the page. Every text is escaped.
+
+Knows the lab's values; neither widgets nor runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from html import escape
+from typing import Any, Final
+
+from latent_core.hypotheses.plan import power_table
+from latent_core.hypotheses.verdict import interval_text
+from latent_core.wording import counted, duration
+from workbench.panels.hypotheses.work import Planned, Result
+
+__all__ = ["journal_html", "plan_html", "verdict_html"]
+
+_STYLE: Final = """<style>
+.latent-lab { font: 13px/1.45 var(--jp-ui-font-family, sans-serif); overflow-x: auto;
+  color: var(--jp-ui-font-color1, inherit); max-width: 1100px; }
+.latent-lab p { margin: 6px 0; }
+.latent-lab table { border-collapse: collapse; font-variant-numeric: tabular-nums; margin: 6px 0; }
+.latent-lab th, .latent-lab td { padding: 4px 14px 4px 0; text-align: left; vertical-align: top;
+  border-bottom: 1px solid var(--jp-border-color2, #ddd); }
+.latent-lab th { font-weight: 600; white-space: nowrap; }
+.latent-lab td.n { white-space: nowrap; }
+.latent-lab small { color: var(--jp-ui-font-color2, #666); }
+.latent-lab code { font-size: 12px; background: none; overflow-wrap: anywhere; color: inherit; }
+.latent-lab summary { cursor: pointer; }
+.latent-lab ul { margin: 4px 0; padding-left: 20px; }
+</style>"""
+_SIGNS: Final = {"supported": "✓", "refuted": "✗", "inconclusive": "○"}
+_MOST_ENTRIES: Final = 50
+_FEW_SEEDS: Final = (1, 2, 3, 5, 10, 20)
+
+
+def plan_html(planned: Planned) -> str:
+    """What will be run, what it could show, and how long it takes."""
+    asked, plans = planned.asked, planned.plans
+    time = _time(planned.seconds)
+    shared = ", what they share done once" if len(plans) > 1 else ""
+    size = f"{counted(asked.seeds, 'seed')} of {asked.examples} examples per split"
+    parts = [
+        f"<p><b>Plan:</b> {size}, on {escape(asked.target.words)}. "
+        f"<b>Takes {time}</b> here{shared}.</p>"
+    ]
+    if asked.seeds == 1:
+        parts.append(
+            "<p>One training seed: whatever comes out is about "
+            f"{'these adapters' if len(plans) > 1 else 'this adapter'} only.</p>"
+        )
+    rows = "".join(
+        f"<tr><td>{escape(name)}<br><small><code>{escape(str(plan.hypothesis.contrast))}</code>"
+        f"</small></td><td class=n>{_measured(plan.hypothesis)}</td>"
+        f"<td class=n>{_expected(plan.hypothesis)}</td>"
+        f"<td class=n>{plan.power:.0%} <small>if it is {plan.effect:g}</small></td>"
+        f"<td class=n>{plan.power_refute:.0%} <small>if there is none</small></td>"
+        f"<td class=n>{_time(planned.work[name])}</td></tr>"
+        for name, plan in plans.items()
+    )
+    heads = ("part", "measured", "expected", "power to support", "power to refute", "more time")
+    parts.append(_table("plan", heads, rows))
+    parts += _refused(planned.refused, "Cannot be tested so")
+    first = next(iter(plans.values()))
+    table = power_table(first, _FEW_SEEDS)
+    here = table[table["effect"] == round(first.effect, 4)]
+    powers = ", ".join(f"{row.seeds}: {row.power:.0%}" for row in here.itertuples())
+    a = first.assumptions
+    steps = "\n".join(
+        f"{name}\n" + "\n".join(f"  {step}" for step in plan.steps) for name, plan in plans.items()
+    )
+    parts.append(
+        "<details><summary>What the power rests on, and what is run</summary>"
+        f"<p>Standard deviations of {a.sd_seeds:.2g} between seeds and {a.sd_examples:.2g} between "
+        f"examples, {escape(a.source)}. Power to support by the number of seeds: {powers}. Holm "
+        f"counts {counted(first.tests, 'test')}, and what the journal holds of this "
+        f"family. Controls are not in the power.</p><pre>{escape(steps)}</pre></details>"
+    )
+    return _div("".join(parts))
+
+
+def verdict_html(result: Result) -> str:
+    """The verdict, and why, part by part."""
+    asked = result.planned.asked
+    head = f"<b>{escape(asked.title)}</b>"
+    if outcome := result.outcome:
+        head = f"<b>{_SIGNS[outcome]} {escape(outcome.upper())}</b> — {head}"
+    rows = "".join(
+        f"<tr><td>{escape(name)}<br><small>{escape(v.hypothesis.claim)}</small></td>"
+        f"<td class=n><b>{_SIGNS[v.outcome]} {escape(v.title.lower())}</b></td>"
+        f"<td class=n>{escape(interval_text(v.effect))}</td>"
+        f"<td class=n>{_expected(v.hypothesis)}</td><td class=n>{v.p_holm:.2g}</td>"
+        f"<td>{_why(v)}</td></tr>"
+        for name, v in result.parts.items()
+    )
+    heads = ("part", "verdict", "estimate", "expected", "p (Holm)", "why")
+    parts = [f"<p>{head}</p>", _table("verdict", heads, rows), *_refused(result.not_run, "Not run")]
+    if (study := result.study) is not None:
+        rule = "Supported only if every part is; refuted if one is, beyond accident"
+        parts.append(f"<p><small>{rule}: {escape(study.reason)}.</small></p>")
+    return _div("".join(parts))
+
+
+def journal_html(entries: Sequence[dict[str, Any]], path: str) -> str:
+    """The tests of a journal, newest first, and the plans that were never carried out."""
+    tests = [e for e in entries if e["kind"] == "test"]
+    if not entries:
+        return _div(
+            f"<p>The journal of <code>{escape(path)}</code> is empty. Every plan that is run and "
+            "every verdict is written there, and never edited.</p>"
+        )
+    done = {e["plan"]["created"] for e in tests}
+    shown = [e for e in entries if e["kind"] == "test" or e["plan"]["created"] not in done]
+    rows = "".join(_entry(e) for e in reversed(shown[-_MOST_ENTRIES:]))
+    left = len(shown) - _MOST_ENTRIES
+    more = f"<p><small>{left} older ones are left out here.</small></p>" if left > 0 else ""
+    heads = ("when (UTC)", "claim", "size", "outcome", "estimate", "p (Holm)", "known before")
+    return _div(
+        f"<details><summary>Journal: {counted(len(tests), 'test')} in "
+        f"<code>{escape(path)}</code></summary>{_table('journal', heads, rows)}{more}</details>"
+    )
+
+
+def _time(seconds: float | None) -> str:
+    """`about 40 s`, `about 3 min`; words where it is not known."""
+    return "a time not known" if seconds is None else f"about {duration(max(1, seconds))}"
+
+
+def _entry(entry: dict[str, Any]) -> str:
+    h, plan, outcome = entry["hypothesis"], entry["plan"], entry.get("outcome")
+    contrast = h["contrast"]
+    family = "" if h["family"] == h["claim"] else f"<b>{escape(h['family'])}</b> "
+    cells = [
+        escape(entry["time"][:16].replace("T", " ")),
+        f"{family}{escape(h['claim'])}<br><small><code>{escape(contrast['treatment'])} - "
+        f"{escape(contrast['control'])}</code>, {escape(h['metric'])} on {escape(h['task'])} "
+        f"{escape(h['split'])}</small>",
+        f"{plan['seeds']} of {plan['examples']}",
+    ]
+    if outcome is None:
+        cells += ["planned, not finished", "", "", ""]
+    else:
+        title = ("strongly " if outcome["strongly"] else "") + outcome["outcome"]
+        cells += [
+            f"{_SIGNS[outcome['outcome']]} {escape(title)}",
+            f"{outcome['mean']:+.3f} [{outcome['low']:+.3f}, {outcome['high']:+.3f}]",
+            f"{outcome['p_holm']:.2g}",
+            escape(entry["history"]),
+        ]
+    kinds = ["n", "", "n", "n", "n", "n", ""]
+    return f"<tr>{''.join(f'<td class={k!r}>{c}</td>' for k, c in zip(kinds, cells, strict=True))}"
+
+
+def _why(verdict: Any) -> str:
+    lines = [verdict.reason[:1].upper() + verdict.reason[1:], verdict.settle, verdict.history]
+    lines += [f"note: {note}" for note in verdict.finding.notes]
+    lines += [f"control {name} not run: {why}" for name, why in verdict.finding.not_run.items()]
+    head, *rest = [escape(line) for line in lines if line]
+    return "<br>".join([head, *(f"<small>{line}</small>" for line in rest)])
+
+
+def _measured(h: Any) -> str:
+    less = f" less {h.contrast.minus_split}" if h.contrast.minus_split else ""
+    return escape(f"{h.metric}, {h.loaded_task.name} {h.split}{less}")
+
+
+def _expected(h: Any) -> str:
+    return f"{h.sign * h.smallest_effect:+g} or {'more' if h.sign > 0 else 'less'}"
+
+
+def _refused(reasons: Any, words: str) -> list[str]:
+    if not reasons:
+        return []
+    items = "".join(f"<li>{escape(name)}: {escape(why)}</li>" for name, why in reasons.items())
+    return [f"<p>{words}:</p><ul>{items}</ul>"]
+
+
+def _table(label: str, heads: Sequence[str], rows: str) -> str:
+    head = "".join(f'<th scope="col">{name}</th>' for name in heads)
+    return (
+        f'<table aria-label="{label}"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>'
+    )
+
+
+def _div(body: str) -> str:
+    return f'{_STYLE}<div class="latent-lab">{body}</div>'

@@ -1,0 +1,1 @@
+"""Playground panel: prompts, interventions and responses."""

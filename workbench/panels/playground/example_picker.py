@@ -1,0 +1,176 @@
+"""Where the prompt comes from: an example of the task by split, length and number, or typing.
+
+Reads and writes the session's task, example and prompt.
+"""
+
+from __future__ import annotations
+
+import random
+from typing import Any, Final
+
+import ipywidgets as widgets
+
+from latent_core.evaluation.evaluate import response_limit
+from latent_core.tasks import TASKS, load_task
+from workbench.panels.base import Controls, Panel
+from workbench.panels.level_words import level_words
+from workbench.widgets.text_line import TextLine
+
+__all__ = ["ExamplePicker"]
+
+_ANY: Final = -1  # of a level; None would be no choice at all
+#: Of the prompt's field: the fewest and most rows, and characters in one where it is narrow.
+_FEWEST, _MOST, _WIDTH = 2, 6, 50
+_LIMITS: Final = {
+    True: "the most tokens of a response to a typed prompt",
+    False: "the most tokens of a response to this example; type a prompt to set them",
+}
+
+
+class ExamplePicker(widgets.VBox):
+    """Controls for the example, and the prompt that can be typed.
+
+    Attributes:
+        task, split, level: dropdowns; `level` says what the task counts.
+        previous, next, random: buttons.
+        prompt: the prompt's text. Typing one leaves the examples.
+        notice: what the session did of its own accord when the task changed.
+        limit: the most new tokens: of a typed prompt what is set here, else the example's own.
+    """
+
+    def __init__(self, panel: Panel) -> None:
+        self.session = panel.session
+        self._number, self._seed, self._typed_limit = 0, 1, 64
+        narrow: dict[str, Any] = {"style": {"description_width": "initial"}}
+        self.task = widgets.Dropdown(
+            description="Task",
+            layout={"width": "230px"},
+            style={"description_width": "90px"},
+        )
+        self.split = widgets.Dropdown(description="Split", layout={"width": "170px"}, **narrow)
+        self.level = widgets.Dropdown(description="Level", layout={"width": "170px"}, **narrow)
+        step = {"layout": {"width": "90px"}}
+        self.previous = panel.button("Previous", lambda: self._step(-1), "previous example", **step)
+        self.next = panel.button("Next", lambda: self._step(1), "next example", **step)
+        self.random = panel.button("Random", self._draw_random, "a random example", **step)
+        self.prompt = widgets.Textarea(
+            description="Prompt",
+            placeholder="Type a prompt, or choose an example above",
+            continuous_update=False,
+            layout={"width": "auto", "flex": "1 1 420px"},
+            style={"description_width": "90px"},
+        )
+        self.limit = widgets.BoundedIntText(
+            min=1,
+            max=100_000,
+            description="Max new tokens",
+            layout={"width": "190px"},
+            **narrow,
+        )
+        self.where, self.notice = TextLine(), TextLine(quiet=True)
+        wrap = widgets.Layout(flex_flow="row wrap", align_items="center")
+        super().__init__(
+            [
+                widgets.HBox(
+                    [
+                        self.task,
+                        self.split,
+                        self.level,
+                        self.previous,
+                        self.next,
+                        self.random,
+                        self.where,
+                    ],
+                    layout=wrap,
+                ),
+                self.notice,
+                widgets.HBox([self.prompt, self.limit], layout={"flex_flow": "row wrap"}),
+            ]
+        )
+        self._controls = Controls(panel)
+        self._controls.on(self._choose_task, self.task)
+        self._controls.on(lambda _: self._first(), self.split, self.level)
+        self._controls.on(self._type, self.prompt)
+        self._controls.on(self._set_limit, self.limit)
+        panel.follow(self._show, "task", "example", "prompt")
+        panel.follow(lambda: self.notice.say(self.session.notice, "note"), "notice")
+
+    def _choose_task(self, name: str) -> None:
+        if name != self.session.task.name:
+            self.session.task = load_task(name)
+            self._number, self._seed = 0, 1
+            self._draw()
+
+    def _first(self) -> None:
+        self._number, self._seed = 0, 1
+        self._levels()
+        self._draw()
+
+    def _step(self, by: int) -> None:
+        self._number = max(0, self._number + by)
+        self._draw()
+
+    def _draw_random(self) -> None:
+        self._number, self._seed = 0, random.randrange(2, 1_000_000)
+        self._draw()
+
+    def _draw(self) -> None:
+        level = None if self.level.value == _ANY else self.level.value
+        self.session.draw(self.split.value, self._number, level, self._seed)
+        self._show()
+
+    def _type(self, text: str) -> None:
+        self.session.prompt = text
+
+    def _set_limit(self, tokens: int) -> None:
+        self._typed_limit = tokens
+
+    def _levels(self) -> None:
+        """The levels of the chosen split; one that is OOD has one."""
+        task = self.session.task
+        levels = () if self.split.value.startswith("ood-") else task.id_levels
+        options = [("any", _ANY), *((str(level), level) for level in levels)]
+        if tuple(self.level.options) != tuple(options):
+            with self._controls.unheard():
+                self.level.options = options
+                self.level.value = _ANY
+        self.level.description = task.level_name.capitalize()
+        self.level.disabled = not levels
+
+    def _show(self) -> None:
+        """Everything as the session has it."""
+        with self._controls.unheard():
+            task, example = self.session.task, self.session.example
+            names = tuple(dict.fromkeys((*TASKS, task.name)))
+            if self.task.options != names:
+                self.task.options = names
+            self.task.value = task.name
+            if self.split.options != task.splits:
+                self.split.options = task.splits
+                self.split.value = "id" if "id" in task.splits else task.splits[0]
+            if example is not None and example.split != self.split.value:
+                self.split.value = example.split
+                self._number, self._seed = 0, 1
+            self._levels()
+            if example is not None and self.level.value not in (_ANY, example.level):
+                self.level.value = _ANY
+            self.prompt.value = self.session.prompt
+            self.prompt.rows = _rows(self.session.prompt)
+            self.limit.disabled = example is not None
+            self.limit.tooltip = _LIMITS[example is None]
+            self.limit.value = (
+                self._typed_limit
+                if example is None
+                else response_limit(self.session.model_a, task, example)
+            )
+            self.previous.disabled = self._number == 0
+            if example is None:
+                self.where.say("typed prompt: no verdict")
+            else:
+                self.where.say(f"{example.split}, {level_words(example.level, task.level_name)}")
+
+
+def _rows(prompt: str) -> int:
+    """Rows that show a prompt to its end, if it is not too long."""
+    rows = sum(1 + len(line) // _WIDTH for line in prompt.split("\n"))
+    return min(max(rows, _FEWEST), _MOST)

@@ -1,0 +1,289 @@
+"""The controls of the session's intervention: a switch row per group, a chooser, and the text form.
+
+All three are one thing: whichever is changed, the others follow, and so does the session. What
+cannot be read is said in place, and the session keeps what it had.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+import ipywidgets as widgets
+
+from latent_core.errors import LatentError
+from workbench.panels.base import Controls, Panel
+from workbench.panels.playground.intervention_text import (
+    FURTHER,
+    Field,
+    Switch,
+    further,
+    joined,
+    read_switches,
+    write_switch,
+)
+from workbench.widgets.text_line import TextLine
+
+__all__ = ["GroupSwitch", "InterventionControls"]
+
+_PLACES: Final = ("Start", "End", "Comma", "Newline", "Equals", "Sentence", "4", "8", "16")
+_MOST: Final = 8
+_TRAINED: Final = 0  # of a count: as trained; None would be no choice at all
+
+
+class GroupSwitch(widgets.HBox):
+    """One group: on or off, how many, and where.
+
+    Attributes:
+        switch: how it stands; set by `show`.
+    """
+
+    def __init__(
+        self,
+        panel: Panel,
+        name: str,
+        counts: dict[str, int],
+        change: Callable[[Switch], None],
+        heading: str,
+    ) -> None:
+        """A switch that calls `change` when the user turns it.
+
+        Args:
+            panel: where its errors are shown.
+            name: the group's.
+            counts: by side, `A` and `B`, where they have the group.
+            change: called with how the group shall stand.
+            heading: in front of the row.
+        """
+        where = "A and B" if len(counts) == 2 else f"{next(iter(counts))} only"
+        self.on = widgets.Checkbox(
+            value=True,
+            description=name,
+            tooltip=f"place the latents of {name} or leave them out; {where}",
+            indent=False,
+            layout=widgets.Layout(width="auto", min_width="76px"),
+        )
+        own = " | ".join(str(count) for count in dict.fromkeys(counts.values()))
+        self._trained = f"as trained: {own}"
+        self.count = widgets.Dropdown(
+            options=self._counts(),
+            description="count",
+            tooltip=f"latents of {name} per occurrence",
+            layout=_stretching("158px", "190px"),
+            style={"description_width": "38px"},
+        )
+        self.place = widgets.Combobox(
+            options=_PLACES,
+            placeholder=f"as trained: {name}",
+            description="place",
+            tooltip=f"where {name} goes, as a layout writes it: Start, 8, Before[=], ...",
+            continuous_update=False,
+            layout=_stretching("120px", "240px"),
+            style={"description_width": "38px"},
+        )
+        self.switch = Switch()
+        self._change = change
+        super().__init__(
+            [_label(heading), self.on, self.count, self.place, widgets.Label(where)],
+            layout=widgets.Layout(align_items="center", flex_flow="row wrap"),
+        )
+        self._controls = Controls(panel)
+        self._controls.on(lambda _: self._changed(), self.on, self.count, self.place)
+
+    def show(self, switch: Switch) -> None:
+        """Show how the group stands."""
+        self.switch = switch
+        count = switch.count or _TRAINED
+        with self._controls.unheard():
+            self.on.value = switch.on
+            if count not in dict(self.count.options).values():
+                self.count.options = self._counts(count)
+            self.count.value = count
+            self.place.value = switch.place
+        self.count.disabled = self.place.disabled = not switch.on
+
+    def _changed(self) -> None:
+        self._change(Switch(self.on.value, self.count.value or None, self.place.value.strip()))
+
+    def _counts(self, more: int = 1) -> list[tuple[str, int]]:
+        numbers = sorted({*range(1, _MOST + 1), more})
+        return [(self._trained, _TRAINED), *((str(n), n) for n in numbers)]
+
+
+class InterventionControls(widgets.VBox):
+    """Reads and writes `session.intervention`.
+
+    Attributes:
+        text: the field with the text form.
+        none: the button that takes everything back.
+        kind, fields, add: the chooser of a further intervention.
+        switches: rows by group, of the layouts of A and B.
+        error: what could not be read, and what was expected.
+    """
+
+    def __init__(self, panel: Panel) -> None:
+        self._panel, self.session = panel, panel.session
+        self.switches: dict[str, GroupSwitch] = {}
+        self._rows = widgets.VBox()
+        self.text = widgets.Text(
+            description="Intervention",
+            placeholder="none",
+            continuous_update=False,
+            tooltip="for example drop(Comma, after=3) & scale(Start, 0.5)",
+            layout=widgets.Layout(flex="1 1 auto", width="auto"),
+            style={"description_width": "90px"},
+        )
+        self.none = panel.button(
+            "None", self._take_back, "no intervention", layout={"width": "70px"}
+        )
+        self.error = TextLine(quiet=True)
+        self.kind = widgets.Dropdown(
+            options=list(FURTHER),
+            description="Further",
+            layout=widgets.Layout(width="270px"),
+            style={"description_width": "90px"},
+        )
+        self.fields: dict[str, Any] = {}
+        self._fields = widgets.HBox(layout=widgets.Layout(flex_flow="row wrap"))
+        self.add = panel.button(
+            "Add", self._add, "add it to the intervention", layout={"width": "70px"}
+        )
+        super().__init__(
+            [
+                self._rows,
+                widgets.HBox(
+                    [self.kind, self._fields, self.add],
+                    layout=widgets.Layout(flex_flow="row wrap"),
+                ),
+                widgets.HBox([self.text, self.none]),
+                self.error,
+            ]
+        )
+        panel.on(self.text, "value", self._typed)
+        panel.on(self.kind, "value", lambda value: self._choose())
+        panel.follow(self._new_groups, "adapter_a", "adapter_b", "models")
+        panel.follow(self._show, "intervention")
+
+    def say(self, message: str) -> None:
+        """Say what is wrong with the intervention; nothing, if it is empty."""
+        self.error.say(message, "error" if message else "")
+
+    def _groups(self) -> dict[str, dict[str, int]]:
+        """By group name: its count in A, in B, or in both."""
+        found: dict[str, dict[str, int]] = {}
+        for side, model in (("A", self.session.model_a), ("B", self.session.model_b)):
+            for group in model.layout.groups:
+                found.setdefault(group.name, {})[side] = group.count
+        return found
+
+    def _recurring(self) -> set[str]:
+        """Names of the groups that may stand in more than one place of a text."""
+        models = (self.session.model_a, self.session.model_b)
+        groups = (group for model in models for group in model.layout.groups)
+        return {group.name for group in groups if group.repeats}
+
+    def _new_groups(self) -> None:
+        groups = self._groups()
+        self.switches = {
+            name: GroupSwitch(
+                self._panel, name, counts, self._switcher(name), "" if number else "Latents"
+            )
+            for number, (name, counts) in enumerate(groups.items())
+        }
+        empty = widgets.Label("Neither A nor B has latents: choose an adapter that has.")
+        none = widgets.HBox([_label("Latents"), empty])
+        self._rows.children = tuple(self.switches.values()) or (none,)
+        self._choose()
+        self._show()
+
+    def _switcher(self, name: str) -> Callable[[Switch], None]:
+        def change(switch: Switch) -> None:
+            self._try(
+                lambda: write_switch(self.session.intervention, list(self.switches), name, switch)
+            )
+
+        return change
+
+    def _typed(self, text: str) -> None:
+        if text.strip() != self.session.intervention:
+            self._try(lambda: text)
+
+    def _take_back(self) -> None:
+        self._try(lambda: "none")
+        self._show()
+
+    def _add(self) -> None:
+        values = {name: field.value for name, field in self.fields.items()}
+        self._try(
+            lambda: joined(self.session.intervention, further(self.kind.value, values)),
+        )
+
+    def _try(self, make: Callable[[], str]) -> None:
+        """Set the session's intervention, or say why not."""
+        try:
+            self.session.intervention = make()
+        except LatentError as error:
+            self.say(str(error))
+        else:
+            self._show()
+
+    def _show(self) -> None:
+        """Everything as the session has it."""
+        self.say("")
+        text = self.session.intervention
+        self.text.value = "" if text == "none" else text
+        for name, switch in read_switches(text, list(self.switches)).items():
+            self.switches[name].show(switch)
+
+    def _choose(self) -> None:
+        """The fields of the chosen kind of intervention."""
+        chosen, groups = FURTHER[self.kind.value], list(self.switches)
+        if chosen.verb == "drop":  # by occurrence: of a group that stands in one place, nothing
+            groups.sort(key=lambda name: name not in self._recurring())
+        self.fields = {field.name: _widget(field, groups) for field in chosen.fields}
+        self._fields.children = tuple(self.fields.values())
+
+
+def _label(text: str) -> widgets.Label:
+    """Text in the column of the descriptions."""
+    label = widgets.Label(text, layout={"width": "90px", "margin": "0 4px 0 0"})
+    label.layout.justify_content = "flex-end"
+    return label
+
+
+def _stretching(least: str, most: str) -> widgets.Layout:
+    """As wide as its row allows, so that the row stays one where the page is narrow."""
+    return widgets.Layout(flex=f"1 1 {least}", width="auto", min_width="0", max_width=most)
+
+
+def _widget(field: Field, groups: list[str]) -> Any:
+    """A widget for one argument."""
+    common: dict[str, Any] = {
+        "description": field.label or field.name,
+        "style": {"description_width": "initial"},
+    }
+    first = groups[0] if groups else "latents"
+    if field.kind == "slots":
+        options = dict.fromkeys((*groups, *field.choices, "latents"))
+        return widgets.Combobox(
+            value=str(field.value) or first,
+            options=tuple(options),
+            tooltip="slots, such as Comma, Comma.0, Comma@2, Start+Comma or latents",
+            layout={"width": "200px"},
+            **common,
+        )
+    if field.kind in ("group", "choice"):
+        options = dict.fromkeys(groups if field.kind == "group" else field.choices)
+        if field.kind == "choice" and field.name == "by":
+            options |= dict.fromkeys(groups)
+        value = field.value if field.kind == "choice" else next(iter(options), None)
+        return widgets.Dropdown(
+            options=tuple(options), value=value, layout={"width": "190px"}, **common
+        )
+    if field.kind == "number":
+        return widgets.FloatText(value=field.value, step=0.1, layout={"width": "140px"}, **common)
+    if field.kind == "whole":
+        return widgets.IntText(value=field.value, layout={"width": "130px"}, **common)
+    return widgets.Combobox(
+        value=str(field.value), options=field.choices, layout={"width": "260px"}, **common
+    )

@@ -1,0 +1,206 @@
+"""The text form of an intervention as switches, and back: groups on and off, counted, moved.
+
+A group's switch is a part such as `drop(Comma)`, `recount(Comma, 1)` or `move(Comma, 8)`, with no
+further conditions. All other parts are left as they are. Knows no widgets and no models.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Final, Literal, NamedTuple
+
+from latent_core.errors import LayoutError
+from latent_core.interventions import (
+    Combined,
+    Drop,
+    Intervention,
+    Move,
+    Recount,
+    parse_intervention,
+)
+from latent_core.slots.layout import LatentLayout
+from latent_core.slots.notation import format_value, split
+
+__all__ = ["FURTHER", "Field", "Switch", "further", "joined", "read_switches", "write_switch"]
+
+
+@dataclass(frozen=True)
+class Switch:
+    """How one group stands.
+
+    Attributes:
+        on: whether it is placed at all.
+        count: latents per occurrence; None as trained.
+        place: where it goes, in the notation of layouts; empty for its own place.
+    """
+
+    on: bool = True
+    count: int | None = None
+    place: str = ""
+
+
+def read_switches(text: str, groups: Sequence[str]) -> dict[str, Switch]:
+    """How the groups of these names stand under an intervention."""
+    found = dict.fromkeys(groups, Switch())
+    for part in _parts(text, groups):
+        name = _switched(part, groups)
+        if name is None:
+            continue
+        if isinstance(part, Drop):
+            found[name] = replace(found[name], on=False)
+        elif isinstance(part, Recount):
+            found[name] = replace(found[name], count=part.count)
+        elif isinstance(part, Move):
+            found[name] = replace(found[name], place=part.to)
+    return found
+
+
+def write_switch(text: str, groups: Sequence[str], group: str, switch: Switch) -> str:
+    """The intervention with one group switched otherwise.
+
+    Raises:
+        LayoutError: for a place that is none.
+    """
+    if switch.place:
+        _check_place(switch.place)
+    parts = _parts(text, groups)
+    wanted: dict[type[Intervention], Intervention | None] = {
+        Drop: None if switch.on else Drop(group),
+        Recount: None if switch.count is None else Recount(group, switch.count),
+        Move: Move(group, switch.place) if switch.place else None,
+    }
+    for kind, part in wanted.items():
+        places = [
+            i for i, p in enumerate(parts) if type(p) is kind and _switched(p, groups) == group
+        ]
+        if part is not None and places:
+            parts[places[0]] = part
+            places = places[1:]
+        elif part is not None and kind is Move:
+            parts.append(part)  # a moved group has another name from there on
+        elif part is not None:
+            parts.insert(0, part)
+        for place in reversed(places):
+            del parts[place]
+    return str(Combined(tuple(parts)))
+
+
+def joined(text: str, more: Intervention) -> str:
+    """The intervention and one more: before the switches that move groups, which rename them."""
+    parts = list(parse_intervention(text).parts)
+    at = len(parts)
+    while at and isinstance(parts[at - 1], Move):
+        at -= 1
+    return str(Combined((*parts[:at], *more.parts, *parts[at:])))
+
+
+def _parts(text: str, groups: Sequence[str]) -> list[Intervention]:
+    """The parts, `drop(A+B)` and `drop(latents)` taken apart into one for each group."""
+    found: list[Intervention] = []
+    for part in parse_intervention(text).parts:
+        if isinstance(part, Drop) and part == Drop(part.latents):
+            names = list(groups) if part.latents == "latents" else split(part.latents, "+")
+            if set(names) <= set(groups):
+                found += map(Drop, names)
+                continue
+        found.append(part)
+    return found
+
+
+def _switched(part: Intervention, groups: Sequence[str]) -> str | None:
+    """The group whose switch a part is, if it is one."""
+    match part:
+        case Drop(latents=name) if part == Drop(name):
+            pass
+        case Recount(group=name) | Move(group=name):
+            pass
+        case _:
+            return None
+    return name if name in groups else None
+
+
+def _check_place(place: str) -> None:
+    at = place.rfind("@")
+    bare = place[:at] if place[at:] in ("@latent", "@verbal") else place
+    if len(LatentLayout.parse(f"{bare}_1").groups) != 1:
+        raise LayoutError(f"{place!r} is more than one place; expected one, such as Comma or 8")
+
+
+# --- further interventions ------------------------------------------------------------------------
+
+
+class Field(NamedTuple):
+    """An argument that the user chooses.
+
+    Attributes:
+        name: of the argument, as in the text form.
+        kind: `slots` (a selection), `group`, `place`, `number`, `whole`, `choice` or `text`.
+        value: what it starts with; `slots` and `group` start with the first group.
+        choices: of a `choice`; suggestions elsewhere.
+        label: what it is called on the screen.
+    """
+
+    name: str
+    kind: Literal["slots", "group", "number", "whole", "choice", "text"]
+    value: str | int | float = ""
+    choices: tuple[str, ...] = ()
+    label: str = ""
+
+
+class Further(NamedTuple):
+    """A kind of intervention: its verb and its arguments. Arguments left empty are left out."""
+
+    verb: str
+    fields: tuple[Field, ...]
+
+
+_LATENTS = Field("latents", "slots", label="latents")
+_SEED = Field("seed", "whole", 0)
+_LAYERS = Field("layers", "text", "", ("0-3", "0|5|7"), "layers, all if empty")
+_REPLACEMENTS = ("zero", "mean", "random", "vocab", "gaussian")
+_SLOTS = ("all", "verbal", "prompt", "response", "latents")
+
+FURTHER: Final[Mapping[str, Further]] = {
+    "scale vectors": Further("scale", (_LATENTS, Field("factor", "number", 0.5))),
+    "replace vectors": Further(
+        "replace", (_LATENTS, Field("by", "choice", "zero", _REPLACEMENTS), _SEED)
+    ),
+    "shuffle vectors": Further(
+        "shuffle", (_LATENTS, Field("of", "choice", "members", ("members", "occurrences")), _SEED)
+    ),
+    "swap two groups": Further("swap", (Field("a", "group"), Field("b", "group"))),
+    "drop after the n-th": Further("drop", (_LATENTS, Field("after", "whole", 1))),
+    "see only the nearest": Further("drop", (_LATENTS, Field("nearest", "whole", 1))),
+    "knock out attention": Further(
+        "knock_out",
+        (
+            Field("queries", "slots", "response", _SLOTS, "from"),
+            Field("keys", "slots", label="to"),
+            _LAYERS,
+            Field("heads", "text", "", ("0", "0-2"), "heads, all if empty"),
+        ),
+    ),
+    "patch hidden states": Further(
+        "patch",
+        (
+            _LATENTS,
+            Field("layers", "text", "0", ("0-3", "0|5|7"), "after layers, all if empty"),
+            Field("source", "text", "none", label="of the run with"),
+        ),
+    ),
+    "number positions": Further(
+        "positions", (Field("scheme", "choice", "sequential", ("sequential", "shared")),)
+    ),
+}
+
+
+def further(kind: str, values: Mapping[str, object]) -> Intervention:
+    """The intervention that a key of `FURTHER` and values of its fields mean.
+
+    Raises:
+        SettingError: for a value that cannot be read.
+    """
+    given = {name: value for name, value in values.items() if value != ""}
+    named = ", ".join(f"{name}={format_value(value)}" for name, value in given.items())
+    return parse_intervention(f"{FURTHER[kind].verb}({named})")

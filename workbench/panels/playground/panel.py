@@ -1,0 +1,358 @@
+"""The playground: one prompt, answered by A and by B, clean and under the session's intervention.
+
+    session = Session("smollm2-135m", adapters=["Start_2", "End_2"])
+    Playground(session)
+
+Responses are greedy, so that a prompt has one; sampling is for `LatentModel.generate`.
+"""
+
+from __future__ import annotations
+
+import queue
+from typing import Final, final
+
+import ipywidgets as widgets
+import pandas as pd
+from matplotlib.figure import Figure
+
+from latent_core.errors import SettingError
+from latent_core.interventions import Intervention, parse_intervention
+from workbench.jobs import Job
+from workbench.panels.base import Panel
+from workbench.panels.code import session_code
+from workbench.panels.playground.example_picker import ExamplePicker
+from workbench.panels.playground.intervention_controls import InterventionControls
+from workbench.panels.playground.slot_facts import FactFinder, SlotFacts
+from workbench.panels.playground.view import ResponseView, change_line, verdict_line
+from workbench.panels.playground.work import KINDS, SIDES, Answerer, Answers, Kind, News, Request
+from workbench.pictures.palette import colours_of
+from workbench.pictures.strip_picture import Strip, draw_strips
+from workbench.responses import prompt_slots
+from workbench.session import Session
+from workbench.widgets.slot_card import SlotCard
+from workbench.widgets.status_line import standing
+from workbench.widgets.token_strip import slot_dicts
+from workbench.widgets.visibility import Visibility
+
+__all__ = ["Playground"]
+
+#: Backbones of up to so many weights answer by themselves when something changes.
+_AUTO_WEIGHTS: Final = 500_000_000
+
+
+@final
+class Playground(Panel):
+    """Generate with A and B side by side, click on latents, switch them, and see what changes.
+
+    Attributes:
+        picker: task, split, level, example and prompt.
+        controls: the intervention.
+        generate_button: answers the prompt.
+        auto: whether a new example, adapter or intervention is answered at once, or as soon as the
+            panel is in view.
+        positions: whether position ids stand under the slots.
+        views: by side, the adapter and its responses.
+        card: what is known of the chosen slot.
+        answers: by side and kind (`clean`, `changed`), what is shown.
+    """
+
+    title = "Playground"
+
+    def __init__(self, session: Session) -> None:
+        super().__init__(session)
+        self.answers: Answers = {}
+        self._due = False  # whether something changed while nobody looked
+        self._asked: Request | None = None  # the latest request
+        self._job: Job | None = None  # and the job that answers it
+        self._answered: Request | None = None  # what `answers` answers
+        self._answerer = Answerer()
+        self._facts = FactFinder()
+        self.picker = ExamplePicker(self)
+        self.controls = InterventionControls(self)
+        self.generate_button = self.button(
+            "Generate",
+            self.generate,
+            "answer the prompt with A and B",
+            button_style="primary",
+            layout={"width": "110px"},
+        )
+        weights = sum(weight.numel() for weight in session.backbone.model.parameters())
+        self.auto = widgets.Checkbox(
+            value=weights <= _AUTO_WEIGHTS,
+            description="at once when something changes",
+            tooltip="answer again when example, adapter or intervention change",
+            indent=False,
+            layout={"width": "auto"},
+        )
+        self.positions = widgets.Checkbox(
+            value=True,
+            description="position ids",
+            tooltip="show the position id under each slot",
+            indent=False,
+            layout={"width": "auto"},
+        )
+        self.views = {side: ResponseView(self, side, self._choose_slot) for side in SIDES}
+        self.card = SlotCard()
+        self.visibility = Visibility()
+        self.on(
+            self.visibility, "seen", lambda seen: self.generate() if seen and self._due else None
+        )
+        self.on(self.positions, "value", self._show_positions)
+        self.follow(self._expect, "prompt", "example", "task", "adapter_a", "adapter_b")
+        self._follow_at_once("example", "adapter_a", "adapter_b", "intervention")
+        self.build(
+            self.visibility,
+            self.picker,
+            self.controls,
+            widgets.HBox(
+                [self.generate_button, self.auto, self.positions],
+                layout={
+                    "flex_flow": "row wrap",
+                    "align_items": "center",
+                    "grid_gap": "4px 16px",
+                    "margin": "0 0 0 96px",  # below what the descriptions stand before
+                },
+            ),
+            widgets.HBox(
+                list(self.views.values()),
+                layout={"flex_flow": "row wrap", "grid_gap": "8px 24px"},
+            ),
+            self.card,
+        )
+
+    # --- asking -----------------------------------------------------------------------------------
+
+    def generate(self) -> Job | None:
+        """Answer the session's prompt with A and B; the job, or None if there is no prompt.
+
+        Asked twice for the same, there is one job; asked for something else, the first is stopped.
+        """
+        if not self.session.prompt:
+            self.status.say("Type a prompt or choose an example first")
+            return None
+        self._due = False
+        request = self._wanted()
+        if request == self._asked and self._job is not None and self._job.active:
+            return self._job
+        self._asked = request
+        news: queue.SimpleQueue[News] = queue.SimpleQueue()
+
+        def watch(job: Job) -> None:
+            if job.state == "queued" and self._asked is request and not self.answers:
+                for view in self.views.values():
+                    view.wait(standing(job))
+            while not news.empty():
+                self._hear(request, news.get())
+            if self._asked is request and job.state in ("cancelled", "failed"):
+                for side, view in self.views.items():
+                    done = (side, "clean") in self.answers
+                    view.stop("stopped" if job.state == "cancelled" else "failed, see below", done)
+
+        job = self.start(
+            lambda: self._answerer.answer(request, news.put),
+            lambda answers: self._finish(request, answers),
+            replace=True,
+            watch=watch,
+        )
+        self._job = job
+        return job
+
+    def prepare(self) -> None:
+        """See `Panel.prepare`."""
+        if self._answered != self._wanted() and (job := self.generate()) is not None:
+            self.session.jobs.settle(job)
+
+    def _wanted(self) -> Request:
+        return Request.of(self.session, int(self.picker.limit.value))
+
+    def _hear(self, request: Request, news: News) -> None:
+        if self._asked is not request or self._answered is request:
+            return  # after `prepare`, which holds the loop, the news comes when all is shown
+        view = self.views[news.side]
+        if news.first:
+            name = str(request.intervention) if news.kind == "changed" else ""
+            view.begin(news.kind, name, news.slots)
+        else:
+            view.add(news.kind, news.slots)
+
+    def _finish(self, request: Request, answers: Answers) -> None:
+        if self._asked is not request:
+            return
+        self._answered, self.answers = request, answers
+        for side, view in self.views.items():
+            view.colours = self._colours()
+            view.finish(answers[side, "clean"], answers.get((side, "changed")))
+            for kind, strip in view.strips.items():
+                if strip.selected >= 0:
+                    self._choose_slot(side, kind, strip.selected)
+        if wrong := _fits_nowhere(request.intervention, answers):
+            self.controls.say(wrong)
+
+    def _follow_at_once(self, *traits: str) -> None:
+        def changed(change: object) -> None:
+            if self.auto.value and self.session.prompt:
+                if self.visibility.seen:
+                    self.generate()
+                else:
+                    self._due = True
+            elif self.session.intervention == "none":
+                for view in self.views.values():
+                    view.hide_change()
+
+        self.session.observe(self.safely(changed), list(traits))
+
+    def _expect(self) -> None:
+        """There is another prompt or adapter: what was answered before does not belong to it."""
+        if self._job is not None:
+            self._job.cancel()
+        self._asked = self._answered = None
+        self.answers = {}
+        self.card.clear()
+        for view, model in zip(
+            self.views.values(), (self.session.model_a, self.session.model_b), strict=True
+        ):
+            changed = self.session.intervention != "none"
+            view.expect(model, self.session.prompt, self._colours(), changed)
+
+    def _colours(self) -> dict[str, str]:
+        """By group: the same in A, in B and in all that is added later."""
+        models = self.session.models.values()
+        names = [group.name for model in models for group in model.layout.groups]
+        for view in self.views.values():
+            for slots in view.shown.values():
+                names += [slot.group for slot in slots if slot.group is not None]
+        return colours_of(names)
+
+    # --- looking ----------------------------------------------------------------------------------
+
+    def _show_positions(self, shown: bool) -> None:
+        for view in self.views.values():
+            for strip in view.strips.values():
+                strip.show_positions = shown
+
+    def _choose_slot(self, side: str, kind: Kind, index: int) -> None:
+        """A slot was clicked: only one is chosen in all strips together."""
+        view, answer = self.views[side], self.answers.get((side, kind))
+        if index < 0 or index >= len(view.shown[kind]):
+            if not any(s.selected >= 0 for v in self.views.values() for s in v.strips.values()):
+                self.card.clear()
+            return
+        for other in self.views.values():
+            for strip in other.strips.values():
+                if strip is not view.strips[kind]:
+                    strip.selected = -1
+        slot = view.shown[kind][index]
+        where = f"in {side}, {view.adapter.value}"
+        intervention = parse_intervention("none")
+        if kind == "changed" and answer is not None:
+            where += f", with {answer.intervention}"
+            intervention = parse_intervention(answer.intervention)
+        if slot.group is None:
+            self.card.show_verbal(slot, where)
+            return
+        model = self.session.model_a if side == "A" else self.session.model_b
+        colour = view.strips[kind].colours[slot.group]
+        response = None if answer is None else answer.generation.text
+        prompt = self.session.prompt
+        self.card.wait(slot, where, colour)
+
+        def show(facts: SlotFacts) -> None:
+            if view.strips[kind].selected == index:
+                self.card.show(facts, where, colour)
+
+        self.start(
+            lambda: self._facts.find(model, slot, prompt, response, intervention),
+            show,
+            key="card",
+            replace=True,
+        )
+
+    # --- exports ----------------------------------------------------------------------------------
+
+    def table(self) -> pd.DataFrame:
+        """One row per slot, side and kind (`clean`, or `changed` by the intervention).
+
+        Columns: side, adapter, kind, intervention, slot, part (prompt or response), text, group,
+        member, occurrence (0-based), position_id, token_id, mark.
+
+        Raises:
+            SettingError: before anything was generated.
+        """
+        request = self._shown()
+        rows = []
+        for (side, kind), answer in self.answers.items():
+            generation = answer.generation
+            length = prompt_slots(generation)
+            dicts = slot_dicts(generation.slots, answer.marks)
+            for number, (slot, shown) in enumerate(zip(generation.slots, dicts, strict=True)):
+                verbal = slot.group is None
+                rows.append(
+                    {
+                        "side": side,
+                        "adapter": request.adapters[SIDES.index(side)],
+                        "kind": kind,
+                        "intervention": answer.intervention,
+                        "slot": number,
+                        "part": "prompt" if number < length else "response",
+                        "text": slot.label,
+                        "group": slot.group,
+                        "member": None if verbal else shown["member"],
+                        "occurrence": slot.occurrence,
+                        "position_id": slot.position_id,
+                        "token_id": slot.token_id,
+                        "mark": shown["mark"],
+                    }
+                )
+        whole = ["member", "occurrence", "token_id"]
+        return pd.DataFrame(rows).astype(dict.fromkeys(whole, "Int64"))
+
+    def picture(self) -> Figure:
+        """All strips that are shown, each under its verdict.
+
+        Raises:
+            SettingError: before anything was generated.
+        """
+        request = self._shown()
+        strips = []
+        for number, side in enumerate(SIDES):
+            clean = self.answers[side, "clean"]
+            for kind in KINDS:
+                answer = self.answers.get((side, kind))
+                if answer is None or (kind == "changed" and answer.intervention == "none"):
+                    continue
+                line = verdict_line(answer) if kind == "clean" else change_line(clean, answer)
+                strips.append(
+                    Strip(
+                        f"{side}, {request.adapters[number]}: {line.text}",
+                        slot_dicts(answer.generation.slots, answer.marks),
+                        prompt_slots(answer.generation),
+                        self.views[side].strips[kind].flagged,
+                    )
+                )
+        title = f"{request.adapters[0]} and {request.adapters[1]} on {self.session.backbone.name}"
+        return draw_strips(title, strips, self._colours())
+
+    def code(self) -> str:
+        """Python that opens this playground and has the prompt answered."""
+        typed = self.session.example is None
+        limit = f"panel.picker.limit.value = {self.picker.limit.value}\n" if typed else ""
+        return (
+            "from workbench.panels.playground.panel import Playground\n"
+            f"{session_code(self.session)}\n\n"
+            f"panel = Playground(session)\n{limit}panel.generate()\npanel\n"
+        )
+
+    def _shown(self) -> Request:
+        if self._answered is None:
+            raise SettingError("nothing has been generated yet; press Generate first")
+        return self._answered
+
+
+def _fits_nowhere(intervention: Intervention, answers: Answers) -> str:
+    """Parts of the intervention that fit neither A nor B, and why."""
+    changed = [answers[side, "changed"] for side in SIDES if (side, "changed") in answers]
+    applied = {part for answer in changed for part in parse_intervention(answer.intervention).parts}
+    nowhere = [str(part) for part in intervention.parts if part not in applied]
+    return "\n".join(
+        why for part in nowhere for why in changed[0].left_out if why.startswith(f"{part} is ")
+    )

@@ -1,0 +1,96 @@
+"""What can be said of one latent in its slot: its words, its length, and its logit lens.
+
+Words and length are the trained vector's; the lens is the slot's, in its example and under the
+intervention that is on. Knows models; no widgets.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Final
+
+import pandas as pd
+
+from latent_core.analysis.geometry import latent_norms, logit_lens, nearest_tokens
+from latent_core.generation.generate import SlotView
+from latent_core.interventions import Intervention
+from latent_core.models.latent import LatentModel
+from workbench.panels.recent import Recent
+from workbench.responses import fingerprint
+
+__all__ = ["FactFinder", "SlotFacts"]
+
+#: Nearest words, and likeliest tokens of the lens at each layer.
+_NEAREST: Final = 8
+_LIKELIEST: Final = 5
+
+
+@dataclass(frozen=True)
+class SlotFacts:
+    """One latent.
+
+    Attributes:
+        slot: what and where it is.
+        trained: the latent whose vector it reads, such as `Comma.1`.
+        nearest: its nearest tokens, with `token` and `cosine`.
+        norm: `norm`, `vocabulary_median`, `ratio`, `share_shorter`, as `latent_norms` gives them.
+        lens: `layer`, `rank`, `token`, `probability`; empty if the slot is not in the text.
+    """
+
+    slot: SlotView
+    trained: str
+    nearest: pd.DataFrame
+    norm: pd.Series
+    lens: pd.DataFrame
+
+
+@dataclass(frozen=True)
+class FactFinder:
+    """Finds facts of slots, and keeps what was found per model and per text."""
+
+    _tables: Recent[tuple[pd.DataFrame, pd.DataFrame]] = field(default_factory=lambda: Recent(16))
+    _lenses: Recent[pd.DataFrame] = field(default_factory=lambda: Recent(16))
+
+    def find(
+        self,
+        model: LatentModel,
+        slot: SlotView,
+        prompt: str,
+        response: str | None,
+        intervention: Intervention,
+    ) -> SlotFacts:
+        """What is known of a latent slot.
+
+        Args:
+            model: the model.
+            slot: a latent of prompt and response.
+            prompt, response: the text; the response is encoded anew, in which a slot may get lost.
+            intervention: what was done to the model; it has to fit.
+        """
+        key = fingerprint(model)
+        nearest, norms = self._tables.get(
+            key, lambda: (nearest_tokens(model, _NEAREST), latent_norms(model))
+        )
+        with intervention.on(model):
+            layout = model.placement.layout
+            lens = self._lenses.get(
+                (key, prompt, response, str(intervention)),
+                lambda: logit_lens(model, prompt, response, count=_LIKELIEST),
+            )
+        # An intervention may have moved or recounted the group; it reads its own vectors in turn.
+        names = [group.name for group in layout.groups]
+        group = model.layout.groups[names.index(str(slot.group))]
+        member = int(slot.label.rpartition(".")[2])
+        trained = f"{group.name}.{member % group.count}"
+        here = (
+            (lens["group"] == slot.group)
+            & (lens["member"] == member)
+            & (lens["occurrence"] == slot.occurrence)
+        )
+        return SlotFacts(
+            slot,
+            trained,
+            nearest[nearest["label"] == trained],
+            norms[norms["label"] == trained].iloc[0],
+            lens[here],
+        )

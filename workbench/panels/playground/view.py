@@ -1,0 +1,234 @@
+"""One side of the playground: an adapter, its response, and the response under the intervention."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from typing import Literal, NamedTuple
+
+import ipywidgets as widgets
+
+from latent_core.errors import LatentError
+from latent_core.generation.generate import Generation, SlotView, view_slot
+from latent_core.models.latent import LatentModel
+from latent_core.wording import counted
+from workbench.panels.base import Controls, Panel
+from workbench.panels.playground.work import KINDS, Kind
+from workbench.responses import Response, first_difference, prompt_slots
+from workbench.widgets.text_line import TextLine
+from workbench.widgets.token_strip import SlotMark, TokenStrip
+
+__all__ = ["Line", "ResponseView", "change_line", "verdict_line"]
+
+
+class Line(NamedTuple):
+    """What is said above a strip."""
+
+    text: str
+    kind: Literal["", "good", "bad"]
+
+
+class ResponseView(widgets.VBox):
+    """A dropdown over the session's models, and two strips, each under its verdict.
+
+    Attributes:
+        side: `A` or `B`.
+        adapter: the dropdown.
+        strips: the clean response's, and the one under the intervention, which is hidden without.
+        trained: that the adapter was trained on another task than the session's, if it was.
+        lines: the verdict above each.
+        note: what there is to say of the intervention on this side.
+        shown: the slots that each strip shows.
+    """
+
+    def __init__(self, panel: Panel, side: str, chosen: Callable[[str, Kind, int], None]) -> None:
+        """`chosen` is called with side, kind and the index of a slot, or -1, that was chosen."""
+        self.side, self._session, self._trait = side, panel.session, f"adapter_{side.lower()}"
+        self.adapter = widgets.Dropdown(
+            description=side,
+            tooltip=f"the model of side {side}",
+            layout={"width": "auto"},
+            style={"description_width": "20px"},
+        )
+        self.trained = TextLine(quiet=True)
+        self.lines = {kind: TextLine() for kind in KINDS}
+        self.strips: dict[Kind, TokenStrip] = {
+            "clean": TokenStrip(label=f"{side}: prompt and response"),
+            "changed": TokenStrip(label=f"{side}: prompt and response under the intervention"),
+        }
+        self.note = TextLine(quiet=True)
+        self.shown: dict[Kind, list[SlotView]] = {kind: [] for kind in KINDS}
+        self.colours: Mapping[str, str] = {}
+        super().__init__(
+            [
+                self.adapter,
+                self.trained,
+                self.lines["clean"],
+                self.strips["clean"],
+                self.note,
+                self.lines["changed"],
+                self.strips["changed"],
+            ],
+            layout={"flex": "1 1 320px", "min_width": "0"},
+        )
+        self._controls = Controls(panel)
+        self._controls.on(self._choose, self.adapter)
+        for kind in KINDS:
+            strip = self.strips[kind]
+            panel.on(strip, "selected", functools.partial(chosen, side, kind))
+        panel.follow(self._show_names, "models", self._trait)
+        panel.follow(self._show_trained, "task", self._trait)
+
+    def expect(
+        self, model: LatentModel, prompt: str, colours: Mapping[str, str], changed: bool
+    ) -> None:
+        """Show where latents go in a prompt that has not been answered.
+
+        `changed`: whether an intervention is on, so that there will be two responses.
+        """
+        self.colours = colours
+        self.note.say("")
+        for kind in KINDS:
+            self.strips[kind].streaming = False
+            self.strips[kind].selected = -1
+        line = self.lines["clean"]
+        try:
+            views = _placed(model, prompt)
+        except LatentError as error:
+            views = []
+            line.say(str(error), "error" if prompt else "")
+        else:
+            line.say("Press Generate to have the prompt answered.")
+        self._show("clean", views, -1)
+        if changed:
+            self.lines["changed"].say("")
+            self._show("changed", [], -1)
+        else:
+            self.hide_change()
+
+    def hide_change(self) -> None:
+        """Without an intervention there is one strip."""
+        for part in (self.strips["changed"], self.lines["changed"]):
+            part.layout.display = "none"
+        self.strips["changed"].selected = -1
+
+    def wait(self, line: str) -> None:
+        """Say what a response waits for."""
+        self.lines["clean"].say(f"{line} …")
+
+    def begin(self, kind: Kind, intervention: str, slots: Sequence[SlotView]) -> None:
+        """A response begins: these are the slots of its prompt."""
+        strip = self.strips[kind]
+        for part in (strip, self.lines[kind]):
+            part.layout.display = None
+        strip.streaming = True
+        self.lines[kind].say(f"with {intervention}\nanswering …" if intervention else "answering …")
+        self._show(kind, slots, len(slots))
+
+    def add(self, kind: Kind, slots: Sequence[SlotView]) -> None:
+        """A response goes on."""
+        self.shown[kind] += slots
+        self.strips[kind].add(slots)
+
+    def stop(self, line: str, answered: bool) -> None:
+        """What was begun will not be finished; `answered`: the clean response is there."""
+        for kind in KINDS:
+            if self.strips[kind].streaming or (kind == "clean" and not answered):
+                self.lines[kind].say(line, "note")
+            self.strips[kind].streaming = False
+
+    def finish(self, clean: Response, changed: Response | None) -> None:
+        """Show responses and verdicts."""
+        self._finish("clean", clean)
+        self.lines["clean"].say(*verdict_line(clean))
+        self.note.say("")
+        if changed is None:
+            self.hide_change()
+            return
+        self.note.say("\n".join(changed.left_out), "note" if changed.left_out else "")
+        if changed.intervention == "none":  # nothing of it fits this side
+            self.hide_change()
+            return
+        self._finish("changed", changed)
+        difference = first_difference(clean.generation, changed.generation)
+        self.strips["changed"].flagged = -1 if difference is None else difference
+        self.lines["changed"].say(*change_line(clean, changed))
+        for part in (self.strips["changed"], self.lines["changed"]):
+            part.layout.display = None
+
+    def _finish(self, kind: Kind, response: Response) -> None:
+        generation = response.generation
+        self._show(kind, generation.slots, prompt_slots(generation), response.marks)
+        self.strips[kind].streaming = False
+
+    def _show(
+        self,
+        kind: Kind,
+        slots: Sequence[SlotView],
+        prompt_length: int,
+        marks: Sequence[SlotMark] = (),
+    ) -> None:
+        strip = self.strips[kind]
+        self.shown[kind] = list(slots)
+        strip.flagged = -1
+        strip.prompt_length = prompt_length
+        strip.show(slots, marks, self.colours)
+
+    def _choose(self, name: str | None) -> None:
+        if name is not None:
+            setattr(self._session, self._trait, name)
+
+    def _show_names(self) -> None:
+        names = tuple(self._session.models)
+        with self._controls.unheard():
+            if self.adapter.options != names:
+                self.adapter.options = names
+            self.adapter.value = getattr(self._session, self._trait)
+
+    def _show_trained(self) -> None:
+        task = self._session.task.name
+        trained_on = self._session.trained_on.get(getattr(self._session, self._trait), task)
+        same = trained_on == task
+        self.trained.say("" if same else f"trained on {trained_on}, asked {task}", "note")
+
+
+def _placed(model: LatentModel, prompt: str) -> list[SlotView]:
+    """The slots of a prompt alone; the model itself may be at work just now, under a change."""
+    backbone, layout = model.backbone, model.layout
+    slots = backbone.place(layout).insert(backbone.encode(prompt)).slots
+    return [view_slot(slot, layout, backbone.token_text) for slot in slots]
+
+
+def verdict_line(response: Response) -> Line:
+    """A response's verdict, length and time."""
+    generation = response.generation
+    tokens = len(generation.response_ids)
+    cost = f"{counted(tokens, 'token')} in {response.seconds:.1f} s"
+    if not generation.finished:
+        cost += ", cut at the limit"
+    if response.score is None:
+        return Line(f"typed prompt, no verdict · {cost}", "")
+    exact = "exact" if response.score.exact else "not exact"
+    line = f"{exact} · graded {response.score.graded:.2f} · {cost}"
+    return Line(line, "good" if response.score.exact else "bad")
+
+
+def change_line(clean: Response, changed: Response) -> Line:
+    """What an intervention did to a response."""
+    line, kind = verdict_line(changed)
+    if clean.score is not None and changed.score is not None:
+        was, now = clean.score.graded, changed.score.graded
+        line = line.replace(f"graded {now:.2f}", f"graded {was:.2f} → {now:.2f}")
+    line = f"with {changed.intervention}\n{line} · {_difference(clean.generation, changed)}"
+    return Line(f"{line}\n{changed.note}" if changed.note else line, kind)
+
+
+def _difference(clean: Generation, changed: Response) -> str:
+    ours, theirs = changed.generation.response_ids, clean.response_ids
+    if ours == theirs:
+        return "the same response"
+    same = next((n for n, (a, b) in enumerate(zip(ours, theirs, strict=False)) if a != b), None)
+    if same is None:
+        how = "ends sooner" if len(ours) < len(theirs) else "goes on for longer"
+        return f"{how}, after {min(len(ours), len(theirs))} equal tokens (≠)"
+    return f"differs from token {same + 1} on (≠)"

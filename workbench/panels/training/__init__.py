@@ -1,0 +1,1 @@
+"""Training panel: train an adapter and watch it learn."""

@@ -1,0 +1,170 @@
+"""What is to be trained, checked before it starts: settings, their cost, and the run's folder.
+
+Knows the settings of `latent_core.train` and run folders; no widgets, and nothing of what happens
+while a run is under way.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from latent_core.backbones.backbone import Backbone
+from latent_core.errors import SettingError
+from latent_core.models.methods import Method
+from latent_core.runs.folder import RUN_FILE, holds_finished_run, last_checkpoint
+from latent_core.tasks import TASKS, Task
+from latent_core.tasks.jsonl import JsonlTask
+from workbench.panels.runs_folder import runs_folder
+
+__all__ = ["Outlook", "TrainingPlan", "task_source"]
+
+
+@dataclass(frozen=True)
+class Outlook:
+    """What starting a plan would do.
+
+    Attributes:
+        action: `start` a new run, `resume` an unfinished one, or `load` a finished one.
+        step: how far its last checkpoint is.
+    """
+
+    action: Literal["start", "resume", "load"]
+    step: int = 0
+
+
+@dataclass(frozen=True)
+class TrainingPlan:
+    """One run, before it is run.
+
+    Attributes:
+        task: what is learned.
+        method: as the user wrote it, such as `Start_1+Comma_1`.
+        steps, batch_size, learning_rate, seed: as `latent_core.train` takes them.
+        folder: the run folder; None for the first one of `workbench` in `runs_folder()` that is
+            free, or that holds this very run unfinished.
+    """
+
+    task: Task
+    method: str
+    steps: int
+    batch_size: int
+    learning_rate: float
+    seed: int
+    folder: Path | None = None
+
+    def __post_init__(self) -> None:
+        if self.steps < 1 or self.batch_size < 1:
+            raise SettingError("expected at least 1 step and 1 example per step")
+        if not 0 < self.learning_rate < float("inf"):
+            raise SettingError(f"learning rate is {self.learning_rate}; expected more than 0")
+        if self.seed < 0:
+            raise SettingError(f"seed is {self.seed}; expected a whole number of 0 or more")
+
+    def parsed(self, backbone: Backbone) -> Method:
+        """The method, if it can be trained on this backbone.
+
+        Raises:
+            LayoutError: if it is no method, or its triggers are not in the vocabulary.
+            SettingError: if it has no latents to train.
+        """
+        method = Method.parse(self.method)
+        if not method.trained:
+            raise SettingError(
+                f"{method.name} has nothing to train; it can be evaluated as it is. "
+                "Expected a layout with latents, such as Start_2"
+            )
+        if method.kind != "latents":
+            raise SettingError(
+                f"{method.name} is a baseline without latents, which the other panels could not "
+                f"show; train it with `latent train --method {method.name}`, and the comparison "
+                "reads its run. Expected a layout with latents, such as Start_2"
+            )
+        backbone.place(method.layout)
+        return method
+
+    def outlook(self, backbone: Backbone) -> Outlook:
+        """What starting it would do to its folder.
+
+        Raises:
+            SettingError: if the folder holds another run; with the settings that differ.
+        """
+        folder = self.where(backbone)
+        finished = holds_finished_run(folder, self._identity(backbone), resume=True)
+        if finished:
+            return Outlook("load", self.steps)
+        if not (folder / RUN_FILE).is_file():
+            return Outlook("start")
+        checkpoint = last_checkpoint(folder)
+        return Outlook("resume", int(checkpoint.rsplit("-", 1)[1]) if checkpoint else 0)
+
+    def where(self, backbone: Backbone) -> Path:
+        """The run folder."""
+        if self.folder is not None:
+            return self.folder
+        name = re.sub(r"[^\w+.,=@-]+", "_", f"{self.task.name}-{self.method.strip()}-{self.seed}")
+        folder = runs_folder() / "workbench"
+        candidate, number = folder / name, 1
+        while candidate.exists() and not self._unfinished_in(candidate, backbone):
+            number += 1
+            candidate = folder / f"{name}-{number}"
+        return candidate
+
+    def _unfinished_in(self, folder: Path, backbone: Backbone) -> bool:
+        if not (folder / RUN_FILE).is_file():
+            return False
+        try:
+            return not holds_finished_run(folder, self._identity(backbone), resume=True)
+        except SettingError:
+            return False
+
+    def _identity(self, backbone: Backbone) -> dict[str, object]:
+        """The settings by which a run is recognised, as they stand in its `run.json`."""
+        return {
+            "task": self.task.name,
+            "backbone_fingerprint": backbone.fingerprint,
+            "method": Method.parse(self.method).name,
+            "layout": str(Method.parse(self.method).layout),
+            "steps": self.steps,
+            "batch_size": self.batch_size,
+            "learning_rate": self.learning_rate,
+            "seed": self.seed,
+        }
+
+    def code(self, backbone: Backbone) -> str:
+        """Python that makes, resumes or loads the run."""
+        return (
+            "import latent_core as lc\n\n"
+            f"task = lc.load_task({task_source(self.task)!r})\n"
+            f"model = lc.build_model({backbone.name!r}, {self.method!r}, seed={self.seed})\n"
+            "result = lc.train(\n"
+            "    model,\n"
+            "    task,\n"
+            f"    steps={self.steps},\n"
+            f"    batch_size={self.batch_size},\n"
+            f"    seed={self.seed},\n"
+            f"    output_dir={str(self.where(backbone))!r},\n"
+            f"    learning_rate={self.learning_rate!r},\n"
+            "    resume=True,\n"
+            f"    notes={{'method': {self.method!r}, 'task_source': {task_source(self.task)!r}}},\n"
+            ")\n"
+            "result.log\n"
+        )
+
+
+def task_source(task: Task) -> str:
+    """What `load_task` takes to give this task again.
+
+    Raises:
+        SettingError: for a task that is neither in the table nor a JSONL file.
+    """
+    if isinstance(task, JsonlTask):
+        return str(task.path)
+    if TASKS.get(task.name) is type(task):
+        return task.name
+    raise SettingError(
+        f"task {task.name!r} is of a class of your own, which load_task does not know; add it to "
+        "latent_core.tasks.TASKS, or use a JSONL file"
+    )

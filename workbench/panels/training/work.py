@@ -1,0 +1,92 @@
+"""A training run that is watched: its loss at every step, its accuracy at some.
+
+Watching changes nothing: the tables come out bit for bit as those of `latent_core.train` alone.
+Runs on whatever thread calls it; the table may be read from another one meanwhile.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import pandas as pd
+
+from latent_core.backbones.backbone import Backbone
+from latent_core.evaluation.evaluate import evaluate
+from latent_core.models.build import build_model
+from latent_core.models.latent import LatentModel
+from latent_core.progress import heartbeats_only
+from latent_core.training.train import train
+from workbench.panels.training.plan import TrainingPlan, task_source
+
+__all__ = ["CHECKED_SPLIT", "WatchedRun"]
+
+#: In distribution, yet neither trained on nor tested with.
+CHECKED_SPLIT: Final = "validation"
+
+
+class WatchedRun:
+    """One run of a plan.
+
+    Attributes:
+        plan: what is run.
+        losses: (step, mean cross-entropy per response token in nats), in order.
+        checks: (step, exact, graded), means over the examples of `CHECKED_SPLIT`, in order.
+        examples: how many those are.
+        stop: set it to True to end the run after its next step and keep what it has learned.
+    """
+
+    def __init__(self, plan: TrainingPlan, check_every: int = 0, examples: int = 8) -> None:
+        """`check_every` steps and after the last one accuracy is measured; 0 for never."""
+        self.plan = plan
+        self.check_every = check_every if CHECKED_SPLIT in plan.task.splits else 0
+        self.examples = examples
+        self.losses: list[tuple[int, float]] = []
+        self.checks: list[tuple[int, float, float]] = []
+        self.stop = False
+
+    def run(self, backbone: Backbone) -> LatentModel:
+        """Train, and return the model; see `latent_core.train` for what it raises."""
+        plan = self.plan
+        folder, outlook = plan.where(backbone), plan.outlook(backbone)
+        model = build_model(backbone, plan.parsed(backbone), plan.seed)
+        assert isinstance(model, LatentModel)  # a plan has no other methods
+        if outlook.action == "start":
+            self._check(model, 0)
+
+        def on_step(step: int, loss: float) -> bool:
+            self.losses.append((step, loss))
+            last = self.stop or step == plan.steps
+            if self.check_every and (last or step % self.check_every == 0):
+                self._check(model, step)
+            return self.stop
+
+        result = train(
+            model,
+            plan.task,
+            steps=plan.steps,
+            batch_size=plan.batch_size,
+            seed=plan.seed,
+            output_dir=folder,
+            learning_rate=plan.learning_rate,
+            resume=True,
+            progress=False,
+            on_step=on_step,
+            notes={"method": plan.method, "task_source": task_source(plan.task)},
+        )
+        self.losses = [
+            (int(step), float(loss)) for step, loss in result.log[["step", "loss"]].to_numpy()
+        ]
+        return model
+
+    def table(self) -> pd.DataFrame:
+        """One row per step: step, loss, and where it was measured, exact and graded accuracy."""
+        losses = pd.DataFrame(list(self.losses), columns=["step", "loss"])
+        checks = pd.DataFrame(list(self.checks), columns=["step", "exact", "graded"])
+        return losses.merge(checks, on="step", how="outer").sort_values("step", ignore_index=True)
+
+    def _check(self, model: LatentModel, step: int) -> None:
+        if not self.check_every:
+            return
+        with heartbeats_only():  # the bar is the training's
+            frame = evaluate(model, self.plan.task, CHECKED_SPLIT, self.examples, progress=False)
+        self.checks.append((step, float(frame["exact"].mean()), float(frame["graded"].mean())))

@@ -1,0 +1,1 @@
+"""Pictures that need no kernel: heat maps, strips of slots, curves."""

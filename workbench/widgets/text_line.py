@@ -1,0 +1,37 @@
+"""A line of text under or above a view: a verdict, a note, an error in place. Text is only text."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final, Literal
+
+import anywidget
+import traitlets
+
+__all__ = ["TextLine"]
+
+STATIC: Final = Path(__file__).parent
+
+Kind = Literal["", "good", "bad", "note", "error"]
+
+
+class TextLine(anywidget.AnyWidget):
+    """One or more lines of text, with a sign of their kind in front.
+
+    Attributes:
+        text: what it says; empty for nothing.
+        kind: `good`, `bad` (a verdict), `note` (mind this), `error`, or plain.
+        quiet: whether an empty line takes no room. Otherwise its room is kept, and nothing jumps.
+    """
+
+    _esm = STATIC / "text_line.js"
+    _css = STATIC / "text_line.css"
+
+    text = traitlets.Unicode("").tag(sync=True)
+    kind = traitlets.Unicode("").tag(sync=True)
+    quiet = traitlets.Bool(False).tag(sync=True)
+
+    def say(self, text: str, kind: Kind = "") -> None:
+        """Show this instead."""
+        with self.hold_sync():
+            self.text, self.kind = text, kind
