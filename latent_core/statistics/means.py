@@ -2,7 +2,8 @@
 
 The interval is that of `latent_core.statistics.inference`, for accuracies and for differences
 alike: Student's t on the seeds' means, no narrower than a hierarchical bootstrap (seeds, then
-examples), and with what answers to the same example have in common. With one seed it is about that one adapter.
+examples), and with what answers to the same example have in common. With one seed it is about that
+one adapter.
 
 Knows data frames; nothing of models.
 """
