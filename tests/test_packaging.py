@@ -82,14 +82,14 @@ TIERS = [
 ]
 WITHOUT_TORCH = (
     "errors",
-    "layout",
-    "insertion",
+    "slots.layout",
+    "slots.placement",
     "tasks",
-    "corpus",
-    "known_backbones",
-    "weights",
-    "store",
-    "methods",
+    "tiny.corpus",
+    "backbones.known",
+    "backbones.smollm2",
+    "runs.store",
+    "models.methods",
     "cli",
 )
 # The core is used without a notebook: it draws nothing.

@@ -12,7 +12,7 @@ from latent_core.grids import read_grid
 from latent_core.runs import folder as runs
 from latent_core.tasks import load_task
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def add(root: Path, method: str, seed: int, far: float, near: float = 0.95, trainable: int = 9):

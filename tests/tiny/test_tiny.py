@@ -21,7 +21,7 @@ from latent_core.tasks.generation import HIDDEN_RULE
 from latent_core.tiny import corpus, pretraining
 from latent_core.tiny.muon import orthogonalise
 
-TINY = Path(corpus.__file__).parent / "assets" / "tiny"
+TINY = Path(corpus.__file__).parents[1] / "assets" / "tiny"
 Loaded = tuple[Any, Any]  # a model and its tokenizer
 
 

@@ -412,7 +412,7 @@ def child(folder: Path, limit: int | None = None, steps: int = 10) -> subprocess
     arguments = [str(folder), str(limit or 2**40), str(steps)]
     return subprocess.Popen(
         [sys.executable, "-c", textwrap.dedent(CHILD), *arguments],
-        cwd=Path(__file__).parent.parent,
+        cwd=Path(__file__).parents[2],
         # As many threads as here: another number may round sums differently.
         env=os.environ | {"OMP_NUM_THREADS": str(torch.get_num_threads()), "PYTHONPATH": "."},
         stdout=subprocess.PIPE,

@@ -9,6 +9,7 @@ import pytest
 import latent_core as lc
 from latent_core.backbones.backbone import Backbone
 from latent_core.errors import SettingError
+from latent_core.evaluation.evaluate import response_limit
 from latent_core.generation.generate import Generation, SlotView
 from latent_core.progress import progress_bar
 from latent_core.tasks.base import Mark
@@ -70,7 +71,7 @@ def test_before_anything_is_asked_the_prompt_is_there_with_its_latents(panel: Pl
 def test_both_sides_answer_as_their_models_do(panel: Playground) -> None:
     answered(panel)
     for side, model in (("A", panel.session.model_a), ("B", panel.session.model_b)):
-        limit = lc.evaluation.response_limit(model, panel.session.task, panel.session.example)
+        limit = response_limit(model, panel.session.task, panel.session.example)
         (expected,) = model.generate(panel.session.prompt, limit, return_details=True)
         assert panel.answers[side, "clean"].generation == expected
         strip = panel.views[side].strips["clean"]
