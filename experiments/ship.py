@@ -23,7 +23,8 @@ from latent_core.errors import SettingError
 from latent_core.runs.folder import RECORDS_FILE, RUN_FILE, SUMMARY_FILE, read_evaluation
 from latent_core.runs.shipped import SHIPPED
 from latent_core.runs.store import StoredRun, find_runs
-from latent_core.tasks import TASKS, load_task, resolve_splits
+from latent_core.tasks.base import resolve_splits
+from latent_core.tasks.table import TASKS, load_task
 
 FILES = (CONFIG_NAME, WEIGHTS_NAME, RUN_FILE, RECORDS_FILE, SUMMARY_FILE)
 

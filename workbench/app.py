@@ -17,7 +17,7 @@ from IPython.display import Image, display
 from latent_core.backbones.backbone import Backbone
 from latent_core.errors import LatentError, SettingError
 from latent_core.models.latent import LatentModel
-from latent_core.tasks import Task
+from latent_core.tasks.base import Task
 from workbench.panels.attention.panel import AttentionPanel
 from workbench.panels.base import Panel
 from workbench.panels.comparison.panel import Comparison

@@ -19,8 +19,7 @@ from latent_core.interventions import Combined, Intervention
 from latent_core.interventions.running import running
 from latent_core.models.latent import LatentModel
 from latent_core.slots.placement import SlotStream
-from latent_core.tasks import Example, Score, Task
-from latent_core.tasks.base import Mark
+from latent_core.tasks.base import Example, Mark, Score, Task
 from workbench.widgets.token_strip import SlotMark
 
 __all__ = [

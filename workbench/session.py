@@ -21,7 +21,8 @@ from latent_core.models.methods import Method
 from latent_core.runs.folder import overall_graded, read_summary
 from latent_core.runs.shipped import ShippedAdapter, shipped_adapter, shipped_adapters
 from latent_core.slots.layout import LatentLayout
-from latent_core.tasks import Example, Task, load_task
+from latent_core.tasks.base import Example, Task
+from latent_core.tasks.table import load_task
 from workbench.jobs import Jobs
 from workbench.panels.level_words import level_words
 

@@ -26,7 +26,7 @@ from latent_core.errors import AdapterError, SettingError
 from latent_core.models.latent import LatentModel
 from latent_core.slots.layout import LatentLayout
 from latent_core.slots.placement import Slots
-from latent_core.tasks import Example
+from latent_core.tasks.base import Example
 
 __all__ = ["latent_norms", "latent_similarity", "logit_lens", "nearest_tokens", "slot_pca"]
 

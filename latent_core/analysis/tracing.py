@@ -27,7 +27,7 @@ from latent_core.interventions.scene import Scene
 from latent_core.models.latent import LatentModel
 from latent_core.progress import progress_bar
 from latent_core.slots.placement import IGNORE, Slots
-from latent_core.tasks import Example
+from latent_core.tasks.base import Example
 
 __all__ = ["Agreement", "Metric", "attention_against_effect", "log_probability", "trace"]
 

@@ -49,7 +49,7 @@ def match(
     """List the controls that cost what a layout does, with what they cost."""
     from latent_core.backbones.backbone import load_backbone
     from latent_core.models.matching import AGAINST, cost, matched
-    from latent_core.tasks import load_task
+    from latent_core.tasks.table import load_task
 
     if by not in ("parameters", "compute"):
         raise SettingError(f"by is {by!r}; expected parameters or compute")

@@ -19,6 +19,7 @@ Your own: a .jsonl file, one {"prompt": "2+3=", "answer": "5"} on each line.
   "split": train, validation, id, ood-20, ...; on every line or on none. Without it, lines are dealt
     out to train, validation and id by their prompts, and some 50 of them fill all three.
   "level": a whole number, such as a length; by default how many items the answer has.
+  "demand": self-prompting, retrieval or instruction, on the first line; by default self-prompting.
   exact: the answer as it is written, but for spaces at its ends.
   graded: leading comma-separated items that are right / items wanted, or written if more.\
 """
@@ -50,7 +51,7 @@ def backbones(
 @app.command()
 def tasks() -> None:
     """List the tasks, and how to bring your own."""
-    from latent_core.tasks import TASKS
+    from latent_core.tasks.table import TASKS
 
     table = table_of("task", "what is asked", "ID", "OOD")
     for name, task in TASKS.items():
@@ -59,7 +60,7 @@ def tasks() -> None:
             levels = str(task.id_levels[0])
         table.add_row(
             name,
-            f"{task.description} {task.hypothesis}",
+            f"{task.description} Demand: {task.demand}.",
             f"{levels} {task.level_name}",
             ", ".join(map(str, task.ood_levels)),
         )

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from latent_core.adapters.saved import Saved
     from latent_core.interventions import Intervention
     from latent_core.models.steered import SteeredModel
-    from latent_core.tasks import Task
+    from latent_core.tasks.base import Task
 
 __all__ = ["evaluate", "generate", "train"]
 
@@ -52,7 +52,7 @@ def train(
     Example: `latent train --task repetition --method Start_1+Comma_1 --backbone tiny --out runs/a`
     """
     from latent_core.models.methods import Method
-    from latent_core.tasks import load_task
+    from latent_core.tasks.table import load_task
 
     chosen, loaded = Method.parse(method, init), load_task(task)
     source = str(Path(task).resolve()) if task.endswith(".jsonl") else task
@@ -245,7 +245,8 @@ def _asked(folder: Path, splits: list[str], examples: int, seed: int, replace: b
     from latent_core.models.methods import Method
     from latent_core.runs.folder import RECORDS_FILE, kept_records
     from latent_core.runs.records import check_loss, hold_answers_to
-    from latent_core.tasks import load_task, resolve_splits
+    from latent_core.tasks.base import resolve_splits
+    from latent_core.tasks.table import load_task
 
     config = read_saved(folder)
     notes = config.notes

@@ -16,7 +16,7 @@ from latent_core.evaluation.evaluate import evaluate
 from latent_core.interventions import Intervention, InterventionWarning, parse_intervention
 from latent_core.interventions.running import running
 from latent_core.models.latent import LatentModel
-from latent_core.tasks import Task
+from latent_core.tasks.base import Task
 
 __all__ = ["effect"]
 

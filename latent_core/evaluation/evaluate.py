@@ -15,7 +15,7 @@ from latent_core.errors import SettingError
 from latent_core.generation.generate import Generation
 from latent_core.models.steered import SteeredModel
 from latent_core.progress import progress_bar
-from latent_core.tasks import Example, Task, resolve_splits
+from latent_core.tasks.base import Example, Task, resolve_splits
 
 __all__ = ["evaluate", "response_limit"]
 

@@ -21,7 +21,7 @@ from latent_core.grids.spec import RunSpec
 from latent_core.models.build import build_model
 from latent_core.models.methods import Method
 from latent_core.runs.folder import read_run, read_summary
-from latent_core.tasks import load_task
+from latent_core.tasks.table import load_task
 from latent_core.training.train import train
 
 __all__ = ["Cost", "Estimate", "TimeLeft", "estimate_grid"]

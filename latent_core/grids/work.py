@@ -37,7 +37,8 @@ from latent_core.runs.folder import (
     run_lock,
     write_records,
 )
-from latent_core.tasks import Task, load_task
+from latent_core.tasks.base import Task
+from latent_core.tasks.table import load_task
 from latent_core.training.train import keep_untrained, train
 
 __all__ = ["Outcome", "State", "do_run", "error_text", "give_up", "record_failure", "state_of"]

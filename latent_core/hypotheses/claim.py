@@ -22,7 +22,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from latent_core.errors import SettingError
 from latent_core.hypotheses.conditions import CHANCE, Contrast
-from latent_core.tasks import Task, load_task, resolve_splits
+from latent_core.tasks.base import Task, resolve_splits
+from latent_core.tasks.table import load_task
 
 if TYPE_CHECKING:
     from latent_core.backbones.backbone import Backbone

@@ -25,7 +25,7 @@ from latent_core.interventions import VERBS, parse_intervention
 from latent_core.models.matching import AGAINST, matched
 from latent_core.models.methods import Method
 from latent_core.slots.notation import split
-from latent_core.tasks import Task
+from latent_core.tasks.base import Task
 
 __all__ = ["ADAPTER", "CHANCE", "Condition", "Contrast"]
 

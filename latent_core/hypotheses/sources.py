@@ -26,7 +26,7 @@ from latent_core.models.methods import Method
 from latent_core.models.steered import SteeredModel
 from latent_core.runs.folder import RECORDS_FILE, RUN_FILE, read_run, run_lock
 from latent_core.runs.store import StoredRun, find_runs
-from latent_core.tasks import Task
+from latent_core.tasks.base import Task
 from latent_core.training.train import train
 
 __all__ = ["TRAINING", "Given", "Source", "Subject", "Trained", "fingerprint_of"]

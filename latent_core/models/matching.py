@@ -13,7 +13,7 @@ from latent_core.errors import SettingError
 from latent_core.models.build import build_model
 from latent_core.models.methods import Method
 from latent_core.slots.layout import LatentLayout
-from latent_core.tasks import Task
+from latent_core.tasks.base import Task
 
 __all__ = ["AGAINST", "By", "Cost", "cost", "matched"]
 

@@ -1,13 +1,11 @@
-"""What a task is: examples by split, a verifier, and a few-shot prompt.
+"""The base class of tasks: examples by split, a verifier, and a few-shot prompt.
 
-Knows text only: no tokenizer, no tensors, no model. A task owns its prompts, its
-answers, how a response is scored, and which examples belong to which split.
+A task is text only: it knows no tokenizer, no tensors and no model.
 
-Splits are disjoint by construction. Every example carries a `key`, the content that
-must not be seen twice (an equation, an orbit of numbers, a pair of operands). A stable
-hash puts each key in exactly one of three buckets; `train` draws from the first,
-`validation` from the second, and every test split (`id`, `ood-8`, ...) from the third.
-So no test key was ever in training, at whatever seed, count or level.
+Splits are disjoint by construction. Every example has a `key`: the content that must not be seen
+twice, such as an equation or a pair of operands. A stable hash puts each key in one of three
+buckets. `train` draws from the first, `validation` from the second, and every test split (`id`,
+`ood-8`, ...) from the third. No test key was ever in training, whatever the seed, count or level.
 """
 
 from __future__ import annotations
@@ -17,9 +15,13 @@ import random
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Final, final
+from typing import Any, Final, Literal, final, get_args
 
 from latent_core.errors import TaskError
+
+#: What a task demands of the latent tokens, one value for each hypothesis of the paper: keep a rule
+#: alive over a long output (H1), find things in the input (H2), keep an instruction alive (H3).
+Demand = Literal["self-prompting", "retrieval", "instruction"]
 
 #: Per cent of all keys that go to each bucket; the rest (20 %) is for testing.
 TRAIN_PERCENT: Final = 70
@@ -31,10 +33,13 @@ _PATIENCE: Final = 20_000
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """One prompt and the answer wanted.
+    """One prompt and its answer.
 
-    `level` is the task's length axis (repeats, equations, variables); `key` the content
-    by which splits are kept apart.
+    Attributes:
+        prompt, answer: the text given, and the text wanted.
+        split: the name of the example's split.
+        level: the length on the task's own axis (repeats, equations, variables).
+        key: the content that keeps the splits disjoint.
     """
 
     prompt: str
@@ -46,7 +51,7 @@ class Example:
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """A judged stretch of a response: characters `start` (included) to `end` (excluded)."""
+    """A judged part of a response: characters `start` (included) to `end` (excluded)."""
 
     start: int
     end: int
@@ -55,7 +60,7 @@ class Mark:
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """A verdict on one response: `exact` match, `graded` in [0, 1], and its judged parts."""
+    """The score of one response: `exact` match, `graded` in [0, 1], and its judged parts."""
 
     exact: bool
     graded: float
@@ -66,24 +71,35 @@ class Score:
             raise ValueError(f"graded must be in [0, 1], got {self.graded}; check the verifier")
 
 
+def check_demand(value: Any, where: str) -> Demand:
+    """Return the value if it is a `Demand`; else raise a `TaskError` that begins with `where`."""
+    if value not in get_args(Demand):
+        known = ", ".join(get_args(Demand))
+        raise TaskError(f"{where}: demand is {value!r}; expected one of {known}")
+    return value
+
+
 class Task(ABC):
     """Examples in splits, and their verifier.
 
     Attributes:
-        name: what `load_task` and the command line call it.
-        description: one sentence on what is asked.
-        hypothesis: what the task tests about latent tokens.
+        name: the task's name for `load_task` and the command line.
+        description: one sentence that says what a prompt asks for.
+        demand: what the task demands of latent tokens. The built-in studies choose their
+            interventions by it.
+        hypothesis: the same as a sentence for people. No code reads it for a decision.
         exact_metric, graded_metric: what the two numbers of a `Score` mean here.
         level_name: what `Example.level` counts, in the plural ("repeats").
         id_levels, ood_levels: levels seen in training, and levels beyond them.
         open_ended: True if an answer has no natural end. Training then adds no
             end-of-sequence token, and decoding stops at the answer's own length.
-        split_rule: where its splits come from, if the user can change that; said where one is
-            missing.
+        split_rule: where the splits come from, if the user can change that. The error for a missing
+            split says it.
     """
 
     name: str
     description: str
+    demand: Demand = "self-prompting"
     hypothesis: str
     exact_metric: str
     graded_metric: str
@@ -92,6 +108,10 @@ class Task(ABC):
     ood_levels: tuple[int, ...]
     open_ended: bool = False
     split_rule: str = ""
+
+    def __init_subclass__(cls, **arguments: Any) -> None:
+        super().__init_subclass__(**arguments)
+        check_demand(cls.demand, f"class {cls.__name__}")
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.name!r}, splits={', '.join(self.splits)})"
@@ -103,19 +123,22 @@ class Task(ABC):
 
     @abstractmethod
     def examples(self, split: str, count: int, seed: int) -> list[Example]:
-        """`count` examples, fixed by (split, seed): the first k are the same for any count >= k.
+        """Return `count` examples, fixed by split and seed.
 
-        Levels take turns, so every level has the same share. Raises `TaskError` for an
-        unknown split or a negative count.
+        A smaller count gives the first of the same examples. Levels take turns, so that every level
+        has the same share.
+
+        Raises:
+            TaskError: if the split is unknown or the count is negative.
         """
 
     @abstractmethod
     def score(self, example: Example, response: str) -> Score:
-        """Judges a response; marks are character spans of `response` as given."""
+        """Score a response; marks are character spans of `response` as given."""
 
     @final
     def few_shot(self, example: Example, shots: int, seed: int) -> str:
-        """The example's prompt with `shots` solved training examples in front of it."""
+        """Return the example's prompt with `shots` solved training examples in front of it."""
         if shots < 0:
             raise TaskError(f"shots must be 0 or more, got {shots}")
         solved = self.examples("train", shots, seed)
@@ -123,7 +146,7 @@ class Task(ABC):
 
     @final
     def check_request(self, split: str, count: int) -> None:
-        """Raises `TaskError` unless the split exists and the count is not negative."""
+        """Raise `TaskError` unless the split exists and the count is not negative."""
         resolve_splits(self, (split,))
         if split == "ood" and split not in self.splits:
             raise TaskError(f"'ood' stands for several splits; name one of {self.splits[3:]}")
@@ -132,15 +155,15 @@ class Task(ABC):
 
 
 class SyntheticTask(Task):
-    """A task whose examples are drawn at random; subclasses say how to draw one."""
+    """A task whose examples are drawn at random; a subclass draws one."""
 
     @abstractmethod
     def draw(self, rng: random.Random, level: int) -> tuple[str, str, str]:
-        """A random (prompt, answer, key) at a level, from any bucket."""
+        """Draw a random (prompt, answer, key) at a level, from any bucket."""
 
     @final
     def examples(self, split: str, count: int, seed: int) -> list[Example]:
-        """See `Task.examples`. Test and validation prompts never repeat; training ones may."""
+        """See `Task.examples`. Only training prompts may repeat."""
         self.check_request(split, count)
         bucket = split if split in ("train", "validation") else "test"
         levels = (int(split[len("ood-") :]),) if split.startswith("ood-") else self.id_levels
@@ -167,7 +190,7 @@ class SyntheticTask(Task):
 
 
 def bucket_of(namespace: str, key: str) -> str:
-    """The one bucket a key belongs to, on every machine: "train", "validation" or "test"."""
+    """Return a key's bucket, the same on every machine: "train", "validation" or "test"."""
     digest = hashlib.sha256(f"{namespace}|{key}".encode()).digest()
     percent = int.from_bytes(digest[:8], "big") % 100
     if percent < TRAIN_PERCENT:
@@ -176,11 +199,12 @@ def bucket_of(namespace: str, key: str) -> str:
 
 
 def resolve_splits(task: Task, names: str | Iterable[str]) -> tuple[str, ...]:
-    """Split names, each once, in the order asked for; "ood" stands for every OOD split.
+    """Return split names, each once, in the order asked for; "ood" stands for every OOD split.
 
-    A task without OOD splits has none to add for "ood", beside other names.
+    Beside other names, "ood" may stand for no split at all: a task need not have OOD splits.
 
-    Raises `TaskError`, listing what exists, for a name the task does not have.
+    Raises:
+        TaskError: if the task has no such split; the error lists those it has.
     """
     names = (names,) if isinstance(names, str) else tuple(names)
     far = [split for split in task.splits if split.startswith("ood-")]
@@ -199,7 +223,7 @@ def resolve_splits(task: Task, names: str | Iterable[str]) -> tuple[str, ...]:
 
 
 def split_items(text: str, separator: str = ",") -> list[tuple[int, int, str]]:
-    """The separated items of a text as (start, end, item), spaces around them left out."""
+    """Return the separated items of a text as (start, end, item), without spaces around them."""
     items: list[tuple[int, int, str]] = []
     start = 0
     for piece in text.split(separator):
@@ -211,11 +235,11 @@ def split_items(text: str, separator: str = ",") -> list[tuple[int, int, str]]:
 
 
 def score_items(wanted: list[str], text: str) -> tuple[float, tuple[Mark, ...]]:
-    """Grades comma-separated items against those wanted.
+    """Grade comma-separated items against those wanted.
 
-    The grade is (leading items right) / max(items wanted, items written): stopping early
-    and running on both cost, and one wrong item forfeits all that follow. A mark is
-    correct if the item at that place is the one wanted there.
+    The grade is (leading items right) / max(items wanted, items written). Stopping early and
+    running on both cost. Items after the first wrong one do not count. A mark is correct if the
+    item at its place is the one wanted there.
     """
     items = split_items(text)
     marks = tuple(
@@ -227,5 +251,5 @@ def score_items(wanted: list[str], text: str) -> tuple[float, tuple[Mark, ...]]:
 
 
 def until_stop(response: str, stop: str = ".") -> str:
-    """The response up to, not including, its first `stop` mark; all of it if there is none."""
+    """Return the response before its first `stop` mark; all of it if there is none."""
     return response.split(stop, 1)[0]

@@ -1,15 +1,13 @@
-"""Chains: go on and on under a rule that is never stated (self-prompting, H1).
+"""Chain tasks: go on under a rule that is never stated (self-prompting, H1).
 
     Chain: 1234
     1234>3143,3143>4134,4134>3145, ...
 
-Each number becomes the next by a hidden rule. It is learned from short chains; then the chain has
-to go on, ever longer. What the rule is, and so how hard it is for a model of which size, is for
-each task to say.
+A hidden rule makes each number from the last. A model learns the rule from short chains and is
+then asked for longer ones. Each task has its own rule, and so its own difficulty.
 
-The answer is open-ended: nothing in prompt or training says where to stop, so length is a
-convention of the measurement (decode as many tokens as the answer has), not one more thing
-to be learned.
+The answer is open-ended: neither prompt nor training says where to stop. Decoding stops after as
+many tokens as the answer has, so the length is not one more thing to learn.
 """
 
 from __future__ import annotations
@@ -23,14 +21,14 @@ __all__ = ["ChainTask", "Rule"]
 
 
 class Rule(ABC):
-    """Makes the next four-digit number of a chain, one to one."""
+    """A one-to-one rule that makes the next four-digit number of a chain."""
 
     @abstractmethod
     def apply(self, number: str) -> str:
-        """The next number, as a string of the same number of digits."""
+        """Return the next number, as a string of the same number of digits."""
 
     def chain(self, start: str, length: int) -> list[str]:
-        """`length` equations `a>b`, each beginning with the result of the one before."""
+        """Return `length` equations `a>b`; each begins with the result of the last."""
         equations = []
         for _ in range(length):
             following = self.apply(start)
@@ -39,7 +37,7 @@ class Rule(ABC):
         return equations
 
     def orbit(self, number: str) -> list[str]:
-        """All numbers the rule leads to from this one, itself first."""
+        """Return all numbers that the rule leads to from this one, itself first."""
         numbers = [number]
         while (following := self.apply(numbers[-1])) != number:
             numbers.append(following)
@@ -49,13 +47,14 @@ class Rule(ABC):
 class ChainTask(SyntheticTask):
     """Chains under one rule.
 
-    The key of an example names its chain's orbit, so that not one equation of a test chain, at any
-    length, occurs in any training chain.
+    The key of an example names its chain's orbit. So no equation of a test chain, at any length,
+    occurs in any training chain.
 
     Attributes:
         rule: the hidden rule.
     """
 
+    demand = "self-prompting"
     hypothesis = "H1 self-prompting: latent tokens keep a rule alive over long output."
     exact_metric = "every one of the chain's equations is right"
     graded_metric = "share of the chain's equations that go on from the last and obey the rule"
@@ -66,21 +65,20 @@ class ChainTask(SyntheticTask):
 
     @abstractmethod
     def orbit_key(self, number: str) -> str:
-        """The name of a number's orbit under the rule."""
+        """Return the name of a number's orbit under the rule."""
 
     def draw(self, rng: random.Random, level: int) -> tuple[str, str, str]:
-        """A chain of `level` equations from a random number, 0000 to 9999."""
+        """Draw a chain of `level` equations from a random number, 0000 to 9999."""
         start = f"{rng.randrange(10_000):04d}"
         answer = ",".join(self.rule.chain(start, level))
         return f"Chain: {start}\n", answer, self.orbit_key(start)
 
     def score(self, example: Example, response: str) -> Score:
-        """Judges the first `level` equations; what follows them is not looked at.
+        """Score the first `level` equations and ignore the rest.
 
-        An equation is right if it goes on from the one written before it and follows the rule, so
-        that a slip costs itself and not all that follows: `graded` asks whether the rule is alive
-        at each place, and a method that cannot know how to begin is judged by how it goes on.
-        `exact` asks for the true chain.
+        An equation is right if it starts from the number written before it and follows the rule.
+        One wrong equation therefore costs itself only: `graded` is the share of places where the
+        rule is alive. `exact` asks for the true chain.
         """
         wanted = example.answer.split(",")
         items = split_items(response)[: len(wanted)]

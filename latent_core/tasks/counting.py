@@ -4,9 +4,9 @@
     1234>1334,1334>1434,1434>1534, ...
 
 Each number is the last one plus 100, modulo 10000. A pre-trained model of 135 million parameters
-can add, but not shuffle digits: with a few latents it learns nothing of `generation`'s rule. Left
-to itself it counts on by 1, and by 10 as readily as by 100; which it is has to be learned. Chains
-are of 100 numbers, so up to 30 equations none comes back.
+can add but cannot shuffle digits: with a few latents it learns nothing of `generation`'s rule.
+Without training it counts on by 1, 10 or 100 alike, so it has to learn the step. An orbit has 100
+numbers, so no number comes back within 30 equations.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ NUMBERS: Final = 10_000
 @final
 @dataclass(frozen=True, slots=True)
 class StepRule(Rule):
-    """The next number is the last one plus `step`, modulo 10000."""
+    """A rule that adds `step` to the last number, modulo 10000."""
 
     step: int
 
@@ -45,5 +45,5 @@ class Counting(ChainTask):
     rule = HIDDEN_STEP
 
     def orbit_key(self, number: str) -> str:
-        """The smallest number of the orbit."""
+        """Return the smallest number of the orbit."""
         return f"{int(number) % gcd(HIDDEN_STEP.step, NUMBERS):04d}"

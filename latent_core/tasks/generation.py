@@ -3,10 +3,9 @@
     Chain: 1234
     1234>3143,3143>4134,4134>3145, ...
 
-Digits change places and the last one is increased by one, modulo 10. The rule is built so that its
-chains are long: places move in one cycle of four, so every digit has grown by one after four
-steps, and no number comes back before step 40 (a mere permutation of four digits is back after at
-most four steps, and from there on copying would do).
+Digits change places, and the last one is increased by one, modulo 10. Places move in one cycle of
+four, so after four steps every digit has grown by one, and no number comes back before step 40. A
+permutation of four digits alone comes back after at most four steps; copying would then do.
 """
 
 from __future__ import annotations
@@ -41,7 +40,7 @@ class DigitRule(Rule):
         return "".join(str((int(number[source]) + by) % 10) for source, by in moved)
 
 
-#: 1234>3143. Never part of any pre-training text of ours.
+#: 1234>3143. No pre-training text of the tiny backbone contains it.
 HIDDEN_RULE: Final = DigitRule(sources=(2, 0, 3, 1), increments=(0, 0, 0, 1))
 
 
@@ -60,5 +59,5 @@ class Generation(ChainTask):
     rule = HIDDEN_RULE
 
     def orbit_key(self, number: str) -> str:
-        """The smallest number of the orbit."""
+        """Return the smallest number of the orbit."""
         return _smallest_of_orbit(number)

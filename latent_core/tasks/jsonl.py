@@ -1,13 +1,19 @@
-"""A task from a file of prompt/answer pairs: one JSON object a line.
+"""Tasks from a file of prompt/answer pairs, one JSON object a line.
 
-    {"prompt": "Capital of France?\\n", "answer": "Paris", "split": "train", "level": 1}
+    {"prompt": "Capital of France?\\n", "answer": "Paris", "split": "train", "level": 1,
+     "demand": "retrieval"}
 
-`prompt` and `answer` are needed. `split` is one of train, validation, id, ood-<level>; when
-no line has one, lines are split by a stable hash of their prompt into train, validation and
-id, none of which is likely to stay empty from about 50 lines on. `level` is any whole number
-of 0 or more; without it, an `ood-<level>` line takes it from its split and any other line
-counts the comma-separated items of its answer. The whole file is read and checked at once:
-the first broken line is reported by its number.
+- `prompt` and `answer` are text. Every line needs them.
+- `split` is train, validation, id or ood-<level>. Give it on every line or on none. Without it, a
+  stable hash of the prompt splits the lines into train, validation and id. About 50 lines fill all
+  three.
+- `level` is a whole number of 0 or more. Without it, an `ood-<level>` line takes the level of its
+  split, and any other line counts the comma-separated items of its answer.
+- `demand` says what the task demands of latent tokens: self-prompting (the default), retrieval or
+  instruction. It belongs to the whole file: give it on one line, such as the first, or the same on
+  several.
+
+The whole file is read and checked at once. An error names the first broken line.
 """
 
 from __future__ import annotations
@@ -22,15 +28,17 @@ from latent_core.errors import TaskError
 from latent_core.tasks.base import (
     TRAIN_PERCENT,
     VALIDATION_PERCENT,
+    Demand,
     Example,
     Score,
     Task,
     bucket_of,
+    check_demand,
     score_items,
 )
 from latent_core.wording import counted
 
-_FIELDS: Final = ("prompt", "answer", "split", "level")
+_FIELDS: Final = ("prompt", "answer", "split", "level", "demand")
 _SPLIT: Final = re.compile(r"train|validation|id|ood-(\d+)")
 _BUCKET_SPLIT: Final = {"train": "train", "validation": "validation", "test": "id"}
 
@@ -57,7 +65,7 @@ class JsonlTask(Task):
         self.path = Path(path)
         self.name = self.path.stem
         self.description = f"Prompt and answer pairs of {self.path.name}."
-        self._by_split, drawn = _read(self.path)
+        self._by_split, drawn, self.demand = _read(self.path)
         lines = counted(sum(map(len, self._by_split.values())), "line")
         self.split_rule = f"{self.path.name} has {lines}, {_DRAWN if drawn else _GIVEN}"
         ordered = sorted((s for s in self._by_split if s.startswith("ood-")), key=_level_of)
@@ -67,14 +75,14 @@ class JsonlTask(Task):
 
     @property
     def splits(self) -> tuple[str, ...]:
-        """The splits the file has."""
+        """The names of the splits that the file has."""
         return tuple(split for split in super().splits if split in self._by_split)
 
     def examples(self, split: str, count: int, seed: int) -> list[Example]:
-        """A shuffle of the split's lines by `seed`.
+        """Return the split's lines, shuffled by `seed`.
 
-        Training goes round again, reshuffled, when `count` is more than the file has; any
-        other split then gives all it has, which is fewer than asked for.
+        If `count` is more than the file has, training starts again with a new shuffle. Any other
+        split gives all its lines, which are then fewer than asked for.
         """
         self.check_request(split, count)
         lines = self._by_split[split]
@@ -87,7 +95,7 @@ class JsonlTask(Task):
         return found[:count]
 
     def score(self, example: Example, response: str) -> Score:
-        """Exact match, and the share of leading comma-separated items that are right."""
+        """Score by exact match and by the share of leading comma-separated items right."""
         wanted = [item.strip() for item in example.answer.split(",")]
         graded, marks = score_items(wanted, response)
         return Score(response.strip() == example.answer.strip(), graded, marks)
@@ -97,10 +105,11 @@ def _level_of(split: str) -> int:
     return int(split[len("ood-") :])
 
 
-def _read(path: Path) -> tuple[dict[str, list[Example]], bool]:
-    """The file's examples by split, and whether the splits were drawn, since no line has one.
+def _read(path: Path) -> tuple[dict[str, list[Example]], bool, Demand]:
+    """Return the examples by split, whether a hash drew the splits, and the task's demand.
 
-    Raises `TaskError`, with the line if one is at fault.
+    Raises:
+        TaskError: naming the line if one is at fault.
     """
     if not path.is_file():
         raise TaskError(f"no task file at {path}; give the path of a .jsonl file")
@@ -113,12 +122,20 @@ def _read(path: Path) -> tuple[dict[str, list[Example]], bool]:
     has_split = "split" in numbered[0][1]
     by_split: dict[str, list[Example]] = {}
     first_seen: dict[str, tuple[int, str]] = {}
+    stated: tuple[int, Demand] | None = None
     for number, fields in numbered:
         if ("split" in fields) != has_split:
             raise TaskError(
                 f"{path}, line {number}: some lines have a 'split' and some do not; "
                 "give it on all lines, or on none to have them split by hash"
             )
+        if "demand" in fields:
+            stated = stated or (number, fields["demand"])
+            if fields["demand"] != stated[1]:
+                raise TaskError(
+                    f"{path}, line {number}: demand is {fields['demand']!r} here and "
+                    f"{stated[1]!r} at line {stated[0]}; a file is one task, so keep one of them"
+                )
         example = _example(fields, path.stem)
         seen_at, seen_in = first_seen.setdefault(example.key, (number, example.split))
         if seen_in != example.split:
@@ -127,11 +144,11 @@ def _read(path: Path) -> tuple[dict[str, list[Example]], bool]:
                 f"{seen_at}, in {seen_in!r}; splits must not overlap, so remove one of them"
             )
         by_split.setdefault(example.split, []).append(example)
-    return by_split, not has_split
+    return by_split, not has_split, stated[1] if stated else Task.demand
 
 
 def _parse(path: Path, number: int, raw: bytes) -> dict[str, Any]:
-    """One line as checked fields, or a `TaskError` that names file and line."""
+    """Return one line as checked fields; raise a `TaskError` that names file and line."""
     where = f"{path}, line {number}"
     try:
         fields = json.loads(raw.decode("utf-8"))
@@ -155,11 +172,13 @@ def _parse(path: Path, number: int, raw: bytes) -> dict[str, Any]:
         )
     if not isinstance(level, int) or isinstance(level, bool) or level < 0:
         raise TaskError(f"{where}: level must be a whole number of 0 or more, got {level!r}")
+    if "demand" in fields:
+        check_demand(fields["demand"], where)
     return fields
 
 
 def _example(fields: dict[str, Any], namespace: str) -> Example:
-    """An example from checked fields; its key is its prompt."""
+    """Make an example from checked fields; its key is its prompt."""
     prompt, answer = fields["prompt"], fields["answer"]
     split = fields.get("split") or _BUCKET_SPLIT[bucket_of(namespace, prompt)]
     named = _level_of(split) if split.startswith("ood-") else answer.count(",") + 1

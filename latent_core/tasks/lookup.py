@@ -4,8 +4,8 @@
     k,z
     k=37,z=11.
 
-A pre-trained model of 135 million parameters finds values by their names, and less often the longer
-the list, but does not add what it finds. So the answer is what was found, with its name.
+A pre-trained model of 135 million parameters finds values by their names, less often in longer
+lists. It cannot add them. So the answer repeats the two entries found.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ class Lookup(SyntheticTask):
 
     name = "lookup"
     description = "Look up the values of two variables in a list."
+    demand = "retrieval"
     hypothesis = "H2 retrieval: latent tokens are anchors for finding things in the input."
     exact_metric = "both variables with their values in the order asked, a full stop, then nothing"
     graded_metric = "leading variables right / the larger of two and the number written"
@@ -31,7 +32,7 @@ class Lookup(SyntheticTask):
     ood_levels = (12, 20, 30, 50)
 
     def draw(self, rng: random.Random, level: int) -> tuple[str, str, str]:
-        """`level` one-letter names with values of 10 to 99, no two names alike."""
+        """Draw `level` different one-letter names with values of 10 to 99."""
         names = rng.sample(ascii_letters, level)
         listed = [f"{name}={rng.randint(10, 99)}" for name in names]
         first, second = rng.sample(range(level), 2)
@@ -40,6 +41,6 @@ class Lookup(SyntheticTask):
         return prompt, f"{','.join(found)}.", ",".join(sorted(found))
 
     def score(self, example: Example, response: str) -> Score:
-        """Compares what stands before the first full stop with the two, in order."""
+        """Compare the text before the first full stop with the two entries, in order."""
         graded, marks = score_items(until_stop(example.answer).split(","), until_stop(response))
         return Score(response.strip() == example.answer, graded, marks)

@@ -1,10 +1,10 @@
-"""Repetition: write an equation n times, no more and no fewer (instruction adherence, H3).
+"""Repetition: write an equation exactly n times (instruction adherence, H3).
 
     Repeat 3 times: 12+34=46
     12+34=46,12+34=46,12+34=46.
 
-Trained on n of 1 to 5. Beyond that the equation is still easy to copy; what is hard is to
-hold on to the number asked for while the output grows, and to stop there.
+Training has n from 1 to 5. For a larger n the equation is still easy to copy. The hard part is to
+remember the number asked for while the output grows, and to stop there.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ class Repetition(SyntheticTask):
 
     name = "repetition"
     description = "Repeat an equation n times, separated by commas, ending in a full stop."
+    demand = "instruction"
     hypothesis = "H3 instruction adherence: latent tokens keep an instruction alive."
     exact_metric = "the equation exactly n times, then a full stop, then nothing"
     graded_metric = "leading equations right / the larger of n and the number written"
@@ -29,7 +30,7 @@ class Repetition(SyntheticTask):
     ood_levels = (6, 8, 10, 15)
 
     def draw(self, rng: random.Random, level: int) -> tuple[str, str, str]:
-        """A random equation (8100 exist), to be written `level` times."""
+        """Draw one of 8100 equations, to be written `level` times."""
         left, right = rng.randint(10, 99), rng.randint(10, 99)
         equation = f"{left}+{right}={left + right}"
         times = "time" if level == 1 else "times"
@@ -37,6 +38,6 @@ class Repetition(SyntheticTask):
         return prompt, ",".join([equation] * level) + ".", equation
 
     def score(self, example: Example, response: str) -> Score:
-        """Reads up to the first full stop, which `exact` demands to be there and to be last."""
+        """Score the text before the first full stop; `exact` needs the full stop to be last."""
         graded, marks = score_items([example.key] * example.level, until_stop(response))
         return Score(response.strip() == example.answer, graded, marks)

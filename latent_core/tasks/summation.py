@@ -4,9 +4,8 @@
     k+z
     37+11=48.
 
-Trained on lists of 5 to 15 variables. The sum stays as easy in a longer list; finding its
-operands does not. The answer spells the operands out, so that a failed look-up and a
-failed addition can be told apart.
+Training lists have 5 to 15 variables. In a longer list the sum is as easy, but its operands are
+harder to find. The answer states the operands, which tells a failed look-up from a failed addition.
 """
 
 from __future__ import annotations
@@ -24,6 +23,7 @@ class Summation(SyntheticTask):
 
     name = "summation"
     description = "Look up two variables in a list and add their values."
+    demand = "retrieval"
     hypothesis = "H2 retrieval: latent tokens are anchors for finding things in the input."
     exact_metric = "both operands in order, their sum, a full stop, then nothing"
     graded_metric = "share of the three numbers (two operands, one sum) that are right"
@@ -32,7 +32,7 @@ class Summation(SyntheticTask):
     ood_levels = (20, 30, 40, 50)
 
     def draw(self, rng: random.Random, level: int) -> tuple[str, str, str]:
-        """`level` one-letter names with values of 10 to 49, no two names alike."""
+        """Draw `level` different one-letter names with values of 10 to 49."""
         names = rng.sample(ascii_letters, level)
         values = [rng.randint(10, 49) for _ in names]
         first, second = rng.sample(range(level), 2)
@@ -43,9 +43,9 @@ class Summation(SyntheticTask):
         return prompt, f"{a}+{b}={a + b}.", f"{low}+{high}"
 
     def score(self, example: Example, response: str) -> Score:
-        """Compares the numbers before the first full stop, in order, with those wanted.
+        """Compare the numbers before the first full stop, in order, with those wanted.
 
-        More numbers than three cost: the share is of the larger of three and those written.
+        The share is of three, or of the numbers written if those are more.
         """
         text = until_stop(response)
         wanted = until_stop(example.answer).replace("=", "+").split("+")

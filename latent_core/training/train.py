@@ -46,7 +46,7 @@ from latent_core.runs.folder import (
 )
 from latent_core.slots.batch import collate
 from latent_core.slots.placement import Slots
-from latent_core.tasks import Task
+from latent_core.tasks.base import Task
 from latent_core.training.watcher import Watcher
 
 __all__ = ["TrainingResult", "keep_untrained", "train"]

@@ -133,6 +133,8 @@ def test_answers_under_an_intervention(answered: Callable[..., tuple[str, str]])
 def test_tasks_says_what_a_file_of_ones_own_holds() -> None:
     said = CliRunner().invoke(app, ["tasks"]).stdout
     assert all(name in said for name in ('"prompt"', '"answer"', '"split"', '"level"', "50"))
+    assert '"demand": self-prompting, retrieval or instruction' in said
+    assert said.count("retrieval") == 3  # summation, lookup, and the form of a file
     assert "exact: " in said and "graded: " in said
 
 

@@ -85,6 +85,11 @@ def test_scoring(tmp_path: Path) -> None:
         ('{"prompt": "a", "answer": "b", "split": "test"}', "split must be train, validation"),
         ('{"prompt": "a", "answer": "b", "level": -1}', "level must be a whole number"),
         ('{"prompt": "a", "answer": "b", "split": "id"}', "some lines have a 'split'"),
+        (
+            '{"prompt": "a", "answer": "b", "demand": "H2"}',
+            "demand is 'H2'; expected one of self-prompting, retrieval, instruction",
+        ),
+        ('{"prompt": "a", "answer": "b", "demand": ["retrieval"]}', "demand is ['retrieval']; "),
     ],
 )
 def test_a_bad_line_is_named(tmp_path: Path, line: str, complaint: str) -> None:
@@ -92,6 +97,18 @@ def test_a_bad_line_is_named(tmp_path: Path, line: str, complaint: str) -> None:
     with pytest.raises(TaskError, match=r"own\.jsonl, line 3: ") as raised:
         load_task(path)
     assert complaint in str(raised.value)
+
+
+def test_a_file_states_its_demand_once_for_all_lines(tmp_path: Path) -> None:
+    path = tmp_path / "own.jsonl"
+    assert load_task(write(path, pair(1), pair(2))).demand == "self-prompting"
+    assert load_task(write(path, pair(1, demand="retrieval"), pair(2))).demand == "retrieval"
+    assert load_task(write(path, pair(1), pair(2, demand="instruction"))).demand == "instruction"
+    write(path, pair(1, demand="retrieval"), pair(2), pair(3, demand="instruction"))
+    with pytest.raises(
+        TaskError, match=r"line 3: demand is .instruction. .* .retrieval. at line 1"
+    ):
+        load_task(path)
 
 
 def test_a_prompt_in_two_splits_is_refused(tmp_path: Path) -> None:

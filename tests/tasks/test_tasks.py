@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+import latent_core.tasks as tasks_package
 from latent_core.errors import TaskError
 from latent_core.tasks import TASKS, Example, Task, load_task, resolve_splits
 from latent_core.tasks.base import bucket_of
@@ -93,6 +94,29 @@ def test_bad_requests_say_what_exists(task: Task) -> None:
         task.examples("id", -1, seed=0)
     with pytest.raises(TaskError, match="stands for several splits"):
         task.examples("ood", 1, seed=0)
+
+
+def test_every_task_states_its_demand() -> None:
+    assert {name: task.demand for name, task in TASKS.items()} == {
+        "generation": "self-prompting",
+        "counting": "self-prompting",
+        "summation": "retrieval",
+        "lookup": "retrieval",
+        "repetition": "instruction",
+    }
+
+
+def test_a_task_of_an_unknown_demand_is_refused_when_its_class_is_made() -> None:
+    with pytest.raises(TaskError, match="class Wrong: demand is 'H2'; expected one of self-prompt"):
+        type("Wrong", (Task,), {"demand": "H2"})
+
+
+def test_the_package_lists_its_public_names_and_loads_them_lazily() -> None:
+    assert set(dir(tasks_package)) >= {"TASKS", "Demand", "Example", "Mark", "Score", "load_task"}
+    for name in tasks_package.__all__:
+        assert getattr(tasks_package, name) is not None
+    with pytest.raises(AttributeError, match="JsonlTask"):
+        _ = tasks_package.JsonlTask  # type: ignore[attr-defined]
 
 
 def test_resolve_splits_expands_ood_once_and_keeps_order() -> None:

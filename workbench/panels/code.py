@@ -9,8 +9,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from latent_core.runs.shipped import SHIPPED
-from latent_core.tasks import TASKS, Task
+from latent_core.tasks.base import Task
 from latent_core.tasks.jsonl import JsonlTask
+from latent_core.tasks.table import TASKS
 from workbench.session import NO_LATENTS, Session
 
 __all__ = ["path_code", "session_code"]

@@ -13,7 +13,7 @@ from latent_core.hypotheses.claim import CONTROLS, Hypothesis
 from latent_core.hypotheses.conditions import CHANCE, Contrast
 from latent_core.interventions import Patch
 from latent_core.slots.layout import LatentLayout
-from latent_core.tasks import load_task
+from latent_core.tasks.table import load_task
 
 __all__ = [
     "attention",
@@ -53,14 +53,14 @@ def _part(
 
 
 def paper(task: str, layout: str) -> Parts:
-    """What each of the paper's three hypotheses is held against.
+    """Return the parts that test one of the paper's three hypotheses.
 
-    The last group is the one that the claim is about: on generation and repetition, the latents at
-    commas, which matter once the output is longer than in training; where something is to be found
-    (H2), those strewn over the list.
+    The claim is about the layout's last group. Where the task demands retrieval, these latents
+    stand in the list. Elsewhere they stand in the output and matter once it is longer than in
+    training.
     """
     group = LatentLayout.parse(layout).groups[-1].name
-    in_output = not load_task(task).hypothesis.startswith("H2")
+    in_output = load_task(task).demand != "retrieval"
     return {
         "gain over Start": _part(
             task,

@@ -12,7 +12,7 @@ from latent_core.adapters.adapter import CONFIG_NAME
 from latent_core.errors import LatentError
 from latent_core.models.build import load_model
 from latent_core.models.latent import LatentModel
-from latent_core.tasks import Task
+from latent_core.tasks.base import Task
 from workbench.panels.base import Panel
 from workbench.panels.comparison.collection import RunCollection
 from workbench.panels.comparison.recorded_examples import RecordedExample, recorded_example

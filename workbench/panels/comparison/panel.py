@@ -15,7 +15,8 @@ from matplotlib.figure import Figure
 
 from latent_core.errors import SettingError
 from latent_core.evaluation.evaluate import evaluate
-from latent_core.tasks import TASKS, Task, load_task
+from latent_core.tasks.base import Task
+from latent_core.tasks.table import TASKS, load_task
 from workbench.jobs import Job
 from workbench.panels.base import Controls, Panel
 from workbench.panels.comparison.collection import RunCollection

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from latent_core.tasks import Example, Task
+from latent_core.tasks.base import Example, Task
 
 __all__ = ["RecordedExample", "recorded_example"]
 

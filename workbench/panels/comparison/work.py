@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from latent_core.errors import SettingError
-from latent_core.tasks import Task
+from latent_core.tasks.base import Task
 from latent_core.wording import counted
 from workbench.panels.comparison.collection import RunCollection
 from workbench.panels.comparison.table import difference_table, method_table

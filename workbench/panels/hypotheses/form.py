@@ -16,7 +16,7 @@ from latent_core.hypotheses import STUDIES, Contrast, Hypothesis, Study, load_st
 from latent_core.hypotheses.claim import CONTROLS, METRICS
 from latent_core.hypotheses.studies.forms import fitted
 from latent_core.models.methods import EXAMPLE_LAYOUTS
-from latent_core.tasks import TASKS, load_task
+from latent_core.tasks.table import TASKS, load_task
 from workbench.panels.base import Controls, Panel
 from workbench.panels.hypotheses.asked import one_part, own_code
 from workbench.panels.training.plan import task_source

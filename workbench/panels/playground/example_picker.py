@@ -11,7 +11,7 @@ from typing import Any, Final
 import ipywidgets as widgets
 
 from latent_core.evaluation.evaluate import response_limit
-from latent_core.tasks import TASKS, load_task
+from latent_core.tasks.table import TASKS, load_task
 from workbench.panels.base import Controls, Panel
 from workbench.panels.level_words import level_words
 from workbench.widgets.text_line import TextLine

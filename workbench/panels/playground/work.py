@@ -16,7 +16,7 @@ from latent_core.generation.generate import SlotView
 from latent_core.interventions import Intervention, parse_intervention
 from latent_core.models.latent import LatentModel
 from latent_core.progress import progress_bar
-from latent_core.tasks import Example, Task
+from latent_core.tasks.base import Example, Task
 from workbench.panels.recent import Recent
 from workbench.responses import NOTHING, Response, fingerprint, respond
 from workbench.session import Session

@@ -15,8 +15,9 @@ from latent_core.backbones.backbone import Backbone
 from latent_core.errors import SettingError
 from latent_core.models.methods import Method
 from latent_core.runs.folder import RUN_FILE, holds_finished_run, last_checkpoint
-from latent_core.tasks import TASKS, Task
+from latent_core.tasks.base import Task
 from latent_core.tasks.jsonl import JsonlTask
+from latent_core.tasks.table import TASKS
 from workbench.panels.runs_folder import runs_folder
 
 __all__ = ["Outlook", "TrainingPlan", "task_source"]
