@@ -134,7 +134,7 @@ def playground(notebook: Notebook) -> Locator:
     expect(panel.locator(".latent-strip:visible")).to_have_count(3)
     settled(notebook.page)
     panel.locator(".latent-chip", has_text="Comma.0").first.click()
-    expect(panel.get_by_text("Nearest words")).to_be_visible()
+    expect(panel.get_by_text("Nearest tokens")).to_be_visible()
     return panel
 
 

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 
 from latent_core.errors import LatentError
 from latent_core.generation.generate import Generation, SlotView, view_slot
@@ -20,11 +20,11 @@ from latent_core.interventions.running import running
 from latent_core.models.latent import LatentModel
 from latent_core.slots.placement import SlotStream
 from latent_core.tasks.base import Example, Mark, Score, Task
-from workbench.widgets.token_strip import SlotMark
 
 __all__ = [
     "NOTHING",
     "Response",
+    "SlotMark",
     "fingerprint",
     "first_difference",
     "fitting",
@@ -32,6 +32,9 @@ __all__ = [
     "respond",
     "slot_marks",
 ]
+
+#: The verdict on one slot of a response; empty for none.
+SlotMark = Literal["", "right", "wrong"]
 
 #: No intervention.
 NOTHING: Final = Combined()

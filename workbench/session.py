@@ -24,7 +24,7 @@ from latent_core.slots.layout import LatentLayout
 from latent_core.tasks.base import Example, Task
 from latent_core.tasks.table import load_task
 from workbench.jobs import Jobs
-from workbench.panels.level_words import level_words
+from workbench.level_words import level_words
 
 __all__ = ["NO_LATENTS", "Session"]
 

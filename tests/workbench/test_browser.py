@@ -117,8 +117,8 @@ def test_both_sides_answer_and_a_chip_tells_of_its_latent(notebook: Notebook) ->
         assert [text.split("\n")[0] for text in chips.all_inner_texts()] == shown, layout
     chip = panel.locator(".latent-chip", has_text="Start.0").first
     chip.click()
-    card = panel.get_by_role("region", name="the chosen slot")
-    expect(card).to_contain_text("Nearest words")
+    card = panel.get_by_role("region", name="selected slot")
+    expect(card).to_contain_text("Nearest tokens")
     word = notebook.run("print(lc.nearest_tokens(wb.session.model_a).iloc[0]['token'])")
     expect(card.locator("tr").first).to_contain_text(word.rstrip("\n"))
     first = panel.get_by_role("listbox", name="A: prompt and response", exact=True)

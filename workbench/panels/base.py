@@ -18,7 +18,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from workbench.jobs import Job
-from workbench.panels.exports import write_export
+from workbench.panels.exports import FORMATS, as_bytes, write_export
 from workbench.session import Session
 from workbench.widgets.export_bar import ExportBar
 from workbench.widgets.status_line import StatusLine
@@ -48,7 +48,8 @@ class Panel(widgets.VBox):
         self.session = session
         self.status = StatusLine()
         self.errors: list[BaseException] = []
-        self.exports = ExportBar(self)
+        writers = {kind: functools.partial(as_bytes, self, kind) for kind in FORMATS}
+        self.exports = ExportBar(self.title, writers, self.code)
         self.add_class("latent-panel")
 
     def build(self, *children: widgets.Widget) -> None:

@@ -1,20 +1,21 @@
-"""The Python that makes a session like the present one: what "copy as code" of a panel begins with.
+"""Python that reproduces parts of a session: the session itself, a model, a task, a path.
 
-Knows sessions; no panels. A model that was given as an object is in no file: its code makes one of
-the same layout, and says so.
+"Copy as code" of every panel is made of these. A model that was given as an object is in no file:
+its code makes an untrained one of the same layout.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
 
+from latent_core.errors import SettingError
 from latent_core.runs.shipped import SHIPPED
 from latent_core.tasks.base import Task
 from latent_core.tasks.jsonl import JsonlTask
 from latent_core.tasks.table import TASKS
 from workbench.session import NO_LATENTS, Session
 
-__all__ = ["path_code", "session_code"]
+__all__ = ["model_code", "path_code", "session_code", "task_source"]
 
 
 def session_code(session: Session) -> str:
@@ -57,6 +58,32 @@ def path_code(path: Path) -> str:
     if path.is_relative_to(SHIPPED):
         return f"SHIPPED / {str(path.relative_to(SHIPPED))!r}"
     return repr(str(path))
+
+
+def model_code(session: Session, name: str) -> str:
+    """An expression that gives one of the session's models, `lc` being `latent_core`."""
+    if name in session.folders:
+        return f"lc.load_model({str(session.folders[name])!r})"
+    if name == NO_LATENTS:
+        return f"lc.build_model({session.backbone.name!r}, 'zero-shot')"
+    layout = str(session.models[name].layout)  # in memory only, so its vectors are not in any file
+    return f"lc.build_model({session.backbone.name!r}, {layout!r})"
+
+
+def task_source(task: Task) -> str:
+    """What `load_task` takes to give this task again.
+
+    Raises:
+        SettingError: for a task that is neither in the table nor a JSONL file.
+    """
+    if isinstance(task, JsonlTask):
+        return str(task.path)
+    if TASKS.get(task.name) is type(task):
+        return task.name
+    raise SettingError(
+        f"task {task.name!r} is of a class of your own, which load_task does not know; add it to "
+        "latent_core.tasks.TASKS, or use a JSONL file"
+    )
 
 
 def _task(task: Task) -> tuple[str, list[str]]:

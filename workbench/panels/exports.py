@@ -1,8 +1,8 @@
-"""What a view shows, as a file: PNG, SVG, CSV, or one self-contained HTML page.
+"""Export of a view as a file: PNG, SVG, CSV, or one self-contained HTML page.
 
-Pictures are drawn in the kernel, so they come out the same without a browser, and a notebook that
+The kernel draws the pictures, so they come out the same without a browser, and a notebook that
 holds one needs no kernel to show it. Text stays text: an SVG's letters can be selected, and no
-token is parsed as HTML. Knows neither panels nor sessions.
+token is parsed as HTML.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from __future__ import annotations
 import io
 import warnings
 from collections.abc import Callable
-from html import escape
 from pathlib import Path
 from typing import Any, Final, Protocol, cast
 
@@ -19,8 +18,9 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from latent_core.errors import LatentError, SettingError
+from workbench.templates import render
 
-__all__ = ["FORMATS", "Shown", "as_bytes", "figure_svg", "html_page", "write_export"]
+__all__ = ["FORMATS", "Exportable", "as_bytes", "write_export"]
 
 _RULES: Final[dict[str, Any]] = {
     "svg.fonttype": "none",
@@ -28,72 +28,47 @@ _RULES: Final[dict[str, Any]] = {
     "text.parse_math": False,
     "font.family": "sans-serif",
 }
-_STYLE: Final = """
-body { font: 15px/1.5 system-ui, sans-serif; color: #1a1a1a; max-width: 60em; margin: 2em auto;
-  padding: 0 1em; }
-svg { max-width: 100%; height: auto; }
-pre { background: #f4f4f4; padding: 0.8em; overflow-x: auto; }
-table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: 13px; }
-th, td { padding: 2px 10px; border-bottom: 1px solid #ddd; text-align: left;
-  white-space: pre-wrap; }
-@media print { details { display: none; } }
-"""
 #: Rows of a table that go into a page; a CSV has all.
 _MOST_ROWS: Final = 500
 
 
-class Shown(Protocol):
-    """Anything that has a title, a table, a picture, and the code that makes them."""
+class Exportable(Protocol):
+    """A view with a title, a table, a picture, and the code that makes them."""
 
     @property
     def title(self) -> str:
-        """What the view is called."""
+        """The name of the view."""
 
     def table(self) -> pd.DataFrame:
-        """What it shows, as a tidy frame."""
+        """The numbers of the view, as a tidy frame."""
 
     def picture(self) -> Figure:
-        """What it shows, as a static picture."""
+        """The view as a static picture."""
 
     def code(self) -> str:
-        """Python that reproduces it."""
+        """Python that reproduces the view."""
 
 
-def figure_svg(figure: Figure) -> str:
-    """A figure as an SVG element, without XML declaration, to be set into a page."""
-    text = _picture(figure, "svg").decode()
-    return text[text.index("<svg") :]
-
-
-def html_page(title: str, *parts: str) -> str:
-    """A self-contained page: its title is text; its parts are HTML, escaped by the caller."""
-    return (
-        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        f"<title>{escape(title)}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n"
-        f"<h1>{escape(title)}</h1>\n" + "\n".join(parts) + "\n</body>\n</html>\n"
-    )
-
-
-def as_bytes(shown: Shown, kind: str) -> bytes:
-    """What is shown in one of `FORMATS`.
+def as_bytes(view: Exportable, kind: str) -> bytes:
+    """Write a view in one of `FORMATS`.
 
     Raises:
         SettingError: for an unknown format, or while there is nothing to show.
     """
     if kind not in FORMATS:
         raise SettingError(f"cannot export {kind!r}; expected one of {', '.join(FORMATS)}")
-    return FORMATS[kind](shown)
+    return FORMATS[kind](view)
 
 
-def write_export(shown: Shown, path: str | Path) -> Path:
-    """Write what is shown in the format that the file's ending names.
+def write_export(view: Exportable, path: str | Path) -> Path:
+    """Write a view in the format that the file's ending names.
 
     Raises:
         SettingError: for another ending, or while there is nothing to show.
         LatentError: if the file cannot be written.
     """
     target = Path(path)
-    content = as_bytes(shown, target.suffix.removeprefix(".").lower())
+    content = as_bytes(view, target.suffix.removeprefix(".").lower())
     try:
         target.write_bytes(content)
     except OSError as error:
@@ -111,23 +86,36 @@ def _picture(figure: Figure, kind: str) -> bytes:
     return buffer.getvalue()
 
 
-def _page(shown: Shown) -> bytes:
-    table = shown.table()
-    more = len(table) - _MOST_ROWS
-    note = f"<p>{more} more rows are left out here; the CSV has all.</p>" if more > 0 else ""
-    rows = table.head(_MOST_ROWS).to_html(index=False, border=0, float_format="{:.4g}".format)
-    return html_page(
-        shown.title,
-        figure_svg(shown.picture()),
-        f"<details open><summary>Table</summary>\n{rows}\n{note}</details>",
-        f"<details open><summary>Code</summary>\n<pre>{escape(shown.code())}</pre></details>",
+def _svg_element(figure: Figure) -> str:
+    """A figure as SVG without an XML declaration, as a page holds it."""
+    text = _picture(figure, "svg").decode()
+    return text[text.index("<svg") :]
+
+
+def _page(view: Exportable) -> bytes:
+    table = view.table()
+    return render(
+        "panels/export_page.html",
+        title=view.title,
+        picture=_svg_element(view.picture()),
+        columns=[str(name) for name in table.columns],
+        rows=[[_cell(value) for value in row] for row in table.head(_MOST_ROWS).to_numpy(object)],
+        left_out=max(0, len(table) - _MOST_ROWS),
+        code=view.code(),
     ).encode()
 
 
+def _cell(value: object) -> str:
+    """A number in four digits; nothing where a value is missing."""
+    if pd.isna(cast(Any, value)):
+        return ""
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
 #: The formats, by file ending.
-FORMATS: Final[dict[str, Callable[[Shown], bytes]]] = {
-    "png": lambda shown: _picture(shown.picture(), "png"),
-    "svg": lambda shown: _picture(shown.picture(), "svg"),
-    "csv": lambda shown: shown.table().to_csv(index=False).encode(),
+FORMATS: Final[dict[str, Callable[[Exportable], bytes]]] = {
+    "png": lambda view: _picture(view.picture(), "png"),
+    "svg": lambda view: _picture(view.picture(), "svg"),
+    "csv": lambda view: view.table().to_csv(index=False).encode(),
     "html": _page,
 }

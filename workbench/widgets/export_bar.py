@@ -1,8 +1,9 @@
-"""Buttons that download what a view shows, and copy the code that makes it."""
+"""Buttons that download a view in each format, and copy the code that makes it."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -10,7 +11,6 @@ import anywidget
 import traitlets
 
 from latent_core.errors import LatentError
-from workbench.panels.exports import FORMATS, Shown, as_bytes
 
 __all__ = ["ExportBar"]
 
@@ -31,19 +31,28 @@ class ExportBar(anywidget.AnyWidget):
     name = traitlets.Unicode().tag(sync=True)
     formats = traitlets.List(traitlets.Unicode()).tag(sync=True)
 
-    def __init__(self, shown: Shown) -> None:
-        name = re.sub(r"\W+", "-", shown.title.lower()).strip("-")
-        super().__init__(name=name, formats=list(FORMATS))
-        self._shown = shown
+    def __init__(
+        self, title: str, writers: Mapping[str, Callable[[], bytes]], code: Callable[[], str]
+    ) -> None:
+        """Make the buttons.
+
+        Args:
+            title: of the view; names the files.
+            writers: by file ending, what writes the view in that format.
+            code: writes the Python that reproduces the view.
+        """
+        name = re.sub(r"\W+", "-", title.lower()).strip("-")
+        super().__init__(name=name, formats=list(writers))
+        self._writers, self._code = dict(writers), code
         self.on_msg(self._hear)
 
     def _hear(self, widget: Any, content: dict[str, str], buffers: list[bytes]) -> None:
         kind = content.get("kind", "")
         try:
             if kind == "code":
-                self.send({"kind": "code", "text": self._shown.code()})
+                self.send({"kind": "code", "text": self._code()})
             else:
-                self.send({"kind": kind}, [as_bytes(self._shown, kind)])
+                self.send({"kind": kind}, [self._writers[kind]()])
         except LatentError as error:
             self.send({"kind": "error", "text": str(error)})
         except Exception as error:  # shown where the user clicked, whatever it is

@@ -1,4 +1,4 @@
-/** What is known about one slot: facts, nearest words, and the logit lens layer by layer. */
+/** What is known about one slot: facts, nearest tokens, and the logit lens layer by layer. */
 
 const NAMES = { " ": "␣", "\n": "⏎", "\t": "⇥" };
 
@@ -13,7 +13,7 @@ const visible = (text) => text.replace(/[ \n\t]/g, (space) => NAMES[space]) || "
 
 function words(nearest) {
   const table = element("table", "latent-near");
-  table.append(element("caption", "", "Nearest words, by cosine"));
+  table.append(element("caption", "", "Nearest tokens, by cosine similarity"));
   const most = Math.max(...nearest.map(([, cosine]) => Math.abs(cosine)), 1e-9);
   for (const [token, cosine] of nearest) {
     const row = element("tr", "");
@@ -33,7 +33,7 @@ function words(nearest) {
 /** A cell per layer: the likeliest token, its probability as a bar; the runners-up on hover. */
 function lensOf(layers) {
   const box = element("figure", "latent-lens");
-  box.append(element("figcaption", "", "Logit lens: the likeliest next token at each layer, and its probability"));
+  box.append(element("figcaption", "", "Logit lens: the most likely next token after each layer, and its probability"));
   const list = element("ol", "");
   for (const { layer, tokens } of layers) {
     const item = element("li", "");
@@ -55,7 +55,7 @@ function lensOf(layers) {
 function render({ model, el }) {
   el.classList.add("latent-card");
   el.setAttribute("role", "region");
-  el.setAttribute("aria-label", "the chosen slot");
+  el.setAttribute("aria-label", "selected slot");
   el.setAttribute("aria-live", "polite");
 
   function draw() {

@@ -9,19 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import anywidget
 import traitlets
 
 from latent_core.generation.generate import SlotView
 from workbench.pictures.palette import colours_of
+from workbench.responses import SlotMark
 
-__all__ = ["SlotMark", "TokenStrip", "slot_dicts"]
+__all__ = ["TokenStrip", "slot_dicts"]
 
 STATIC: Final = Path(__file__).parent
-
-SlotMark = Literal["", "right", "wrong"]
 
 
 class TokenStrip(anywidget.AnyWidget):

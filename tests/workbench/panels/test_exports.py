@@ -1,5 +1,6 @@
 """What is exported holds what is shown, and text stays text in every format."""
 
+import functools
 import io
 import re
 from collections.abc import Iterator
@@ -16,7 +17,7 @@ from matplotlib.figure import Figure
 
 from latent_core.errors import LatentError, SettingError
 from tests.hostile import TOKENS
-from workbench.panels.exports import FORMATS, as_bytes, figure_svg, write_export
+from workbench.panels.exports import FORMATS, as_bytes, write_export
 from workbench.widgets.export_bar import ExportBar
 
 DRAWN = [token for token in TOKENS if token.isascii()]  # glyphs that the figure's font has
@@ -92,7 +93,6 @@ def test_svg_holds_its_text_as_text_and_comes_out_the_same_twice() -> None:
     assert {Shown.title, *DRAWN} <= set(text)
     kinds = {e.tag.rpartition("}")[2] for e in root.iter()}
     assert kinds.isdisjoint({"script", "img", "image", "foreignObject", "a"})
-    assert figure_svg(Shown().picture()).startswith("<svg")
 
 
 def test_the_page_is_one_file_in_which_tokens_are_text() -> None:
@@ -113,7 +113,7 @@ def test_the_page_is_one_file_in_which_tokens_are_text() -> None:
 
 def test_a_long_table_is_cut_in_the_page_and_whole_in_the_csv() -> None:
     page = as_bytes(Shown(rows=612), "html").decode()
-    assert page.count("<tr") == 501 and "112 more rows are left out here" in page
+    assert page.count("<tr") == 501 and "112 more rows are in the CSV only" in page
     assert as_bytes(Shown(rows=612), "csv").count(b"\n") >= 613
 
 
@@ -139,6 +139,10 @@ def test_nothing_to_show_says_so_and_writes_nothing(kind: str, tmp_path: Path) -
 
 class Heard(ExportBar):
     """An export bar that remembers what it sent to the page."""
+
+    def __init__(self, view: Shown) -> None:
+        writers = {kind: functools.partial(as_bytes, view, kind) for kind in FORMATS}
+        super().__init__(view.title, writers, view.code)
 
     def send(self, content: Any, buffers: Any = None) -> None:
         self.sent = content, buffers

@@ -19,20 +19,20 @@ from latent_core.tasks.base import Task
 from latent_core.tasks.table import TASKS, load_task
 from workbench.jobs import Job
 from workbench.panels.base import Controls, Panel
-from workbench.panels.comparison.collection import RunCollection
+from workbench.panels.code import model_code, task_source
 from workbench.panels.comparison.examples import PointExamples
+from workbench.panels.comparison.runs import RunCollection
 from workbench.panels.comparison.sources import RunSources
 from workbench.panels.comparison.table import (
     difference_table_html,
     method_table_html,
 )
 from workbench.panels.comparison.work import Compared, compare
-from workbench.panels.training.plan import task_source
 from workbench.pictures.curves import (
     accuracy_curve,
     accuracy_picture,
 )
-from workbench.session import NO_LATENTS, Session
+from workbench.session import Session
 from workbench.widgets.plotly_view import PlotlyView
 from workbench.widgets.visibility import Visibility
 
@@ -151,7 +151,13 @@ class Comparison(Panel):
         if not splits:
             raise SettingError(f"task {task.name!r} has no split to test on; expected id or ood-N")
         names = list(dict.fromkeys((session.adapter_a, session.adapter_b)))
-        chosen = {name: (session.models[name], self._code_of(name, splits)) for name in names}
+        chosen = {
+            name: (
+                session.models[name],
+                f"lc.evaluate({model_code(session, name)}, task, {splits!r}, {count})",
+            )
+            for name in names
+        }
 
         def work() -> list[tuple[str, pd.DataFrame, str]]:
             return [
@@ -383,18 +389,6 @@ class Comparison(Panel):
             f'points = lc.summarise(frame, ("method", "level"), {shown.metric!r})\n'
             f"accuracy_curve(points, task, {shown.metric!r}, {list(shown.methods)!r})\n"
         )
-
-    def _code_of(self, name: str, splits: list[str]) -> str:
-        """An expression that evaluates one of the session's models anew."""
-        session = self.session
-        model = session.models[name]
-        if name in session.folders:
-            made = f"lc.load_model({str(session.folders[name])!r})"
-        elif name == NO_LATENTS:
-            made = f"lc.build_model({session.backbone.name!r}, 'zero-shot')"
-        else:  # in memory only: its layout, untrained
-            made = f"lc.build_model({session.backbone.name!r}, {str(model.layout)!r})"
-        return f"lc.evaluate({made}, task, {splits!r}, {self.count.value})"
 
     def _ready(self) -> Compared:
         """What is shown, read now if nothing was yet."""

@@ -15,7 +15,7 @@ from latent_core.runs.folder import RECORDS_FILE
 from latent_core.runs.shipped import SHIPPED
 from latent_core.runs.store import find_runs
 from workbench.panels.base import Panel
-from workbench.panels.comparison.collection import RunCollection
+from workbench.panels.comparison.runs import RunCollection
 from workbench.panels.runs_folder import runs_folder
 
 __all__ = ["RunSources"]

@@ -12,7 +12,7 @@ import pandas as pd
 from latent_core.errors import SettingError
 from latent_core.tasks.base import Task
 from latent_core.wording import counted
-from workbench.panels.comparison.collection import RunCollection
+from workbench.panels.comparison.runs import RunCollection
 from workbench.panels.comparison.table import difference_table, method_table
 from workbench.pictures.curves import HasLevels, RecordedTask, accuracy_points
 

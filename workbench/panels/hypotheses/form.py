@@ -18,8 +18,8 @@ from latent_core.hypotheses.studies.forms import fitted
 from latent_core.models.methods import EXAMPLE_LAYOUTS
 from latent_core.tasks.table import TASKS, load_task
 from workbench.panels.base import Controls, Panel
+from workbench.panels.code import task_source
 from workbench.panels.hypotheses.asked import one_part, own_code
-from workbench.panels.training.plan import task_source
 
 __all__ = ["OWN", "ClaimForm"]
 

@@ -23,7 +23,14 @@ from workbench.panels.code import session_code
 from workbench.panels.playground.example_picker import ExamplePicker
 from workbench.panels.playground.intervention_controls import InterventionControls
 from workbench.panels.playground.slot_facts import FactFinder, SlotFacts
-from workbench.panels.playground.view import ResponseView, change_line, verdict_line
+from workbench.panels.playground.view import (
+    ResponseView,
+    change_line,
+    latent_card,
+    verbal_card,
+    verdict_line,
+    waiting_card,
+)
 from workbench.panels.playground.work import KINDS, SIDES, Answerer, Answers, Kind, News, Request
 from workbench.pictures.palette import colours_of
 from workbench.pictures.strip_picture import Strip, draw_strips
@@ -248,17 +255,17 @@ class Playground(Panel):
             where += f", with {answer.intervention}"
             intervention = parse_intervention(answer.intervention)
         if slot.group is None:
-            self.card.show_verbal(slot, where)
+            self.card.show(verbal_card(slot, where))
             return
         model = self.session.model_a if side == "A" else self.session.model_b
         colour = view.strips[kind].colours[slot.group]
         response = None if answer is None else answer.generation.text
         prompt = self.session.prompt
-        self.card.wait(slot, where, colour)
+        self.card.show(waiting_card(slot, where, colour))
 
         def show(facts: SlotFacts) -> None:
             if view.strips[kind].selected == index:
-                self.card.show(facts, where, colour)
+                self.card.show(latent_card(facts, where, colour))
 
         self.start(
             lambda: self._facts.find(model, slot, prompt, response, intervention),

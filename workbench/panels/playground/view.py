@@ -1,9 +1,13 @@
-"""One side of the playground: an adapter, its response, and the response under the intervention."""
+"""What the playground shows: one side with its responses, and the text of a slot's card.
+
+A side has a model, its clean response, and its response under the intervention.
+"""
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Literal, NamedTuple
 
 import ipywidgets as widgets
@@ -13,15 +17,25 @@ from latent_core.generation.generate import Generation, SlotView, view_slot
 from latent_core.models.latent import LatentModel
 from latent_core.wording import counted
 from workbench.panels.base import Controls, Panel
+from workbench.panels.playground.slot_facts import SlotFacts
 from workbench.panels.playground.work import KINDS, Kind
-from workbench.responses import Response, first_difference, prompt_slots
+from workbench.responses import Response, SlotMark, first_difference, prompt_slots
+from workbench.widgets.slot_card import CardText
 from workbench.widgets.text_line import TextLine
-from workbench.widgets.token_strip import SlotMark, TokenStrip
+from workbench.widgets.token_strip import TokenStrip
 
-__all__ = ["Line", "ResponseView", "change_line", "verdict_line"]
+__all__ = [
+    "ResponseView",
+    "VerdictLine",
+    "change_line",
+    "latent_card",
+    "verbal_card",
+    "verdict_line",
+    "waiting_card",
+]
 
 
-class Line(NamedTuple):
+class VerdictLine(NamedTuple):
     """What is said above a strip."""
 
     text: str
@@ -199,7 +213,7 @@ def _placed(model: LatentModel, prompt: str) -> list[SlotView]:
     return [view_slot(slot, layout, backbone.token_text) for slot in slots]
 
 
-def verdict_line(response: Response) -> Line:
+def verdict_line(response: Response) -> VerdictLine:
     """A response's verdict, length and time."""
     generation = response.generation
     tokens = len(generation.response_ids)
@@ -207,20 +221,20 @@ def verdict_line(response: Response) -> Line:
     if not generation.finished:
         cost += ", cut at the limit"
     if response.score is None:
-        return Line(f"typed prompt, no verdict · {cost}", "")
+        return VerdictLine(f"typed prompt, no verdict · {cost}", "")
     exact = "exact" if response.score.exact else "not exact"
     line = f"{exact} · graded {response.score.graded:.2f} · {cost}"
-    return Line(line, "good" if response.score.exact else "bad")
+    return VerdictLine(line, "good" if response.score.exact else "bad")
 
 
-def change_line(clean: Response, changed: Response) -> Line:
+def change_line(clean: Response, changed: Response) -> VerdictLine:
     """What an intervention did to a response."""
     line, kind = verdict_line(changed)
     if clean.score is not None and changed.score is not None:
         was, now = clean.score.graded, changed.score.graded
         line = line.replace(f"graded {now:.2f}", f"graded {was:.2f} → {now:.2f}")
     line = f"with {changed.intervention}\n{line} · {_difference(clean.generation, changed)}"
-    return Line(f"{line}\n{changed.note}" if changed.note else line, kind)
+    return VerdictLine(f"{line}\n{changed.note}" if changed.note else line, kind)
 
 
 def _difference(clean: Generation, changed: Response) -> str:
@@ -232,3 +246,47 @@ def _difference(clean: Generation, changed: Response) -> str:
         how = "ends sooner" if len(ours) < len(theirs) else "goes on for longer"
         return f"{how}, after {min(len(ours), len(theirs))} equal tokens (≠)"
     return f"differs from token {same + 1} on (≠)"
+
+
+def verbal_card(slot: SlotView, where: str) -> CardText:
+    """The card of a verbal token; `where` says in which response it stands."""
+    ids = f"token id {slot.token_id}, position id {slot.position_id}"
+    return CardText(f"verbal token, {where}", [f"text {slot.label!r}", ids])
+
+
+def waiting_card(slot: SlotView, where: str, colour: str) -> CardText:
+    """The card of a latent whose facts are being computed."""
+    occurrence = f"occurrence {(slot.occurrence or 0) + 1}, position id {slot.position_id}"
+    return CardText(
+        f"latent of group {slot.group}, {where}",
+        [occurrence],
+        chip=slot.label,
+        colour=colour,
+        hint="Computing …",
+    )
+
+
+def latent_card(facts: SlotFacts, where: str, colour: str) -> CardText:
+    """The card of a latent."""
+    slot, norm = facts.slot, facts.norm
+    lines = [
+        f"norm {norm['norm']:.3g}: {norm['ratio']:.2g} times the vocabulary's median of "
+        f"{norm['vocabulary_median']:.3g}, larger than that of {norm['share_shorter']:.0%} of the "
+        "tokens"
+    ]
+    if facts.trained != slot.label:
+        lines.append(f"uses the vector of {facts.trained}")
+    layers = facts.lens.sort_values("rank").groupby("layer")
+    pairs = [
+        (int(layer), list(zip(rows.token, map(float, rows.probability), strict=True)))
+        for layer, rows in layers
+    ]
+    cosines = map(float, facts.nearest["cosine"])
+    start = waiting_card(slot, where, colour)
+    return replace(
+        start,
+        facts=[*start.facts, *lines],
+        nearest=list(zip(facts.nearest["token"], cosines, strict=True)),
+        lens=pairs,
+        hint="" if pairs else "No logit lens: the re-encoded text does not contain this slot.",
+    )

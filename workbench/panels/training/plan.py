@@ -16,11 +16,10 @@ from latent_core.errors import SettingError
 from latent_core.models.methods import Method
 from latent_core.runs.folder import RUN_FILE, holds_finished_run, last_checkpoint
 from latent_core.tasks.base import Task
-from latent_core.tasks.jsonl import JsonlTask
-from latent_core.tasks.table import TASKS
+from workbench.panels.code import task_source
 from workbench.panels.runs_folder import runs_folder
 
-__all__ = ["Outlook", "TrainingPlan", "task_source"]
+__all__ = ["Outlook", "TrainingPlan"]
 
 
 @dataclass(frozen=True)
@@ -153,19 +152,3 @@ class TrainingPlan:
             ")\n"
             "result.log\n"
         )
-
-
-def task_source(task: Task) -> str:
-    """What `load_task` takes to give this task again.
-
-    Raises:
-        SettingError: for a task that is neither in the table nor a JSONL file.
-    """
-    if isinstance(task, JsonlTask):
-        return str(task.path)
-    if TASKS.get(task.name) is type(task):
-        return task.name
-    raise SettingError(
-        f"task {task.name!r} is of a class of your own, which load_task does not know; add it to "
-        "latent_core.tasks.TASKS, or use a JSONL file"
-    )

@@ -16,7 +16,8 @@ from latent_core.models.build import build_model
 from latent_core.models.latent import LatentModel
 from latent_core.progress import heartbeats_only
 from latent_core.training.train import train
-from workbench.panels.training.plan import TrainingPlan, task_source
+from workbench.panels.code import task_source
+from workbench.panels.training.plan import TrainingPlan
 
 __all__ = ["CHECKED_SPLIT", "WatchedRun"]
 

@@ -17,10 +17,10 @@ from latent_core.errors import SettingError
 from latent_core.runs.folder import write_records
 from latent_core.runs.shipped import SHIPPED
 from latent_core.tasks import Example, load_task
-from workbench.panels.comparison import collection as run_collection
-from workbench.panels.comparison.collection import NOT_RECORDED, RunCollection
+from workbench.panels.comparison import runs as run_collection
 from workbench.panels.comparison.panel import Comparison
 from workbench.panels.comparison.recorded_examples import recorded_example
+from workbench.panels.comparison.runs import NOT_RECORDED, RunCollection
 from workbench.panels.comparison.table import (
     difference_table,
     difference_table_html,

@@ -490,7 +490,7 @@ def test_the_card_of_a_changed_slot_is_of_the_changed_run(panel: Playground) -> 
     strip.selected = texts(strip).index("8.2")
     settle(panel)
     card = panel.card.card
-    assert "reads the vector of Start.0" in card["facts"]
+    assert "uses the vector of Start.0" in card["facts"]
     assert len(card["lens"]) == panel.session.backbone.model.config.num_hidden_layers
 
 
