@@ -1,4 +1,4 @@
-"""The README's table of families: each a tiny random model, held to every invariant.
+"""The table of families in docs/backbones.md: each a tiny random model, held to every invariant.
 
     python -m experiments.families
 

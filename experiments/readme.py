@@ -1,4 +1,4 @@
-"""Tables of results, and their place in the README. Imported by the scripts beside it."""
+"""Tables of results, and their places in docs. Imported by the scripts beside it."""
 
 from __future__ import annotations
 
@@ -14,11 +14,18 @@ ROOT = Path(__file__).parent.parent
 
 
 def write_section(name: str, body: str) -> None:
-    """Put `body` between the README's marks `<!-- name -->` and `<!-- /name -->`, and print it."""
-    readme = ROOT / "README.md"
-    head, rest = readme.read_text().split(f"<!-- {name} -->\n")
-    tail = rest.split(f"<!-- /{name} -->")[1]
-    readme.write_text(f"{head}<!-- {name} -->\n\n{body}\n<!-- /{name} -->{tail}")
+    """Put `body` between the marks `<!-- name -->` and `<!-- /name -->` of a page in docs; print it.
+
+    Raises:
+        LookupError: if not exactly one page has the marks.
+    """
+    opening, closing = f"<!-- {name} -->\n", f"<!-- /{name} -->"
+    pages = [page for page in (ROOT / "docs").glob("*.md") if opening in page.read_text()]
+    if len(pages) != 1:
+        raise LookupError(f"{len(pages)} pages in docs have the marks {opening.strip()!r}; expected 1")
+    head, rest = pages[0].read_text().split(opening)
+    tail = rest.split(closing)[1]
+    pages[0].write_text(f"{head}{opening}\n{body}\n{closing}{tail}")
     print(body)
 
 

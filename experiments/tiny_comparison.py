@@ -1,4 +1,4 @@
-"""Compare layouts on `tiny` over several training seeds, and put the table into the README.
+"""Compare layouts on `tiny` over several training seeds, and put the table into docs/tiny.md.
 
     python experiments/tiny_comparison.py                 # train, evaluate, keep records, table
     python experiments/tiny_comparison.py --table-only    # the table again, from the kept records

@@ -1,0 +1,78 @@
+"""Pages that people read: their code runs, their links lead somewhere, the README is short."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "AGENTS.md", *ROOT.glob("docs/*.md")]
+#: Commands that need a GPU, a cluster, another installer, or a window of JupyterLab.
+NOT_RUN = ("accelerate", "conda", "git", "make", "pip", "python -m venv", ". .venv")
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", page.read_text(), re.DOTALL | re.MULTILINE)
+
+
+def quick(code: str) -> str:
+    """The same code with 3 training steps and 4 examples."""
+    code = re.sub(r"(--steps |\bsteps=)\d+", r"\g<1>3", code)
+    return re.sub(r"(--examples |\bexamples=)\d+", r"\g<1>4", code)
+
+
+def has(page: Path, language: str) -> bool:
+    return page.is_file() and bool(blocks(page, language))
+
+
+def run(command: list[str], folder: Path, text: str) -> None:
+    environment = os.environ | {
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "PYTHONPATH": str(ROOT),
+        "HF_HUB_OFFLINE": "1",
+        "MPLBACKEND": "agg",
+    }
+    done = subprocess.run(
+        command, input=text, cwd=folder, env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, f"{text}\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES if has(page, "python")], ids=lambda page: page.stem
+)
+def test_the_python_of_a_page_runs_from_top_to_bottom(page: Path, tmp_path: Path) -> None:
+    run([sys.executable, "-"], tmp_path, quick("\n".join(blocks(page, "python"))))
+
+
+@pytest.mark.slow
+def test_the_commands_of_the_readme_run(tmp_path: Path) -> None:
+    """Its Python first, since its commands use what that has trained."""
+    readme = ROOT / "README.md"
+    run([sys.executable, "-"], tmp_path, quick(blocks(readme, "python")[0]))
+    lines = [
+        line
+        for block in blocks(readme, "sh")
+        for line in block.splitlines()
+        if line and not line.startswith(NOT_RUN)
+    ]
+    assert lines, "the README shows no command that a test can run"
+    run(["bash", "-eu"], tmp_path, quick("\n".join(lines)))
+
+
+@pytest.mark.parametrize("page", [p for p in PAGES if p.is_file()], ids=lambda page: page.stem)
+def test_links_of_a_page_lead_to_files(page: Path) -> None:
+    text = re.sub(r"^```.*?^```", "", page.read_text(), flags=re.DOTALL | re.MULTILINE)
+    links = re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", text) + re.findall(
+        r'(?:src|srcset)="([^"]+)"', text
+    )
+    local = [link for link in links if "://" not in link]
+    assert [link for link in local if not (page.parent / link).exists()] == []
+
+
+def test_the_readme_is_short() -> None:
+    assert len((ROOT / "README.md").read_text().splitlines()) <= 250
