@@ -14,7 +14,7 @@ ROOT = Path(__file__).parent.parent
 
 
 def write_section(name: str, body: str) -> None:
-    """Put `body` between the marks `<!-- name -->` and `<!-- /name -->` of a page in docs; print it.
+    """Print `body`, and put it between the marks `<!-- name -->` and `<!-- /name -->` in docs.
 
     Raises:
         LookupError: if not exactly one page has the marks.
@@ -22,7 +22,9 @@ def write_section(name: str, body: str) -> None:
     opening, closing = f"<!-- {name} -->\n", f"<!-- /{name} -->"
     pages = [page for page in (ROOT / "docs").glob("*.md") if opening in page.read_text()]
     if len(pages) != 1:
-        raise LookupError(f"{len(pages)} pages in docs have the marks {opening.strip()!r}; expected 1")
+        raise LookupError(
+            f"{len(pages)} pages in docs have the marks {opening.strip()!r}; expected 1"
+        )
     head, rest = pages[0].read_text().split(opening)
     tail = rest.split(closing)[1]
     pages[0].write_text(f"{head}{opening}\n{body}\n{closing}{tail}")

@@ -4,6 +4,9 @@ The text says what was expected, what came, and the fix. Knows nothing of the pa
 them; the command line turns every one into exit code 2.
 """
 
+import operator
+from typing import SupportsIndex
+
 __all__ = [
     "AdapterError",
     "BackboneError",
@@ -13,6 +16,7 @@ __all__ = [
     "SettingError",
     "TaskError",
     "TrainingDivergedError",
+    "whole_number",
 ]
 
 
@@ -46,3 +50,26 @@ class SettingError(LatentError):
 
 class TrainingDivergedError(LatentError):
     """The training loss became NaN or infinite."""
+
+
+def whole_number(name: str, value: SupportsIndex, least: int, most: int | None = None) -> int:
+    """Check a whole number, of Python's kind or NumPy's.
+
+    Args:
+        name: what the error calls it.
+        value: the number.
+        least, most: the bounds, both included.
+
+    Raises:
+        SettingError: if it is no whole number (a bool is none), or lies outside its bounds.
+    """
+    expected = f"a whole number of at least {least}"
+    if most is not None:
+        expected = f"a whole number from {least} to {most}"
+    try:
+        number = operator.index(value)
+    except TypeError:
+        raise SettingError(f"{name} is {value!r}; expected {expected}") from None
+    if isinstance(value, bool) or number < least or (most is not None and number > most):
+        raise SettingError(f"{name} is {value!r}; expected {expected}")
+    return number

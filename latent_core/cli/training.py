@@ -87,6 +87,9 @@ def train(
         f"{chosen.name} on {loaded.name}: loss {result.loss:.3f} after {steps} steps ({done}), "
         f"{model.num_trainable} trainable numbers, saved in {out}"
     )
+    if result.occurrences:
+        each = ", ".join(f"{name} {count:.1f}" for name, count in result.occurrences.items())
+        console.print(f"occurrences in a training example: {each}")
 
 
 @app.command()

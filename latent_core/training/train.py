@@ -7,28 +7,22 @@ models and tasks; nothing of how a model is judged.
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
 import math
 import shutil
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, Final, TypeVar, cast
 
 import pandas as pd
 from accelerate.utils import broadcast_object_list
 from safetensors.torch import load, save
-from torch.utils.data import Dataset
-from transformers import (
-    PrinterCallback,
-    Trainer,
-    TrainingArguments,
-)
+from transformers import PrinterCallback, Trainer, TrainingArguments
 
-from latent_core.errors import SettingError, TrainingDivergedError
+from latent_core.errors import SettingError, TrainingDivergedError, whole_number
 from latent_core.files import write_file
 from latent_core.models.build import load_model
 from latent_core.models.steered import SteeredModel
@@ -45,13 +39,18 @@ from latent_core.runs.folder import (
     open_run,
 )
 from latent_core.slots.batch import collate
-from latent_core.slots.placement import Slots
 from latent_core.tasks.base import Task
+from latent_core.tasks.table import load_task
+from latent_core.training.arguments import check_arguments, trainer_arguments
+from latent_core.training.examples import TrainingExamples
+from latent_core.training.restoring import quiet_logger, restored
 from latent_core.training.watcher import Watcher
 
 __all__ = ["TrainingResult", "keep_untrained", "train"]
 
 T = TypeVar("T")
+#: The largest seed that NumPy and the Trainer take.
+MOST_SEED: Final = 2**32 - 1
 
 
 @dataclass(frozen=True)
@@ -65,6 +64,8 @@ class TrainingResult:
         output_dir: the run folder, or None if there is none.
         stopped: whether `on_step` ended it early.
         loaded: whether it was finished before, and nothing was trained.
+        occurrences: mean number of occurrences of each latent group in a training example, by
+            name; empty for a loaded run and for methods without latents.
     """
 
     log: pd.DataFrame
@@ -72,6 +73,7 @@ class TrainingResult:
     output_dir: Path | None
     stopped: bool = False
     loaded: bool = False
+    occurrences: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def loss(self) -> float:
@@ -96,21 +98,14 @@ class _Settings:
     training_arguments: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for name in ("steps", "batch_size", "gradient_accumulation"):
-            value = getattr(self, name)
-            if not isinstance(value, int):
-                raise SettingError(f"{name} is {value!r}; expected a whole number")
-            if value < 1:
-                raise SettingError(f"{name} is {value}; expected at least 1")
         if not 0 < self.learning_rate < math.inf:
             raise SettingError(f"learning_rate is {self.learning_rate}; expected more than 0")
-        if self.seed < 0:
-            raise SettingError(f"seed is {self.seed}; expected a whole number of 0 or more")
+        check_arguments(self.training_arguments)
 
 
 def train(
     model: SteeredModel,
-    task: Task,
+    task: Task | str | Path,
     steps: int = 200,
     batch_size: int = 16,
     seed: int = 0,
@@ -128,7 +123,8 @@ def train(
 
     Args:
         model: gets trained; its backbone stays bit-identical.
-        task: examples come from its `train` split, `steps * batch_size` different draws.
+        task: a task, its name, or a JSONL file. Examples come from its `train` split,
+            `steps * batch_size` different draws.
         steps: optimiser steps.
         batch_size: examples per step, before accumulation, shared out among the processes where
             Accelerate started several.
@@ -142,24 +138,26 @@ def train(
         progress: show a bar with loss and time left.
         on_step: called with step and loss after each step; returning True ends the run early.
         notes: kept in `run.json` and the adapter's config (the method's name, say).
-        training_arguments: passed on to `transformers.TrainingArguments`.
+        training_arguments: passed on to `transformers.TrainingArguments`; those of
+            `latent_core.training.arguments.PASSED_ON`.
 
     Raises:
         SettingError: for a number out of its range, or a folder that already holds another run.
         TrainingDivergedError: if the loss becomes NaN or infinite; the folder is free again.
         LatentError: if the run folder cannot be written.
     """
+    task = load_task(task) if isinstance(task, str | Path) else task
     settings = _Settings(
         task=task.name,
         backbone=model.backbone.name,
         backbone_fingerprint=model.backbone.fingerprint,
         method=model.method,
         layout=str(model.placement.layout),
-        steps=steps,
-        batch_size=batch_size,
-        gradient_accumulation=gradient_accumulation,
-        learning_rate=model.learning_rate if learning_rate is None else learning_rate,
-        seed=seed,
+        steps=whole_number("steps", steps, 1),
+        batch_size=whole_number("batch_size", batch_size, 1),
+        gradient_accumulation=whole_number("gradient_accumulation", gradient_accumulation, 1),
+        learning_rate=float(model.learning_rate if learning_rate is None else learning_rate),
+        seed=whole_number("seed", seed, 0, MOST_SEED),
         training_arguments=training_arguments,
     )
     if model.num_trainable == 0:
@@ -174,14 +172,25 @@ def train(
         else:
             folder = Path(output_dir)
         stack.enter_context(disk_errors(folder))
-        arguments = _arguments(model, settings, folder, keep=output_dir is not None)
+        arguments = trainer_arguments(
+            folder / CHECKPOINTS,
+            steps=settings.steps,
+            batch_size=settings.batch_size,
+            gradient_accumulation=settings.gradient_accumulation,
+            learning_rate=settings.learning_rate,
+            seed=settings.seed,
+            on_cpu=model.backbone.device.type == "cpu",
+            keep=output_dir is not None,
+            others=training_arguments,
+        )
         if _told_by_main(arguments, lambda: holds_finished_run(folder, asdict(settings), resume)):
             model.assign(load_model(folder, model.backbone).trainable_weights())
             log = pd.read_csv(folder / LOG_FILE)
             if arguments.process_index == 0:
                 shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
             return TrainingResult(log, time.perf_counter() - started, folder, loaded=True)
-        examples = _Examples(model, task, settings)
+        count = settings.steps * settings.batch_size * settings.gradient_accumulation
+        examples = TrainingExamples(model, task, count, settings.seed)
         checkpoint, start = _told_by_main(
             arguments, lambda: _begin(folder, model, settings, notes or {})
         )
@@ -189,8 +198,12 @@ def train(
             model.assign(load(start))
         if arguments.process_index == 0:
             stack.callback(drop_broken_checkpoints, folder)
-        watcher = Watcher(steps, progress and arguments.process_index == 0, on_step, started)
+        watcher = Watcher(
+            settings.steps, progress and arguments.process_index == 0, on_step, started
+        )
         stack.callback(watcher.bar.close)
+        stack.enter_context(restored(model.backbone.model))
+        stack.enter_context(quiet_logger("transformers.trainer_utils", _worth_saying))
         stack.callback(model.train, False)
         trainer = Trainer(
             model=model,
@@ -200,7 +213,6 @@ def train(
             callbacks=[watcher],
         )
         trainer.remove_callback(PrinterCallback)  # our bar shows the loss already
-        logging.getLogger("transformers.trainer_utils").addFilter(_worth_saying)
         try:
             trainer.train(resume_from_checkpoint=checkpoint)
             if not all(weight.isfinite().all() for weight in model.trainable_weights().values()):
@@ -219,6 +231,7 @@ def train(
             time.perf_counter() - started,
             None if output_dir is None else folder,
             watcher.stopped,
+            occurrences=dict(examples.occurrences),
         )
         if output_dir is not None and arguments.process_index == 0:
             spent = watcher.earlier + result.seconds
@@ -271,74 +284,6 @@ def _worth_saying(record: logging.LogRecord) -> bool:
     return "mtime may not be reliable" not in record.getMessage()
 
 
-class _Examples(Dataset[Slots]):
-    """The training examples as slots, placed when asked for.
-
-    The longest is placed at once, so that one which does not fit is refused before the run begins.
-    """
-
-    def __init__(self, model: SteeredModel, task: Task, settings: _Settings) -> None:
-        self.model, self.task = model, task
-        count = settings.steps * settings.batch_size * settings.gradient_accumulation
-        self.examples = task.examples("train", count, settings.seed)
-        sizes = [len(example.prompt) + len(example.answer) for example in self.examples]
-        self[sizes.index(max(sizes))]
-
-    def __len__(self) -> int:
-        return len(self.examples)
-
-    def __getitem__(self, index: int) -> Slots:
-        backbone, example = self.model.backbone, self.examples[index]
-        response = backbone.encode_response(example.answer, end=not self.task.open_ended)
-        return self.model.place(backbone.encode(example.prompt), response)
-
-
-def _arguments(
-    model: SteeredModel, settings: _Settings, folder: Path, keep: bool
-) -> TrainingArguments:
-    steps = settings.steps
-    arguments: dict[str, Any] = {
-        "output_dir": str(folder / CHECKPOINTS),
-        "max_steps": steps,
-        "per_device_train_batch_size": settings.batch_size,
-        "gradient_accumulation_steps": settings.gradient_accumulation,
-        "learning_rate": settings.learning_rate,
-        "lr_scheduler_type": "linear",
-        "warmup_steps": math.ceil(0.05 * steps),
-        "weight_decay": 0.0,
-        "seed": settings.seed,
-        "data_seed": settings.seed,
-        "save_strategy": "steps" if keep else "no",
-        "save_steps": max(1, min(50, steps // 5)),
-        "save_total_limit": 2,
-        "logging_steps": 1,
-        "logging_nan_inf_filter": False,
-        "report_to": "none",
-        "disable_tqdm": True,
-        "remove_unused_columns": False,
-        "dataloader_pin_memory": False,
-        "ddp_find_unused_parameters": False,  # every forward pass uses all that trains
-        "use_cpu": model.backbone.device.type == "cpu",
-    }
-    try:
-        json.dumps(settings.training_arguments)  # they are kept in the record
-        args = TrainingArguments(**(arguments | settings.training_arguments))
-    except (TypeError, ValueError) as error:
-        raise SettingError(
-            f"training arguments {settings.training_arguments}: {error}; expected those of "
-            "transformers.TrainingArguments"
-        ) from error
-    if settings.batch_size % args.world_size:
-        raise SettingError(
-            f"batch_size is {settings.batch_size}, which {args.world_size} processes cannot share "
-            f"out evenly; expected a multiple of {args.world_size}"
-        )
-    if args.world_size > 1:
-        args.per_device_train_batch_size = settings.batch_size // args.world_size
-    args._n_gpu = min(args.n_gpu, 1)  # DataParallel would copy the tables without their backbone
-    return args
-
-
 def _told_by_main(arguments: TrainingArguments, work: Callable[[], T]) -> T:
     """What `work` gives on the main process, where alone it is done; the others wait for it."""
     told = [work() if arguments.process_index == 0 else None]
@@ -380,4 +325,5 @@ def _keep(
         seconds=round(spent, 1),
         trainable=model.num_trainable,
         processes=processes,
+        occurrences=dict(result.occurrences),
     )

@@ -445,7 +445,7 @@ def test_a_killed_process_resumes_to_the_same_tables(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ({"steps": 0}, "steps is 0; expected at least 1"),
+        ({"steps": 0}, "steps is 0; expected a whole number of at least 1"),
         ({"steps": -3}, "steps is -3"),
         ({"steps": 2.5}, "steps is 2.5; expected a whole number"),
         ({"batch_size": 0}, "batch_size is 0"),
