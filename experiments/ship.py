@@ -2,7 +2,8 @@
 
     python experiments/ship.py runs/paper-tiny runs/paper-smollm2
 
-They replace what shipped for the same backbone and task; the table in docs/runs.md says what ships then.
+They replace what shipped for the same backbone and task; the table in docs/runs.md says
+what ships then.
 Logs of training stay behind: they are larger than all the rest.
 """
 
