@@ -10,7 +10,7 @@ from transformers import TrainingArguments
 
 from latent_core.errors import SettingError
 from latent_core.models.build import build_model
-from latent_core.tasks import load_task
+from latent_core.tasks.table import load_task
 from latent_core.training.arguments import INSTEAD, PASSED_ON, check_arguments
 from latent_core.training.train import train
 from tests.training.test_train import run, same, shared
