@@ -12,7 +12,8 @@ import torch
 from transformers import Trainer, TrainingArguments
 from typer.testing import CliRunner
 
-from latent_core.backbones.backbone import Backbone, load_backbone
+from latent_core.backbones.backbone import Backbone
+from latent_core.backbones.loading import load_backbone
 from latent_core.cli import app
 from latent_core.errors import SettingError
 from latent_core.models.build import build_model, load_model

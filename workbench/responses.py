@@ -14,11 +14,12 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from latent_core.errors import LatentError
-from latent_core.generation.generate import Generation, SlotView, view_slot
-from latent_core.interventions import Combined, Intervention
+from latent_core.generation.generate import Generation
+from latent_core.interventions.base import Combined, Intervention
 from latent_core.interventions.running import running
 from latent_core.models.latent import LatentModel
 from latent_core.slots.placement import SlotStream
+from latent_core.slots.views import SlotView, view_slot
 from latent_core.tasks.base import Example, Mark, Score, Task
 
 __all__ = [

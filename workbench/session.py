@@ -13,9 +13,10 @@ from typing import Any, Final, cast
 from traitlets import HasTraits, Instance, Unicode, default, observe, validate
 
 from latent_core.adapters.adapter import CONFIG_NAME, read_adapter
-from latent_core.backbones.backbone import Backbone, load_backbone
+from latent_core.backbones.backbone import Backbone
+from latent_core.backbones.loading import load_backbone
 from latent_core.errors import AdapterError, TaskError
-from latent_core.interventions import parse_intervention
+from latent_core.interventions.kinds import parse_intervention
 from latent_core.models.latent import LatentModel
 from latent_core.models.methods import Method
 from latent_core.runs.folder import overall_graded, read_summary

@@ -25,12 +25,12 @@ from latent_core.attention.record import AttentionRecord
 from latent_core.backbones.backbone import Backbone
 from latent_core.backbones.layers import pick
 from latent_core.errors import BackboneError, SettingError
-from latent_core.generation.generate import view_slot
 from latent_core.models.latent import LatentModel
 from latent_core.slots.batch import LatentBatch
 from latent_core.slots.layout import LatentLayout
 from latent_core.slots.placement import IGNORE, Slot
 from latent_core.slots.selection import PassSlots, Selection
+from latent_core.slots.views import view_slot
 
 __all__ = ["AttentionRecord", "capture_attention"]
 
@@ -230,7 +230,7 @@ def _eager(
     }
     own = backbone.hidden_states(**inputs)
     with _eager_attention(backbone):
-        output = backbone.decoder(**inputs, use_cache=False, output_attentions=True)
+        output = backbone.trunk(**inputs, use_cache=False, output_attentions=True)
     maps = output.attentions or ()
     tolerance = 1e-3 if backbone.dtype == torch.float32 else 5e-2
     error = (output.last_hidden_state.float() - own.float()).abs().max()

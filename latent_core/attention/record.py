@@ -20,7 +20,7 @@ from latent_core.attention.files import read_record, write_record
 from latent_core.attention.rollout import attention_flow, attention_rollout
 from latent_core.backbones.layers import pick
 from latent_core.errors import SettingError
-from latent_core.generation.generate import SlotView
+from latent_core.slots.views import SlotView
 
 __all__ = ["AttentionRecord"]
 

@@ -1,6 +1,6 @@
 """The literal table of backbones with a short name, and where each lies on this machine.
 
-Knows no torch: loading one is `backbones`'s business.
+Imports no torch, so that listing the names is instant. `latent_core.backbones.loading` loads one.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""A backbone's stack of decoder layers, found in any family, and what it does after the last one.
-
-Knows no latents.
-"""
+"""The decoder layers of any family, and its norm after the last one."""
 
 from __future__ import annotations
 
@@ -12,24 +9,24 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from latent_core.backbones.backbone import Backbone
+from latent_core.backbones.decoder import Decoder
 from latent_core.errors import BackboneError, SettingError
 
 __all__ = ["decoder_layers", "final_norm", "hidden_output", "pick"]
 
 
-def decoder_layers(backbone: Backbone) -> list[nn.Module]:
+def decoder_layers(decoder: Decoder) -> list[nn.Module]:
     """The decoder layers in order.
 
     Raises:
         BackboneError: if they are not kept in one list of `num_hidden_layers` modules.
     """
-    number = backbone.model.config.get_text_config().num_hidden_layers
-    for module in backbone.decoder.modules():
+    number = decoder.model.config.get_text_config().num_hidden_layers
+    for module in decoder.trunk.modules():
         if isinstance(module, nn.ModuleList) and len(module) == number:
             return list(module)
     raise BackboneError(
-        f"{backbone.name} keeps its layers in a way that is not known here; expected one list of "
+        f"{decoder.name} keeps its layers in a way that is not known here; expected one list of "
         f"{number} layers"
     )
 
@@ -71,15 +68,15 @@ def hidden_output(output: Any) -> Tensor:
 
 
 @torch.no_grad()
-def final_norm(backbone: Backbone) -> Callable[[Tensor], Tensor]:
-    """What the backbone does between its last layer and its output head: (..., D) -> (..., D).
+def final_norm(decoder: Decoder) -> Callable[[Tensor], Tensor]:
+    """The step between the last layer and the output head: (..., D) -> (..., D).
 
     Found by a pass over five tokens: the innermost modules that run after the last layer.
 
     Raises:
-        BackboneError: if running those gives something else than the backbone's own result.
+        BackboneError: if running those gives something else than the decoder's own result.
     """
-    layers = decoder_layers(backbone)
+    layers = decoder_layers(decoder)
     called: list[nn.Module] = []
     last: list[Tensor] = []
 
@@ -90,14 +87,14 @@ def final_norm(backbone: Backbone) -> Callable[[Tensor], Tensor]:
         if last:
             called.append(module)
 
-    ids = torch.arange(5, device=backbone.device).unsqueeze(0)
+    ids = torch.arange(5, device=decoder.device).unsqueeze(0)
     with contextlib.ExitStack() as stack:
         stack.callback(layers[-1].register_forward_hook(remember_last).remove)
         inside = {id(module) for layer in layers for module in layer.modules()}
-        for module in backbone.decoder.modules():
+        for module in decoder.trunk.modules():
             if id(module) not in inside and not any(True for _ in module.children()):
                 stack.callback(module.register_forward_hook(remember).remove)
-        wanted = backbone.hidden_states(backbone.embed(ids), torch.ones_like(ids), ids)
+        wanted = decoder.hidden_states(decoder.embed(ids), torch.ones_like(ids), ids)
 
     def norm(hidden_states: Tensor) -> Tensor:
         for module in called:
@@ -106,6 +103,6 @@ def final_norm(backbone: Backbone) -> Callable[[Tensor], Tensor]:
 
     if not torch.allclose(norm(last[0]).float(), wanted.float(), rtol=1e-3, atol=1e-3):
         raise BackboneError(
-            f"what {backbone.name} does after its last layer is not known here; expected a norm"
+            f"what {decoder.name} does after its last layer is not known here; expected a norm"
         )
     return norm

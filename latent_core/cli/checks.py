@@ -13,7 +13,7 @@ __all__ = ["show_check"]
 
 def show_check(name: str) -> bool:
     """Check a backbone, print the table, and say whether everything holds."""
-    from latent_core.invariants import check_backbone
+    from latent_core.invariants.check import check_backbone
 
     with console.status(f"loading {name}") as status:
         frame = check_backbone(

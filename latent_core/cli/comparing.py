@@ -47,7 +47,7 @@ def match(
     by: Annotated[str, typer.Option(help="parameters or compute.")] = "parameters",
 ) -> None:
     """List the controls that cost what a layout does, with what they cost."""
-    from latent_core.backbones.backbone import load_backbone
+    from latent_core.backbones.loading import load_backbone
     from latent_core.models.matching import AGAINST, cost, matched
     from latent_core.tasks.table import load_task
 

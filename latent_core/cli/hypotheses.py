@@ -125,7 +125,7 @@ def _target(
     name: str, layout: str, backbone: str, runs: list[Path] | None, train: bool
 ) -> tuple[Study, Any, str]:
     """The study, what to test it on, and what to say of that."""
-    from latent_core.backbones.backbone import load_backbone
+    from latent_core.backbones.loading import load_backbone
     from latent_core.hypotheses import load_study
     from latent_core.hypotheses.studies.forms import on_runs
     from latent_core.runs.shipped import SHIPPED

@@ -20,7 +20,7 @@ from latent_core.wording import counted, duration
 
 if TYPE_CHECKING:
     from latent_core.adapters.saved import Saved
-    from latent_core.interventions import Intervention
+    from latent_core.interventions.base import Intervention
     from latent_core.models.steered import SteeredModel
     from latent_core.tasks.base import Task
 
@@ -160,7 +160,7 @@ def generate(
 
     Example: `latent generate runs/a --prompt '1+2=3,' -i 'drop(Comma, after=3) & scale(Start, 2)'`
     """
-    from latent_core.interventions import parse_intervention
+    from latent_core.interventions.kinds import parse_intervention
     from latent_core.models.build import load_model
 
     change = parse_intervention(intervention)
@@ -288,7 +288,7 @@ def _evaluate_run(
     asked: _Asked, examples: int, seed: int, replace: bool, loaded: dict[str, Any]
 ) -> None:
     """Ask one run and keep its records; `loaded` shares backbones between runs."""
-    from latent_core.backbones.backbone import load_backbone
+    from latent_core.backbones.loading import load_backbone
     from latent_core.evaluation.evaluate import evaluate as answer
     from latent_core.models.build import load_model
     from latent_core.runs.folder import write_records

@@ -13,8 +13,9 @@ import pandas as pd
 
 from latent_core.errors import SettingError
 from latent_core.evaluation.evaluate import evaluate
-from latent_core.interventions import Intervention, InterventionWarning, parse_intervention
-from latent_core.interventions.running import running
+from latent_core.interventions.base import Intervention
+from latent_core.interventions.kinds import parse_intervention
+from latent_core.interventions.running import InterventionWarning, running
 from latent_core.models.latent import LatentModel
 from latent_core.tasks.base import Task
 

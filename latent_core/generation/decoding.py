@@ -13,19 +13,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 from transformers import DynamicCache
 
 from latent_core.errors import PromptError
+from latent_core.generation.steps import DecodingModel
 from latent_core.progress import heartbeat
 from latent_core.slots.batch import collate
 from latent_core.slots.placement import Slot, SlotStream
-
-if TYPE_CHECKING:
-    from latent_core.models.steered import SteeredModel
 
 __all__ = ["Row", "decode"]
 
@@ -75,7 +72,7 @@ class Row:
 
 
 def decode(
-    model: SteeredModel,
+    model: DecodingModel,
     rows: Sequence[Row],
     extend: Callable[[Sequence[Row], Tensor], None],
 ) -> None:
@@ -117,7 +114,7 @@ def decode(
             cache.batch_select_indices(kept)  # on the CPU: layers may lie on several devices
 
 
-def _check_positions(model: SteeredModel, rows: Sequence[Row]) -> None:
+def _check_positions(model: DecodingModel, rows: Sequence[Row]) -> None:
     """Sequential positions count latents too, whose number is known only while decoding."""
     window = model.backbone.context_length
     for row in rows:

@@ -9,9 +9,9 @@ Knows tables, slots and backbones; nothing of tasks.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any
 
 import torch
 from transformers import GenerationConfig, LogitsProcessor, StoppingCriteria
@@ -22,34 +22,14 @@ from latent_core.backbones.chat import Conversation
 from latent_core.errors import PromptError, SettingError
 from latent_core.generation.decoding import Row, decode
 from latent_core.generation.sampling import read_settings
+from latent_core.generation.steps import DecodingModel
 from latent_core.generation.writer import OnToken, ResponseWriter
-from latent_core.slots.layout import LatentLayout
-from latent_core.slots.placement import Slot, SlotStream
+from latent_core.slots.placement import SlotStream
+from latent_core.slots.views import SlotView, view_slot
 
-if TYPE_CHECKING:
-    from latent_core.models.steered import SteeredModel
-
-__all__ = ["Generation", "SlotView", "generate", "view_slot"]
+__all__ = ["Generation", "generate"]
 
 DEFAULT_NEW_TOKENS = 64
-
-
-class SlotView(NamedTuple):
-    """One slot as a reader wants it.
-
-    Attributes:
-        label: `Comma.1` for the second latent of group Comma; the token's text for a verbal token.
-        group: name of the latent's group; None for a verbal token.
-        occurrence: which occurrence of its group, 0-based; None for a verbal token.
-        position_id: what the backbone was told.
-        token_id: the verbal token's id; None for a latent.
-    """
-
-    label: str
-    group: str | None
-    occurrence: int | None
-    position_id: int
-    token_id: int | None
 
 
 @dataclass(frozen=True)
@@ -80,7 +60,7 @@ class Generation:
 
 @torch.no_grad()
 def generate(
-    model: SteeredModel,
+    model: DecodingModel,
     prompts: Sequence[str | Conversation],
     max_new_tokens: int | Sequence[int] | None = None,
     *,
@@ -204,7 +184,7 @@ def _check_window(
             )
 
 
-def _result(model: SteeredModel, row: Row, finished: bool) -> Generation:
+def _result(model: DecodingModel, row: Row, finished: bool) -> Generation:
     layout = model.placement.layout
     slots = model.placement.insert(row.prompt_ids, row.response_ids).slots
     return Generation(
@@ -216,11 +196,3 @@ def _result(model: SteeredModel, row: Row, finished: bool) -> Generation:
         finished=finished,
         decode_steps=row.num_passes,
     )
-
-
-def view_slot(slot: Slot, layout: LatentLayout, token_text: Callable[[int], str]) -> SlotView:
-    """A slot with its label and group name; `token_text` decodes a verbal id."""
-    if not slot.is_latent:
-        return SlotView(token_text(slot.token_id), None, None, slot.position_id, slot.token_id)
-    name = layout.groups[slot.group].name
-    return SlotView(f"{name}.{slot.member}", name, slot.occurrence, slot.position_id, None)

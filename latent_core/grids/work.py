@@ -18,7 +18,8 @@ from typing import Any, Literal
 
 from filelock import Timeout
 
-from latent_core.backbones.backbone import Backbone, load_backbone
+from latent_core.backbones.backbone import Backbone
+from latent_core.backbones.loading import load_backbone
 from latent_core.errors import LatentError, SettingError
 from latent_core.evaluation.evaluate import evaluate
 from latent_core.files import remove_leftovers

@@ -28,7 +28,7 @@ from latent_core.files import write_file
 from latent_core.hypotheses.claim import Hypothesis
 from latent_core.hypotheses.conditions import CHANCE, Condition
 from latent_core.hypotheses.sources import Subject, fingerprint_of
-from latent_core.interventions import parse_intervention
+from latent_core.interventions.kinds import parse_intervention
 from latent_core.interventions.running import running
 from latent_core.models.latent import LatentModel
 from latent_core.models.steered import SteeredModel

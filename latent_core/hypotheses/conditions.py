@@ -21,7 +21,7 @@ from typing import Literal
 
 from latent_core.backbones.backbone import Backbone
 from latent_core.errors import SettingError
-from latent_core.interventions import VERBS, parse_intervention
+from latent_core.interventions.kinds import VERBS, parse_intervention
 from latent_core.models.matching import AGAINST, matched
 from latent_core.models.methods import Method
 from latent_core.slots.notation import split

@@ -10,7 +10,8 @@ import time
 from collections.abc import Sequence
 from typing import Any, Final
 
-from latent_core.backbones.backbone import Backbone, load_backbone
+from latent_core.backbones.backbone import Backbone
+from latent_core.backbones.loading import load_backbone
 from latent_core.errors import SettingError
 from latent_core.hypotheses.claim import Hypothesis
 from latent_core.hypotheses.conditions import ADAPTER, Condition

@@ -17,7 +17,8 @@ from typing import Any, Final
 import pandas as pd
 import torch
 
-from latent_core.backbones.backbone import Backbone, load_backbone
+from latent_core.backbones.backbone import Backbone
+from latent_core.backbones.loading import load_backbone
 from latent_core.errors import SettingError
 from latent_core.hypotheses.conditions import ADAPTER
 from latent_core.models.build import build_model, load_model

@@ -20,66 +20,10 @@
 
 Each takes `from_step=n`: only from n response tokens on. Which slots a word such as `Comma.1@2`
 means is in `latent_core.slots.selection`.
+
+The public names are in `__init__.pyi`; each is loaded when it is first used.
 """
 
-from typing import Final
+import lazy_loader
 
-from latent_core.errors import SettingError
-from latent_core.interventions.base import Combined, Intervention
-from latent_core.interventions.flow import KnockOut
-from latent_core.interventions.patching import Patch
-from latent_core.interventions.places import Drop, Move, Positions, Recount
-from latent_core.interventions.running import InterventionWarning
-from latent_core.interventions.vectors import Replace, Scale, Shuffle, Swap
-from latent_core.slots.notation import pieces
-from latent_core.wording import did_you_mean
-
-__all__ = [
-    "VERBS",
-    "Combined",
-    "Drop",
-    "Intervention",
-    "InterventionWarning",
-    "KnockOut",
-    "Move",
-    "Patch",
-    "Positions",
-    "Recount",
-    "Replace",
-    "Scale",
-    "Shuffle",
-    "Swap",
-    "parse_intervention",
-]
-
-VERBS: Final[dict[str, type[Intervention]]] = {
-    "drop": Drop,
-    "replace": Replace,
-    "shuffle": Shuffle,
-    "swap": Swap,
-    "scale": Scale,
-    "recount": Recount,
-    "move": Move,
-    "positions": Positions,
-    "knock_out": KnockOut,
-    "patch": Patch,
-}
-
-
-def parse_intervention(text: str | Intervention) -> Intervention:
-    """Read the one-line text form; `none` is no change. An intervention is returned as it is.
-
-    Raises:
-        SettingError: with the piece that could not be read, and what was expected.
-    """
-    if isinstance(text, Intervention):
-        return text
-    found: list[Intervention] = []
-    for piece in pieces(text):
-        if piece.verb not in VERBS:
-            raise SettingError(
-                f"unknown intervention {piece.verb!r} in {text!r}"
-                f"{did_you_mean(piece.verb, VERBS)} Expected one of {', '.join(VERBS)}"
-            )
-        found.append(VERBS[piece.verb].from_piece(piece))
-    return found[0] if len(found) == 1 else Combined(tuple(found))
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -104,7 +104,7 @@ class Observer:
             yield
             return
         self._watching = True
-        module = backbone.decoder
+        module = backbone.trunk
         before = module.register_forward_pre_hook(self._before, with_kwargs=True)
         after = module.register_forward_hook(self._after, with_kwargs=True)
         try:

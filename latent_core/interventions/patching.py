@@ -11,8 +11,7 @@ refused. States of another prompt are `borrowing`'s.
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 from weakref import WeakKeyDictionary
 
 import torch
@@ -20,16 +19,13 @@ from torch import Tensor, nn
 from transformers import Cache, DynamicCache
 
 from latent_core.backbones.backbone import Backbone
-from latent_core.backbones.layers import decoder_layers, hidden_output, pick
+from latent_core.backbones.layers import decoder_layers, hidden_output
 from latent_core.errors import SettingError
-from latent_core.interventions.base import Intervention, at_least
-from latent_core.interventions.borrowing import Borrowing
-from latent_core.interventions.flow import numbers
 from latent_core.interventions.observer import Observer
 from latent_core.interventions.scene import Flow, Scene
 from latent_core.slots.selection import PassSlots, Selection
 
-__all__ = ["Patch"]
+__all__ = ["Patching"]
 
 
 class Patching(Flow):
@@ -48,7 +44,7 @@ class Patching(Flow):
     ) -> None:
         """See `Flow.enter`."""
         patcher = _Patcher(self, observer, backbone, run)
-        module = backbone.decoder
+        module = backbone.trunk
         stack.callback(
             module.register_forward_pre_hook(patcher.run_source, with_kwargs=True).remove
         )
@@ -130,60 +126,3 @@ class _Patcher:
                 )
             rows[tuple(place)] = row
         return rows.to(slots.group.device)
-
-
-@dataclass(frozen=True)
-class Patch(Intervention):
-    """Freeze latents' hidden states to those of another run: `patch(Comma, layers=3)`.
-
-    `replace(Start, zero) & patch(Comma, layers=4)` takes Start away, but leaves the Comma latents
-    what they were without that after layer 4. `patch(Comma, layers=4, source="knock_out(Start)")`
-    is the reverse. `patch(Start, prompt="Repeat 5 times: 1+1=2\\n")` gives the Start latents what
-    they are in another prompt.
-
-    Attributes:
-        latents: a selection; verbal slots too, unless `prompt` is given.
-        layers: after which layers, from 0; one or several, None for every layer.
-        source: the other run, as an intervention on the model as it is outside the block; `none`
-            is the clean run. It goes over the same slots.
-        prompt: what the other run reads, its own latents in their places; each latent takes the
-            states of the one with the same group, member and occurrence there, if there is one.
-            Empty: the other run goes over the same prompt and response.
-        from_step: only slots from so many response tokens on.
-    """
-
-    verb: ClassVar[str] = "patch"
-    latents: str
-    layers: tuple[int, ...] | int | None = None
-    source: str = "none"
-    prompt: str = ""
-    from_step: int = 0
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "layers", numbers(self.layers))
-
-    def apply(self, scene: Scene) -> Scene:
-        """See `Intervention.apply`."""
-        from latent_core.interventions import parse_intervention
-
-        at_least("from_step", self.from_step, 0)
-        every = range(len(decoder_layers(scene.backbone)))
-        layers = pick("layer", self.layers, every, scene.backbone.name)
-        clean = scene if scene.clean is None else scene.clean
-        source = parse_intervention(self.source).apply(clean)
-        if source.layout != scene.layout or source.positions is not scene.positions:
-            raise SettingError(
-                f"the source run {self.source} has the layout {source.layout}, the patched one "
-                f"{scene.layout}; expected two runs over the same slots (no move, recount or "
-                "positions in only one of them)"
-            )
-        selection = Selection.parse(self.latents, scene.layout)
-        if not self.prompt:
-            return scene.with_flow(Patching(selection, layers, source, self.from_step))
-        if source.flows:
-            raise SettingError(
-                f"the run over another prompt cannot be under {self.source}, nor under an outer "
-                "block's changes to the flow; expected a source that changes tokens only (drop, "
-                "replace, scale, shuffle, swap)"
-            )
-        return scene.with_flow(Borrowing(selection, layers, source, self.prompt, self.from_step))

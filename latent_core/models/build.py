@@ -6,20 +6,18 @@ from pathlib import Path
 from typing import Any
 
 from latent_core.adapters.adapter import AdapterConfig
+from latent_core.adapters.locate import locate
 from latent_core.adapters.saved import read_saved
 from latent_core.backbones.backbone import Backbone
 from latent_core.errors import SettingError
-from latent_core.models.baselines import (
-    FullModel,
-    LoraModel,
-    PeftBaseline,
-    PrefixModel,
-    PromptModel,
-)
+from latent_core.models.baselines.adapted import PeftBaseline
+from latent_core.models.baselines.full import FullModel
+from latent_core.models.baselines.lora import LoraModel
+from latent_core.models.baselines.prefix import PrefixModel
+from latent_core.models.baselines.prompt import PromptModel
 from latent_core.models.latent import LatentModel
 from latent_core.models.methods import Method
 from latent_core.models.steered import SteeredModel, backbone_for
-from latent_core.sharing.push import locate
 
 __all__ = ["build_model", "load_model"]
 

@@ -15,10 +15,11 @@ import torch
 from torch import Tensor
 
 from latent_core.adapters.adapter import AdapterConfig, read_adapter, write_adapter
-from latent_core.backbones.backbone import Backbone, load_backbone
+from latent_core.adapters.locate import locate
+from latent_core.backbones.backbone import Backbone
+from latent_core.backbones.loading import load_backbone
 from latent_core.errors import AdapterError
 from latent_core.models.steered import SteeredModel, backbone_for
-from latent_core.sharing.push import locate
 from latent_core.slots.batch import LatentBatch
 from latent_core.slots.layout import LatentLayout
 from latent_core.slots.tables import LatentTables, initial_rows

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from typing import Final, Literal, NamedTuple
 
-from latent_core.backbones.backbone import Backbone, load_backbone
+from latent_core.backbones.backbone import Backbone
+from latent_core.backbones.loading import load_backbone
 from latent_core.errors import SettingError
 from latent_core.models.build import build_model
 from latent_core.models.methods import Method

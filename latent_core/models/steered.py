@@ -19,8 +19,9 @@ from torch.nn import functional as F
 from transformers import Cache
 from transformers.modeling_layers import GradientCheckpointingLayer
 
-from latent_core.backbones.backbone import Backbone, load_backbone
+from latent_core.backbones.backbone import Backbone
 from latent_core.backbones.chat import Conversation, as_prompts
+from latent_core.backbones.loading import load_backbone
 from latent_core.errors import AdapterError, PromptError
 from latent_core.generation.generate import Generation, generate
 from latent_core.sharing.push import push_folder

@@ -17,7 +17,7 @@ from latent_core.analysis.geometry import (
 )
 from latent_core.backbones.layers import decoder_layers, final_norm
 from latent_core.errors import AdapterError, BackboneError, SettingError
-from latent_core.interventions import Replace
+from latent_core.interventions.vectors import Replace
 from latent_core.models.latent import LatentModel
 from latent_core.tasks import Example
 from tests.copying import LAYER, LAYERS, copying_model

@@ -18,9 +18,9 @@ from latent_core.attention.hooks import AttentionCall, AttentionHook, hooked
 from latent_core.attention.rollout import attention_flow, attention_rollout
 from latent_core.backbones.backbone import Backbone
 from latent_core.errors import BackboneError, LayoutError, PromptError, SettingError
-from latent_core.generation.generate import SlotView
 from latent_core.models.latent import LatentModel
 from latent_core.slots.placement import IGNORE
+from latent_core.slots.views import SlotView
 from tests.families import (
     FAMILIES,
     character_tokenizer,

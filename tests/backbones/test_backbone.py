@@ -14,8 +14,9 @@ from huggingface_hub.errors import HTTPError
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 from torch._subclasses import FakeTensorMode
 
-from latent_core.backbones.backbone import Backbone, load_backbone
+from latent_core.backbones.backbone import Backbone
 from latent_core.backbones.known import BACKBONES
+from latent_core.backbones.loading import load_backbone
 from latent_core.errors import BackboneError, LayoutError, PromptError
 from latent_core.models.latent import LatentModel
 from latent_core.slots.layout import LatentLayout
@@ -59,7 +60,7 @@ def test_what_other_devices_compute_comes_back(monkeypatch: pytest.MonkeyPatch) 
     def far(**slots: torch.Tensor) -> SimpleNamespace:
         return SimpleNamespace(last_hidden_state=slots["inputs_embeds"].to("cuda:1"))
 
-    monkeypatch.setattr(Backbone, "decoder", property(lambda self: far))
+    monkeypatch.setattr(Backbone, "trunk", property(lambda self: far))
     monkeypatch.setattr(
         backbone.model, "get_output_embeddings", lambda: lambda hidden: hidden.to("cuda:1")
     )
@@ -142,7 +143,7 @@ def test_a_name_that_leads_nowhere_lists_what_there_is(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("name", "meant"), [("smolm2", "smollm2-135m"), ("Tiny", "tiny")])
 def test_a_misspelt_short_name_is_refused_without_asking_the_hub(monkeypatch, name, meant) -> None:
-    monkeypatch.setattr("latent_core.backbones.backbone.snapshot_download", None)
+    monkeypatch.setattr("latent_core.backbones.loading.snapshot_download", None)
     hint = f"cannot load backbone '{name}'; did you mean '{meant}'"
     with pytest.raises(BackboneError, match=re.escape(hint)):
         load_backbone(name)
@@ -153,7 +154,7 @@ def test_a_hub_out_of_reach_is_one_sentence_without_its_clients_frames(monkeypat
     def refuse(*_: object, **__: object) -> None:
         raise error
 
-    monkeypatch.setattr("latent_core.backbones.backbone.snapshot_download", refuse)
+    monkeypatch.setattr("latent_core.backbones.loading.snapshot_download", refuse)
     for name in ("owner/tiny", "gpt2"):
         with pytest.raises(BackboneError, match=r"that can be reached; no route$") as raised:
             load_backbone(name)

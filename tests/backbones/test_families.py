@@ -16,10 +16,12 @@ import transformers as hf
 from typer.testing import CliRunner
 
 import latent_core.generation.decoding as decoding_module
-from latent_core.backbones.backbone import Backbone, load_backbone
+from latent_core.backbones.backbone import Backbone
+from latent_core.backbones.loading import load_backbone
 from latent_core.cli import app
 from latent_core.errors import BackboneError
-from latent_core.invariants import INVARIANTS, Subject, check_backbone
+from latent_core.invariants.check import INVARIANTS, check_backbone
+from latent_core.invariants.examined import ExaminedModel
 from latent_core.models.latent import LatentModel
 from latent_core.slots.batch import collate
 from latent_core.slots.placement import Placement
@@ -54,8 +56,8 @@ DOES_NOT_APPLY["gpt_neo", "static cache = one pass"] = (
 )
 
 
-def subject(family: str, layout: str, prompts: tuple[str, ...] = PROMPTS) -> Subject:
-    return Subject(LatentModel(tiny_backbone(family), layout, seed=1), prompts, LIMIT)
+def subject(family: str, layout: str, prompts: tuple[str, ...] = PROMPTS) -> ExaminedModel:
+    return ExaminedModel(LatentModel(tiny_backbone(family), layout, seed=1), prompts, LIMIT)
 
 
 @pytest.mark.parametrize(("family", "layout"), CASES)
@@ -272,7 +274,7 @@ def test_the_command_shows_the_table_and_its_exit_code_says_it(
     checked = partial(
         check_backbone, layouts=("Start_1", "Start_1+Comma_1"), prompts=("a=1,", "b"), new_tokens=2
     )
-    monkeypatch.setattr("latent_core.invariants.check_backbone", checked)
+    monkeypatch.setattr("latent_core.invariants.check.check_backbone", checked)
     good = runner.invoke(app, arguments)
     assert good.exit_code == 0 and "everything holds that applies" in good.output
     assert all(name in good.output for name in INVARIANTS)
@@ -374,6 +376,6 @@ def test_a_decoder_that_says_it_is_its_own_base_model_is_taken_apart() -> None:
     )  # fmt: skip
     backbone = Backbone("llama4", random_from(config), character_tokenizer())
     assert backbone.model.base_model is backbone.model
-    examined = Subject(LatentModel(backbone, SUM, seed=1), PROMPTS, LIMIT)
+    examined = ExaminedModel(LatentModel(backbone, SUM, seed=1), PROMPTS, LIMIT)
     for name in ("ragged batch = row alone", "decoding = one pass", "masks: none = 2-D = 4-D"):
         assert INVARIANTS[name].check(examined).holds, name

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from latent_core.backbones.backbone import Backbone, load_backbone
+from latent_core.backbones.backbone import Backbone
+from latent_core.backbones.loading import load_backbone
 from latent_core.models.latent import LatentModel
 from latent_core.tasks import load_task
 from latent_core.training.train import train

@@ -10,7 +10,9 @@ from latent_core.analysis.tracing import attention_against_effect, trace
 from latent_core.attention.capture import capture_attention
 from latent_core.errors import LayoutError, SettingError
 from latent_core.evaluation.effects import effect
-from latent_core.interventions import Drop, InterventionWarning, parse_intervention
+from latent_core.interventions.kinds import parse_intervention
+from latent_core.interventions.places import Drop
+from latent_core.interventions.running import InterventionWarning
 from latent_core.models.latent import LatentModel
 from latent_core.statistics.means import paired_difference
 from latent_core.tasks import Example, Score, Task

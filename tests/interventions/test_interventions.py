@@ -19,19 +19,12 @@ from latent_core.backbones.layers import decoder_layers
 from latent_core.errors import AdapterError, BackboneError, LatentError, LayoutError, SettingError
 from latent_core.evaluation.evaluate import evaluate
 from latent_core.generation.generate import Generation
-from latent_core.interventions import (
-    VERBS,
-    Combined,
-    Drop,
-    InterventionWarning,
-    KnockOut,
-    Patch,
-    Replace,
-    Scale,
-    Shuffle,
-    Swap,
-    parse_intervention,
-)
+from latent_core.interventions.base import Combined
+from latent_core.interventions.flow import KnockOut
+from latent_core.interventions.kinds import VERBS, Patch, parse_intervention
+from latent_core.interventions.places import Drop
+from latent_core.interventions.running import InterventionWarning
+from latent_core.interventions.vectors import Replace, Scale, Shuffle, Swap
 from latent_core.models.latent import LatentModel
 from latent_core.slots.layout import LatentLayout
 from latent_core.slots.notation import format_numbers, parse_numbers, split

@@ -1,4 +1,4 @@
-"""The hub: what is uploaded, what the card says, and where an id leads. No network is used."""
+"""The hub: what is uploaded, and what the card says. No network is used."""
 
 import inspect
 import json
@@ -11,14 +11,13 @@ import pytest
 from huggingface_hub import HfApi, RepoUrl
 from huggingface_hub.errors import HTTPError, LocalEntryNotFoundError
 
-import latent_core.sharing.push as hub
 from latent_core.errors import AdapterError
 from latent_core.evaluation.evaluate import evaluate
 from latent_core.models.build import build_model, load_model
 from latent_core.models.latent import LatentModel
 from latent_core.runs.folder import write_records
 from latent_core.sharing.model_card import model_card, results_table
-from latent_core.sharing.push import locate, push_folder
+from latent_core.sharing.push import push_folder
 from latent_core.tasks import load_task
 from latent_core.training.train import train
 from tests.families import tiny_backbone
@@ -54,8 +53,8 @@ class Hub:
 @pytest.fixture
 def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Hub:
     kept = Hub(tmp_path / "hub")
-    monkeypatch.setattr(hub, "HfApi", kept)
-    monkeypatch.setattr(hub, "snapshot_download", kept.snapshot)
+    monkeypatch.setattr("latent_core.sharing.push.HfApi", kept)
+    monkeypatch.setattr("latent_core.adapters.locate.snapshot_download", kept.snapshot)
     return kept
 
 
@@ -137,16 +136,6 @@ def test_the_card_of_a_baseline_is_pefts(tmp_path: Path) -> None:
     config = json.loads((tmp_path / "baseline.json").read_text())
     (tmp_path / "baseline.json").write_text(json.dumps(config | {"backbone": "meta/llama"}))
     assert "\nbase_model: meta/llama\n" in model_card(tmp_path)
-
-
-def test_folders_come_before_the_hub(tmp_path: Path, kept: Hub, monkeypatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "runs").mkdir()
-    assert locate("runs/typo") == Path("runs/typo")  # a folder `runs` is here: no id is meant
-    assert locate(Path("owner/name")) == Path("owner/name")
-    assert locate("name") == Path("name")
-    with pytest.raises(AdapterError, match="no adapter in owner/name: there is no such folder"):
-        locate("owner/name")
 
 
 @pytest.mark.parametrize("error", [OSError("401"), HTTPError("401")])

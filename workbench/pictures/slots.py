@@ -10,8 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
-from latent_core.generation.generate import Generation, SlotView, view_slot
+from latent_core.generation.generate import Generation
 from latent_core.models.latent import LatentModel
+from latent_core.slots.views import SlotView, view_slot
 from workbench.pictures.palette import colours_of, ink_on
 from workbench.pictures.theme import show_spaces
 

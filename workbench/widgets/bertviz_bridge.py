@@ -33,7 +33,7 @@ from latent_core.attention.hooks import AttentionCall, AttentionHook, attention_
 from latent_core.attention.record import AttentionRecord
 from latent_core.backbones.backbone import Backbone
 from latent_core.errors import BackboneError, LatentError, SettingError
-from latent_core.interventions import parse_intervention
+from latent_core.interventions.kinds import parse_intervention
 from latent_core.models.latent import LatentModel
 from workbench.pictures.theme import show_spaces
 

@@ -14,7 +14,7 @@ from typing import Any, Final
 import anywidget
 import traitlets
 
-from latent_core.generation.generate import SlotView
+from latent_core.slots.views import SlotView
 from workbench.pictures.palette import colours_of
 from workbench.responses import SlotMark
 

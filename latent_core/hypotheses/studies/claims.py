@@ -11,7 +11,7 @@ from typing import Literal
 
 from latent_core.hypotheses.claim import CONTROLS, Hypothesis
 from latent_core.hypotheses.conditions import CHANCE, Contrast
-from latent_core.interventions import Patch
+from latent_core.interventions.kinds import Patch
 from latent_core.slots.layout import LatentLayout
 from latent_core.tasks.table import load_task
 

@@ -26,7 +26,8 @@ from peft.utils import SAFETENSORS_WEIGHTS_NAME
 from safetensors.torch import load_file, save_file
 
 from latent_core.adapters.saved import BaselineConfig, written_baseline
-from latent_core.backbones.backbone import Backbone, load_backbone
+from latent_core.backbones.backbone import Backbone
+from latent_core.backbones.loading import load_backbone
 from latent_core.errors import AdapterError, BackboneError
 from latent_core.models.baselines.own import own_modules
 from latent_core.models.steered import SteeredModel

@@ -15,7 +15,8 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from latent_core.adapters.saved import BaselineConfig, written_baseline
-from latent_core.backbones.backbone import Backbone, load_backbone
+from latent_core.backbones.backbone import Backbone
+from latent_core.backbones.loading import load_backbone
 from latent_core.errors import AdapterError, SettingError
 from latent_core.models.baselines.own import own_weights
 from latent_core.models.steered import SteeredModel

@@ -13,8 +13,10 @@ from transformers import AutoModelForCausalLM
 
 from latent_core.backbones.backbone import Backbone
 from latent_core.errors import AdapterError, BackboneError, PromptError, SettingError
-from latent_core.models.baselines import FullModel, LoraModel, PrefixModel, PromptModel
-from latent_core.models.baselines.lora import lora_of_rank, lora_of_size
+from latent_core.models.baselines.full import FullModel
+from latent_core.models.baselines.lora import LoraModel, lora_of_rank, lora_of_size
+from latent_core.models.baselines.prefix import PrefixModel
+from latent_core.models.baselines.prompt import PromptModel
 from latent_core.models.build import build_model, load_model
 from latent_core.models.latent import LatentModel
 from latent_core.models.steered import SteeredModel

@@ -1,4 +1,4 @@
-from latent_core.generation.generate import SlotView
+from latent_core.slots.views import SlotView
 from workbench.pictures.slots import SlotStrip
 
 SLOTS = (

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from latent_core.generation.generate import SlotView
+from latent_core.slots.views import SlotView
 from workbench.widgets.token_strip import STATIC, TokenStrip, slot_dicts
 
 HOSTILE = (

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from latent_core.attention.record import AttentionRecord
 from latent_core.attention.rollout import attention_rollout
 from latent_core.errors import SettingError
-from latent_core.generation.generate import SlotView
+from latent_core.slots.views import SlotView
 
 __all__ = ["DIRECTIONS", "MEASURES", "Captured", "Cell", "Direction", "Measure", "difference"]
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from latent_core.analysis.tracing import attention_against_effect
 from latent_core.attention.record import AttentionRecord
 from latent_core.errors import SettingError
-from latent_core.generation.generate import SlotView
+from latent_core.slots.views import SlotView
 from workbench.panels.attention.data import MEASURES, Captured, Cell, Direction, difference
 from workbench.pictures.heat import Axis, Heat, largest_of
 from workbench.pictures.theme import show_spaces

@@ -17,8 +17,9 @@ from latent_core.analysis.tracing import trace
 from latent_core.attention.capture import capture_attention
 from latent_core.attention.hooks import attention_shape
 from latent_core.errors import BackboneError, SettingError
-from latent_core.interventions import Intervention, InterventionWarning, parse_intervention
-from latent_core.interventions.running import running
+from latent_core.interventions.base import Intervention
+from latent_core.interventions.kinds import parse_intervention
+from latent_core.interventions.running import InterventionWarning, running
 from latent_core.models.latent import LatentModel
 from latent_core.progress import heartbeat
 from workbench.panels.attention.data import Captured, Direction

@@ -11,14 +11,9 @@ from dataclasses import dataclass, replace
 from typing import Final, Literal, NamedTuple
 
 from latent_core.errors import LayoutError
-from latent_core.interventions import (
-    Combined,
-    Drop,
-    Intervention,
-    Move,
-    Recount,
-    parse_intervention,
-)
+from latent_core.interventions.base import Combined, Intervention
+from latent_core.interventions.kinds import parse_intervention
+from latent_core.interventions.places import Drop, Move, Recount
 from latent_core.slots.layout import LatentLayout
 from latent_core.slots.notation import format_value, split
 

@@ -16,7 +16,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from latent_core.errors import SettingError
-from latent_core.interventions import Intervention, parse_intervention
+from latent_core.interventions.base import Intervention
+from latent_core.interventions.kinds import parse_intervention
 from workbench.jobs import Job
 from workbench.panels.base import Panel
 from workbench.panels.code import session_code

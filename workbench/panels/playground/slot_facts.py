@@ -12,9 +12,9 @@ from typing import Final
 import pandas as pd
 
 from latent_core.analysis.geometry import latent_norms, logit_lens, nearest_tokens
-from latent_core.generation.generate import SlotView
-from latent_core.interventions import Intervention
+from latent_core.interventions.base import Intervention
 from latent_core.models.latent import LatentModel
+from latent_core.slots.views import SlotView
 from workbench.panels.recent import Recent
 from workbench.responses import fingerprint
 

@@ -13,8 +13,9 @@ from typing import Literal, NamedTuple
 import ipywidgets as widgets
 
 from latent_core.errors import LatentError
-from latent_core.generation.generate import Generation, SlotView, view_slot
+from latent_core.generation.generate import Generation
 from latent_core.models.latent import LatentModel
+from latent_core.slots.views import SlotView, view_slot
 from latent_core.wording import counted
 from workbench.panels.base import Controls, Panel
 from workbench.panels.playground.slot_facts import SlotFacts

@@ -12,10 +12,11 @@ from typing import Final, Literal, NamedTuple, final
 from tqdm import tqdm
 
 from latent_core.evaluation.evaluate import response_limit
-from latent_core.generation.generate import SlotView
-from latent_core.interventions import Intervention, parse_intervention
+from latent_core.interventions.base import Intervention
+from latent_core.interventions.kinds import parse_intervention
 from latent_core.models.latent import LatentModel
 from latent_core.progress import progress_bar
+from latent_core.slots.views import SlotView
 from latent_core.tasks.base import Example, Task
 from workbench.panels.recent import Recent
 from workbench.responses import NOTHING, Response, fingerprint, respond

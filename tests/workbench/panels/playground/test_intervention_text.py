@@ -3,7 +3,7 @@
 import pytest
 
 from latent_core.errors import LayoutError, SettingError
-from latent_core.interventions import parse_intervention
+from latent_core.interventions.kinds import parse_intervention
 from workbench.panels.playground.intervention_text import (
     FURTHER,
     Switch,

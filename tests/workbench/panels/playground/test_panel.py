@@ -10,8 +10,9 @@ import latent_core as lc
 from latent_core.backbones.backbone import Backbone
 from latent_core.errors import SettingError
 from latent_core.evaluation.evaluate import response_limit
-from latent_core.generation.generate import Generation, SlotView
+from latent_core.generation.generate import Generation
 from latent_core.progress import progress_bar
+from latent_core.slots.views import SlotView
 from latent_core.tasks.base import Mark
 from tests.hostile import PROMPT, TOKENS, hostile_backbone
 from workbench.panels.exports import as_bytes

@@ -21,12 +21,12 @@ from latent_core.models.latent import LatentModel
 from latent_core.slots.batch import LatentBatch
 from latent_core.slots.placement import Slots
 
-__all__ = ["Decoded", "Finding", "Subject"]
+__all__ = ["CheckResult", "Decoded", "ExaminedModel"]
 
 TOLERANCES = {torch.float64: 1e-6, torch.float32: 1e-3, torch.bfloat16: 0.1, torch.float16: 0.02}
 
 
-class Finding(NamedTuple):
+class CheckResult(NamedTuple):
     """What one check gave.
 
     Attributes:
@@ -70,7 +70,7 @@ class _Recorder(LogitsProcessor):
 
 
 @dataclass(frozen=True, eq=False)
-class Subject:
+class ExaminedModel:
     """A model under examination; what several checks need is computed once.
 
     Attributes:
@@ -100,7 +100,7 @@ class Subject:
         def watch(module: nn.Module, args: Any, kwargs: dict[str, Any]) -> None:
             fed.append((kwargs["inputs_embeds"], kwargs["position_ids"]))
 
-        hook = self.backbone.decoder.register_forward_pre_hook(watch, with_kwargs=True)
+        hook = self.backbone.trunk.register_forward_pre_hook(watch, with_kwargs=True)
         try:
             rows = self.model.generate(
                 prompts, self.new_tokens, logits_processor=[recorder], return_details=True
@@ -134,13 +134,13 @@ class Subject:
         """(B, T, V) of one pass over that batch."""
         return self.model.logits(self.batch)
 
-    def compare(self, ours: Tensor, theirs: Tensor, note: str = "") -> Finding:
+    def compare(self, ours: Tensor, theirs: Tensor, note: str = "") -> CheckResult:
         """Logits or losses against others of the same shape."""
         scale = theirs.float().abs().max().clamp(min=1e-9)
         difference = float((ours.float() - theirs.float()).abs().max() / scale)
-        return Finding(difference <= self.tolerance, difference, self.tolerance, note)
+        return CheckResult(difference <= self.tolerance, difference, self.tolerance, note)
 
-    def compare_steps(self, ours: Decoded, theirs: dict[tuple[int, ...], Tensor]) -> Finding:
+    def compare_steps(self, ours: Decoded, theirs: dict[tuple[int, ...], Tensor]) -> CheckResult:
         """Steps of decoding at which the same verbal ids stood before.
 
         Two near-equal logits may be told apart by rounding, after which two responses differ; so
@@ -148,7 +148,7 @@ class Subject:
         """
         shared = [ids for ids in ours.logits if ids in theirs]
         if not shared:
-            return Finding(False, note="no step in common")
+            return CheckResult(False, note="no step in common")
         return self.compare(
             torch.stack([ours.logits[ids] for ids in shared]),
             torch.stack([theirs[ids] for ids in shared]),

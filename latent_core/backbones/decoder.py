@@ -1,0 +1,153 @@
+"""A frozen decoder-only Transformer as tensors in and tensors out, without a tokenizer.
+
+`Backbone` adds the tokenizer and text.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor
+from transformers import Cache, PreTrainedModel
+
+from latent_core.backbones.fingerprints import weights_fingerprint
+
+__all__ = ["Decoder"]
+
+
+@dataclass(frozen=True, eq=False)
+class Decoder:
+    """A frozen decoder-only Transformer.
+
+    Attributes:
+        name: the name it was loaded by: a short name, a hub id or a directory.
+        model: the causal language model, in evaluation mode, without gradients.
+    """
+
+    name: str
+    model: PreTrainedModel
+
+    def __post_init__(self) -> None:
+        self.model.eval().requires_grad_(False)
+
+    def __repr__(self) -> str:
+        return (
+            f"{type(self).__name__}({self.name!r}: {self.model.config.model_type}, "
+            f"{self.model.num_parameters():,} parameters, {self.model.dtype} on {self.device})"
+        )
+
+    @property
+    def trunk(self) -> PreTrainedModel:
+        """The model without its output head: input embeddings in, hidden states out."""
+        base = self.model.base_model
+        if base is self.model:  # Llama 4 names a base model that it does not have
+            base = self.model.get_submodule("model")
+        assert isinstance(base, PreTrainedModel)
+        return base
+
+    @property
+    def hidden_size(self) -> int:
+        """D, the width of the input embeddings."""
+        return self._embedding_weight.shape[1]
+
+    @property
+    def device(self) -> torch.device:
+        """Where the input embeddings lie, and so where a batch has to be."""
+        return self._embedding_weight.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Precision of the weights; the latents are fp32 whatever it is."""
+        return self._embedding_weight.dtype
+
+    @property
+    def _embedding_weight(self) -> Tensor:
+        """(V, D)."""
+        weight = self.model.get_input_embeddings().weight
+        assert isinstance(weight, Tensor)
+        return weight
+
+    @property
+    def vocabulary_size(self) -> int:
+        """V, rows of the input embeddings; often more than the tokenizer has tokens."""
+        return self._embedding_weight.shape[0]
+
+    @property
+    def context_length(self) -> int | None:
+        """Verbal tokens the backbone can number, or None where its config sets no limit."""
+        return getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
+
+    @property
+    def has_sliding_window(self) -> bool:
+        """Whether some layer counts the slots it can look back on (Mistral, Gemma, ...)."""
+        config = self.model.config.get_text_config()
+        layer_types = getattr(config, "layer_types", None)
+        if layer_types is not None:
+            return any(kind != "full_attention" for kind in layer_types)
+        if "local" in getattr(config, "attention_layers", ()):  # GPT-Neo
+            return True
+        return getattr(config, "sliding_window", None) is not None
+
+    @property
+    def sliding_window(self) -> int | None:
+        """Slots that the layers with a window look back on; None without such layers."""
+        config = self.model.config.get_text_config()
+        if not self.has_sliding_window:
+            return None
+        return getattr(config, "sliding_window", None) or getattr(config, "window_size", None)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Tells architecture and weights apart, whatever precision they are loaded in."""
+        return weights_fingerprint(self.model)
+
+    def embed(self, input_ids: Tensor) -> Tensor:
+        """Input embeddings (..., D) of verbal ids; the module is called, since it may scale."""
+        return self.model.get_input_embeddings()(input_ids)
+
+    def hidden_states(
+        self,
+        inputs_embeds: Tensor,
+        attention_mask: Tensor | None,
+        position_ids: Tensor,
+        past_key_values: Cache | None = None,
+    ) -> Tensor:
+        """Last hidden states (B, T, D), ready for `logits`, on the device of `inputs_embeds`.
+
+        Args:
+            inputs_embeds: (B, T, D).
+            attention_mask: (B, T_past + T), 1 at slots, 0 at padding; or (B, 1, T, T_past + T),
+                added to the attention logits; None: there is no padding.
+            position_ids: (B, T).
+            past_key_values: a cache of T_past slots, which is extended in place.
+        """
+        if attention_mask is None:
+            # Transformers would take repeated position ids for the starts of packed sequences.
+            past = 0 if past_key_values is None else past_key_values.get_seq_length()
+            rows, length, _ = inputs_embeds.shape
+            attention_mask = position_ids.new_ones(rows, past + length)
+        return self.trunk(
+            inputs_embeds=inputs_embeds,
+            attention_mask=attention_mask,
+            position_ids=position_ids,
+            past_key_values=past_key_values,
+            use_cache=past_key_values is not None,
+        ).last_hidden_state.to(inputs_embeds.device)  # layers may lie on other devices
+
+    def logits(self, hidden_states: Tensor) -> Tensor:
+        """Next-token logits (..., V) of last hidden states (..., D), on their device.
+
+        The head is applied here, not by the model's own forward pass, because most slots need no
+        logits; what some families do to logits after the head is repeated from their config.
+        """
+        logits = self.model.get_output_embeddings()(hidden_states).to(hidden_states.device)
+        config = self.model.config.get_text_config()
+        if scaling := getattr(config, "logits_scaling", None):  # Granite divides
+            logits = logits / scaling
+        if scale := getattr(config, "logit_scale", None):  # Cohere multiplies
+            logits = logits * scale
+        if cap := getattr(config, "final_logit_softcapping", None):  # Gemma 2
+            logits = torch.tanh(logits / cap) * cap
+        return logits

@@ -1,0 +1,121 @@
+"""A name becomes a `Backbone`: a short name, a directory, or a Hugging Face hub id."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+from huggingface_hub import snapshot_download
+from huggingface_hub.errors import HTTPError  # type: ignore[attr-defined]
+from safetensors import SafetensorError
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+
+from latent_core.backbones.backbone import Backbone
+from latent_core.backbones.known import BACKBONES
+from latent_core.errors import BackboneError
+from latent_core.progress import without_loading_bars
+from latent_core.wording import did_you_mean
+
+__all__ = ["load_backbone"]
+
+_SOURCE: Final[tuple[str, ...]] = (
+    "revision",
+    "token",
+    "cache_dir",
+    "subfolder",
+    "local_files_only",
+)
+"""Arguments of `from_pretrained` that say where a checkpoint comes from."""
+
+
+def load_backbone(
+    name: str | Path | Backbone,
+    dtype: str | torch.dtype = "auto",
+    device: str | torch.device | None = None,
+    trust_remote_code: bool = False,
+    **from_pretrained: Any,
+) -> Backbone:
+    """Load a decoder-only Transformer for latent tokens.
+
+    Args:
+        name: a short name of `BACKBONES`, a directory, or a Hugging Face hub id.
+        dtype: of the weights; `auto` takes the checkpoint's own, but float32 instead of bfloat16 on
+            a processor without bf16 instructions, where bf16 is several times slower. The latents
+            stay fp32 in any case.
+        device: where to put the model; by default a GPU if there is one.
+        trust_remote_code: whether code that comes with a checkpoint may run.
+        from_pretrained: further arguments of `AutoModelForCausalLM.from_pretrained`; those that say
+            where it comes from (`revision`, `token`, ...) hold for config and tokenizer, too.
+
+    Raises:
+        BackboneError: if it cannot be found, or cannot honour what latent tokens need.
+    """
+    if isinstance(name, Backbone):
+        return name
+    text = str(name)
+    target = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    location = str(BACKBONES[text].locate()) if text in BACKBONES else text
+    source = {name: from_pretrained[name] for name in _SOURCE if name in from_pretrained}
+    source["trust_remote_code"] = trust_remote_code
+    if not Path(location).is_dir():
+        _find_on_hub(text, **source)
+    try:
+        config = AutoConfig.from_pretrained(location, **source)
+        if config.is_encoder_decoder:
+            raise BackboneError(
+                f"{text} is an encoder-decoder ({config.model_type}); expected a decoder-only model"
+            )
+        if dtype == "auto" and config.dtype == torch.bfloat16 and not _has_fast_bf16(target):
+            dtype = torch.float32
+        tokenizer = AutoTokenizer.from_pretrained(location, **source)
+        quiet = without_loading_bars() if Path(location).is_dir() else nullcontext()
+        with quiet:
+            model = AutoModelForCausalLM.from_pretrained(
+                location, dtype=dtype, trust_remote_code=trust_remote_code, **from_pretrained
+            )
+    except BackboneError:
+        raise
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+        raise BackboneError(_not_loaded(text, error)) from error
+    if "device_map" not in from_pretrained:
+        torch.nn.Module.to(model, target)
+    return Backbone(text, model, tokenizer)
+
+
+def _find_on_hub(hub_id: str, **source: Any) -> None:
+    """Make sure of a checkpoint's config, so that a hub out of reach is known at once.
+
+    Transformers by itself would try again and again, half a minute for every file.
+
+    Raises:
+        BackboneError: if the hub has none or cannot be reached; without asking it if the name looks
+            like a misspelt short name, and not like `owner/name`.
+    """
+    if "/" not in hub_id and did_you_mean(hub_id, BACKBONES) != ".":
+        raise BackboneError(_not_loaded(hub_id))
+    about_files = ("subfolder", "trust_remote_code")
+    known = {name: value for name, value in source.items() if name not in about_files}
+    try:
+        snapshot_download(hub_id, allow_patterns="config.json", **known)
+    except (HTTPError, OSError, ValueError) as error:  # no answer, no file, no valid id
+        # The frames of the HTTP client say nothing that the error itself does not.
+        raise BackboneError(_not_loaded(hub_id, error)) from None
+
+
+def _not_loaded(name: str, error: Exception | None = None) -> str:
+    cause = "" if error is None else f"; {' '.join(str(error).split())}"
+    return (
+        f"cannot load backbone {name!r}{did_you_mean(name, BACKBONES)} Expected one of "
+        f"{', '.join(BACKBONES)}, a directory with config.json, weights and tokenizer, or a hub id "
+        f"that can be reached{cause}"
+    )
+
+
+def _has_fast_bf16(device: torch.device) -> bool:
+    """Whether bf16 arithmetic is native; unknown kinds of processor count as able."""
+    able = torch.cpu.get_capabilities()
+    if device.type != "cpu" or able.get("architecture") != "x86_64":
+        return True
+    return bool(able.get("avx512_bf16") or able.get("amx_bf16"))
