@@ -45,7 +45,7 @@ import asyncio
 import numpy as np, plotly.graph_objects as go
 from IPython.display import display
 import latent_core as lc
-from workbench.panels.attention.data import Cell
+from workbench.panels.attention.measures import Cell
 from workbench.panels.attention.panel import AttentionPanel
 from workbench.session import Session
 
@@ -301,7 +301,7 @@ def bertviz_figures(page: Page, browser: Browser, folder: Path) -> Figures:
     """One layer's page; what it asks of the network is answered from files that ship."""
     path = folder / "bertviz.html"
     execute(page, BERTVIZ.format(path=str(path)))
-    vendor = ROOT / "workbench" / "static" / "vendor"
+    vendor = ROOT / "workbench" / "widgets" / "vendor"
     scripts = "".join(file.read_text() for file in sorted(vendor.glob("*.js"), reverse=True))
     scripts += ";requirejs = require = (names, run) => run(jQuery, d3); require.config = () => {};"
     seconds = timed_page(browser, path, scripts)

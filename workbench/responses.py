@@ -29,7 +29,6 @@ __all__ = [
     "fingerprint",
     "first_difference",
     "fitting",
-    "prompt_slots",
     "respond",
     "slot_marks",
 ]
@@ -186,12 +185,6 @@ def _spans(ids: Sequence[int], decode: Callable[[Sequence[int]], str]) -> list[t
         spans.append((end - 1, end) if shares else (min(start, end), end))
         start = end
     return spans
-
-
-def prompt_slots(generation: Generation) -> int:
-    """How many slots stand up to the last verbal token of the prompt."""
-    places = [place for place, slot in enumerate(generation.slots) if slot.group is None]
-    return places[len(generation.prompt_ids) - 1] + 1
 
 
 def first_difference(clean: Generation, other: Generation) -> int | None:

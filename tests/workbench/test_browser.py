@@ -204,10 +204,12 @@ def test_attention_of_b_their_difference_and_the_effect_of_cutting(notebook: Not
     panel = open_tab(notebook.page, "Attention")
     panel.get_by_role("button", name="B", exact=True).click()
     drawn(panel, "B (Start_2): text")
-    panel.get_by_role("button", name="Cut these edges").click()
+    panel.get_by_role("button", name="Measure causal effect").click()
     effects = drawn(panel, "Causal effect")
     expect(effects.locator(".latent-grid-note")).to_contain_text("Rank correlation")
-    cut = notebook.run("e = wb.attention.effects; print(e.row_labels, e.column_labels, e.signed)")
+    cut = notebook.run(
+        "e = wb.attention.effects.shown; print(e.rows.labels, e.columns.labels, e.signed)"
+    )
     assert cut == "['Start'] ['0', '1', '2', '3'] True\n"
     panel.get_by_role("button", name="A - B").click()
     expect(panel.locator(".latent-grid-note").first).not_to_be_empty()
@@ -452,7 +454,7 @@ def test_every_control_has_a_name_and_the_keyboard_reaches_it(notebook: Notebook
     page.keyboard.press("ArrowRight")
     expect(page.get_by_role("tab", name="Attention", exact=True)).to_be_focused()
     page.keyboard.press("Enter")
-    expect(page.get_by_role("button", name="Capture anew")).to_be_visible()
+    expect(page.get_by_role("button", name="Recapture attention")).to_be_visible()
 
 
 def size_with_widgets(notebook: Notebook) -> int:
@@ -592,7 +594,7 @@ def test_no_panel_takes_a_token_for_more_than_text(
         notebook.run_all()
         for kind in PANELS.values():
             panel = open_tab(page, kind.title)
-            for button in ("Generate", "Evaluate A and B", "Cut these edges"):
+            for button in ("Generate", "Evaluate A and B", "Measure causal effect"):
                 found = panel.get_by_role("button", name=button, exact=True)
                 if found.count() and found.is_visible():
                     found.click()
@@ -653,11 +655,11 @@ def alone(notebook: Notebook, control: str) -> Locator:
 
 
 def test_which_layers_look_at_the_latents(questions: Notebook) -> None:
-    panel = alone(questions, "Capture anew")
+    panel = alone(questions, "Recapture attention")
     drawn(panel, "A (Start_1+Comma_1): text → latent")
-    panel.get_by_label("Latents", exact=True).select_option("Comma")
+    panel.get_by_label("Latent group", exact=True).select_option("Comma")
     drawn(panel, "A (Start_1+Comma_1): text → Comma")
-    panel.get_by_role("button", name="Strongest").click()
+    panel.get_by_role("button", name="Open strongest head").click()
     best, layer, head, value = questions.run(
         "import latent_core as lc\nexample = wb.session.example\n"
         "record = lc.capture_attention(wb.session.model_a, example.prompt, example.answer)\n"
@@ -676,7 +678,7 @@ def test_which_layers_look_at_the_latents(questions: Notebook) -> None:
     expect(tip).to_contain_text("Comma")
     expect(tip).to_contain_text(f"layer {best}")
     assert weight(tip) == pytest.approx(float(value), rel=0.01)
-    panel.get_by_role("button", name="Cut these edges").click()
+    panel.get_by_role("button", name="Measure causal effect").click()
     effects = drawn(panel, "Causal effect")
     expect(effects.locator(".latent-grid-note")).to_contain_text("Rank correlation")
 

@@ -7,27 +7,19 @@ token is parsed as HTML.
 
 from __future__ import annotations
 
-import io
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, Protocol, cast
 
-import matplotlib
 import pandas as pd
 from matplotlib.figure import Figure
 
 from latent_core.errors import LatentError, SettingError
+from workbench.pictures.still import figure_bytes
 from workbench.templates import render
 
 __all__ = ["FORMATS", "Exportable", "as_bytes", "write_export"]
 
-_RULES: Final[dict[str, Any]] = {
-    "svg.fonttype": "none",
-    "svg.hashsalt": "latent",
-    "text.parse_math": False,
-    "font.family": "sans-serif",
-}
 #: Rows of a table that go into a page; a CSV has all.
 _MOST_ROWS: Final = 500
 
@@ -76,19 +68,9 @@ def write_export(view: Exportable, path: str | Path) -> Path:
     return target
 
 
-def _picture(figure: Figure, kind: str) -> bytes:
-    buffer = io.BytesIO()
-    with matplotlib.rc_context(cast(Any, _RULES)), warnings.catch_warnings():
-        # Tokens may have any letters; those that no font has are boxes in a PNG, text in an SVG.
-        warnings.filterwarnings("ignore", r"Glyph \d+ .* missing from font", UserWarning)
-        metadata = {"Date": None} if kind == "svg" else None
-        figure.savefig(buffer, format=kind, dpi=160, bbox_inches="tight", metadata=metadata)
-    return buffer.getvalue()
-
-
 def _svg_element(figure: Figure) -> str:
     """A figure as SVG without an XML declaration, as a page holds it."""
-    text = _picture(figure, "svg").decode()
+    text = figure_bytes(figure, "svg").decode()
     return text[text.index("<svg") :]
 
 
@@ -114,8 +96,8 @@ def _cell(value: object) -> str:
 
 #: The formats, by file ending.
 FORMATS: Final[dict[str, Callable[[Exportable], bytes]]] = {
-    "png": lambda view: _picture(view.picture(), "png"),
-    "svg": lambda view: _picture(view.picture(), "svg"),
+    "png": lambda view: figure_bytes(view.picture(), "png"),
+    "svg": lambda view: figure_bytes(view.picture(), "svg"),
     "csv": lambda view: view.table().to_csv(index=False).encode(),
     "html": _page,
 }

@@ -1,16 +1,39 @@
 """Colours that stay apart for colour-blind readers, on light and dark pages.
 
-Seven are those of Okabe & Ito (2008); the further four are as far from these and from each other,
-in CIELAB, as any of middling luminance, to the eye with and without red or green cones.
+Seven are those of Okabe & Ito (2008). The other four are as far from these and from each other, in
+CIELAB, as any of medium luminance, for eyes with and without red or green cones.
 """
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Final
 
-__all__ = ["SIGNED", "colours_of", "ink_on"]
+__all__ = ["DIVERGING", "SEQUENTIAL", "ColourScale", "colours_of", "ink_on"]
 
-#: From below zero to above it, on a white page; the heat grid's own colours.
-SIGNED: Final = ("#0b4f96", "#5b9bd0", "#f4f4f4", "#e88b5a", "#a63603")
+
+@dataclass(frozen=True)
+class ColourScale:
+    """Colours from the lowest value to the highest, evenly spaced, `#rrggbb`.
+
+    Attributes:
+        light, dark: on a light and on a dark page; of the same length.
+    """
+
+    light: tuple[str, ...]
+    dark: tuple[str, ...]
+
+
+_VIRIDIS: Final = (
+    *("#440154", "#472d7b", "#3b528b", "#2c728e", "#21918c", "#28ae80", "#5ec962", "#addc30"),
+    "#fde725",
+)
+#: For values from zero up.
+SEQUENTIAL: Final = ColourScale(_VIRIDIS, _VIRIDIS)
+#: For values on both sides of zero. Zero has the colour of the page, so that differences stand out.
+DIVERGING: Final = ColourScale(
+    ("#0b4f96", "#5b9bd0", "#f4f4f4", "#e88b5a", "#a63603"),
+    ("#9ad1ff", "#3b82c4", "#2a2a2a", "#c4602d", "#ffb98f"),
+)
 
 _COLOURS: Final = (
     *("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#999999"),
@@ -21,13 +44,13 @@ _BALANCE: Final = 0.179
 
 
 def colours_of(names: Iterable[str]) -> dict[str, str]:
-    """A colour for each distinct name, in the order of first appearance."""
+    """Give each distinct name a colour, in the order of first appearance."""
     distinct = list(dict.fromkeys(names))
     return {name: _COLOURS[number % len(_COLOURS)] for number, name in enumerate(distinct)}
 
 
 def ink_on(colour: str) -> str:
-    """Black or white, whichever reads better on a colour `#rrggbb`."""
+    """Choose black or white, whichever reads better on a colour `#rrggbb`."""
     parts = [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]
     red, green, blue = (c / 12.92 if c <= 0.03928 else ((c + 0.055) / 1.055) ** 2.4 for c in parts)
     light = 0.2126 * red + 0.7152 * green + 0.0722 * blue

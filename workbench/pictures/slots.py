@@ -1,34 +1,107 @@
-"""The slots of one example as a strip: verbal tokens as text, latents as coloured chips.
+"""The slots of one example as a value: verbal tokens as text, latents as coloured chips.
 
-Token text is data: it is escaped, never parsed as HTML. The strip is plain HTML without scripts, so
-it stays readable in a saved notebook, and follows JupyterLab's theme.
+Three places draw it, all from `SlotStrip.cells`: the live widget (`TokenStrip`), the HTML of a
+saved output, and print (`slots_still`). The HTML has neither scripts nor style sheets, which a
+notebook's sanitizer would drop; print needs Matplotlib, since the kernel has no browser.
+Token text is data: it is escaped, never parsed as HTML.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from html import escape
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, Final
 
 from latent_core.generation.generate import Generation
 from latent_core.models.latent import LatentModel
 from latent_core.slots.views import SlotView, view_slot
 from workbench.pictures.palette import colours_of, ink_on
 from workbench.pictures.theme import show_spaces
+from workbench.responses import SlotMark
+from workbench.templates import render
 
-__all__ = ["SlotStrip"]
+__all__ = [
+    "SIGNS",
+    "SlotCell",
+    "SlotStrip",
+    "group_colours",
+    "member_of",
+    "slot_cells",
+    "slot_name",
+    "slot_text",
+]
 
-_CELL = (
-    "display:inline-flex;flex-direction:column;align-items:center;"
-    "margin:1px 0;padding:0 1px;min-width:1.1em;"
-    "font:13px/1.5 var(--jp-code-font-family,monospace);color:var(--jp-ui-font-color1,inherit)"
-)
-_CHIP = "padding:0 6px;border-radius:10px;color:{ink};background:{colour}"
-_BAR = (
-    '<span role="separator" aria-label="end of prompt" title="end of prompt" '
-    'style="border-left:2px solid var(--jp-ui-font-color2,#777);margin:0 4px"></span>'
-)
-_POSITION = "font-size:9px;line-height:1.2;color:var(--jp-ui-font-color2,#777)"
+#: A verdict as a sign.
+SIGNS: Final[Mapping[SlotMark, str]] = {"right": "✓", "wrong": "✗", "": ""}
+#: Colour of a group that has none.
+_UNKNOWN: Final = "#999999"
+
+
+@dataclass(frozen=True)
+class SlotCell:
+    """One slot as it is drawn.
+
+    Attributes:
+        text: what is written, white space visible.
+        group: name of the latent's group; None for a verbal token.
+        position: the position id below it.
+        mark: its verdict.
+        words: the same for a tooltip and a screen reader.
+        breaks: whether a line ends after it.
+    """
+
+    text: str
+    group: str | None
+    position: int
+    mark: SlotMark
+    words: str
+    breaks: bool
+
+    def traits(self) -> dict[str, Any]:
+        """The cell as the browser reads it."""
+        return asdict(self)
+
+
+def slot_text(slot: SlotView) -> str:
+    """A slot's label, white space visible."""
+    return slot.label if slot.group is not None else show_spaces(slot.label) or "∅"
+
+
+def slot_name(slot: SlotView) -> str:
+    """A slot's label among others: a token's text, or `Comma.1@2` as in selections."""
+    return slot_text(slot) if slot.group is None else f"{slot.label}@{slot.occurrence or 0}"
+
+
+def member_of(slot: SlotView) -> int | None:
+    """The number of a latent in its group; None for a verbal token."""
+    return None if slot.group is None else int(slot.label.rpartition(".")[2])
+
+
+def group_colours(slots: Iterable[SlotView]) -> dict[str, str]:
+    """A colour for each latent group, in the order of first appearance."""
+    return colours_of(slot.group for slot in slots if slot.group is not None)
+
+
+def slot_cells(slots: Sequence[SlotView], marks: Sequence[SlotMark] = ()) -> list[SlotCell]:
+    """Describe slots.
+
+    Args:
+        slots: in order.
+        marks: one per slot, or none at all.
+    """
+    given: Sequence[SlotMark] = marks or [""] * len(slots)
+    return [_cell(slot, mark) for slot, mark in zip(slots, given, strict=True)]
+
+
+def _cell(slot: SlotView, mark: SlotMark) -> SlotCell:
+    if slot.group is None:
+        what = f"token {json.dumps(slot.label, ensure_ascii=False)}"
+    else:
+        what = f"latent {slot.label}, occurrence {(slot.occurrence or 0) + 1}"
+    words = f"{what}, position id {slot.position_id}" + (f", {mark}" if mark else "")
+    breaks = slot.group is None and "\n" in slot.label
+    return SlotCell(slot_text(slot), slot.group, slot.position_id, mark, words, breaks)
 
 
 @dataclass(frozen=True)
@@ -38,10 +111,18 @@ class SlotStrip:
     Attributes:
         slots: what to show.
         prompt_length: verbal tokens of the prompt; a bar is drawn after it. None: no bar.
+        title: lines above it, in print.
+        marks: a verdict for each slot, or none at all.
+        flagged: index of the slot with a sign `≠`; -1 for none.
+        colours: by group; by default in the order of the groups.
     """
 
     slots: tuple[SlotView, ...]
     prompt_length: int | None = None
+    title: str = ""
+    marks: tuple[SlotMark, ...] = ()
+    flagged: int = -1
+    colours: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def of(cls, generation: Generation) -> SlotStrip:
@@ -55,6 +136,29 @@ class SlotStrip:
         views = (view_slot(slot, model.layout, model.backbone.token_text) for slot in slots)
         return cls(tuple(views), len(model.backbone.encode(prompt)))
 
+    @property
+    def cells(self) -> list[SlotCell]:
+        """The slots as they are drawn."""
+        return slot_cells(self.slots, self.marks)
+
+    @property
+    def bar(self) -> int:
+        """Slots up to the last verbal token of the prompt, where the bar stands; -1 for no bar."""
+        if self.prompt_length is None:
+            return -1
+        verbal = [place for place, slot in enumerate(self.slots) if slot.group is None]
+        return verbal[self.prompt_length - 1] + 1
+
+    def colour_of(self, group: str) -> str:
+        """The colour of a group's chips."""
+        return (self.colours or group_colours(self.slots)).get(group, _UNKNOWN)
+
+    def ends_mark(self, index: int) -> bool:
+        """Whether a slot is the last of a stretch of one verdict: its sign stands there."""
+        if not self.marks or not self.marks[index]:
+            return False
+        return self.marks[index + 1 : index + 2] != (self.marks[index],)
+
     def __repr__(self) -> str:
         """Plain text: latents in square brackets."""
         return "".join(
@@ -62,47 +166,18 @@ class SlotStrip:
         )
 
     def _repr_html_(self) -> str:
-        colours = colours_of(slot.group for slot in self.slots if slot.group is not None)
-        cells = [_cell(slot, colours) for slot in self.slots]
-        verbal = [number for number, slot in enumerate(self.slots) if slot.group is None]
-        if self.prompt_length is not None:
-            cells.insert(verbal[self.prompt_length - 1] + 1, _BAR)
-        return (
-            '<div role="list" aria-label="slots" style="display:flex;flex-wrap:wrap;'
-            f'align-items:stretch">{"".join(cells)}</div>{_legend(self.slots, colours)}'
+        names = dict.fromkeys(slot.group for slot in self.slots if slot.group is not None)
+        colours = {name: self.colour_of(name) for name in names}
+        return render(
+            "pictures/slots.html",
+            cells=self.cells,
+            signs=[
+                SIGNS[cell.mark] if self.ends_mark(index) else ""
+                for index, cell in enumerate(self.cells)
+            ],
+            bar=self.bar,
+            colours=colours,
+            inks={name: ink_on(colour) for name, colour in colours.items()},
+            counts={name: sum(slot.group == name for slot in self.slots) for name in names},
+            verbal=sum(slot.group is None for slot in self.slots),
         )
-
-
-def _cell(slot: SlotView, colours: dict[str, str]) -> str:
-    position = f'<span style="{_POSITION}">{slot.position_id}</span>'
-    if slot.group is None:
-        label, style = show_spaces(slot.label) or "∅", ""
-        title = f"verbal token {slot.token_id}, position id {slot.position_id}"
-    else:
-        label, style = slot.label, _chip(colours[slot.group])
-        title = (
-            f"latent {slot.label}, occurrence {(slot.occurrence or 0) + 1}, "
-            f"position id {slot.position_id}"
-        )
-    return (
-        f'<span role="listitem" title="{escape(title)}" style="{_CELL}">'
-        f'<span style="{style}">{escape(label)}</span>{position}</span>'
-    )
-
-
-def _chip(colour: str) -> str:
-    return _CHIP.format(colour=colour, ink=ink_on(colour))
-
-
-def _legend(slots: Sequence[SlotView], colours: dict[str, str]) -> str:
-    counts = {name: sum(slot.group == name for slot in slots) for name in colours}
-    verbal = sum(slot.group is None for slot in slots)
-    latents = ", ".join(
-        f'<span style="color:{colours[name]}">■</span> {escape(name)} {count}'
-        for name, count in counts.items()
-    )
-    return (
-        '<div style="font-size:11px;color:var(--jp-ui-font-color2,#777);margin-top:4px">'
-        f"{verbal} verbal tokens; latents: {latents or 'none'}. "
-        "Small figures: position ids; a latent has that of the verbal token after it.</div>"
-    )

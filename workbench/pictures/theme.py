@@ -1,4 +1,4 @@
-"""What all pictures share: ink that reads on light and dark pages, and text that is only data."""
+"""Ink that reads on light and dark pages, and text that is only data, for all pictures."""
 
 from __future__ import annotations
 
@@ -10,21 +10,24 @@ __all__ = ["GRID", "INK", "plain_layout", "show_spaces", "visible"]
 INK: Final = "#7f7f7f"  # readable on white and on JupyterLab's dark grey
 GRID: Final = "rgba(127,127,127,0.2)"
 
-_SPACES: Final = str.maketrans({"\n": "⏎", "\t": "⇥", " ": "␣"})
+#: White space and control characters as signs; Unicode has a picture of each control character.
+_SPACES: Final = {code: chr(0x2400 + code) for code in range(0x20)} | str.maketrans(
+    {"\n": "⏎", "\t": "⇥", " ": "␣"}
+)
 
 
 def show_spaces(text: str) -> str:
-    """Text with its white space made visible."""
+    """Make white space and control characters visible."""
     return text.translate(_SPACES)
 
 
 def visible(text: str) -> str:
-    """Token text for a Plotly label: white space visible, and no tag that Plotly would obey."""
+    """Make a token a Plotly label: white space visible, and no tag that Plotly would obey."""
     return escape(show_spaces(text), quote=False)
 
 
 def plain_layout(title: str, height: int) -> dict[str, Any]:
-    """Plotly layout without a background of its own."""
+    """A Plotly layout without a background of its own."""
     return {
         "title": {"text": title, "font": {"size": 15}},
         "font": {"color": INK},

@@ -35,7 +35,7 @@ from latent_core.backbones.backbone import Backbone
 from latent_core.errors import BackboneError, LatentError, SettingError
 from latent_core.interventions.kinds import parse_intervention
 from latent_core.models.latent import LatentModel
-from workbench.pictures.theme import show_spaces
+from workbench.pictures.slots import slot_text
 
 __all__ = ["BertVizKind", "BertVizView", "bertviz_view"]
 
@@ -221,10 +221,7 @@ def _page(
 
 def _params(kind: BertVizKind, record: AttentionRecord, vectors: _QueriesAndKeys) -> dict[str, Any]:
     """What BertViz's script of this view reads, as its Python side would have made it."""
-    labels = [
-        (show_spaces(slot.label) or "∅") if slot.group is None else slot.label
-        for slot in record.slots
-    ]
+    labels = [slot_text(slot) for slot in record.slots]
     attention: dict[str, Any] = {
         "name": None,
         "attn": _rounded(record.weights, 3),

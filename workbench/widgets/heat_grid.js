@@ -1,74 +1,24 @@
 /**
- * A heat map on a canvas: a grid of float32 numbers between two labelled sides.
+ * A heat map on a canvas: a grid of float32 numbers between two labelled sides. `ramp`, `format`,
+ * `short`, `fit` and `ticks` are in heat_numbers.js.
  *
  * Two canvases lie on each other: cells and labels below, which are drawn anew only when the numbers,
  * the size or the theme change; marks above (pointer, cursor, selection). All text is either drawn
  * on a canvas or set as textContent: no label is ever parsed as HTML.
  */
 
-const SEQUENTIAL = [
-  "#440154", "#472d7b", "#3b528b", "#2c728e", "#21918c", "#28ae80", "#5ec962", "#addc30", "#fde725",
-]; // viridis
-// Zero is the colour of the page, so that what stands out is what differs.
-const DIVERGING = {
-  light: ["#0b4f96", "#5b9bd0", "#f4f4f4", "#e88b5a", "#a63603"],
-  dark: ["#9ad1ff", "#3b82c4", "#2a2a2a", "#c4602d", "#ffb98f"],
-};
 const LEGIBLE = 9; // pixels below which a label is left out
 const LABEL_PX = 11;
 const BAND = 5; // width of a band of group colours, with its gap
 const MOST_HEIGHT = 720;
-const REDRAWN = [
-  "values", "row_title", "row_labels", "row_groups", "row_numbers", "column_title", "column_labels",
-  "column_groups", "column_numbers", "title", "note", "value_name", "signed", "low", "high",
-  "colours", "square", "cell_width", "cell_height", "label_width", "picks", "busy",
-];
-
-const channels = (hex) => [1, 3, 5].map((at) => parseInt(hex.slice(at, at + 2), 16));
-
-/** 256 colours between the stops, as [r, g, b]. */
-function ramp(stops) {
-  const known = stops.map(channels);
-  return Array.from({ length: 256 }, (_, step) => {
-    const at = (step / 255) * (known.length - 1);
-    const left = Math.min(Math.floor(at), known.length - 2);
-    return known[left].map((c, i) => Math.round(c + (known[left + 1][i] - c) * (at - left)));
-  });
-}
-
-function format(value) {
-  if (Number.isNaN(value)) return "none";
-  const size = Math.abs(value);
-  const text = size === 0 ? "0" : size < 1e-4 || size >= 1e5 ? value.toExponential(1) : String(+value.toPrecision(3));
-  return text.replaceAll("-", "−");
-}
-
-/** As short as it gets, for inside a cell. */
-function short(value) {
-  const size = Math.abs(value);
-  const text = size < 0.005 ? "0" : value.toFixed(size < 0.995 ? 2 : size < 9.95 ? 1 : 0);
-  return text.replace("-", "−").replace(/^(−?)0\./, "$1.");
-}
+const DRAWN = ["map", "note", "busy", "picks", "cell_width", "cell_height", "label_width"];
+const MARKED = ["selected", "hovered", "highlight"]; // a change of these leaves the cells as they are
 
 function element(tag, name, parent) {
   const made = document.createElement(tag);
   made.className = `latent-grid-${name}`;
   parent.append(made);
   return made;
-}
-
-/** The text, cut to a width with an ellipsis. */
-function fit(context, text, width) {
-  if (context.measureText(text).width <= width) return text;
-  const characters = [...text];
-  while (characters.length && context.measureText(`${characters.join("")}…`).width > width) characters.pop();
-  return `${characters.join("")}…`;
-}
-
-/** Places whose number is shown where labels do not fit: round numbers, far enough apart. */
-function ticks(numbers, size, room) {
-  const step = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000].find((s) => s * size >= room) ?? 5000;
-  return numbers.flatMap((number, place) => (number % step === 0 ? [place] : []));
 }
 
 function render({ model, el }) {
@@ -90,6 +40,7 @@ function render({ model, el }) {
   said.setAttribute("aria-live", "polite");
   tip.hidden = true;
 
+  let map = model.get("map"); // what is drawn, as `HeatMap.traits` describes it
   let shape = [0, 0]; // rows, columns
   let numbers = new Float32Array();
   let place = { left: 0, top: 0, width: 1, height: 1 }; // of the cells: corner, and size of each
@@ -107,14 +58,9 @@ function render({ model, el }) {
     return r + g + b > 380; // light letters
   }
 
-  function palette() {
-    const stops = model.get("signed") ? DIVERGING[isDark() ? "dark" : "light"] : SEQUENTIAL;
-    return { stops, colours: ramp(stops) };
-  }
-
   function colourOf(value, colours) {
-    const low = model.get("low");
-    const share = (value - low) / (model.get("high") - low);
+    const low = map.low;
+    const share = (value - low) / (map.high - low);
     return colours[Math.round(255 * Math.min(1, Math.max(0, share)))];
   }
 
@@ -132,10 +78,10 @@ function render({ model, el }) {
 
   function arrange(context) {
     const [rows, columns] = shape;
-    const square = model.get("square");
-    const bands = [model.get("row_groups"), model.get("column_groups")].map((g) => (g.length ? BAND + 2 : 0));
-    const labels = widest(context, model.get("row_labels"), 150);
-    const digits = widest(context, model.get("row_numbers").map(String), 60);
+    const square = map.square;
+    const bands = [map.row_groups, map.column_groups].map((g) => (g.length ? BAND + 2 : 0));
+    const labels = widest(context, map.row_labels, 150);
+    const digits = widest(context, map.row_numbers.map(String), 60);
     const across = (side) => el.clientWidth - side - 2;
     const sideOf = (text) => Math.max(text + 6 + bands[0], model.get("label_width"));
     const mostWidth = model.get("cell_width");
@@ -148,7 +94,7 @@ function render({ model, el }) {
       width = snapped(across(left), columns, mostWidth);
       if (square) width = height = snapped(Math.min(across(left) / columns, MOST_HEIGHT / rows), 1, mostWidth);
     }
-    const names = widest(context, model.get("column_labels"), 76);
+    const names = widest(context, map.column_labels, 76);
     const upright = width >= LEGIBLE && names > width - 2;
     const top = (upright ? names + 6 : LABEL_PX + 6) + bands[1];
     place = { left, top, width, height, upright, bands };
@@ -201,7 +147,7 @@ function render({ model, el }) {
     context.fillStyle = style("--jp-layout-color0", "#fff");
     for (let row = 1; row < rows; row++) context.fillRect(left, top + row * height - 0.5, columns * width, 1);
     for (let column = 1; column < columns; column++) context.fillRect(left + column * width - 0.5, top, 1, rows * height);
-    if (width < 24 || height < 15 || model.get("high") < 0.05) return; // it would say 0 everywhere
+    if (width < 24 || height < 15 || map.high < 0.05) return; // it would say 0 everywhere
     context.font = font(10);
     context.textAlign = "center";
     numbers.forEach((value, at) => {
@@ -217,9 +163,9 @@ function render({ model, el }) {
     const isRow = side === "row";
     const { left, top, width, height, upright, bands } = place;
     const size = isRow ? height : width;
-    const [labels, groups, counts] = ["labels", "groups", "numbers"].map((part) => model.get(`${side}_${part}`));
+    const [labels, groups, counts] = ["labels", "groups", "numbers"].map((part) => map[`${side}_${part}`]);
     const band = bands[isRow ? 0 : 1];
-    const colours = model.get("colours");
+    const colours = map.colours;
     groups.forEach((group, at) => {
       if (!group) return;
       context.fillStyle = colours[group] ?? ink;
@@ -254,13 +200,13 @@ function render({ model, el }) {
   function drawLegend(stops) {
     legend.replaceChildren();
     const scale = element("span", "scale", legend);
-    const [low, high] = [model.get("low"), model.get("high")];
+    const [low, high] = [map.low, map.high];
     const bar = document.createElement("i");
     bar.style.background = `linear-gradient(to right, ${stops.join(", ")})`;
     bar.textContent = low < 0 ? "0" : ""; // in the middle, where the colour is the page's
-    scale.append(`${model.get("value_name")}  ${format(low)}`, bar, format(high));
-    const present = new Set([...model.get("row_groups"), ...model.get("column_groups")]);
-    for (const [group, colour] of Object.entries(model.get("colours"))) {
+    scale.append(`${map.value_name}  ${format(low)}`, bar, format(high));
+    const present = new Set([...map.row_groups, ...map.column_groups]);
+    for (const [group, colour] of Object.entries(map.colours)) {
       if (!present.has(group)) continue;
       const item = legend.appendChild(document.createElement("span"));
       const swatch = item.appendChild(document.createElement("b"));
@@ -271,27 +217,28 @@ function render({ model, el }) {
 
   function draw() {
     frame = 0;
-    const view = model.get("values");
-    const bytes = view.buffer.slice(view.byteOffset, view.byteOffset + view.byteLength);
-    numbers = new Float32Array(bytes);
-    shape = [model.get("row_labels").length, model.get("column_labels").length];
+    map = model.get("map");
+    const { buffer, byteOffset, byteLength } = map.values;
+    numbers = new Float32Array(buffer.slice(byteOffset, byteOffset + byteLength));
+    shape = [map.row_labels.length, map.column_labels.length];
     const empty = numbers.length === 0 || numbers.length !== shape[0] * shape[1];
-    title.textContent = model.get("title");
+    title.textContent = map.title;
     note.textContent = model.get("note");
     note.hidden = !note.textContent;
-    sides.textContent = empty ? "" : `↓ ${model.get("row_title")}   → ${model.get("column_title")}`;
+    sides.textContent = empty ? "" : `↓ ${map.row_title}   → ${map.column_title}`;
     head.hidden = !title.textContent && empty;
     body.hidden = legend.hidden = empty;
     el.toggleAttribute("data-empty", empty);
     el.setAttribute("aria-busy", String(model.get("busy")));
     body.toggleAttribute("data-picks", model.get("picks"));
-    body.setAttribute("aria-label", `${model.get("title")}: ${shape[0]} ${model.get("row_title")} by ${shape[1]} ${model.get("column_title")}. Arrow keys move${model.get("picks") ? ", Enter opens" : ""}.`);
+    body.setAttribute("aria-label", `${map.title}: ${shape[0]} ${map.row_title} by ${shape[1]} ${map.column_title}. Arrow keys move${model.get("picks") ? ", Enter opens" : ""}.`);
     if (empty || el.clientWidth === 0) return;
     if (cursor && !inside(cursor)) cursor = null;
     const measuring = cells.getContext("2d");
     measuring.font = font(LABEL_PX);
     arrange(measuring);
-    const { stops, colours } = palette();
+    const stops = map[isDark() ? "dark" : "light"];
+    const colours = ramp(stops);
     const size = [place.left + shape[1] * place.width + 1, place.top + shape[0] * place.height + 1];
     const context = resize(cells, ...size);
     resize(marks, ...size);
@@ -338,15 +285,15 @@ function render({ model, el }) {
   }
 
   function named(side, at) {
-    const label = model.get(`${side}_labels`)[at];
-    const number = model.get(`${side}_numbers`)[at];
-    const name = model.get(`${side}_title`);
+    const label = map[`${side}_labels`][at];
+    const number = map[`${side}_numbers`][at];
+    const name = map[`${side}_title`];
     return String(number) === label ? `${name} ${label}` : `${name} ${number}: ${label}`;
   }
 
   function showTip([row, column]) {
     const value = document.createElement("strong");
-    value.textContent = `${model.get("value_name")} ${format(numbers[row * shape[1] + column])}`;
+    value.textContent = `${map.value_name} ${format(numbers[row * shape[1] + column])}`;
     tip.replaceChildren(`${named("row", row)}\n${named("column", column)}\n`, value);
     tip.hidden = false;
     const x = place.left + (column + 1) * place.width + 8;
@@ -415,8 +362,8 @@ function render({ model, el }) {
 
   // --- when to draw -------------------------------------------------------------------------------
 
-  for (const name of REDRAWN) model.on(`change:${name}`, schedule);
-  for (const name of ["selected", "hovered", "highlight"]) model.on(`change:${name}`, mark);
+  const hooks = [...DRAWN.map((name) => [name, schedule]), ...MARKED.map((name) => [name, mark])];
+  for (const [name, hook] of hooks) model.on(`change:${name}`, hook);
   let width = 0;
   const sizes = new ResizeObserver(() => {
     if (el.clientWidth !== width) schedule();
@@ -434,8 +381,7 @@ function render({ model, el }) {
     sizes.disconnect();
     themes.disconnect();
     cancelAnimationFrame(frame);
-    for (const name of REDRAWN) model.off(`change:${name}`, schedule);
-    for (const name of ["selected", "hovered", "highlight"]) model.off(`change:${name}`, mark);
+    for (const [name, hook] of hooks) model.off(`change:${name}`, hook);
   };
 }
 

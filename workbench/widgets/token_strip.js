@@ -1,16 +1,10 @@
 /** Slots in order: verbal tokens as text, latents as chips. Token text is only ever textContent. */
 
-const NAMES = { " ": "␣", "\n": "⏎", "\t": "⇥", "\r": "␍" };
-const UNKNOWN = "#999999";
+const SPACE = "[\u2400-\u2420⏎⇥␣∅]"; // signs for white space, control characters and no text
+const RUNS = new RegExp(`${SPACE}+|(?:(?!${SPACE}).)+`, "gsu");
+const [UNKNOWN, UNKNOWN_INK] = ["#999999", "#000000"]; // of a group that has no colour yet
 const SIGNS = { right: "✓", wrong: "✗" };
 let views = 0;
-
-/** Black or white, whichever reads better on a colour `#rrggbb`. */
-function inkOn(colour) {
-  const parts = [1, 3, 5].map((at) => parseInt(colour.slice(at, at + 2), 16) / 255);
-  const [r, g, b] = parts.map((c) => (c <= 0.03928 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4));
-  return 0.2126 * r + 0.7152 * g + 0.0722 * b > 0.179 ? "#000" : "#fff";
-}
 
 function element(name, className, text) {
   const made = document.createElement(name);
@@ -19,25 +13,11 @@ function element(name, className, text) {
   return made;
 }
 
-/** Text with its white space and control characters visible, and faint. */
+/** Text whose signs for white space are faint. */
 function writeText(box, text) {
-  box.replaceChildren();
-  if (text === "") box.append(element("span", "latent-space", "∅"));
-  for (const run of text.match(/[\u0000-\u0020]|[^\u0000-\u0020]+/g) ?? []) {
-    if (run > " ") box.append(run);
-    else {
-      const name = NAMES[run] ?? String.fromCharCode(0x2400 + run.charCodeAt(0));
-      box.append(element("span", "latent-space", name));
-    }
-  }
-}
-
-function describe(slot, prompt) {
-  const what = slot.group === null
-    ? `token ${JSON.stringify(slot.text)}`
-    : `latent ${slot.text}, occurrence ${slot.occurrence + 1}`;
-  const mark = slot.mark ? `, ${slot.mark}` : "";
-  return `${what}, position id ${slot.position}${mark}${prompt ? ", in the prompt" : ""}`;
+  const runs = text.match(RUNS) ?? [];
+  const isSpace = new RegExp(`^${SPACE}`, "u");
+  box.replaceChildren(...runs.map((run) => (isSpace.test(run) ? element("span", "latent-space", run) : run)));
 }
 
 function same(a, b) {
@@ -63,19 +43,17 @@ function render({ model, el }) {
     const text = cell.firstChild;
     cell.className = latent ? "latent-slot latent-chip" : "latent-slot";
     if (latent) {
-      const colour = model.get("colours")[slot.group] ?? UNKNOWN;
       text.textContent = slot.text;
-      text.style.background = colour;
-      text.style.color = inkOn(colour);
+      text.style.background = model.get("colours")[slot.group] ?? UNKNOWN;
+      text.style.color = model.get("inks")[slot.group] ?? UNKNOWN_INK;
     } else {
       writeText(text, slot.text);
       text.removeAttribute("style");
     }
     cell.lastChild.textContent = slot.position;
     const next = cell.nextSibling;
-    const breaks = !latent && slot.text.includes("\n");
-    if (next?.className === "latent-break" && !breaks) next.remove();
-    if (next?.className !== "latent-break" && breaks) cell.after(element("span", "latent-break"));
+    if (next?.className === "latent-break" && !slot.breaks) next.remove();
+    if (next?.className !== "latent-break" && slot.breaks) cell.after(element("span", "latent-break"));
     cell.dataset.index = index;
   }
 
@@ -88,7 +66,8 @@ function render({ model, el }) {
     const ends = slot.mark && shown[index + 1]?.mark !== slot.mark;
     cell.children[1].textContent = ends ? SIGNS[slot.mark] : "";
     cell.classList.toggle("latent-first", index === prompt && index > 0);
-    const words = describe(slot, index < prompt) + (index === model.get("flagged") ? `, ${model.get("flag")}` : "");
+    const where = index < prompt ? ", in the prompt" : "";
+    const words = slot.words + where + (index === model.get("flagged") ? `, ${model.get("flag")}` : "");
     cell.title = words;
     cell.setAttribute("aria-label", words);
   }
@@ -237,6 +216,7 @@ function render({ model, el }) {
   const hooks = {
     "change:slots": redraw,
     "change:colours": recolour,
+    "change:inks": recolour,
     "change:selected": light,
     "change:hovered": light,
     "change:flagged": settle,

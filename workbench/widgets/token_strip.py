@@ -1,8 +1,8 @@
 """A live strip of slots: verbal tokens as text, latents as coloured chips, linked to other views.
 
 `selected` and `hovered` go both ways: the user's mouse and keyboard set them, and so may code.
-Token text is data: the browser is given it as text, never as HTML. Knows neither models nor
-sessions. `workbench.pictures.slots.SlotStrip` is the still picture of the same thing.
+Token text is data: the browser is given it as text, never as HTML. `workbench.pictures.slots`
+describes what is drawn, here and in saved outputs and in print.
 """
 
 from __future__ import annotations
@@ -15,10 +15,11 @@ import anywidget
 import traitlets
 
 from latent_core.slots.views import SlotView
-from workbench.pictures.palette import colours_of
+from workbench.pictures.palette import ink_on
+from workbench.pictures.slots import group_colours, slot_cells
 from workbench.responses import SlotMark
 
-__all__ = ["TokenStrip", "slot_dicts"]
+__all__ = ["TokenStrip"]
 
 STATIC: Final = Path(__file__).parent
 
@@ -30,14 +31,14 @@ class TokenStrip(anywidget.AnyWidget):
     Escape selects nothing.
 
     Attributes:
-        slots: a dict per slot: text, group (None: a verbal token), member, occurrence, position,
-            mark ("", "right" or "wrong"). See `slot_dicts`.
+        slots: what is drawn of each slot, as `SlotCell.traits` describes it.
         prompt_length: slots that belong to the prompt, a bar stands after them; -1 for no bar.
         selected: index of the slot that is chosen; -1 for none.
         hovered: index of the slot that is pointed at, here or in another view; -1 for none.
         flagged: index of a slot to draw attention to; -1 for none.
         flag: what there is to say of it, in words.
         colours: hex colour by group name.
+        inks: colour of the text on each of them.
         label: what a screen reader calls the strip.
         streaming: whether more slots are coming; until then the strip does not become lower.
         show_positions: whether position ids stand under the slots.
@@ -53,6 +54,9 @@ class TokenStrip(anywidget.AnyWidget):
     flagged = traitlets.Int(-1).tag(sync=True)
     flag = traitlets.Unicode("the first difference").tag(sync=True)
     colours = traitlets.Dict(key_trait=traitlets.Unicode(), value_trait=traitlets.Unicode()).tag(
+        sync=True
+    )
+    inks = traitlets.Dict(key_trait=traitlets.Unicode(), value_trait=traitlets.Unicode()).tag(
         sync=True
     )
     label = traitlets.Unicode("slots").tag(sync=True)
@@ -79,7 +83,7 @@ class TokenStrip(anywidget.AnyWidget):
             slots: as `Generation.slots` has them.
             prompt_length: slots that belong to the prompt; -1 for no bar.
             marks: one per slot, or none at all.
-            colours: by group name; by default those of `palette.colours_of`.
+            colours: by group name; by default those of `group_colours`.
             traits: any other trait.
         """
         strip = cls(prompt_length=prompt_length, **traits)
@@ -94,13 +98,14 @@ class TokenStrip(anywidget.AnyWidget):
     ) -> None:
         """Show these slots instead; those that stand there already are not drawn again."""
         if colours is None:
-            colours = colours_of(slot.group for slot in slots if slot.group is not None)
-        wanted = slot_dicts(slots, marks)
+            colours = group_colours(slots)
+        wanted = [cell.traits() for cell in slot_cells(slots, marks)]
         if self._added and wanted == self.slots:  # no change, but the browser's model lacks them
             self.send_state("slots")
         self._added = False
         with self.hold_sync():
             self.colours = dict(colours)
+            self.inks = {name: ink_on(colour) for name, colour in colours.items()}
             self.slots = wanted
             for name in ("selected", "hovered", "flagged"):
                 if getattr(self, name) >= len(slots):
@@ -108,7 +113,7 @@ class TokenStrip(anywidget.AnyWidget):
 
     def add(self, slots: Sequence[SlotView]) -> None:
         """Add slots at the end; only these travel to the browser."""
-        start, more = len(self.slots), slot_dicts(slots)
+        start, more = len(self.slots), [cell.traits() for cell in slot_cells(slots)]
         self.slots.extend(more)  # in place, so that the list is not sent as a whole
         self._added = True
         self.send({"kind": "add", "start": start, "slots": more})
@@ -116,18 +121,3 @@ class TokenStrip(anywidget.AnyWidget):
     def _hear(self, widget: Any, content: dict[str, str], buffers: list[bytes]) -> None:
         if content.get("kind") == "missed":  # a view that opened while slots were added
             self.send_state("slots")
-
-
-def slot_dicts(slots: Sequence[SlotView], marks: Sequence[SlotMark] = ()) -> list[dict[str, Any]]:
-    """Slots as `TokenStrip.slots` wants them; `marks` has one entry per slot, or none at all."""
-    return [
-        {
-            "text": slot.label,
-            "group": slot.group,
-            "member": -1 if slot.group is None else int(slot.label.rpartition(".")[2]),
-            "occurrence": -1 if slot.occurrence is None else slot.occurrence,
-            "position": slot.position_id,
-            "mark": mark,
-        }
-        for slot, mark in zip(slots, marks or [""] * len(slots), strict=True)
-    ]

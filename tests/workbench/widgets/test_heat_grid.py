@@ -1,16 +1,12 @@
 """The heat map widget: what it tells the browser. What the browser makes of it is seen there."""
 
-import json
-import re
-from pathlib import Path
-
 import numpy as np
 import pytest
+from matplotlib.colors import to_rgba
 
 from latent_core.errors import SettingError
-from workbench.pictures.heat import Axis, Heat, largest_of
-from workbench.pictures.palette import SIGNED
-from workbench.widgets import heat_grid
+from workbench.pictures.heat_map import Axis, HeatMap, largest_of
+from workbench.pictures.heat_still import heat_figure
 from workbench.widgets.heat_grid import HeatGrid
 
 VALUES = np.array([[0.5, np.nan, -2.0], [1.0, 0.25, 0.0]], np.float32)
@@ -20,10 +16,10 @@ COLUMNS = Axis("key", ["x", "y", "z"])
 
 def test_numbers_travel_as_bytes_and_come_back_the_same() -> None:
     grid = HeatGrid()
-    grid.show(Heat(VALUES.T.copy().T, ROWS, COLUMNS, "title", "weight"))  # not contiguous
-    assert len(grid.values) == 4 * 6
-    np.testing.assert_array_equal(grid.array, VALUES)
-    state = grid.get_state()
+    grid.show(HeatMap(VALUES.T.copy().T, ROWS, COLUMNS, "title", "weight"))  # not contiguous
+    assert len(grid.map["values"]) == 4 * 6
+    np.testing.assert_array_equal(np.frombuffer(grid.map["values"], "<f4"), VALUES.ravel())
+    state = grid.get_state()["map"]
     assert state["row_labels"] == ["a", "</script>"]
     assert state["row_groups"] == ["", "Comma"]
     assert state["row_numbers"] == [4, 7]
@@ -33,20 +29,21 @@ def test_numbers_travel_as_bytes_and_come_back_the_same() -> None:
 @pytest.mark.parametrize(("signed", "low"), [(False, 0.0), (True, -2.0)])
 def test_only_signed_colours_go_below_zero(signed: bool, low: float) -> None:
     grid = HeatGrid()
-    grid.show(Heat(VALUES, ROWS, COLUMNS, "", "weight", signed, largest_of(VALUES)))
-    assert (grid.low, grid.high) == (low, 2.0)
+    grid.show(HeatMap(VALUES, ROWS, COLUMNS, "", "weight", signed, largest_of(VALUES)))
+    assert (grid.map["low"], grid.map["high"]) == (low, 2.0)
 
 
 def test_another_map_takes_the_place_of_the_last_with_its_marks() -> None:
     grid = HeatGrid(picks=True)
     picked: list[tuple[int, int]] = []
     grid.on_pick(lambda row, column: picked.append((row, column)))
-    grid.show(Heat(VALUES, ROWS, COLUMNS, "first", "weight", chosen=(1, 2)))
+    grid.show(HeatMap(VALUES, ROWS, COLUMNS, "first", "weight", chosen=(1, 2)))
     grid.hovered = [0, 1]
     assert picked == [(1, 2)]
     grid.busy = True
     grid.show_nothing("choose an adapter")
-    assert (grid.values, grid.title, grid.note) == (b"", "", "choose an adapter")
+    assert (grid.map["values"], grid.map["title"]) == (b"", "")
+    assert grid.note == "choose an adapter"
     assert grid.selected == grid.hovered == [-1, -1]
     assert not grid.busy
     assert picked == [(1, 2)], "nothing is no cell"
@@ -61,17 +58,18 @@ def test_one_message_per_picture(monkeypatch: pytest.MonkeyPatch) -> None:
         sent.append({*message["state"], *(path[0] for path in message["buffer_paths"])})
 
     monkeypatch.setattr(grid, "_send", send)
-    grid.show(Heat(VALUES, ROWS, COLUMNS, "first", "weight"))
-    assert len(sent) == 1
-    assert {"values", "row_labels", "column_labels", "title"} <= sent[0]
+    grid.show(HeatMap(VALUES, ROWS, COLUMNS, "first", "weight"))
+    assert sent == [{"map"}]
     sent.clear()
-    grid.show(Heat(VALUES * 2, ROWS, COLUMNS, "second", "weight"))
-    assert sent == [{"values", "title"}], "labels that stay do not travel again"
+    grid.busy = True
+    sent.clear()
+    grid.show(HeatMap(VALUES * 2, ROWS, COLUMNS, "second", "weight"), "a note")
+    assert sent == [{"map", "note", "busy"}]
 
 
 def test_a_map_that_does_not_fit_its_sides_is_refused() -> None:
     with pytest.raises(SettingError, match=r"shape \(3, 2\); expected \(2, 3\): 2 of 'query'"):
-        Heat(VALUES.T, ROWS, COLUMNS, "", "weight")
+        HeatMap(VALUES.T, ROWS, COLUMNS, "", "weight")
     with pytest.raises(SettingError, match="query: 1 groups for 2 labels"):
         Axis("query", ["a", "b"], ["x"])
 
@@ -82,7 +80,13 @@ def test_the_end_of_the_scale_is_the_largest_size_of_all() -> None:
     assert largest_of(np.full(2, np.nan)) == 1.0
 
 
-def test_pictures_have_the_colours_of_the_live_map() -> None:
-    script = (Path(heat_grid.__file__).parent / "heat_grid.js").read_text()
-    live = re.search(r"light: (\[.*?\]),", script)
-    assert live is not None and tuple(json.loads(live[1])) == SIGNED
+@pytest.mark.parametrize("signed", [False, True])
+def test_print_has_the_colours_and_the_scale_of_the_canvas(signed: bool) -> None:
+    heat_map = HeatMap(VALUES, ROWS, COLUMNS, "first", "weight", signed, largest_of(VALUES))
+    traits = heat_map.traits()
+    image = heat_figure("", [heat_map]).axes[0].images[0]
+    assert image.get_clim() == (traits["low"], traits["high"])
+    shown = [image.cmap(share) for share in np.linspace(0, 1, len(traits["light"]))]
+    wanted = [to_rgba(colour) for colour in traits["light"]]
+    np.testing.assert_allclose(shown, wanted, atol=3 / 255)
+    assert len(traits["light"]) == len(traits["dark"])

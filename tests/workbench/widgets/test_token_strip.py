@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from latent_core.slots.views import SlotView
-from workbench.widgets.token_strip import STATIC, TokenStrip, slot_dicts
+from workbench.pictures.slots import slot_cells
+from workbench.widgets.token_strip import STATIC, TokenStrip
 
 HOSTILE = (
     "</script>",
@@ -34,24 +35,28 @@ SLOTS = (
 )
 
 
-def test_slots_travel_with_their_group_member_occurrence_position_and_mark() -> None:
+def test_slots_travel_with_their_text_group_position_and_mark() -> None:
     strip = TokenStrip.of(SLOTS, 3, ["", "right", "", "", "wrong"])
     assert strip.slots[3] == {
         "text": "Comma.1",
         "group": "Comma",
-        "member": 1,
-        "occurrence": 2,
         "position": 2,
         "mark": "",
+        "words": "latent Comma.1, occurrence 3, position id 2",
+        "breaks": False,
     }
+    assert [(slot["text"], slot["breaks"]) for slot in strip.slots[1:3]] == [
+        ("␣a", False),
+        ("⏎", True),
+    ]
     assert [slot["mark"] for slot in strip.slots] == ["", "right", "", "", "wrong"]
     assert strip.prompt_length == 3
-    assert list(strip.colours) == ["Start", "Comma"]
+    assert list(strip.colours) == list(strip.inks) == ["Start", "Comma"]
 
 
 def test_marks_have_to_be_one_per_slot() -> None:
     with pytest.raises(ValueError, match="shorter"):
-        slot_dicts(SLOTS, ["right"])
+        slot_cells(SLOTS, ["right"])
 
 
 def test_only_additions_are_sent_while_streaming(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -62,7 +67,13 @@ def test_only_additions_are_sent_while_streaming(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(strip, "send_state", lambda key=None: states.append(key))
     strip.add([verbal("b", 3)])
     assert states == []
-    assert sent == [{"kind": "add", "start": 5, "slots": slot_dicts([verbal("b", 3)])}]
+    assert sent == [
+        {
+            "kind": "add",
+            "start": 5,
+            "slots": [cell.traits() for cell in slot_cells([verbal("b", 3)])],
+        }
+    ]
     strip.show([*SLOTS, verbal("b", 3)])
     assert "slots" in states  # the browser's model gets them too, though they are the same
 
@@ -180,7 +191,7 @@ def test_hover_and_selection_from_outside_light_a_slot_up(page: Any) -> None:
 @pytest.mark.slow
 def test_streamed_slots_are_added_and_nothing_else_is_drawn_again(page: Any) -> None:
     render(page, TokenStrip.of(SLOTS, 3))
-    more = slot_dicts([verbal("b", 3)])
+    more = [cell.traits() for cell in slot_cells([verbal("b", 3)])]
     kept = page.evaluate(
         """(more) => {
           const before = [...document.querySelectorAll("[role=option]")];

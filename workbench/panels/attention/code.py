@@ -1,11 +1,11 @@
-"""The Python that makes what the attention panel shows: from a session to one head's map."""
+"""Python that reproduces the attention panel: from a session to one head's map."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from workbench.panels.attention.data import Cell, Direction
-from workbench.panels.attention.work import OWN_TOKENS, Taken
+from workbench.panels.attention.measures import Cell, Direction
+from workbench.panels.attention.work import NEW_TOKENS, Capture
 from workbench.panels.code import session_code
 from workbench.session import Session
 
@@ -14,31 +14,31 @@ __all__ = ["attention_code"]
 
 def attention_code(
     session: Session,
-    takens: Sequence[Taken],
+    captures: Sequence[Capture],
     measure: str,
     edges: Direction,
     all_slots: bool,
     cell: Cell,
     traced: bool,
 ) -> str:
-    """Lines that end with `shown`, the open map (queries, keys), and `overview` where it has one.
+    """Write code that ends with `shown`, the open map, and `overview` if there is one.
 
     Args:
-        session: whose models are looked at.
-        takens: one, or those of A and of B for their difference.
-        measure, edges, all_slots, cell: as the panel has them.
+        session: whose models are shown.
+        captures: one, or those of A and of B for their difference.
+        measure, edges, all_slots, cell: the panel's settings.
         traced: whether the causal effect is shown, too.
     """
-    request = takens[0].request
+    request = captures[0].request
     response = "None" if request.answer is None else "session.example.answer"
     options = [f'of="{"all" if request.all_slots else "latents"}"']
     if request.answer is None:
-        options.append(f"max_new_tokens={OWN_TOKENS}")
+        options.append(f"max_new_tokens={NEW_TOKENS}")
     if request.gradient:
         options.append('gradient="loss"')
     call = f"lc.capture_attention(model, session.prompt, {response}, {', '.join(options)})"
-    sides = "ab"[: len(takens)]
-    if len(takens) == 1:
+    sides = "ab"[: len(captures)]
+    if len(captures) == 1:
         sides = "a" if request.adapter == session.adapter_a else "b"
     lines = [
         "import latent_core as lc",
@@ -54,14 +54,14 @@ def attention_code(
         "",
     ]
     lines += [
-        f"record_{side}, map_{side} = look(session.model_{side}, {taken.applied!r})"
-        for side, taken in zip(sides, takens, strict=True)
+        f"record_{side}, map_{side} = look(session.model_{side}, {one.applied!r})"
+        for side, one in zip(sides, captures, strict=True)
     ]
     lines.append("shown = map_a - map_b" if len(sides) == 2 else f"shown = map_{sides}")
     if measure == "raw":
         lines += _overview_lines(edges, sides[0])
     if traced:
-        lines += _trace_lines(edges, sides, takens[0])
+        lines += _trace_lines(edges, sides, captures[0])
     return "\n".join(lines) + "\n"
 
 
@@ -102,16 +102,16 @@ def _map_lines(measure: str, edges: Direction, all_slots: bool, cell: Cell) -> l
     ]
 
 
-def _trace_lines(edges: Direction, side: str, taken: Taken) -> list[str]:
+def _trace_lines(edges: Direction, side: str, one: Capture) -> list[str]:
     lines, answer = [f"model = session.model_{side}"], "session.example.answer"
-    if taken.request.answer is None:
+    if one.request.answer is None:
         answer = "model.backbone.decode(ids)"
         lines.append(
             f"ids = [s.token_id for s in record_{side}.slots[record_{side}.prompt_length :] "
             "if s.group is None]"
         )
     pair = f"(session.prompt, {answer})"
-    lines.append(f"with lc.parse_intervention({taken.applied!r}).on(model):")
+    lines.append(f"with lc.parse_intervention({one.applied!r}).on(model):")
     if edges.target == "latent":
         queries = "verbal" if edges.source == "text" else "latents"
         lines.append(f'    effects = lc.trace(model, {pair}, queries="{queries}")')

@@ -1,7 +1,4 @@
-"""The attention panel's controls: what it looks at, and which head's map is open.
-
-They know what they ask for, and nothing of what was captured.
-"""
+"""The attention panel's controls: which attention is captured, and which head's map is open."""
 
 from __future__ import annotations
 
@@ -10,48 +7,54 @@ from typing import Any, Final, Literal, cast
 
 import ipywidgets as widgets
 
-from workbench.panels.attention.data import DIRECTIONS, MEASURES, Cell, Direction
-from workbench.panels.attention.work import Request
+from workbench.panels.attention.measures import DIRECTIONS, MEASURES, Cell, Direction
+from workbench.panels.attention.work import CaptureRequest
 from workbench.panels.base import Controls, Panel
 
 __all__ = ["ANSWER", "DIFFERENCE", "OWN", "AttentionControls", "HeadChooser", "Side", "row"]
 
 Side = Literal["A", "B"]
 DIFFERENCE: Final = "A - B"
-ANSWER, OWN = "true answer", "own response"
+ANSWER, OWN = "reference answer", "generated"
 _ALL_GROUPS: Final = ("all", "")  # None would leave the list blank
 #: Of toggle buttons, whose description stands above them otherwise.
 _INLINE: Final = {"display": "flex", "width": "max-content", "align_items": "center"}
 
 
 class AttentionControls(widgets.VBox):
-    """Whose attention, which measure of it, on which edges, and of which response.
+    """Which model, measure, edges and response.
 
     Attributes:
         side: `A`, `B` or `A - B`.
         measure: one of `MEASURES`.
         direction: one of `DIRECTIONS`.
-        latents: the group of those that are looked at, or that look at text; empty for all.
-        response: whether the model reads the true answer or writes its own response.
+        latents: the latent group whose edges are shown; empty for all.
+        response: whether the model reads the reference answer or generates its own response.
         all_slots: whether the open head is shown with all slots.
         intervene: whether the session's intervention applies.
     """
 
     def __init__(self, panel: Panel, changed: Callable[[], None], *buttons: widgets.Button) -> None:
-        """Controls that call `changed` when one of them is turned; `buttons` stand after them."""
+        """Make the controls.
+
+        Args:
+            panel: where errors are shown.
+            changed: called when a control changes.
+            buttons: stand after the controls.
+        """
         self._session = panel.session
         self.side = _toggle("Model", ["A", "B", DIFFERENCE], "56px")
         self.measure = _chooser("Measure", list(MEASURES), "220px")
-        self.direction = _chooser("Edges", list(DIRECTIONS), "180px")
-        self.latents = _chooser("Latents", [_ALL_GROUPS], "180px")
-        self.latents.tooltip = "the latents at the end, or at the start, of these edges"
-        self.response = _toggle("Response", [ANSWER, OWN], "112px")
+        self.direction = _chooser("Query → key", list(DIRECTIONS), "210px")
+        self.latents = _chooser("Latent group", [_ALL_GROUPS], "200px")
+        self.latents.tooltip = "Show the edges of this latent group only"
+        self.response = _toggle("Response", [ANSWER, OWN], "130px")
         self.response.tooltips = [
-            "the model reads the example's answer (teacher forcing)",
-            "the model writes its own response first",
+            "The model reads the example's answer (teacher forcing)",
+            "The model generates its own response first",
         ]
-        self.all_slots = _check("All slots", "show attention from all slots onto all slots")
-        self.intervene = _check("With the intervention", "apply the session's intervention")
+        self.all_slots = _check("Show all slots", "Show attention from all slots onto all slots")
+        self.intervene = _check("Apply intervention", "Capture under the session's intervention")
         looked_at = (self.side, self.measure, self.direction, self.latents)
         of_what = (self.response, self.all_slots, self.intervene)
         super().__init__([row(*looked_at), row(*of_what, *buttons)])
@@ -60,26 +63,26 @@ class AttentionControls(widgets.VBox):
 
     @property
     def sides(self) -> tuple[Side, ...]:
-        """The models that are looked at; the second is taken from the first."""
+        """The models that are captured; the second is subtracted from the first."""
         both = self.side.value == DIFFERENCE
         return ("A", "B") if both else (cast(Side, self.side.value),)
 
     @property
     def edges(self) -> Direction:
-        """The queries and keys that are looked at."""
+        """The queries and keys whose edges are shown."""
         return DIRECTIONS[self.direction.value]._replace(group=self.latents.value or None)
 
     @property
     def has_heads(self) -> bool:
-        """Whether the measure tells heads apart."""
+        """Whether the measure has a map per head."""
         return MEASURES[self.measure.value].has_heads
 
-    def request(self, side: Side) -> Request:
-        """The capture that is asked for."""
+    def request(self, side: Side) -> CaptureRequest:
+        """The capture that the controls describe."""
         session, measure = self._session, MEASURES[self.measure.value]
         example = session.example
         true_answer = example is not None and self.response.value == ANSWER
-        return Request(
+        return CaptureRequest(
             adapter=session.adapter_a if side == "A" else session.adapter_b,
             prompt=session.prompt,
             answer=example.answer if example is not None and true_answer else None,
@@ -89,7 +92,7 @@ class AttentionControls(widgets.VBox):
         )
 
     def follow_session(self) -> None:
-        """Offer what the session's models, example and intervention leave to choose."""
+        """Offer the choices that the session's models, example and intervention allow."""
         session = self._session
         self.side.tooltips = [
             f"A: {session.adapter_a}",
@@ -98,7 +101,7 @@ class AttentionControls(widgets.VBox):
         ]
         none = session.intervention == "none"
         self.intervene.description = (
-            "With the intervention (none is set)" if none else f"With {session.intervention}"
+            "Apply intervention (none is set)" if none else f"Apply {session.intervention}"
         )
         self.intervene.disabled = none
         self.response.disabled = session.example is None
@@ -120,11 +123,17 @@ class HeadChooser(widgets.HBox):
     """Which head's map is open.
 
     Attributes:
-        layer, head: lists, since a slider's handle would have no name for a screen reader.
+        layer, head: lists, since a screen reader finds no name for a slider's handle.
     """
 
     def __init__(self, panel: Panel, changed: Callable[[], None], *buttons: widgets.Button) -> None:
-        """Lists that call `changed` when another map is chosen; `buttons` stand after them."""
+        """Make the lists.
+
+        Args:
+            panel: where errors are shown.
+            changed: called when another map is chosen.
+            buttons: stand after the lists.
+        """
         self._changed = changed
         self.layer, self.head = _chooser("Layer", [0], "130px"), _chooser("Head", [0], "130px")
         super().__init__([self.layer, self.head, *buttons], layout=_ROW)
@@ -133,17 +142,17 @@ class HeadChooser(widgets.HBox):
 
     @property
     def cell(self) -> Cell:
-        """The map that is open; of all heads together where they are not told apart."""
+        """The map that is open; its head is None where heads are averaged."""
         return Cell(self.layer.value, None if self.head.disabled else self.head.value)
 
     def offer(self, layers: Sequence[int], heads: Sequence[int], *, has_heads: bool) -> None:
-        """The layers and heads there are; calls nothing."""
+        """Offer these layers and heads, without calling back."""
         with self._controls.unheard():
             self.layer.options, self.head.options = layers, heads
             self.head.disabled = not has_heads
 
     def choose(self, layer: int, head: int | None = None) -> None:
-        """Choose one map; without `head`, of the same head."""
+        """Open one map; without `head`, of the same head."""
         with self._controls.unheard():
             self.layer.value = layer
             if head is not None:
@@ -155,7 +164,7 @@ _ROW: Final = {"flex_flow": "row wrap", "align_items": "center", "grid_gap": "2p
 
 
 def row(*children: widgets.Widget) -> widgets.HBox:
-    """Widgets side by side, in further lines where they do not fit."""
+    """Put widgets side by side, in further lines where they do not fit."""
     return widgets.HBox(children, layout=_ROW)
 
 

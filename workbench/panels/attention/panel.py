@@ -1,7 +1,7 @@
-"""The attention panel: where a model looks, head by head, and whether that matters.
+"""The attention panel: where a model attends, head by head, and whether the edges matter.
 
-Captures run as jobs, only while the panel is in view; what is drawn is dimmed until the new one is
-there. The browser is sent one head's map at a time.
+Captures run as jobs, only while the panel is in view. The old maps are dimmed until the new ones
+are there. The browser receives one head's map at a time.
 """
 
 from __future__ import annotations
@@ -15,15 +15,13 @@ from matplotlib.figure import Figure
 from latent_core.errors import SettingError
 from latent_core.progress import progress_bar
 from workbench.jobs import Job
-from workbench.panels.attention.captures import Captures
 from workbench.panels.attention.code import attention_code
 from workbench.panels.attention.controls import AttentionControls, HeadChooser, Side, row
-from workbench.panels.attention.data import DIRECTIONS, Cell
+from workbench.panels.attention.measures import DIRECTIONS, Cell
 from workbench.panels.attention.view import AttentionView
-from workbench.panels.attention.work import Taken, capture, trace_effects
+from workbench.panels.attention.work import Capture, CaptureStore, capture, trace_effects
 from workbench.panels.base import Panel
-from workbench.pictures.heat_figure import heat_figure
-from workbench.pictures.palette import colours_of
+from workbench.pictures.heat_still import heat_figure
 from workbench.session import Session
 from workbench.widgets.heat_grid import HeatGrid
 from workbench.widgets.token_strip import TokenStrip
@@ -37,13 +35,13 @@ _LABELS: Final = 64
 
 
 class AttentionPanel(Panel):
-    """Attention of one example in A, in B, or their difference; and its causal effect.
+    """Attention of one example in A, in B, or their difference, and its causal effect.
 
     Every control is a widget whose `value` may be set from code, such as
     `panel.controls.latents.value = "Comma"`.
 
     Attributes:
-        controls: what is looked at.
+        controls: which attention is captured.
         chooser: the layer and the head whose map is open.
         overview, heat, groups, effects: the heat maps.
         strip: the slots, linked with the open map.
@@ -53,17 +51,28 @@ class AttentionPanel(Panel):
 
     def __init__(self, session: Session) -> None:
         super().__init__(session)
-        self._captures = Captures()
+        self._captures = CaptureStore()
         self._opened = False
         self._job: Job | None = None
         self._timer: asyncio.TimerHandle | None = None
         narrow = {"width": "max-content"}
-        again = self.button("Capture anew", self._again, layout=narrow)
+        again = self.button(
+            "Recapture attention",
+            self._capture_again,
+            "Run the models again, also where nothing has changed",
+            layout=narrow,
+        )
         strongest = self.button(
-            "Strongest", self.open_strongest, "open the brightest head", layout=narrow
+            "Open strongest head",
+            self.open_strongest,
+            "Open the head with the largest value of the overview",
+            layout=narrow,
         )
         self.trace = self.button(
-            "Cut these edges", self.start_trace, "measure the causal effect by layer", layout=narrow
+            "Measure causal effect",
+            self.start_trace,
+            "Cut these edges in each layer, and measure the change of log p(response)",
+            layout=narrow,
         )
         self.controls = AttentionControls(self, self._update, again)
         self.chooser = HeadChooser(self, self._draw_head, strongest)
@@ -110,23 +119,23 @@ class AttentionPanel(Panel):
         else:  # typing, or dragging a control, changes it many times a second
             self._timer = loop.call_later(_QUIET, self.safely(self._update))
 
-    # --- what is wanted ---------------------------------------------------------------------------
+    # --- capturing --------------------------------------------------------------------------------
 
-    def _find(self, side: Side) -> Taken | None:
-        """The capture of a side, if it is there."""
+    def _find(self, side: Side) -> Capture | None:
+        """The capture of a side, if there is one."""
         return self._captures.find(self.controls.request(side), self.controls.measure.value)
 
-    def _taken(self) -> list[Taken]:
-        """The captures that are there, of those that are asked for."""
+    def _found(self) -> list[Capture]:
+        """The captures that exist, of those that the controls ask for."""
         found = [self._find(side) for side in self.controls.sides]
-        return [taken for taken in found if taken is not None]
+        return [one for one in found if one is not None]
 
     @property
     def _ready(self) -> bool:
-        return len(self._taken()) == len(self.controls.sides)
+        return len(self._found()) == len(self.controls.sides)
 
     def capture(self) -> Job | None:
-        """Capture what the controls ask for, in view or not; None if it is there already."""
+        """Capture what the controls ask for, in view or not; None if nothing is missing."""
         missing = [side for side in self.controls.sides if self._find(side) is None]
         if not missing:
             self._draw()
@@ -138,7 +147,7 @@ class AttentionPanel(Panel):
         work = [self._captures.widened(request) for request in requests]
         models = [self.session.models[request.adapter] for request in requests]
 
-        def run() -> list[Taken]:
+        def run() -> list[Capture]:
             found = []
             with progress_bar(len(work), "capturing attention", "model") as bar:
                 for model, (request, known) in zip(models, work, strict=True):
@@ -156,33 +165,33 @@ class AttentionPanel(Panel):
     def _watch(self, job: Job) -> None:
         if job.active:
             self._job = job
-        elif job.state != "done" and self._job is job:  # and it was not replaced by another
-            why = "the line at the bottom says why" if job.state == "failed" else "it was cancelled"
-            self._show_nothing(f"Nothing was captured: {why}. 'Capture anew' tries again.")
+        elif job.state != "done" and self._job is job:  # and no other job replaced it
+            why = "see the status line below" if job.state == "failed" else "the job was cancelled"
+            self._show_nothing(f"No attention captured: {why}. Press 'Recapture attention'.")
 
-    def _keep(self, found: list[Taken]) -> None:
+    def _keep(self, found: list[Capture]) -> None:
         self._captures.keep(found, [self.controls.request(side).subject for side in ("A", "B")])
         if self._ready:
             self._draw()
 
     def _update(self) -> None:
-        """After any change: draw what is there, capture what is not, if anybody looks."""
+        """After any change: draw what is captured, and capture the rest if the panel is in view."""
         self.controls.offer_groups()
         if self.session.prompt == "":
             self._show_nothing("Type a prompt, or choose an example, to see attention.")
         elif self._ready or self.visibility.seen:
             self.capture()
         else:
-            self._show_nothing("Captured as soon as the panel is in view, or by .prepare().")
+            self._show_nothing("Attention is captured when the panel comes into view.")
 
-    def _again(self) -> None:
+    def _capture_again(self) -> None:
         self._captures.clear()
         self.capture()
 
-    # --- what is shown ----------------------------------------------------------------------------
+    # --- drawing ----------------------------------------------------------------------------------
 
     def view(self) -> AttentionView:
-        """What is shown, as data.
+        """The heat maps as data.
 
         Raises:
             SettingError: while nothing is captured.
@@ -192,7 +201,7 @@ class AttentionPanel(Panel):
                 "nothing is captured yet; show the panel and wait, or call its prepare()"
             )
         controls = self.controls
-        shown, *rest = [taken.captured for taken in self._taken()]
+        shown, *rest = [one.maps for one in self._found()]
         other, effects = None, None
         if not rest:
             other = self._find("B" if controls.sides == ("A",) else "A")
@@ -201,7 +210,7 @@ class AttentionPanel(Panel):
         return AttentionView(
             shown=shown,
             minus=rest[0] if rest else None,
-            beside=None if other is None else other.captured,
+            beside=None if other is None else other.maps,
             name=self._name(),
             measure=controls.measure.value,
             edges=controls.edges,
@@ -220,9 +229,8 @@ class AttentionPanel(Panel):
         view = self.view()
         layers, heads = view.record.layers, view.record.heads
         self.chooser.offer(layers, heads, has_heads=self.controls.has_heads)
-        slots = view.record.slots
         self.strip.prompt_length = view.record.prompt_length
-        self.strip.show(slots, colours=self._colours(view))
+        self.strip.show(view.record.slots, colours=view.colours)
         if not self._opened:
             self._opened = self.open_strongest()
         self._draw_overview(view)
@@ -230,24 +238,23 @@ class AttentionPanel(Panel):
         self._draw_effects(view)
 
     def _draw_overview(self, view: AttentionView) -> None:
-        notes = [note for taken in self._taken() for note in taken.notes]
+        notes = [note for one in self._found() for note in one.notes]
         said = dict.fromkeys(f"{note.removesuffix('.')}." for note in notes)
         try:
-            how = "Click a cell, or press Enter, to open it."
+            how = "Click a cell to open that head. On the keyboard, press Enter."
             self.overview.show(view.overview(self.chooser.cell), " ".join([how, *said]))
         except SettingError as reason:
             self.overview.show_nothing(_sentence(reason))
 
     def _draw_head(self) -> None:
         if not self._ready:
-            return  # what is being captured is drawn when it is there
+            return  # drawn when the capture is done
         view, cell = self.view(), self.chooser.cell
         try:
-            self.heat.show(view.head(cell), view.note(), self._colours(view))
+            self.heat.show(view.head(cell), view.note())
         except SettingError as reason:
-            said = self.overview.note  # once is enough
-            self.heat.show_nothing("" if _sentence(reason) == said else _sentence(reason))
-        if self.overview.values:
+            self.heat.show_nothing(self._unless_said(reason))
+        if self.overview.shown.values.size:
             head = 0 if cell.head is None else view.record.heads.index(cell.head)
             self.overview.selected = [head, view.record.layers.index(cell.layer)]
 
@@ -255,24 +262,28 @@ class AttentionPanel(Panel):
         try:
             mass = view.groups()
         except SettingError as reason:
-            said = self.overview.note
             self.trace.layout.display = "none"
-            self.groups.show_nothing("" if _sentence(reason) == said else _sentence(reason))
+            self.groups.show_nothing(self._unless_said(reason))
             self.effects.show_nothing("")
             return
         self.trace.layout.display = ""
-        colours = self._colours(view)
         if view.effects is not None:
-            self.groups.show(mass, "", colours)
-            self.effects.show(view.effect(), view.agreement(), colours)
+            self.groups.show(mass)
+            self.effects.show(view.effect(), view.agreement())
             return
-        runs = len(view.record.groups) * len(view.record.layers)
+        passes = len(view.record.groups) * len(view.record.layers)
         todo = (
-            f"Attention is not explanation. 'Cut these edges' measures how the response's "
-            f"probability changes without them: {runs} runs, one for each group and layer."
+            "Attention is not explanation. 'Measure causal effect' cuts these edges and measures "
+            f"the change of the response's log-probability: {passes} forward passes, one for each "
+            "group and layer."
         )
-        self.groups.show(mass, todo, colours)
+        self.groups.show(mass, todo)
         self.effects.show_nothing("")
+
+    def _unless_said(self, reason: SettingError) -> str:
+        """A reason as a sentence; nothing if the overview gives it already."""
+        sentence = _sentence(reason)
+        return "" if sentence == self.overview.note else sentence
 
     def _show_nothing(self, note: str) -> None:
         self.overview.show_nothing(note)
@@ -281,20 +292,16 @@ class AttentionPanel(Panel):
             grid.show_nothing("")
         self.strip.show(())
 
-    @staticmethod
-    def _colours(view: AttentionView) -> dict[str, str]:
-        return colours_of(slot.group for slot in view.record.slots if slot.group is not None)
-
     # --- opening, pointing ------------------------------------------------------------------------
 
     def open_strongest(self) -> bool:
-        """Show the map of the head that has most of the overview's measure; False if none has."""
+        """Open the head with the largest value of the overview; False if there is none."""
         view = self.view()
         try:
-            heat = view.overview(Cell(view.record.layers[0], None))
+            overview = view.overview(Cell(view.record.layers[0], None))
         except SettingError:
             return False
-        row, column = divmod(int(abs(heat.values).argmax()), heat.values.shape[1])
+        row, column = divmod(int(abs(overview.values).argmax()), overview.values.shape[1])
         self.chooser.choose(view.record.layers[column], view.record.heads[row])
         return True
 
@@ -308,60 +315,60 @@ class AttentionPanel(Panel):
 
     def _point_at_strip(self, hovered: list[int]) -> None:
         row, column = hovered
-        across = self.heat.column_title == "query"
-        numbers = self.heat.column_numbers if across else self.heat.row_numbers
-        self.strip.hovered = numbers[column if across else row] if row >= 0 else -1
+        rows, columns = self.heat.shown.rows, self.heat.shown.columns
+        across = columns.title == "query"
+        places = columns.places if across else rows.places
+        self.strip.hovered = places[column if across else row] if row >= 0 else -1
 
     def _point_at_map(self, slot: int) -> None:
         if self.heat.hovered != [-1, -1]:
             return  # the map itself is pointed at
-        sides = (self.heat.row_numbers, self.heat.column_numbers)
+        sides = [side.places for side in (self.heat.shown.rows, self.heat.shown.columns)]
         self.heat.highlight = [side.index(slot) if slot in side else -1 for side in sides]
 
     # --- the causal effect ------------------------------------------------------------------------
 
     def start_trace(self) -> Job | None:
-        """Cut the direction's edges in each layer and measure the response anew.
+        """Cut the direction's edges in each layer and measure the response again.
 
         Raises:
             SettingError: while nothing is captured, or for a difference.
         """
         self.view().groups()
-        (taken,), direction = self._taken(), self.controls.direction.value
-        model = self.session.models[taken.request.adapter]
+        (one,), direction = self._found(), self.controls.direction.value
+        model = self.session.models[one.request.adapter]
 
         def keep(effects: pd.DataFrame) -> None:
-            self._captures.keep_effects(taken.request, direction, effects)
+            self._captures.keep_effects(one.request, direction, effects)
             if self._ready:
                 self._draw_effects(self.view())
 
         return self.start(
-            lambda: trace_effects(model, taken, DIRECTIONS[direction]), keep, key="trace"
+            lambda: trace_effects(model, one, DIRECTIONS[direction]), keep, key="trace"
         )
 
     # --- exports ----------------------------------------------------------------------------------
 
     def table(self) -> pd.DataFrame:
-        """See `Panel.table`: the overview's cells, the open map's, and the effects."""
+        """See `Panel.table`: the cells of the overview, of the open map, and the effects."""
         return self.view().table(self.chooser.cell)
 
     def picture(self) -> Figure:
         """See `Panel.picture`."""
         view = self.view()
-        heats, note = view.heats(self.chooser.cell)
-        return heat_figure(f"Attention of {view.name}", heats, note, self._colours(view))
+        maps, note = view.maps(self.chooser.cell)
+        return heat_figure(f"Attention of {view.name}", maps, note)
 
     def code(self) -> str:
         """See `Panel.code`."""
-        view = self.view()
         return attention_code(
             self.session,
-            self._taken(),
+            self._found(),
             self.controls.measure.value,
             self.controls.edges,
             self.controls.all_slots.value,
             self.chooser.cell,
-            traced=view.effects is not None,
+            traced=self.view().effects is not None,
         )
 
 

@@ -1,13 +1,13 @@
-"""What the attention panel asks of a model: a capture, and the effect of cutting the same edges.
+"""The attention panel's computations: a capture, and the effect of cutting the same edges.
 
-Both run as jobs, under the session's intervention if that is wanted. Knows no widgets.
+Both run as jobs, under the session's intervention if that is wanted.
 """
 
 from __future__ import annotations
 
 import contextlib
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -22,28 +22,36 @@ from latent_core.interventions.kinds import parse_intervention
 from latent_core.interventions.running import InterventionWarning, running
 from latent_core.models.latent import LatentModel
 from latent_core.progress import heartbeat
-from workbench.panels.attention.data import Captured, Direction
+from workbench.panels.attention.measures import AttentionMaps, Direction
 from workbench.responses import NOTHING, fitting
 
-__all__ = ["MOST_BYTES", "OWN_TOKENS", "Request", "Taken", "capture", "trace_effects"]
+__all__ = [
+    "MOST_BYTES",
+    "NEW_TOKENS",
+    "Capture",
+    "CaptureRequest",
+    "CaptureStore",
+    "capture",
+    "trace_effects",
+]
 
 #: A capture that would keep more than this is refused.
 MOST_BYTES: Final = 2_000_000_000
-#: Verbal tokens that a model may write where it answers itself.
-OWN_TOKENS: Final = 128
+#: Verbal tokens at most in a response that the model generates itself.
+NEW_TOKENS: Final = 128
 #: Slots that `trace_effects` runs at a time: enough to be quick, few enough to be cancelled.
 _SLOTS_AT_ONCE: Final = 1024
 
 
 @dataclass(frozen=True)
-class Request:
+class CaptureRequest:
     """What is to be captured.
 
     Attributes:
         adapter: name of the model.
-        prompt: what it is asked.
-        answer: the response that it is given to read; None: its own.
-        intervention: what is done to it, in text form.
+        prompt: the text before the response.
+        answer: the response that the model reads; None if it generates one.
+        intervention: what is done to the model, in text form.
         all_slots: whether attention onto all slots is kept, or onto the latents alone.
         gradient: whether derivatives of the loss are kept, too.
     """
@@ -56,11 +64,11 @@ class Request:
     gradient: bool = False
 
     @property
-    def subject(self) -> Request:
-        """The same without what is kept: captures of one subject have the same slots."""
+    def subject(self) -> CaptureRequest:
+        """The request apart from what is kept: captures of one subject have the same slots."""
         return replace(self, all_slots=False, gradient=False)
 
-    def satisfied_by(self, other: Request) -> bool:
+    def satisfied_by(self, other: CaptureRequest) -> bool:
         """Whether a capture for `other` holds all that this one needs."""
         return (
             self.subject == other.subject
@@ -70,20 +78,20 @@ class Request:
 
 
 @dataclass(frozen=True, eq=False)
-class Taken:
-    """A capture and what it was for.
+class Capture:
+    """The attention of one model on one text.
 
     Attributes:
         request: what was asked for.
-        captured: what was found.
+        maps: the record and its measures.
         response_ids: verbal ids of the response, its end included if it has one.
         response: the same as text.
         applied: the intervention, without the parts that do not fit the model.
-        notes: which parts of the intervention do not fit the model, or that it changed nothing.
+        notes: the parts of the intervention that do not fit, or that it changed nothing.
     """
 
-    request: Request
-    captured: Captured
+    request: CaptureRequest
+    maps: AttentionMaps
     response_ids: tuple[int, ...]
     response: str
     applied: str
@@ -92,32 +100,32 @@ class Taken:
 
 def capture(
     model: LatentModel,
-    request: Request,
+    request: CaptureRequest,
     measure: str,
     direction: Direction,
-    known: Taken | None = None,
-) -> Taken:
+    known: Capture | None = None,
+) -> Capture:
     """Capture what is asked for.
 
     Args:
         model: the model that the request names.
         request: what to capture.
-        measure, direction: computed as well, if it takes long.
-        known: an earlier capture of the same subject, whose response need not be written again.
+        measure, direction: computed as well, if that takes long.
+        known: an earlier capture of the same subject, whose response need not be generated again.
 
     Raises:
         SettingError: if it would not fit in memory.
         PromptError: for a prompt that is empty or too long.
     """
     if known is not None and request.satisfied_by(known.request):
-        known.captured.prepare(measure, direction)
+        known.maps.prepare(measure, direction)
         return known
     change, left_out = fitting(model, parse_intervention(request.intervention))
     with _under(model, change) as notes:
         if known is not None and known.request.subject == request.subject:
             ids = list(known.response_ids)
         elif request.answer is None:
-            (own,) = model.generate(request.prompt, max_new_tokens=OWN_TOKENS, return_details=True)
+            (own,) = model.generate(request.prompt, max_new_tokens=NEW_TOKENS, return_details=True)
             ids = list(own.response_ids)
         else:
             ids = model.backbone.encode_response(request.answer)
@@ -131,21 +139,21 @@ def capture(
             gradient="loss" if request.gradient else None,
         )
         heartbeat()
-    captured = Captured(record)
-    captured.prepare(measure, direction)
+    maps = AttentionMaps(record)
+    maps.prepare(measure, direction)
     text = model.backbone.decode(ids) if request.answer is None else request.answer
-    return Taken(request, captured, tuple(ids), text, str(change), (*left_out, *notes))
+    return Capture(request, maps, tuple(ids), text, str(change), (*left_out, *notes))
 
 
-def trace_effects(model: LatentModel, taken: Taken, direction: Direction) -> pd.DataFrame:
+def trace_effects(model: LatentModel, captured: Capture, direction: Direction) -> pd.DataFrame:
     """Cut the direction's edges of each latent group in each layer, all heads together.
 
     Returns:
-        what `latent_core.trace` gives, for each group that the example holds. For edges from
+        the frame of `latent_core.trace`, for each group that the example holds. For edges from
         latents onto text, `group` is the one whose queries were cut.
     """
-    record = taken.captured.record
-    pair = (taken.request.prompt, taken.response)
+    record = captured.maps.record
+    pair = (captured.request.prompt, captured.response)
     batch_size = max(1, _SLOTS_AT_ONCE // len(record.slots))
     if direction.target == "latent":
         queries = "verbal" if direction.source == "text" else "latents"
@@ -153,17 +161,65 @@ def trace_effects(model: LatentModel, taken: Taken, direction: Direction) -> pd.
     else:
         sweeps = [(group, ["verbal"], group) for group in record.groups]
     frames = []
-    with _under(model, parse_intervention(taken.applied)), warnings.catch_warnings():
-        warnings.simplefilter("ignore", InterventionWarning)  # `edges` says the same
+    with _under(model, parse_intervention(captured.applied)), warnings.catch_warnings():
+        warnings.simplefilter("ignore", InterventionWarning)  # the column `edges` says the same
         for queries, groups, name in sweeps:
             frame = trace(model, pair, groups=groups, queries=queries, batch_size=batch_size)
             frames.append(frame if name is None else frame.assign(group=name))
     return pd.concat(frames, ignore_index=True)
 
 
+class CaptureStore:
+    """The latest capture of each subject, and the effects that were measured of it."""
+
+    def __init__(self) -> None:
+        self._captures: dict[CaptureRequest, Capture] = {}  # by subject, newest last
+        self._effects: dict[tuple[CaptureRequest, str], pd.DataFrame] = {}
+
+    def find(self, request: CaptureRequest, measure: str) -> Capture | None:
+        """A capture that holds what is requested, with the measure computed."""
+        found = self._captures.get(request.subject)
+        if found is None or not request.satisfied_by(found.request):
+            return None
+        return found if found.maps.is_prepared(measure) else None
+
+    def widened(self, request: CaptureRequest) -> tuple[CaptureRequest, Capture | None]:
+        """The request with all that is kept of its subject, so that nothing is lost; and that."""
+        known = self._captures.get(request.subject)
+        if known is None:
+            return request, None
+        return replace(
+            request,
+            all_slots=request.all_slots or known.request.all_slots,
+            gradient=request.gradient or known.request.gradient,
+        ), known
+
+    def keep(self, found: Iterable[Capture], subjects: Iterable[CaptureRequest]) -> None:
+        """Keep what was found, and of all captures only those of these subjects."""
+        for one in found:
+            self._captures.pop(one.request.subject, None)
+            self._captures[one.request.subject] = one
+        wanted = set(subjects)
+        self._captures = {k: v for k, v in self._captures.items() if k in wanted}
+        self._effects = {k: v for k, v in self._effects.items() if k[0] in wanted}
+
+    def effects(self, request: CaptureRequest, direction: str) -> pd.DataFrame | None:
+        """The effects of cutting a direction's edges, if they were measured."""
+        return self._effects.get((request.subject, direction))
+
+    def keep_effects(self, request: CaptureRequest, direction: str, effects: pd.DataFrame) -> None:
+        """Keep the effects of cutting a direction's edges."""
+        self._effects[request.subject, direction] = effects
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self._captures.clear()
+        self._effects.clear()
+
+
 @contextlib.contextmanager
 def _under(model: LatentModel, change: Intervention) -> Iterator[list[str]]:
-    """The model under an intervention; yields what that says of itself, once it is left."""
+    """Put the model under an intervention; yields the intervention's notes, complete at the end."""
     notes: list[str] = []
     if change == NOTHING:
         yield notes
@@ -172,16 +228,16 @@ def _under(model: LatentModel, change: Intervention) -> Iterator[list[str]]:
         yield notes
 
 
-def _check_size(model: LatentModel, request: Request, response_ids: list[int]) -> None:
+def _check_size(model: LatentModel, request: CaptureRequest, response_ids: list[int]) -> None:
     slots = model.place(model.backbone.encode(request.prompt), response_ids).slots
     try:
         shape = attention_shape(model.backbone)
     except BackboneError:
-        return  # the route without hooks says itself what it cannot do
+        return  # `capture_attention` explains what this family cannot do
     keys = len(slots) if request.all_slots else sum(slot.is_latent for slot in slots)
     kept = len(shape.layers) * shape.heads * len(slots) * keys * 4 * (1 + request.gradient)
     if kept > MOST_BYTES:
         raise SettingError(
             f"attention of {len(slots)} slots onto {keys} would take {kept / 1e9:.1f} GB, more "
-            f"than {MOST_BYTES / 1e9:.0f} GB; leave 'All slots' off, or take a shorter example"
+            f"than {MOST_BYTES / 1e9:.0f} GB; untick 'Show all slots', or choose a shorter example"
         )

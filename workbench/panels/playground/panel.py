@@ -34,12 +34,11 @@ from workbench.panels.playground.view import (
 )
 from workbench.panels.playground.work import KINDS, SIDES, Answerer, Answers, Kind, News, Request
 from workbench.pictures.palette import colours_of
-from workbench.pictures.strip_picture import Strip, draw_strips
-from workbench.responses import prompt_slots
+from workbench.pictures.slots import SlotStrip, member_of
+from workbench.pictures.slots_still import slots_figure
 from workbench.session import Session
 from workbench.widgets.slot_card import SlotCard
 from workbench.widgets.status_line import standing
-from workbench.widgets.token_strip import slot_dicts
 from workbench.widgets.visibility import Visibility
 
 __all__ = ["Playground"]
@@ -290,10 +289,9 @@ class Playground(Panel):
         rows = []
         for (side, kind), answer in self.answers.items():
             generation = answer.generation
-            length = prompt_slots(generation)
-            dicts = slot_dicts(generation.slots, answer.marks)
-            for number, (slot, shown) in enumerate(zip(generation.slots, dicts, strict=True)):
-                verbal = slot.group is None
+            length = SlotStrip.of(generation).bar
+            pairs = zip(generation.slots, answer.marks, strict=True)
+            for number, (slot, mark) in enumerate(pairs):
                 rows.append(
                     {
                         "side": side,
@@ -304,11 +302,11 @@ class Playground(Panel):
                         "part": "prompt" if number < length else "response",
                         "text": slot.label,
                         "group": slot.group,
-                        "member": None if verbal else shown["member"],
+                        "member": member_of(slot),
                         "occurrence": slot.occurrence,
                         "position_id": slot.position_id,
                         "token_id": slot.token_id,
-                        "mark": shown["mark"],
+                        "mark": mark,
                     }
                 )
         whole = ["member", "occurrence", "token_id"]
@@ -330,15 +328,17 @@ class Playground(Panel):
                     continue
                 line = verdict_line(answer) if kind == "clean" else change_line(clean, answer)
                 strips.append(
-                    Strip(
+                    SlotStrip(
+                        answer.generation.slots,
+                        len(answer.generation.prompt_ids),
                         f"{side}, {request.adapters[number]}: {line.text}",
-                        slot_dicts(answer.generation.slots, answer.marks),
-                        prompt_slots(answer.generation),
+                        answer.marks,
                         self.views[side].strips[kind].flagged,
+                        self._colours(),
                     )
                 )
         title = f"{request.adapters[0]} and {request.adapters[1]} on {self.session.backbone.name}"
-        return draw_strips(title, strips, self._colours())
+        return slots_figure(title, strips)
 
     def code(self) -> str:
         """Python that opens this playground and has the prompt answered."""

@@ -20,7 +20,8 @@ from latent_core.wording import counted
 from workbench.panels.base import Controls, Panel
 from workbench.panels.playground.slot_facts import SlotFacts
 from workbench.panels.playground.work import KINDS, Kind
-from workbench.responses import Response, SlotMark, first_difference, prompt_slots
+from workbench.pictures.slots import SlotStrip
+from workbench.responses import Response, SlotMark, first_difference
 from workbench.widgets.slot_card import CardText
 from workbench.widgets.text_line import TextLine
 from workbench.widgets.token_strip import TokenStrip
@@ -173,7 +174,7 @@ class ResponseView(widgets.VBox):
 
     def _finish(self, kind: Kind, response: Response) -> None:
         generation = response.generation
-        self._show(kind, generation.slots, prompt_slots(generation), response.marks)
+        self._show(kind, generation.slots, SlotStrip.of(generation).bar, response.marks)
         self.strips[kind].streaming = False
 
     def _show(

@@ -23,9 +23,12 @@ from latent_core.tasks.table import TASKS, load_task
 from latent_core.wording import counted
 from workbench.jobs import Job
 from workbench.panels.base import Panel
-from workbench.panels.training.curves import training_figure, training_picture
 from workbench.panels.training.plan import Outlook, TrainingPlan
+from workbench.panels.training.view import training_chart
 from workbench.panels.training.work import CHECKED_SPLIT, WatchedRun
+from workbench.pictures.chart import Chart
+from workbench.pictures.chart_live import live_figure
+from workbench.pictures.chart_still import still_figure
 from workbench.session import Session
 from workbench.widgets.plotly_view import PlotlyView
 
@@ -192,7 +195,7 @@ class TrainingPanel(Panel):
             assert self.run is not None
             plan = self.run.plan
             self.view.show(
-                training_figure(self.run.table(), plan.steps, str(plan.folder), self.run.examples),
+                live_figure(self._chart(self.run)),
                 f"Training loss and accuracy of {plan.method} on {plan.task.name} against steps",
             )
 
@@ -283,16 +286,19 @@ class TrainingPanel(Panel):
 
     def picture(self) -> Figure:
         """Loss and accuracy against steps."""
-        run = self._shown()
-        plan = run.plan
-        title = f"{plan.method} on {plan.task.name}, seed {plan.seed}"
-        return training_picture(run.table(), plan.steps, title, run.examples)
+        return still_figure(self._chart(self._shown()))
 
     def code(self) -> str:
         """The run that is shown, or else the one that the fields describe."""
         plan = self.plan() if self.run is None else self.run.plan
         plan.parsed(self.session.backbone)
         return plan.code(self.session.backbone)
+
+    @staticmethod
+    def _chart(run: WatchedRun) -> Chart:
+        plan = run.plan
+        title = f"{plan.method} on {plan.task.name}, seed {plan.seed}"
+        return training_chart(run.table(), plan.steps, title, run.examples)
 
     def _shown(self) -> WatchedRun:
         if self.run is None or not (self.run.losses or self.run.checks):

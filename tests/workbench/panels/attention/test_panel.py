@@ -9,10 +9,11 @@ import torch
 import latent_core as lc
 from latent_core.errors import SettingError
 from workbench.panels.attention.controls import ANSWER, DIFFERENCE, OWN
-from workbench.panels.attention.data import DIRECTIONS, MEASURES, Cell, difference
+from workbench.panels.attention.measures import DIRECTIONS, MEASURES, Cell, difference
 from workbench.panels.attention.panel import AttentionPanel
-from workbench.panels.attention.work import Request, capture
+from workbench.panels.attention.work import CaptureRequest, capture
 from workbench.panels.exports import as_bytes
+from workbench.pictures.slots import slot_text
 from workbench.session import NO_LATENTS, Session
 
 LAYOUT = "Start_1+Comma_1"
@@ -55,14 +56,14 @@ def direct(panel: AttentionPanel, name: str = "one", **options: object) -> lc.At
 
 def test_nothing_is_captured_before_anybody_looks(panel: AttentionPanel) -> None:
     assert panel.session.jobs.active == []
-    assert "as soon as the panel is in view" in panel.overview.note
+    assert "when the panel comes into view" in panel.overview.note
     with pytest.raises(SettingError, match="nothing is captured yet"):
         panel.table()
     panel.chooser.layer.value = 0  # moving a control meanwhile is no error
     panel.visibility._hear(panel.visibility, {"view": "v", "seen": True}, [])
     assert panel._job is not None
     panel._job.wait(60)
-    assert panel.heat.values
+    assert panel.heat.shown.values.size
     panel.visibility._hear(panel.visibility, {"view": "v", "seen": False}, [])
     assert not panel.visibility.seen
 
@@ -74,20 +75,20 @@ def test_it_follows_the_session_and_captures_no_more_than_it_must(panel: Attenti
     panel.session.adapter_b = "three"
     assert panel._find("A") is first
     panel.controls.side.value = "B"
-    assert "nothing" not in taken(panel).heat.title
-    assert panel.heat.title.startswith("B (three)")
+    assert "nothing" not in taken(panel).heat.shown.title
+    assert panel.heat.shown.title.startswith("B (three)")
     panel.controls.side.value = "A"
     assert panel.capture() is None, "A is still there"
     panel.session.draw("id", 3)
     assert panel._find("A") is None
-    assert len(taken(panel).strip.slots) > len(first.captured.record.slots)
+    assert len(taken(panel).strip.slots) > len(first.maps.record.slots)
 
 
 def test_what_fails_is_said_where_the_map_would_be(panel: AttentionPanel) -> None:
     panel.session.prompt = "x" * 5000  # beyond tiny's window
     job = panel.capture()
     assert job is not None and job.wait(60).state == "failed"
-    assert "Nothing was captured" in panel.overview.note
+    assert "No attention captured" in panel.overview.note
     assert panel.status.state == "failed"
     (error,) = panel.errors
     assert "shorten" in str(error)
@@ -99,7 +100,7 @@ def test_a_capture_beyond_memory_is_refused_before_it_is_made(
 ) -> None:
     monkeypatch.setattr("workbench.panels.attention.work.MOST_BYTES", 1000)
     model, request = panel.session.models["one"], panel.controls.request("A")
-    with pytest.raises(SettingError, match="leave 'All slots' off"):
+    with pytest.raises(SettingError, match="untick 'Show all slots'"):
         capture(model, request, "raw", DIRECTIONS[TEXT_TO_LATENT])
 
 
@@ -110,7 +111,7 @@ def test_overview_and_map_are_the_record_s_own_numbers(panel: AttentionPanel) ->
     record = direct(taken(panel))
     frame = record.mass().query("source == 'text' and target == 'latent'")
     mass = frame.pivot(index="head", columns="layer", values="mass").to_numpy()
-    np.testing.assert_allclose(panel.overview.array, mass, atol=1e-6)
+    np.testing.assert_allclose(panel.overview.shown.values, mass, atol=1e-6)
     row, column = np.unravel_index(mass.argmax(), mass.shape)
     assert (panel.chooser.cell.layer, panel.chooser.cell.head) == (column, row), (
         "the strongest head is open"
@@ -118,13 +119,17 @@ def test_overview_and_map_are_the_record_s_own_numbers(panel: AttentionPanel) ->
 
     panel.overview.selected = [1, 2]  # a click on head 1 of layer 2
     assert panel.chooser.cell == Cell(layer=2, head=1)
-    assert (panel.heat.column_title, panel.heat.row_title) == ("query", "key"), "the longer across"
+    assert (panel.heat.shown.columns.title, panel.heat.shown.rows.title) == ("query", "key"), (
+        "the longer across"
+    )
     queries = np.flatnonzero(~record.is_latent)
-    assert panel.heat.column_numbers == queries.tolist()
-    assert panel.heat.row_labels == ["Start.0@0", "Comma.0@0", "Comma.0@1"]
+    assert panel.heat.shown.columns.places == queries.tolist()
+    assert panel.heat.shown.rows.labels == ["Start.0@0", "Comma.0@0", "Comma.0@1"]
     weights = record.weights[2, 1].numpy()[queries].T
     future = np.array(record.keys)[:, None] > queries[None, :]
-    np.testing.assert_allclose(panel.heat.array, np.where(future, np.nan, weights), atol=1e-6)
+    np.testing.assert_allclose(
+        panel.heat.shown.values, np.where(future, np.nan, weights), atol=1e-6
+    )
 
 
 def test_every_direction_shows_its_own_edges(panel: AttentionPanel) -> None:
@@ -136,8 +141,8 @@ def test_every_direction_shows_its_own_edges(panel: AttentionPanel) -> None:
         queries = latent if source == "latent" else ~latent
         keys = latent if target == "latent" else ~latent
         wanted = full.weights.numpy()[:, :, queries][..., keys].sum(-1).mean(-1).T
-        np.testing.assert_allclose(panel.overview.array, wanted, atol=1e-6)
-        assert panel.heat.array.size == queries.sum() * keys.sum()
+        np.testing.assert_allclose(panel.overview.shown.values, wanted, atol=1e-6)
+        assert panel.heat.shown.values.size == queries.sum() * keys.sum()
 
 
 def test_one_group_s_edges_are_looked_at_alone(panel: AttentionPanel) -> None:
@@ -150,21 +155,24 @@ def test_one_group_s_edges_are_looked_at_alone(panel: AttentionPanel) -> None:
         queries = ~mine & ~full.is_latent if source == "text" else full.is_latent
         queries, keys = (queries, mine) if target == "latent" else (mine, ~full.is_latent)
         wanted = full.weights.numpy()[:, :, queries][..., keys].sum(-1).mean(-1).T
-        np.testing.assert_allclose(panel.overview.array, wanted, atol=1e-6)
-        assert panel.heat.array.size == queries.sum() * keys.sum()
-        assert "Comma" in panel.overview.title and "latent → latent" not in panel.overview.title
-        assert panel.groups.row_labels == ["Comma"]
+        np.testing.assert_allclose(panel.overview.shown.values, wanted, atol=1e-6)
+        assert panel.heat.shown.values.size == queries.sum() * keys.sum()
+        assert (
+            "Comma" in panel.overview.shown.title
+            and "latent → latent" not in panel.overview.shown.title
+        )
+        assert panel.groups.shown.rows.labels == ["Comma"]
     panel.controls.latents.value, panel.controls.direction.value = "", TEXT_TO_LATENT
     panel.capture()
     job = panel.start_trace()
     assert job is not None and job.wait(60).state == "done", job.details
-    effects = panel.effects.array[panel.effects.row_labels.index("Comma")]
+    effects = panel.effects.shown.values[panel.effects.shown.rows.labels.index("Comma")]
     panel.controls.latents.value = "Comma"
-    assert panel.effects.row_labels == ["Comma"]
-    np.testing.assert_array_equal(panel.effects.array[0], effects)
+    assert panel.effects.shown.rows.labels == ["Comma"]
+    np.testing.assert_array_equal(panel.effects.shown.values[0], effects)
     assert "over 4 cells" in panel.effects.note
     panel.open_strongest()
-    best = np.unravel_index(panel.overview.array.argmax(), panel.overview.array.shape)
+    best = np.unravel_index(panel.overview.shown.values.argmax(), panel.overview.shown.values.shape)
     assert (panel.chooser.cell.head, panel.chooser.cell.layer) == best
 
     assert [value for _, value in panel.controls.latents.options] == ["", "Start", "Comma"]
@@ -192,22 +200,22 @@ def test_every_measure_is_what_the_core_computes(panel: AttentionPanel) -> None:
         panel.controls.measure.value = name
         taken(panel).chooser.choose(3, 1)
         full = record.rollout()[3] if name == "rollout" else wanted[name][3, 1].numpy()
-        shown = panel.heat.array
+        shown = panel.heat.shown.values
         assert np.isnan(shown[np.triu_indices(len(shown), 1)]).all(), "no slot looks ahead"
         lower = np.tril_indices(len(shown))
         np.testing.assert_allclose(shown[lower], full[lower], atol=1e-6)
-        assert panel.heat.signed == (name == "gradient x attention")
-        assert panel.overview.row_labels == (["all"] if name == "rollout" else list("0123"))
+        assert panel.heat.shown.signed == (name == "gradient x attention")
+        assert panel.overview.shown.rows.labels == (["all"] if name == "rollout" else list("0123"))
 
 
 def test_difference_of_two_adapters_of_one_layout(panel: AttentionPanel) -> None:
     panel.controls.side.value = DIFFERENCE
     taken(panel).chooser.choose(1, 2)
     a, b = (direct(panel, name).weights[1, 2].numpy() for name in ("one", "two"))
-    queries = panel.heat.column_numbers
-    there = ~np.isnan(panel.heat.array)
-    np.testing.assert_allclose(panel.heat.array[there], (a - b)[queries].T[there], atol=1e-6)
-    assert panel.heat.low == -panel.heat.high < 0
+    queries = panel.heat.shown.columns.places
+    there = ~np.isnan(panel.heat.shown.values)
+    np.testing.assert_allclose(panel.heat.shown.values[there], (a - b)[queries].T[there], atol=1e-6)
+    assert panel.heat.shown.low == -panel.heat.shown.largest < 0
     assert "Choose A or B" in panel.groups.note
 
 
@@ -215,9 +223,9 @@ def test_difference_of_two_layouts_is_not_made_up(panel: AttentionPanel) -> None
     panel.session.adapter_b = "three"
     panel.controls.side.value = DIFFERENCE
     taken(panel)
-    assert panel.heat.values == b""
+    assert panel.heat.shown.values.size == 0
     assert f"A places {LAYOUT}, B Start_2" in panel.heat.note
-    assert panel.overview.values, "a head's whole mass can still be compared"
+    assert panel.overview.shown.values.size, "a head's whole mass can still be compared"
     assert set(panel.table()["view"]) == {"overview"}
 
 
@@ -225,32 +233,32 @@ def test_difference_of_two_responses_stops_where_they_part(panel: AttentionPanel
     model, example = panel.session.models["one"], panel.session.example
     assert example is not None
     answers = ("70+30=100,", "70+31=100,70")
-    requests = [Request("one", example.prompt, answer, all_slots=True) for answer in answers]
+    requests = [CaptureRequest("one", example.prompt, answer, all_slots=True) for answer in answers]
     edges = DIRECTIONS[TEXT_TO_LATENT]
-    a, b = (capture(model, r, "rollout", edges).captured for r in requests)
+    a, b = (capture(model, r, "rollout", edges).maps for r in requests)
     one, other, note = difference(a, b)
     common = len(model.insert(example.prompt, "70+3").slots) - 1  # without the end
     assert len(one.record.slots) == len(other.record.slots) == common
     assert f"the first {common} slots" in note
     assert torch.equal(one.record.weights, a.record.weights[:, :, :common, :common])
     np.testing.assert_allclose(
-        one.maps("rollout", 3)[0], a.maps("rollout", 3)[0, :common, :common], atol=1e-6
+        one.layer("rollout", 3)[0], a.layer("rollout", 3)[0, :common, :common], atol=1e-6
     )
 
 
 def test_no_latents_say_what_to_do_and_all_slots_does_it(panel: AttentionPanel) -> None:
     panel.session.adapter_a = NO_LATENTS
     taken(panel)
-    assert "tick 'All slots'" in panel.overview.note
+    assert "tick 'Show all slots'" in panel.overview.note
     assert panel.heat.note == "", "once is enough"
     panel.controls.all_slots.value = True
     taken(panel)
     record = direct(panel, NO_LATENTS, of="all")
-    assert panel.heat.array.shape == (len(record.slots),) * 2
+    assert panel.heat.shown.values.shape == (len(record.slots),) * 2
     assert panel.code() and panel.picture() and len(panel.table())
     panel.controls.all_slots.value = False
     panel.session.adapter_a = "one"
-    mass = taken(panel).overview.array
+    mass = taken(panel).overview.shown.values
     best = np.unravel_index(mass.argmax(), mass.shape)
     assert (panel.chooser.cell.head, panel.chooser.cell.layer) == best, (
         "the first that there is to open"
@@ -266,7 +274,7 @@ def test_a_typed_prompt_is_answered_by_the_model_itself(panel: AttentionPanel) -
     assert panel.controls.response.disabled
     taken(panel)
     (own,) = panel.session.model_a.generate("1+1=", max_new_tokens=128, return_details=True)
-    assert [slot["text"] for slot in panel.strip.slots] == [slot.label for slot in own.slots]
+    assert [slot["text"] for slot in panel.strip.slots] == [slot_text(slot) for slot in own.slots]
 
 
 def test_its_own_response_is_written_once(panel: AttentionPanel) -> None:
@@ -278,7 +286,7 @@ def test_its_own_response_is_written_once(panel: AttentionPanel) -> None:
     second = panel._find("A")
     assert first is not None and second is not None
     assert first.response_ids == second.response_ids
-    assert first.captured.record.slots == second.captured.record.slots
+    assert first.maps.record.slots == second.maps.record.slots
 
 
 def test_the_intervention_acts_only_where_it_is_switched_on(panel: AttentionPanel) -> None:
@@ -288,12 +296,12 @@ def test_the_intervention_acts_only_where_it_is_switched_on(panel: AttentionPane
     assert panel.capture() is None, "not switched on"
     panel.controls.intervene.value = True
     taken(panel)
-    assert panel.heat.row_labels == ["Start.0@0"]
-    assert "with drop(Comma)" in panel.heat.title
+    assert panel.heat.shown.rows.labels == ["Start.0@0"]
+    assert "with drop(Comma)" in panel.heat.shown.title
     assert "drop(Nowhere) is left out here" in panel.overview.note
     names: dict = {}
     exec(panel.code(), names)
-    assert names["shown"].shape == panel.heat.array.T.shape
+    assert names["shown"].shape == panel.heat.shown.values.T.shape
 
 
 # --- pointing -------------------------------------------------------------------------------------
@@ -302,13 +310,13 @@ def test_the_intervention_acts_only_where_it_is_switched_on(panel: AttentionPane
 def test_map_and_strip_point_at_one_another(panel: AttentionPanel) -> None:
     taken(panel)
     panel.heat.hovered = [1, 4]
-    assert panel.strip.hovered == panel.heat.column_numbers[4]
+    assert panel.strip.hovered == panel.heat.shown.columns.places[4]
     assert panel.heat.highlight == [-1, -1], "what is pointed at needs no other mark"
     panel.heat.hovered = [-1, -1]
     assert panel.strip.hovered == -1
-    panel.strip.hovered = panel.heat.row_numbers[1]  # a latent: a key, but no query here
+    panel.strip.hovered = panel.heat.shown.rows.places[1]  # a latent: a key, but no query here
     assert panel.heat.highlight == [1, -1]
-    panel.strip.hovered = panel.heat.column_numbers[3]
+    panel.strip.hovered = panel.heat.shown.columns.places[3]
     assert panel.heat.highlight == [-1, 3]
 
 
@@ -331,16 +339,16 @@ def test_the_effect_is_that_of_the_same_edges(
     job = panel.start_trace()
     assert job is not None and job.wait(60).state == "done", job.details
     wanted = lc.trace(panel.session.model_a, panel.session.example, progress=False, **options)
-    row = panel.effects.row_labels.index("Comma")
-    np.testing.assert_allclose(panel.effects.array[row], wanted["effect"], atol=1e-4)
-    assert panel.effects.column_labels == panel.groups.column_labels
-    assert "no test" in panel.effects.note
+    row = panel.effects.shown.rows.labels.index("Comma")
+    np.testing.assert_allclose(panel.effects.shown.values[row], wanted["effect"], atol=1e-4)
+    assert panel.effects.shown.columns.labels == panel.groups.shown.columns.labels
+    assert "not a test" in panel.effects.note
     assert set(panel.table()["view"]) == {"overview", "map", "effect"}
     panel.controls.measure.value = "value-weighted"
-    assert panel.effects.values, "another measure of the same edges leaves their effect"
+    assert panel.effects.shown.values.size, "another measure of the same edges leaves their effect"
     panel.session.draw("id", 3)
     taken(panel)
-    assert panel.effects.values == b"", "another example has another effect"
+    assert panel.effects.shown.values.size == 0, "another example has another effect"
 
 
 def test_the_correlation_is_the_core_s(panel: AttentionPanel) -> None:
@@ -375,7 +383,7 @@ def test_the_code_makes_what_is_shown(
     taken(panel).chooser.choose(1, 3)
     names: dict = {}
     exec(panel.code(), names)
-    shown, values = panel.heat.array, np.asarray(names["shown"])
+    shown, values = panel.heat.shown.values, np.asarray(names["shown"])
     shown = shown if shown.shape == values.shape else shown.T  # the longer side lies across
     there = ~np.isnan(shown)
     np.testing.assert_allclose(values[there], shown[there], atol=1e-6)
@@ -385,7 +393,8 @@ def test_table_and_files_hold_what_is_drawn(panel: AttentionPanel) -> None:
     taken(panel)
     frame = panel.table().query("view == 'map'")
     np.testing.assert_allclose(
-        np.sort(frame["value"]), np.sort(panel.heat.array[~np.isnan(panel.heat.array)])
+        np.sort(frame["value"]),
+        np.sort(panel.heat.shown.values[~np.isnan(panel.heat.shown.values)]),
     )
     assert set(frame["layer"]) == {str(panel.chooser.cell.layer)}
     assert (frame["key"] <= frame["query"]).all()
@@ -397,5 +406,5 @@ def test_only_the_open_map_travels(panel: AttentionPanel) -> None:
     panel.controls.all_slots.value = True
     taken(panel)
     slots = len(panel.strip.slots)
-    assert len(panel.heat.values) == 4 * slots**2
-    assert len(panel.overview.values) == 4 * 16
+    assert len(panel.heat.map["values"]) == 4 * slots**2
+    assert len(panel.overview.map["values"]) == 4 * 16

@@ -18,6 +18,8 @@ from tests.hostile import PROMPT, TOKENS, hostile_backbone
 from workbench.panels.exports import as_bytes
 from workbench.panels.playground import slot_facts
 from workbench.panels.playground.panel import Playground
+from workbench.pictures.slots import slot_text
+from workbench.pictures.theme import show_spaces
 from workbench.responses import first_difference, slot_marks
 from workbench.session import NO_LATENTS, Session
 from workbench.widgets.token_strip import TokenStrip
@@ -62,7 +64,7 @@ def texts(strip: TokenStrip) -> list[str]:
 def test_before_anything_is_asked_the_prompt_is_there_with_its_latents(panel: Playground) -> None:
     shown = texts(panel.views["A"].strips["clean"])
     assert shown[:2] == ["Start.0", "Start.1"]
-    assert "".join(shown[2:]) == panel.session.prompt
+    assert "".join(shown[2:]) == show_spaces(panel.session.prompt)
     assert "Generate" in panel.views["A"].lines["clean"].text
     for what in (panel.table, panel.picture):
         with pytest.raises(SettingError, match="Generate"):
@@ -76,7 +78,7 @@ def test_both_sides_answer_as_their_models_do(panel: Playground) -> None:
         (expected,) = model.generate(panel.session.prompt, limit, return_details=True)
         assert panel.answers[side, "clean"].generation == expected
         strip = panel.views[side].strips["clean"]
-        assert texts(strip) == [slot.label for slot in expected.slots]
+        assert texts(strip) == [slot_text(slot) for slot in expected.slots]
         length = [slot.group for slot in expected.slots].count(None) - len(expected.response_ids)
         verbal = [slot for slot in strip.slots[: strip.prompt_length] if slot["group"] is None]
         assert len(verbal) == length
@@ -539,7 +541,9 @@ def test_hostile_tokens_are_text_in_every_export() -> None:
     panel.picker.limit.value = 4
     answered(panel)
     shown = texts(panel.views["A"].strips["clean"])
-    assert [text for text in shown if text in TOKENS][: len(TOKENS)] == list(TOKENS)
+    assert [text for text in shown if text in map(show_spaces, TOKENS)][: len(TOKENS)] == [
+        show_spaces(token) for token in TOKENS
+    ]
     assert set(TOKENS) <= set(panel.table()["text"])
     panel.views["A"].strips["clean"].selected = 0
     settle(panel)

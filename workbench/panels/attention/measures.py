@@ -1,7 +1,6 @@
-"""What the attention panel shows, as arrays: measures, directions, overviews, maps, differences.
+"""The quantities of the attention panel, as arrays: measures of edges, by head and by slot.
 
-Axes as in `AttentionRecord`: L layers, H heads, T slots as queries, M key slots. Knows no widgets,
-no models and no jobs.
+Axes as in `AttentionRecord`: L layers, H heads, T slots as queries, M key slots.
 """
 
 from __future__ import annotations
@@ -20,10 +19,19 @@ from latent_core.attention.rollout import attention_rollout
 from latent_core.errors import SettingError
 from latent_core.slots.views import SlotView
 
-__all__ = ["DIRECTIONS", "MEASURES", "Captured", "Cell", "Direction", "Measure", "difference"]
+__all__ = [
+    "DIRECTIONS",
+    "MEASURES",
+    "AttentionMaps",
+    "Cell",
+    "Direction",
+    "FloatArray",
+    "Measure",
+    "difference",
+]
 
-Array = NDArray[np.float32]
-Kind = Literal["text", "latent"]
+FloatArray = NDArray[np.float32]
+SlotKind = Literal["text", "latent"]
 
 
 class Measure(NamedTuple):
@@ -31,15 +39,15 @@ class Measure(NamedTuple):
 
     Attributes:
         name: what one value is called.
-        says: what it means, in a sentence.
+        meaning: what it means, in a sentence.
         signed: whether it may be below zero.
-        all_slots: whether it takes every slot as a key to compute.
-        gradient: whether it takes a backward pass.
+        all_slots: whether it needs every slot as a key.
+        gradient: whether it needs a backward pass.
         has_heads: whether each head has a map of its own.
     """
 
     name: str
-    says: str
+    meaning: str
     signed: bool = False
     all_slots: bool = False
     gradient: bool = False
@@ -47,16 +55,16 @@ class Measure(NamedTuple):
 
 
 class Direction(NamedTuple):
-    """The edges that are looked at: queries of one kind, keys of one kind.
+    """A set of edges: queries of one kind, keys of one kind.
 
     Attributes:
         source, target: the kinds of query and key.
-        group: of the latents that are looked at, or that look at text, those of this group; None
-            for all.
+        group: only edges of this latent group: of its latents as keys, or as queries onto text.
+            None for all.
     """
 
-    source: Kind
-    target: Kind
+    source: SlotKind
+    target: SlotKind
     group: str | None = None
 
     def __str__(self) -> str:
@@ -67,25 +75,23 @@ class Direction(NamedTuple):
 
 
 MEASURES: Final[Mapping[str, Measure]] = {
-    "raw": Measure(
-        "weight", "Raw: the share of its attention that a query slot gives to a key slot."
-    ),
+    "raw": Measure("weight", "Raw: the attention weight of a query slot on a key slot."),
     "value-weighted": Measure(
-        "length",
-        "Value-weighted: how long the vector is that a key adds to a query's residual stream "
-        "(Kobayashi et al. 2020); a bright raw weight on a short value adds little.",
+        "norm",
+        "Value-weighted: the norm of the vector that a key adds to a query's residual stream "
+        "(Kobayashi et al. 2020). A large weight on a value of small norm adds little.",
     ),
     "rollout": Measure(
         "share",
-        "Rollout: the share of each input slot in a slot after this layer, attention of all heads "
-        "averaged and multiplied through the layers (Abnar & Zuidema 2020).",
+        "Rollout: the share of each input slot in a slot after this layer. The attention of all "
+        "heads is averaged and multiplied through the layers (Abnar & Zuidema 2020).",
         all_slots=True,
         has_heads=False,
     ),
     "gradient x attention": Measure(
         "weight x gradient",
-        "Gradient x attention: to first order, minus what the loss on the response would change "
-        "by without the edge; below zero, the edge lowers the loss (Michel et al. 2019).",
+        "Gradient x attention: a first-order estimate of how much the edge raises the loss on the "
+        "response (Michel et al. 2019). Below zero, the edge lowers the loss.",
         signed=True,
         gradient=True,
     ),
@@ -106,28 +112,28 @@ class Cell(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class Captured:
-    """A record, and the views of it that a panel draws."""
+class AttentionMaps:
+    """A record, and the measures computed from it."""
 
     record: AttentionRecord
-    _overviews: dict[tuple[str, Direction], Array] = field(default_factory=dict)
-    _shorter: dict[int, Captured] = field(default_factory=dict)
+    _overviews: dict[tuple[str, Direction], FloatArray] = field(default_factory=dict)
+    _shorter: dict[int, AttentionMaps] = field(default_factory=dict)
 
     @cached_property
-    def _rollout(self) -> Array:
+    def _rollout(self) -> FloatArray:
         """(L, 1, T, T). The heads' mean is taken first: in float64 all heads would be large."""
         mean = self.record.weights.mean(dim=1, keepdim=True).double().numpy()
         return attention_rollout(mean).astype(np.float32)[:, None]
 
     def prepare(self, measure: str, direction: Direction) -> None:
-        """Compute what takes long, so that it is at hand afterwards."""
+        """Compute the slow part now, so that drawing is quick."""
         self.overview(measure, direction)
 
     def is_prepared(self, measure: str) -> bool:
-        """Whether whatever is drawn of a measure is quick."""
+        """Whether drawing a measure is quick."""
         return measure != "rollout" or "_rollout" in vars(self)
 
-    def maps(self, measure: str, layer: int) -> Array:
+    def layer(self, measure: str, layer: int) -> FloatArray:
         """(H, T, M) of one layer; H is 1 where heads are taken together.
 
         Raises:
@@ -143,7 +149,7 @@ class Captured:
         return np.asarray(one.weights[0].numpy())
 
     def edges(self, direction: Direction) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Slots of the direction's queries, and columns of its keys."""
+        """The slots of a direction's queries, and the columns of its keys."""
         latent = self.record.is_latent
         chosen = latent
         if direction.group is not None:
@@ -154,11 +160,11 @@ class Captured:
             queries, keys = chosen, ~latent
         return np.flatnonzero(queries), np.flatnonzero(keys[list(self.record.keys)])
 
-    def overview(self, measure: str, direction: Direction) -> Array:
-        """(L, H): what a source's query slot puts on all target slots together, on average."""
+    def overview(self, measure: str, direction: Direction) -> FloatArray:
+        """(L, H): the measure summed over target slots, averaged over source slots."""
         if (measure, direction) not in self._overviews:
             queries, columns = self.edges(direction)
-            layers = [self.maps(measure, layer) for layer in self.record.layers]
+            layers = [self.layer(measure, layer) for layer in self.record.layers]
             if len(queries) and len(columns):
                 means = [m[:, queries[:, None], columns].sum(-1).mean(-1) for m in layers]
             else:
@@ -168,7 +174,7 @@ class Captured:
 
     def head(
         self, measure: str, cell: Cell, direction: Direction | None
-    ) -> tuple[Array, tuple[int, ...], tuple[int, ...]]:
+    ) -> tuple[FloatArray, tuple[int, ...], tuple[int, ...]]:
         """One map: values (Q, K), NaN where a key is after its query, slots of queries and of keys.
 
         Args:
@@ -176,7 +182,7 @@ class Captured:
             cell: which map.
             direction: only its edges; None for all slots.
         """
-        maps = self.maps(measure, cell.layer)
+        maps = self.layer(measure, cell.layer)
         values = maps[0 if cell.head is None else self.record.heads.index(cell.head)]
         everything = np.arange(len(self.record.slots)), np.arange(len(self.record.keys))
         queries, columns = everything if direction is None else self.edges(direction)
@@ -186,10 +192,10 @@ class Captured:
         return chosen, tuple(queries.tolist()), tuple(keys.tolist())
 
     def by_group(self, direction: Direction) -> pd.DataFrame:
-        """Raw weight by the latents' group: `group`, `layer`, `head`, `mass`.
+        """Raw weight by latent group: columns `group`, `layer`, `head`, `mass`.
 
-        Of text onto each group (as `AttentionRecord.by_group`), of latents onto each group, or of
-        each group onto text; the direction's own group does not matter.
+        From text onto each group (as `AttentionRecord.by_group`), from latents onto each group, or
+        from each group onto text. The direction's own group does not matter.
         """
         record = self.record
         queries, columns = self.edges(direction._replace(group=None))
@@ -212,43 +218,44 @@ class Captured:
             ]
         return pd.DataFrame(rows, columns=["group", "layer", "head", "mass"])
 
-    def first(self, count: int) -> Captured:
-        """The same capture without the slots from `count` on; attention never looks ahead."""
+    def first(self, count: int) -> AttentionMaps:
+        """The same without the slots from `count` on; attention never looks ahead."""
         if count not in self._shorter:
-            self._shorter[count] = Captured(_first(self.record, count))
+            self._shorter[count] = AttentionMaps(_first(self.record, count))
         return self._shorter[count]
 
 
-def difference(a: Captured, b: Captured) -> tuple[Captured, Captured, str]:
-    """Two captures cut to the slots that both have, so that their maps may be subtracted.
+def difference(a: AttentionMaps, b: AttentionMaps) -> tuple[AttentionMaps, AttentionMaps, str]:
+    """Cut two captures to the slots that both have, so that their maps may be subtracted.
 
     Returns:
-        both, and what was left out, if anything.
+        both, and a note on the slots that were left out, if any.
 
     Raises:
-        SettingError: if no slot of one is a slot of the other; with the reason.
+        SettingError: if the two have no slots in common; with the reason.
     """
     one, other = a.record, b.record
     if one.layout != other.layout:
         raise SettingError(
             f"A - B is not defined slot by slot: A places {one.layout or 'no latents'}, B "
-            f"{other.layout or 'no latents'}, so a slot of one is not a slot of the other. Choose "
-            "two adapters of the same layout, or compare the overviews"
+            f"{other.layout or 'no latents'}, so their slots differ. Choose two adapters of the "
+            "same layout, or compare the overviews"
         )
     common = _common(one.slots, other.slots)
     if common == len(one.slots) == len(other.slots):
         return a, b, ""
     if not common:
-        raise SettingError("A - B is not defined: the two share no slot from the start on")
+        raise SettingError("A - B is not defined: A and B differ from the first slot on")
     note = (
-        f"A and B wrote different responses: the first {common} slots, which both have, are "
-        f"compared; {len(one.slots) - common} of A and {len(other.slots) - common} of B are not."
+        f"A and B generated different responses. Only the first {common} slots are compared, which "
+        f"both have; {len(one.slots) - common} of A and {len(other.slots) - common} of B are left "
+        "out."
     )
     return a.first(common), b.first(common), note
 
 
 def _common(one: tuple[SlotView, ...], other: tuple[SlotView, ...]) -> int:
-    """How many slots both begin with."""
+    """The number of slots that both begin with."""
     pairs = zip(one, other, strict=False)
     return next((n for n, (x, y) in enumerate(pairs) if x != y), min(len(one), len(other)))
 
