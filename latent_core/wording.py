@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
-__all__ = ["counted", "did_you_mean", "duration"]
+__all__ = ["counted", "did_you_mean", "duration", "duration_range"]
 
 
 def counted(number: int, what: str) -> str:
@@ -24,3 +24,15 @@ def duration(seconds: float) -> str:
     if seconds < 90:
         return f"{max(1, round(seconds))} s" if seconds else "0 s"
     return f"{seconds / 60:.0f} min" if seconds < 90 * 60 else f"{seconds / 3600:.1f} h"
+
+
+def duration_range(seconds: float) -> str:
+    """`4-9 s`, `2-5 min`, `3-8 h`: an estimated time, within a factor of 1.5."""
+    low, high = seconds / 1.5, seconds * 1.5
+    if high < 3:
+        return "1-3 s"
+    size, unit = (1, "s") if high < 90 else (60, "min") if high < 90 * 60 else (3600, "h")
+    coarse = 5 if high / size > 30 else 1
+    first = max(1, coarse * round(low / size / coarse))
+    last = max(first + 1, coarse * round(high / size / coarse))
+    return f"{first}-{last} {unit}"

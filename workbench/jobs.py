@@ -20,6 +20,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, Literal, TypeVar, cast, final
 
+from latent_core.evaluation.timing import Pace
 from latent_core.progress import Progress, listening
 
 __all__ = ["CancelledError", "Job", "Jobs", "State"]
@@ -66,6 +67,7 @@ class Job:
         self._worked = threading.Event()
         self._told_result = False
         self._started = self._stopped = 0.0
+        self._pace: Pace | None = None
 
     @property
     def active(self) -> bool:
@@ -86,11 +88,16 @@ class Job:
 
     @property
     def seconds_left(self) -> float | None:
-        """An estimate from the share done; None while there is nothing to go by."""
-        progress = self.progress
-        if progress is None or not 0 < progress.done <= progress.total:
-            return None
-        return self.seconds / progress.done * (progress.total - progress.done)
+        """An estimate from the speed so far; None while nothing is done."""
+        return None if self._pace is None else self._pace.left
+
+    def _follow(self, progress: Progress) -> None:
+        """Note how far the work is; another total is another piece of work."""
+        if self._pace is None or self._pace.total != progress.total:
+            started = self._started if self._pace is None else None
+            self._pace = Pace(progress.total, started=started)
+        self._pace.report(progress.done)
+        self.progress = progress
 
     def cancel(self) -> None:
         """Ask it to end: at its next report, which is at most one step or token away."""
@@ -243,7 +250,7 @@ class Jobs:
         def listen(progress: Progress | None) -> None:
             job.check()
             if progress is not None:
-                job.progress = progress
+                job._follow(progress)
                 self._tell(job)
                 for waiting in tuple(self._queue):
                     if waiting.going:

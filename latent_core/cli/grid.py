@@ -13,7 +13,7 @@ from rich.text import Text
 
 from latent_core.cli.app import app, console, table_of_numbers
 from latent_core.errors import SettingError
-from latent_core.wording import counted, duration
+from latent_core.wording import counted, duration, duration_range
 
 if TYPE_CHECKING:
     from latent_core.grids import Outcome, Plan, RunSpec
@@ -131,5 +131,5 @@ def _show_plan(plan: Plan, folder: Path, retry_failed: bool, workers: int | None
         seconds /= workers
     console.print(
         f"{counted(len(runs), 'run')} and {counted(len(trials), 'trial')} to do, "
-        f"about {duration(seconds)} {where}: {folder}"
+        f"about {duration_range(seconds)} {where}: {folder}"
     )

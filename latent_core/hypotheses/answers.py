@@ -35,7 +35,7 @@ from latent_core.models.steered import SteeredModel
 from latent_core.progress import heartbeats_only
 from latent_core.tasks.base import Task
 
-__all__ = ["agreement_records", "answers", "kept_eval_seed"]
+__all__ = ["agreement_records", "answers", "kept_eval_seed", "latents_of"]
 
 _MOST_CELLS = 256
 _KEPT = ("task", "backbone", "split", "level", "example", "key", "exact", "graded", "agreement")
@@ -80,10 +80,10 @@ def answers(
         for text in (condition.within, condition.intervention):
             if text != "none":
                 change = parse_intervention(text).apply
-                stack.enter_context(running(_latents(model), change, text, notes.append))
+                stack.enter_context(running(latents_of(model), change, text, notes.append))
         if measure == "agreement":
             frame = agreement_records(
-                _latents(model), hypothesis.loaded_task, list(asked), examples, eval_seed
+                latents_of(model), hypothesis.loaded_task, list(asked), examples, eval_seed
             )
         else:
             frame = evaluate(
@@ -195,7 +195,7 @@ def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
-def _latents(model: SteeredModel) -> LatentModel:
+def latents_of(model: SteeredModel) -> LatentModel:
     """The model, if there are latents to look at."""
     if not isinstance(model, LatentModel):
         raise SettingError(f"{model.method} has no latents to intervene on; expected a layout")

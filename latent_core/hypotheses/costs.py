@@ -1,35 +1,34 @@
-"""What a test runs, in words, and how long that takes on this machine, measured on a few tokens.
+"""The work of a test in words, and the time it takes on this machine.
 
-Decoding dominates: a batch of answers takes as many forward passes as its longest answer has
-tokens. The estimate is good to about a third, and less where the machine is shared.
+The stopwatch (`latent_core.evaluation.timing`) times samples of the work under the load that the
+machine has. On a machine whose load does not change, an estimate is within a factor of 1.5.
 """
 
 from __future__ import annotations
 
-import time
-from collections.abc import Sequence
-from typing import Any, Final
+import contextlib
+import re
+from collections.abc import Iterator, Sequence
+from functools import partial
+from typing import Any
 
 from latent_core.backbones.backbone import Backbone
 from latent_core.backbones.loading import load_backbone
 from latent_core.errors import SettingError
+from latent_core.evaluation.timing import STOPWATCH
+from latent_core.hypotheses.answers import agreement_records, kept_eval_seed, latents_of
 from latent_core.hypotheses.claim import Hypothesis
-from latent_core.hypotheses.conditions import ADAPTER, Condition
+from latent_core.hypotheses.conditions import ADAPTER, CHANCE, Condition
 from latent_core.hypotheses.controls import controls_of
 from latent_core.hypotheses.sources import TRAINING, Given
+from latent_core.interventions import parse_intervention
+from latent_core.interventions.running import running
 from latent_core.models.build import build_model
 from latent_core.models.methods import Method
 from latent_core.models.steered import SteeredModel
-from latent_core.training.train import train
 from latent_core.wording import counted
 
-__all__ = ["BATCH", "conditions_of", "cost_of", "cost_together", "steps_of", "work_of"]
-
-BATCH: Final = 32
-
-
-_measured: dict[tuple[str, str, str], float] = {}
-"""Seconds by backbone, method and task (or `pass`), so that a study of many parts measures once."""
+__all__ = ["conditions_of", "cost_of", "cost_together", "steps_of", "work_of"]
 
 
 def conditions_of(hypothesis: Hypothesis) -> tuple[Condition, ...]:
@@ -105,60 +104,87 @@ def work_of(
 
     Two hypotheses have a name in common where one has no more to do what the other has done.
     """
-    if isinstance(target, list | tuple) and target:
-        target = target[0]
-    method = next((c.method for c in hypothesis.contrast.conditions if c.method), "")
     if isinstance(target, SteeredModel):
-        model = target
-    elif isinstance(target, str | Backbone):
-        usable = method and not method.startswith(ADAPTER)
-        model = build_model(load_backbone(target), method if usable else "Start_1", 0)
-    elif isinstance(target, Given):
-        try:
-            model = target.subject(method, target.seeds([method], 1)[0]).model
-        except SettingError:  # the test will say what is missing
-            return None
-    else:
+        target = Given.models([target])
+    if not isinstance(target, Given | str | Backbone):
         return None
-    passes = _seconds_per_pass(model, hypothesis)
-    batches = -(-examples // BATCH)
-    task = hypothesis.loaded_task
-    longest = [
-        max(len(model.backbone.encode(e.answer)) for e in task.examples(split, 2, 0))
-        for split in hypothesis.terms
-    ]
-    once = passes * sum(longest) * batches * seeds
-    work = {
-        (task.name, *hypothesis.terms, hypothesis.metric, str(condition)): once
-        for condition in conditions_of(hypothesis)
-    }
-    if isinstance(target, str | Backbone):
+    backbone = load_backbone(target) if isinstance(target, str | Backbone) else target.backbone
+    task, work = hypothesis.loaded_task, dict[tuple[str, ...], float]()
+    try:
+        kept = isinstance(target, Given) and _has_records(hypothesis, seeds, examples, target)
+        for condition in conditions_of(hypothesis):
+            plain = condition.intervention == condition.within == "none"
+            name = (task.name, *hypothesis.terms, hypothesis.metric, str(condition))
+            work[name] = 0.0
+            if condition.intervention != CHANCE and not (plain and kept):
+                model = _model(backbone, target, condition.method)
+                work[name] = _answering(hypothesis, condition, seeds, examples, model)
+    except SettingError:  # the test will say what is missing
+        return None
+    if not isinstance(target, Given):
         settings = TRAINING | (training or {})
         for method in trained_methods(hypothesis):
-            step = _seconds_per_step(model.backbone, method, task)
-            work[task.name, "train", method] = seeds * settings["steps"] * step
+            once = STOPWATCH.seconds_of_training(backbone, method, task, **settings)
+            work[task.name, "train", method] = seeds * once
     return work
 
 
-def _seconds_per_pass(model: SteeredModel, hypothesis: Hypothesis, tokens: int = 12) -> float:
-    key = (model.backbone.fingerprint, model.method, "pass")
-    if key in _measured:
-        return _measured[key]
-    split = next(iter(hypothesis.terms))
-    prompts = [e.prompt for e in hypothesis.loaded_task.examples(split, 8, 0)]
-    model.generate(prompts, 2)
-    started = time.perf_counter()
-    model.generate(prompts, tokens)
-    _measured[key] = (time.perf_counter() - started) / tokens
-    return _measured[key]
+def _model(backbone: Backbone, target: Given | str | Backbone, method: str) -> SteeredModel:
+    """A model of a method to time, trained if there is one."""
+    if isinstance(target, Given):
+        return target.subject(method, target.seeds([method], 1)[0]).model
+    return build_model(backbone, "Start_1" if method.startswith(ADAPTER) else method, 0)
 
 
-def _seconds_per_step(backbone: Backbone, method: str, task: Any, steps: int = 2) -> float:
-    key = (backbone.fingerprint, method, task.name)
-    if key in _measured:
-        return _measured[key]
-    model = build_model(backbone, method, 0)
-    started = time.perf_counter()
-    train(model, task, steps=steps, progress=False)
-    _measured[key] = (time.perf_counter() - started) / steps
-    return _measured[key]
+def _has_records(hypothesis: Hypothesis, seeds: int, examples: int, source: Given) -> bool:
+    """Whether a source's runs keep the answers of all its models as they are."""
+    conditions = [c for c in hypothesis.contrast.conditions if c.intervention != CHANCE]
+    methods = list(dict.fromkeys(condition.method for condition in conditions))
+    try:
+        found = source.seeds(methods, seeds)
+    except SettingError:  # a plan may ask for more seeds than there are
+        return False
+    asked = [source.subject(method, seed) for method in methods for seed in found]
+    return kept_eval_seed(asked, hypothesis, examples) is not None
+
+
+def _answering(
+    hypothesis: Hypothesis, condition: Condition, seeds: int, examples: int, model: SteeredModel
+) -> float:
+    """Seconds to answer the examples under a condition, for all training seeds."""
+    task = hypothesis.loaded_task
+    if hypothesis.metric == "agreement":
+        once = [
+            STOPWATCH.seconds_of_call(
+                model.backbone,
+                f"agreement of {model.method} on {task.name}, {split}",
+                partial(agreement_records, latents_of(model), task, [split], 1, 1),
+            )
+            for split in hypothesis.terms
+        ]
+        return seeds * examples * sum(once)
+    # Interventions of like verbs take like times.
+    verbs = re.findall(r"[a-z_]+(?=\()", f"{condition.intervention} {condition.within}")
+    return sum(
+        STOPWATCH.seconds_of_answers(
+            model,
+            task,
+            split,
+            examples,
+            times=seeds,
+            state=" ".join(verbs),
+            inside=partial(_under, condition, model),
+        )
+        for split in hypothesis.terms
+    )
+
+
+@contextlib.contextmanager
+def _under(condition: Condition, model: SteeredModel) -> Iterator[None]:
+    """Run the block under a condition's interventions."""
+    with contextlib.ExitStack() as stack:
+        for text in (condition.within, condition.intervention):
+            if text != "none":
+                change = parse_intervention(text).apply
+                stack.enter_context(running(latents_of(model), change, text, lambda note: None))
+        yield

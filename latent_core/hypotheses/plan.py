@@ -33,7 +33,7 @@ from latent_core.errors import SettingError
 from latent_core.hypotheses.claim import Hypothesis
 from latent_core.hypotheses.sources import Source
 from latent_core.models.steered import SteeredModel
-from latent_core.wording import counted, duration
+from latent_core.wording import counted, duration_range
 
 if TYPE_CHECKING:
     from latent_core.hypotheses.verdict import Verdict
@@ -119,7 +119,7 @@ class Plan:
         time = (
             "unknown; give target=... to measure it"
             if self.seconds is None
-            else f"about {duration(self.seconds)}"
+            else f"about {duration_range(self.seconds)}"
         )
         lines = [
             f"claim       {h.claim}",

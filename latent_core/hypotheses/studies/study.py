@@ -27,7 +27,7 @@ from latent_core.hypotheses.sources import TRAINING
 from latent_core.hypotheses.verdict import Outcome, Verdict, interval_text
 from latent_core.models.methods import Method
 from latent_core.statistics.inference import holm
-from latent_core.wording import counted, duration
+from latent_core.wording import counted, duration_range
 
 __all__ = ["FIRST_ANSWER", "FULL", "Study", "StudyVerdict", "load_study"]
 
@@ -154,7 +154,7 @@ class Study:
             settings = ", ".join(f"{n} {v}" for n, v in (TRAINING | (training or {})).items())
             lines.insert(1, f"trained     {', '.join(methods)}, unless kept ({settings})")
         if seconds is not None:
-            lines.append(f"time here   about {duration(seconds)}")
+            lines.append(f"time here   about {duration_range(seconds)}")
         if some.seeds == 1:
             lines.append("one seed    whatever comes out is about these adapters only")
         return "\n".join(lines)

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from latent_core.hypotheses.plan import power_table
 from latent_core.hypotheses.verdict import interval_text
-from latent_core.wording import counted, duration
+from latent_core.wording import counted, duration_range
 from workbench.panels.hypotheses.work import Planned, Result
 
 __all__ = ["journal_html", "plan_html", "verdict_html"]
@@ -123,8 +123,8 @@ def journal_html(entries: Sequence[dict[str, Any]], path: str) -> str:
 
 
 def _time(seconds: float | None) -> str:
-    """`about 40 s`, `about 3 min`; words where it is not known."""
-    return "a time not known" if seconds is None else f"about {duration(max(1, seconds))}"
+    """`about 4-9 s`, `about 2-5 min`; words where it is not known."""
+    return "a time not known" if seconds is None else f"about {duration_range(seconds)}"
 
 
 def _entry(entry: dict[str, Any]) -> str:

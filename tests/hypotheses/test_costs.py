@@ -1,0 +1,41 @@
+"""Estimates of tests: within a factor of 1.5 of the time that built-in claims really take."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+import latent_core as lc
+from latent_core.evaluation import timing
+from latent_core.hypotheses import costs
+from latent_core.hypotheses.evidence import as_source
+from latent_core.runs.shipped import SHIPPED
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("study", "part"),
+    [
+        ("H1", "dropping them breaks it"),  # long answers
+        ("H2", "they are looked at"),  # long prompts; an intervention that slows attention
+        ("computation", "against filler"),  # one side is on record
+        ("attention", "mass against effect"),  # no answers at all
+    ],
+)
+def test_a_built_in_claim_takes_as_long_as_estimated(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, study: str, part: str
+) -> None:
+    """By this process's own time, which no other process changes."""
+    clock = SimpleNamespace(perf_counter=time.process_time, monotonic=time.monotonic)
+    monkeypatch.setattr(timing, "time", clock)
+    monkeypatch.setattr(costs, "STOPWATCH", timing.Stopwatch())
+    claim = lc.load_study(study).parts[part]
+    source = as_source([str(SHIPPED / "tiny" / claim.loaded_task.name)], claim, tmp_path)
+    plan = claim.plan(1, 20, target=source)
+    started = time.process_time()
+    claim.test(source, plan=plan, folder=tmp_path, progress=False)
+    assert plan.seconds is not None
+    assert 1 / 1.5 < plan.seconds / (time.process_time() - started) < 1.5
