@@ -1,16 +1,14 @@
-"""Copy the finished runs of grids into the package, so that it opens on real results at once.
+"""Pack the finished runs of grids into the package, so that it opens on real results at once.
 
     python experiments/ship.py runs/paper-tiny runs/paper-smollm2
 
 They replace what shipped for the same backbone and task; the table in docs/runs.md says
-what ships then.
-Logs of training stay behind: they are larger than all the rest.
+what ships then. The runs of each backbone are one archive of three files.
 """
 
 from __future__ import annotations
 
 import argparse
-import shutil
 import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -19,19 +17,30 @@ from readme import write_section
 
 import latent_core as lc
 from latent_core.adapters.adapter import CONFIG_NAME, WEIGHTS_NAME
+from latent_core.adapters.saved import BASELINE_FILE
+from latent_core.archives.writing import write_archive
 from latent_core.backbones.known import BACKBONES
 from latent_core.errors import SettingError
-from latent_core.runs.folder import RECORDS_FILE, RUN_FILE, SUMMARY_FILE, read_evaluation
+from latent_core.runs.folder import (
+    LOG_FILE,
+    RECORDS_FILE,
+    RUN_FILE,
+    SUMMARY_FILE,
+    read_evaluation,
+)
 from latent_core.runs.shipped import SHIPPED
-from latent_core.runs.store import StoredRun, find_runs
+from latent_core.runs.store import StoredRun, find_runs, run_folders
 from latent_core.tasks.base import resolve_splits
 from latent_core.tasks.table import TASKS, load_task
+from latent_core.wording import counted
 
-FILES = (CONFIG_NAME, WEIGHTS_NAME, RUN_FILE, RECORDS_FILE, SUMMARY_FILE)
+FILES = {
+    *(CONFIG_NAME, WEIGHTS_NAME, BASELINE_FILE, RUN_FILE, LOG_FILE, RECORDS_FILE, SUMMARY_FILE),
+}
 
 
 def main() -> None:
-    """Read the options and copy."""
+    """Read the options and pack."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("runs", nargs="+", type=Path, help="folders of grids")
     print(ship(parser.parse_args().runs))
@@ -39,7 +48,7 @@ def main() -> None:
 
 
 def ship(folders: Sequence[Path]) -> str:
-    """Copy the finished runs below some folders; what shipped stays until all is copied.
+    """Pack the finished runs below some folders; what shipped stays until all is packed.
 
     Returns:
         how many runs there are, and their size; and which were left out, for they are not whole.
@@ -52,19 +61,30 @@ def ship(folders: Sequence[Path]) -> str:
     for run in find_runs(folders):
         (whole if _whole(run) else left).append(run)
     found = _places(whole)
+    replaced = {place.parts[:2] for place in found}
     size = 0
     with tempfile.TemporaryDirectory(dir=SHIPPED.parent, prefix=".shipping-") as staging:
-        for place, run in found.items():
-            (Path(staging) / place).mkdir(parents=True)
-            for name in FILES:
-                if (path := Path(run.path) / name).is_file():
-                    size += shutil.copyfile(path, Path(staging) / place / name).stat().st_size
-        for kept in {Path(*place.parts[:2]) for place in found}:
-            shutil.rmtree(SHIPPED / kept, ignore_errors=True)
-            (SHIPPED / kept).parent.mkdir(parents=True, exist_ok=True)
-            shutil.move(Path(staging) / kept, SHIPPED / kept)
+        backbones = sorted({backbone for backbone, _ in replaced})
+        for backbone in backbones:
+            packed = {
+                place.relative_to(backbone).as_posix(): run.path
+                for place, run in found.items()
+                if place.parts[0] == backbone
+            }
+            kept = {
+                Path(path).relative_to(SHIPPED / backbone).as_posix(): path
+                for path, _ in run_folders(str(SHIPPED / backbone))
+                if (backbone, Path(path).relative_to(SHIPPED).parts[1]) not in replaced
+            }
+            archive = write_archive(Path(staging) / backbone, kept | packed, FILES.__contains__)
+            size += sum(path.stat().st_size for path in archive.iterdir())
+        for backbone in backbones:
+            if (SHIPPED / backbone).exists():
+                (SHIPPED / backbone).replace(Path(staging) / f"{backbone}-before")
+            (Path(staging) / backbone).replace(SHIPPED / backbone)
     left_out = [f"left out, not finished or not asked every split: {run.path}" for run in left]
-    return "\n".join([*left_out, f"{len(found)} runs, {size / 1e6:.1f} MB: {SHIPPED}"])
+    archives = f"{counted(len(backbones), 'archive')} of {size / 1e6:.1f} MB"
+    return "\n".join([*left_out, f"{counted(len(found), 'run')} in {archives}: {SHIPPED}"])
 
 
 def _places(runs: Iterable[StoredRun]) -> dict[Path, StoredRun]:

@@ -9,6 +9,7 @@ from typing import SupportsIndex
 
 __all__ = [
     "AdapterError",
+    "ArchiveError",
     "BackboneError",
     "LatentError",
     "LayoutError",
@@ -34,6 +35,10 @@ class BackboneError(LatentError):
 
 class AdapterError(LatentError):
     """A saved adapter that is missing, damaged, or made for another backbone."""
+
+
+class ArchiveError(LatentError):
+    """An archive of runs that is missing or damaged, or a folder that cannot become one."""
 
 
 class PromptError(LatentError):

@@ -13,6 +13,8 @@ from typing import Any, Final, cast
 from traitlets import HasTraits, Instance, Unicode, default, observe, validate
 
 from latent_core.adapters.adapter import CONFIG_NAME, read_adapter
+from latent_core.archives.folders import has_file
+from latent_core.archives.names import on_disk
 from latent_core.backbones.backbone import Backbone
 from latent_core.backbones.loading import load_backbone
 from latent_core.errors import AdapterError, TaskError
@@ -135,8 +137,8 @@ class Session(HasTraits):
         if isinstance(source, LatentModel):
             model = source
         else:
-            folder = Path(source)
-            if not (folder / CONFIG_NAME).is_file():
+            folder = Path(on_disk(source))
+            if not has_file(folder, CONFIG_NAME):
                 folder = shipped_adapter(str(source), self.task.name, self.backbone.name)
             model = LatentModel.from_pretrained(folder, self.backbone)
         notes = {} if folder is None else read_adapter(folder)[0].notes

@@ -17,6 +17,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
+from latent_core.archives.folders import has_file, read_file, refuse_packed
 from latent_core.errors import AdapterError
 from latent_core.files import write_files
 from latent_core.slots.layout import LatentLayout
@@ -73,6 +74,7 @@ def write_adapter(folder: str | Path, config: AdapterConfig, tables: Mapping[str
         AdapterError: if the folder cannot be written; what was there before stays.
     """
     folder = Path(folder)
+    refuse_packed(folder)
     weights = save({name: table.contiguous() for name, table in tables.items()})
     body = asdict(config) | {"weights_sha256": hashlib.sha256(weights).hexdigest()}
     contents = {
@@ -83,7 +85,7 @@ def write_adapter(folder: str | Path, config: AdapterConfig, tables: Mapping[str
 
 
 def read_adapter(folder: str | Path) -> tuple[AdapterConfig, dict[str, Tensor]]:
-    """Read an adapter, checking that it is whole.
+    """Read an adapter, on disk or in an archive, checking that it is whole.
 
     Returns:
         its config, and its tables by name, each (count, D) fp32 on the CPU.
@@ -94,11 +96,11 @@ def read_adapter(folder: str | Path) -> tuple[AdapterConfig, dict[str, Tensor]]:
     """
     folder = Path(folder)
     for name in (CONFIG_NAME, WEIGHTS_NAME):
-        if not (folder / name).is_file():
+        if not has_file(folder, name):
             raise AdapterError(f"no adapter in {folder}: expected a file {name} there")
     try:
-        config = AdapterConfig(**json.loads((folder / CONFIG_NAME).read_text()))
-        weights = (folder / WEIGHTS_NAME).read_bytes()
+        config = AdapterConfig(**json.loads(read_file(folder, CONFIG_NAME).decode()))
+        weights = read_file(folder, WEIGHTS_NAME)
     except OSError as error:
         raise AdapterError(f"cannot read the adapter in {folder}: {error}") from error
     except (ValueError, TypeError) as error:

@@ -1,7 +1,8 @@
-"""The folder of a saved model, given that folder or an id on the Hugging Face hub."""
+"""The folder of a saved model, given that folder, a name that ships, or an id on the hub."""
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 from typing import Final
@@ -9,7 +10,11 @@ from typing import Final
 from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HFValidationError, HTTPError  # type: ignore[attr-defined]
 
+from latent_core.adapters.adapter import CONFIG_NAME
+from latent_core.archives.folders import has_file, is_folder, place_of
+from latent_core.archives.names import SHIPPED, SHIPPED_PREFIX, on_disk
 from latent_core.errors import AdapterError
+from latent_core.wording import did_you_mean
 
 __all__ = ["HUB_ERRORS", "locate"]
 
@@ -20,15 +25,21 @@ _HUB_ID: Final = re.compile(r"[\w.-]+/[\w.-]+")
 
 
 def locate(source: str | Path) -> Path:
-    """Find the folder of a saved model: `source` itself, or a download of that hub id.
+    """Find the folder of a saved model: `source` itself, what ships, or a download of a hub id.
+
+    `shipped:BACKBONE/TASK/METHOD` is what ships, of several seeds the first.
 
     Text is a hub id if it looks like one (`owner/name`) and no folder `owner` is here. Files come
     from the hub's cache, if they are in it.
 
     Raises:
-        AdapterError: if the hub has none, or cannot be reached.
+        AdapterError: if nothing ships under the name, or the hub has none or is out of reach.
     """
-    path = Path(source)
+    path = Path(on_disk(source))
+    if os.fspath(source).startswith(SHIPPED_PREFIX):
+        return _shipped(path, str(source))
+    if is_folder(path):
+        return path
     here = path.exists() or (path.parent.is_dir() and str(path.parent) != ".")
     if isinstance(source, Path) or here or not _HUB_ID.fullmatch(source):
         return path
@@ -39,3 +50,21 @@ def locate(source: str | Path) -> Path:
             f"no adapter in {source}: there is no such folder, and the hub gave none either "
             f"({error}); expected a folder, or the hub id of a saved model"
         ) from error
+
+
+def _shipped(path: Path, name: str) -> Path:
+    """The packed folder of what ships under a name; of several seeds, the first."""
+    for folder in (path, path / "seed-0"):
+        if has_file(folder, CONFIG_NAME):
+            return folder
+    known = [
+        f"{SHIPPED_PREFIX}{archive.name}/{name}"
+        for archive in sorted(SHIPPED.iterdir())
+        if (place := place_of(archive)) is not None
+        for name in place.folders
+    ]
+    methods = list(dict.fromkeys(one.rpartition("/")[0] for one in known))
+    raise AdapterError(
+        f"nothing ships as {name}{did_you_mean(name, [*methods, *known])} Expected "
+        f"{SHIPPED_PREFIX}BACKBONE/TASK/METHOD or .../seed-N, as `latent shipped` lists them"
+    )

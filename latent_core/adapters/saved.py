@@ -21,6 +21,7 @@ from typing import Any, Final
 from safetensors import SafetensorError
 
 from latent_core.adapters.adapter import CONFIG_NAME, AdapterConfig, read_adapter
+from latent_core.archives.folders import has_file, read_file, refuse_packed
 from latent_core.errors import AdapterError
 from latent_core.files import write_json
 
@@ -78,13 +79,14 @@ def written_baseline(folder: str | Path, config: BaselineConfig) -> Iterator[Pat
         AdapterError: if the folder cannot be written.
     """
     folder = Path(folder)
+    refuse_packed(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".baseline-", dir=folder) as name:
             staging = Path(name)
             yield staging
             paths = sorted(staging.iterdir())
-            hashes = {path.name: _sha256(path) for path in paths}
+            hashes = {path.name: _sha256(staging, path.name) for path in paths}
             for path in paths:
                 os.replace(path, folder / path.name)
         write_json(folder / BASELINE_FILE, asdict(config) | {"sha256": hashes})
@@ -95,8 +97,11 @@ def written_baseline(folder: str | Path, config: BaselineConfig) -> Iterator[Pat
         ) from error
 
 
-def _sha256(path: Path) -> str:
-    with open(path, "rb") as file:
+def _sha256(folder: Path, name: str) -> str:
+    """The hash of a file in either form; it may be large."""
+    if not (folder / name).is_file():
+        return hashlib.sha256(read_file(folder, name)).hexdigest()
+    with open(folder / name, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
@@ -116,15 +121,14 @@ def read_saved(folder: str | Path) -> Saved:
 
 def config_file(folder: str | Path) -> Path:
     """What is written last when a model is saved in a folder."""
-    baseline = Path(folder) / BASELINE_FILE
-    return baseline if baseline.is_file() else Path(folder) / CONFIG_NAME
+    return Path(folder) / (BASELINE_FILE if has_file(folder, BASELINE_FILE) else CONFIG_NAME)
 
 
 def _read_baseline(folder: Path) -> BaselineConfig:
     path = folder / BASELINE_FILE
     try:
-        config = BaselineConfig(**json.loads(path.read_text()))
-        found = {name: _sha256(folder / name) for name in config.sha256}
+        config = BaselineConfig(**json.loads(read_file(folder, BASELINE_FILE).decode()))
+        found = {name: _sha256(folder, name) for name in config.sha256}
     except OSError as error:
         raise AdapterError(f"cannot read the baseline in {folder}: {error}") from error
     except (ValueError, TypeError) as error:

@@ -1,27 +1,32 @@
-"""`latent runs list | show | export | prune`: the run folders, looked over and cleared up."""
+"""`latent runs list | show | export | prune | pack | unpack`: look over and clear up runs."""
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.progress import Progress
 from rich.table import Table
 from rich.text import Text
 
 from latent_core.cli.app import app, console, table_of_numbers
 from latent_core.errors import SettingError
+from latent_core.wording import counted
 
 if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = ["runs_app"]
 
-runs_app = typer.Typer(help="Look over, export and clear up run folders.", no_args_is_help=True)
+runs_app = typer.Typer(help="Look over, export, pack and clear up runs.", no_args_is_help=True)
 app.add_typer(runs_app, name="runs")
 
 Paths = Annotated[
-    list[Path], typer.Argument(help="Folders that hold runs, at any depth.", show_default=True)
+    list[Path],
+    typer.Argument(help="Folders or archives that hold runs, at any depth.", show_default=True),
 ]
 WhereOption = Annotated[
     list[str],
@@ -69,7 +74,7 @@ def list_runs(
 
 @runs_app.command("show")
 def show_run(
-    path: Annotated[Path, typer.Argument(help="One run folder.")],
+    path: Annotated[Path, typer.Argument(help="One run.")],
     records: Annotated[int, typer.Option(help="How many records to show.")] = 0,
 ) -> None:
     """Everything that one run says of itself, and how it was judged."""
@@ -162,6 +167,59 @@ def prune_runs(
             console.print(
                 Text(f"left alone, finished by now or a process is at work on it: {run.path}")
             )
+
+
+@runs_app.command("pack")
+def pack(
+    folder: Annotated[Path, typer.Argument(help="Folder that holds runs, at any depth.")],
+    out: Annotated[
+        Path | None, typer.Option(help="Folder of the archive, new; by default FOLDER-packed.")
+    ] = None,
+) -> None:
+    """Pack runs into an archive of three files, which every command reads like the folder.
+
+    FOLDER stays as it is. Runs that are not at their end are left out, and named.
+
+    Example: `latent runs pack runs --out runs-packed`, then `latent compare runs-packed`
+    """
+    from latent_core.runs.archive import pack_runs
+
+    with _bar("packing") as told:
+        done = pack_runs(folder, out, told)
+    for path, reason in done.left_out.items():
+        console.print(Text(f"left out: {path} {reason}"))
+    console.print(Text(f"{counted(done.runs, 'run')}, {done.size / 1e6:.1f} MB: {done.path}"))
+
+
+@runs_app.command("unpack")
+def unpack(
+    archive: Annotated[
+        Path,
+        typer.Argument(
+            help="An archive, a path in it, or what ships, such as shipped:tiny/repetition."
+        ),
+    ],
+    out: Annotated[
+        Path | None, typer.Option(help="Folder of the runs, new; by default ARCHIVE-unpacked.")
+    ] = None,
+) -> None:
+    """Write the run folders of an archive, which stays as it is.
+
+    Example: `latent runs unpack shipped:tiny --out runs/tiny`
+    """
+    from latent_core.runs.archive import unpack_runs
+
+    with _bar("unpacking") as told:
+        done = unpack_runs(archive, out, told)
+    console.print(Text(f"{counted(done.runs, 'run')}, {done.size / 1e6:.1f} MB: {done.path}"))
+
+
+@contextlib.contextmanager
+def _bar(what: str) -> Iterator[Callable[[int, int], None]]:
+    """A bar in a terminal, and what moves it: it is told how much of all is done."""
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
+        bar = progress.add_task(what, total=None)
+        yield lambda done, total: progress.update(bar, completed=done, total=total)
 
 
 def _told_by_path(frame: pd.DataFrame, name: str) -> bool:

@@ -131,7 +131,7 @@ def evaluate(
         where = ", ".join(map(str, folders))
         raise SettingError(f"no finished run in {where}; `latent train` makes one")
     plans = [_asked(Path(run), names, examples, seed, replace) for run in runs]
-    for plan in plans:
+    for plan in filter(lambda plan: plan.splits, plans):
         with _held(plan.folder):
             _evaluate_run(plan, examples, seed, replace, loaded)
     records = read_records(runs)
@@ -245,6 +245,7 @@ def _asked(folder: Path, splits: list[str], examples: int, seed: int, replace: b
         SettingError: if records of more or other examples would be lost, without `replace`.
     """
     from latent_core.adapters.saved import BaselineConfig, config_file, read_saved
+    from latent_core.archives.folders import modified_ns
     from latent_core.models.methods import Method
     from latent_core.runs.folder import RECORDS_FILE, kept_records
     from latent_core.runs.records import check_loss, hold_answers_to
@@ -267,9 +268,8 @@ def _asked(folder: Path, splits: list[str], examples: int, seed: int, replace: b
         return _Asked(folder, config, task, names)
     method = None if isinstance(config, BaselineConfig) else notes.get("method", config.layout)
     shots = Method.parse(method).shots if method else 0
-    saved, answered_at = (
-        path.stat().st_mtime for path in (config_file(folder), folder / RECORDS_FILE)
-    )
+    files = (config_file(folder).name, RECORDS_FILE)
+    saved, answered_at = (modified_ns(folder, name) for name in files)
     missing = []
     for name in names:
         drawn = task.examples(name, examples, seed)
@@ -294,8 +294,6 @@ def _evaluate_run(
     from latent_core.runs.folder import write_records
 
     folder, config, task, splits = asked
-    if not splits:
-        return
     if config.backbone not in loaded:
         loaded[config.backbone] = load_backbone(config.backbone)
     model = load_model(folder, loaded[config.backbone])

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from latent_core.archives.folders import has_file, read_frame
 from latent_core.errors import SettingError
 from latent_core.runs.folder import RECORDS_FILE
 from latent_core.runs.store import StoredRun, find_runs
@@ -38,7 +39,7 @@ def read_records(folders: Iterable[str | Path]) -> pd.DataFrame:
     runs = find_runs(list(folders), apart=True)
     if not runs:
         raise SettingError("there are no runs to compare; expected at least one run folder")
-    bare = [run for run in runs if not (Path(run.path) / RECORDS_FILE).is_file()]
+    bare = [run for run in runs if not has_file(run.path, RECORDS_FILE)]
     if len(bare) == len(runs):
         first = f"`latent evaluate {bare[0].path}`"
         raise SettingError(f"no run has been evaluated; run {first} first")
@@ -48,7 +49,7 @@ def read_records(folders: Iterable[str | Path]) -> pd.DataFrame:
 
 
 def _records_of(run: StoredRun) -> pd.DataFrame:
-    records = pd.read_parquet(Path(run.path) / RECORDS_FILE)
+    records = read_frame(run.path)
     defaults = {
         "backbone": run.about["backbone"] or "",
         "seed": 0,

@@ -20,6 +20,7 @@ from typing import Any, Literal
 import pandas as pd
 
 from latent_core.analysis.tracing import attention_against_effect, trace
+from latent_core.archives.folders import modified_ns
 from latent_core.attention.capture import capture_attention
 from latent_core.attention.hooks import attention_shape
 from latent_core.errors import SettingError
@@ -33,6 +34,7 @@ from latent_core.interventions.running import running
 from latent_core.models.latent import LatentModel
 from latent_core.models.steered import SteeredModel
 from latent_core.progress import heartbeats_only
+from latent_core.runs.folder import RECORDS_FILE
 from latent_core.tasks.base import Task
 
 __all__ = ["agreement_records", "answers", "kept_eval_seed", "latents_of"]
@@ -174,7 +176,7 @@ def _kept(
                 "now; evaluate it anew (`latent evaluate`)"
             )
     assert subject.folder is not None
-    written = (subject.folder / "records.parquet").stat().st_mtime
+    written = modified_ns(subject.folder, RECORDS_FILE) / 1e9
     made = datetime.fromtimestamp(written, UTC).isoformat(timespec="milliseconds")
     return found.assign(seed=subject.seed, note="", made=made)
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import pandas as pd
 
+from latent_core.archives.folders import is_folder
 from latent_core.backbones.backbone import Backbone
 from latent_core.errors import SettingError
 from latent_core.hypotheses.answers import answers, kept_eval_seed
@@ -131,7 +132,7 @@ def as_source(
         return target
     if isinstance(target, SteeredModel):
         return Given.models([target])
-    if isinstance(target, Backbone) or (isinstance(target, str) and not Path(target).is_dir()):
+    if isinstance(target, Backbone) or (isinstance(target, str) and not is_folder(target)):
         return Trained(target, task, folder, training)
     if isinstance(target, str | Path):
         return Given.runs([target], task.name)

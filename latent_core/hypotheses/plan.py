@@ -28,6 +28,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from latent_core.archives.folders import is_folder
 from latent_core.backbones.backbone import Backbone
 from latent_core.errors import SettingError
 from latent_core.hypotheses.claim import Hypothesis
@@ -194,9 +195,7 @@ def make_plan(
             f"the effect to find, {wanted}, is below the smallest that would matter, "
             f"{hypothesis.smallest_effect}; expected it there or above"
         )
-    if isinstance(target, list | tuple | Path) or (
-        isinstance(target, str) and Path(target).is_dir()
-    ):
+    if isinstance(target, list | tuple | Path) or (isinstance(target, str) and is_folder(target)):
         from latent_core.hypotheses.evidence import as_source
 
         target = as_source(target, hypothesis)

@@ -17,6 +17,7 @@ from typing import Any, Final
 import pandas as pd
 import torch
 
+from latent_core.archives.folders import has_file, read_frame
 from latent_core.backbones.backbone import Backbone
 from latent_core.backbones.loading import load_backbone
 from latent_core.errors import SettingError
@@ -62,8 +63,9 @@ class Subject:
     @cached_property
     def records(self) -> pd.DataFrame | None:
         """What it answered when it was evaluated, if that was kept."""
-        path = None if self.folder is None else self.folder / RECORDS_FILE
-        return pd.read_parquet(path) if path is not None and path.is_file() else None
+        if self.folder is None or not has_file(self.folder, RECORDS_FILE):
+            return None
+        return read_frame(self.folder)
 
     @property
     def num_latents(self) -> int:
@@ -306,7 +308,7 @@ def _stored(run: StoredRun, loaded: dict[str, Backbone]) -> Subject:
             loaded[name] = load_backbone(name)
         return load_model(folder, loaded[name])
 
-    versions = read_run(folder).get("versions", {}) if (folder / RUN_FILE).is_file() else {}
+    versions = read_run(folder).get("versions", {}) if has_file(folder, RUN_FILE) else {}
     return Subject(
         str(about["method"]), int(about["seed"]), load, folder, tuple(sorted(versions.items()))
     )

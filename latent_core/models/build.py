@@ -8,6 +8,7 @@ from typing import Any
 from latent_core.adapters.adapter import AdapterConfig
 from latent_core.adapters.locate import locate
 from latent_core.adapters.saved import read_saved
+from latent_core.archives.folders import real_folder
 from latent_core.backbones.backbone import Backbone
 from latent_core.errors import SettingError
 from latent_core.models.baselines.adapted import PeftBaseline
@@ -78,7 +79,8 @@ def load_model(
     loaded = backbone_for(source, config, backbone, **load)
     baseline = build_model(loaded, config.method, to_train=False)
     assert isinstance(baseline, PeftBaseline | FullModel)
-    baseline.load_weights(folder)
+    with real_folder(folder) as files:  # PEFT and Transformers read files
+        baseline.load_weights(files)
     return baseline
 
 

@@ -13,9 +13,7 @@ Knows files; nothing of models, and nothing of other runs (that is `store`).
 from __future__ import annotations
 
 import contextlib
-import io
 import json
-import os
 import shutil
 from collections.abc import Iterator, Mapping
 from importlib.metadata import version
@@ -24,11 +22,12 @@ from typing import Any, Final
 
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 from filelock import FileLock, Timeout
 from safetensors import SafetensorError
 
-from latent_core.errors import LatentError, SettingError
+from latent_core.archives.folders import read_file, read_frame, refuse_packed, size_of
+from latent_core.archives.tables import RecordsTable, parquet_bytes
+from latent_core.errors import ArchiveError, LatentError, SettingError
 from latent_core.files import write_file, write_json
 from latent_core.runs.records import by_split, check_loss, joined, seed_of
 
@@ -83,6 +82,7 @@ AVERAGED: Final = ("exact", "graded", *COSTS)
 
 def holds_finished_run(folder: Path, settings: Mapping[str, Any], resume: bool) -> bool:
     """Whether the folder holds this very run, finished. Refuses a folder that holds another."""
+    refuse_packed(folder)
     if not (folder / RUN_FILE).is_file():
         if (folder / ADAPTER_FILE).exists():
             raise SettingError(f"{folder} already holds an adapter; choose another folder")
@@ -108,6 +108,7 @@ def holds_finished_run(folder: Path, settings: Mapping[str, Any], resume: bool) 
 
 def open_run(folder: Path, settings: Mapping[str, Any], notes: Mapping[str, Any]) -> None:
     """Make the run folder, unless the run is in it already."""
+    refuse_packed(folder)
     if not (folder / RUN_FILE).is_file():
         folder.mkdir(parents=True, exist_ok=True)
         shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)  # of a run whose record is gone
@@ -173,8 +174,9 @@ def run_lock(folder: Path, wait: float = 0) -> Iterator[None]:
             as long as it takes.
 
     Raises:
-        LatentError: if the folder cannot be written, or its lock is another user's.
+        LatentError: if the folder cannot be written or is packed, or its lock is another user's.
     """
+    refuse_packed(folder)
     lock = FileLock(folder / LOCK_FILE, timeout=wait)
     with disk_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
@@ -298,6 +300,7 @@ def write_records(folder: str | Path, frame: pd.DataFrame, *, replace: bool = Fa
         LatentError: if the folder cannot be written.
     """
     folder = Path(folder)
+    refuse_packed(folder)
     with disk_errors(folder):
         before = kept_records(folder)
     if before is not None and not replace:
@@ -317,7 +320,9 @@ def write_records(folder: str | Path, frame: pd.DataFrame, *, replace: bool = Fa
 def kept_records(folder: str | Path) -> pd.DataFrame | None:
     """The records that a run folder has, with their `attrs`; None if none can be read."""
     try:
-        return pd.read_parquet(Path(folder) / RECORDS_FILE)
+        return read_frame(folder)
+    except ArchiveError:
+        raise
     except (FileNotFoundError, ValueError, pa.ArrowException):
         return None
     except OSError as error:
@@ -327,18 +332,8 @@ def kept_records(folder: str | Path) -> pd.DataFrame | None:
 
 
 def _parquet(frame: pd.DataFrame) -> bytes:
-    """A Parquet file half as large as pandas' own: dense, and its columns described once.
-
-    pandas describes them three times, which for a few hundred records weighs as much as they do.
-    """
-    table = pa.Table.from_pandas(frame, preserve_index=False)
-    buffer = io.BytesIO()
-    with pq.ParquetWriter(
-        buffer, table.schema, compression="zstd", compression_level=19, store_schema=False
-    ) as writer:
-        writer.write_table(table)
-        writer.add_key_value_metadata({"PANDAS_ATTRS": json.dumps(frame.attrs)})
-    return buffer.getvalue()
+    table = pa.Table.from_pandas(frame, preserve_index=False).replace_schema_metadata(None)
+    return parquet_bytes(RecordsTable(table, {"PANDAS_ATTRS": json.dumps(frame.attrs)}, False))
 
 
 def read_summary(folder: str | Path) -> dict[str, Any]:
@@ -348,14 +343,14 @@ def read_summary(folder: str | Path) -> dict[str, Any]:
         FileNotFoundError: if there are no records.
         OSError, ValueError: if they are damaged.
     """
-    size = os.stat(f"{folder}/{RECORDS_FILE}").st_size
+    size = size_of(folder, RECORDS_FILE)
     try:
         summary: dict[str, Any] = read_json(folder, SUMMARY_FILE)
         if summary["records_bytes"] == size:
             return summary
     except (OSError, ValueError, TypeError, KeyError):
         pass  # missing, or damaged: it holds nothing that the records do not
-    return summary_of(pd.read_parquet(f"{folder}/{RECORDS_FILE}"))
+    return summary_of(read_frame(folder))
 
 
 def overall_graded(summary: Mapping[str, Any]) -> float:
@@ -373,13 +368,8 @@ def read_evaluation(folder: str | Path) -> dict[str, Any] | None:
 
 
 def read_json(folder: str | Path, name: str) -> Any:
-    """The content of a small file; fast, for there may be thousands of runs."""
-    file = os.open(f"{folder}/{name}", os.O_RDONLY)  # `open` takes three times as long
-    try:
-        content = b"".join(iter(lambda: os.read(file, 2**16), b""))
-    finally:
-        os.close(file)
-    return json.loads(content.decode())
+    """The content of a JSON file."""
+    return json.loads(read_file(folder, name).decode())
 
 
 def summary_of(frame: pd.DataFrame) -> dict[str, Any]:

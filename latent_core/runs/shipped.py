@@ -1,7 +1,10 @@
 """The runs that ship with the package: adapters, and the records of their evaluation.
 
-They lie in `assets/adapters/BACKBONE/TASK/METHOD/seed-N` and are copied there by
-`experiments/ship.py` from the folder of a grid. Knows folders only.
+`assets/adapters/BACKBONE` is an archive of the folders `TASK/METHOD/seed-N`, which
+`experiments/ship.py` packs from the folders of grids. A run that ships is named by its path, as if
+its folder were there, and everything that reads runs and adapters takes this path: nothing is
+unpacked, so a package in a read-only place, or without a cache to write to, does as well. To look
+into the files, unpack them: `latent runs unpack shipped:BACKBONE --out DIR`.
 """
 
 from __future__ import annotations
@@ -9,13 +12,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple
 
-from latent_core.adapters.adapter import CONFIG_NAME
+from latent_core.archives.names import SHIPPED
 from latent_core.errors import AdapterError
+from latent_core.runs.folder import ADAPTER_FILE
+from latent_core.runs.store import run_folders
 from latent_core.wording import did_you_mean
 
 __all__ = ["SHIPPED", "ShippedAdapter", "shipped_adapter", "shipped_adapters"]
-
-SHIPPED = Path(__file__).parents[1] / "assets" / "adapters"
 
 
 class ShippedAdapter(NamedTuple):
@@ -24,7 +27,7 @@ class ShippedAdapter(NamedTuple):
     Attributes:
         backbone, task, method: what it is for.
         seed: it was trained with.
-        path: its run folder: adapter, `run.json`, `records.parquet`.
+        path: its run folder, which is packed: adapter, `run.json`, `records.parquet`.
     """
 
     backbone: str
@@ -37,16 +40,17 @@ class ShippedAdapter(NamedTuple):
 def shipped_adapters() -> list[ShippedAdapter]:
     """All of them, in alphabetical order, seed by seed."""
     found = []
-    for config in SHIPPED.glob(f"*/*/*/seed-*/{CONFIG_NAME}"):
-        *_, backbone, task, method, seed = (folder := config.parent).parts
-        found.append(ShippedAdapter(backbone, task, method, int(seed.split("-")[1]), folder))
+    for path, names in run_folders(str(SHIPPED)):
+        if ADAPTER_FILE in names:
+            *_, backbone, task, method, seed = (folder := Path(path)).parts
+            found.append(ShippedAdapter(backbone, task, method, int(seed.split("-")[1]), folder))
     return sorted(found)
 
 
 def shipped_adapter(
     method: str, task: str = "repetition", backbone: str = "smollm2-135m", seed: int = 0
 ) -> Path:
-    """The folder of one adapter, as `LatentModel.from_pretrained` takes it.
+    """The packed folder of one adapter, as `load_model` and `load_runs` take it.
 
     Raises:
         AdapterError: if there is none, with what there is.

@@ -1,4 +1,6 @@
-"""Many runs as one table. The folders are the truth; there is no database that could disagree.
+"""Many runs as one table, read from run folders and archives of them.
+
+The files are the truth; there is no database that could disagree.
 
 A summary reads two small files a run (`run.json`, `summary.json`) and no records; records are read
 only of the runs that were asked for. A run of an older version, without `run.json` or a summary, is
@@ -10,19 +12,29 @@ Knows run folders; nothing of models.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import shutil
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import numpy as np
 import pandas as pd
-import pyarrow
+import pyarrow as pa
 from filelock import Timeout
 
-from latent_core.errors import SettingError
+from latent_core.archives.folders import (
+    has_file,
+    is_folder,
+    place_of,
+    read_frame,
+)
+from latent_core.archives.names import on_disk
+from latent_core.archives.reading import is_archive
+from latent_core.archives.tables import RecordsTable, frame_of
+from latent_core.errors import ArchiveError, SettingError
 from latent_core.runs.folder import (
     ADAPTER_FILE,
     AVERAGED,
@@ -70,7 +82,8 @@ def load_runs(
     """The runs below some folders, as one tidy table.
 
     Args:
-        paths: a folder, or several; runs are found at any depth. Hidden folders are left out.
+        paths: a folder, or several; runs are found at any depth, in archives as well. Hidden
+            folders are left out. `shipped:BACKBONE/TASK/METHOD` stands for runs that ship.
         where: which runs. A mapping such as `{"task": "repetition", "method": ["Start_2",
             "Comma_2"]}` of columns, settings or notes, and of `split` and `level` for single rows;
             or a function of a run's `StoredRun.about`.
@@ -107,17 +120,19 @@ def find_runs(
 ) -> list[StoredRun]:
     """The runs below some folders, in alphabetical order; arguments as those of `load_runs`."""
     several = not isinstance(paths, str | Path)
-    roots = [Path(path) for path in paths] if several else [Path(paths)]  # type: ignore[arg-type, union-attr]
+    given = [paths] if isinstance(paths, str | Path) else list(paths)
     found: list[StoredRun] = []
     known: set[str] = set()
-    for root in roots:
-        if not root.is_dir():
-            raise SettingError(f"no folder {root}; expected one that holds runs")
+    for one in given:
+        root = Path(on_disk(one))
+        if not is_folder(root):
+            raise SettingError(f"no folder {one}; expected one that holds runs")
+        folders = list(run_folders(str(root)))
         # A run is called by its path below the root, or below the root's parent where the root's
         # own name tells it from others.
-        base = root.parent if several or _is_run(os.listdir(root)) else root
-        skipped = len(os.path.join(base, ""))
-        for path, names in _run_folders(str(root)):
+        itself = any(path == str(root) for path, _ in folders)
+        skipped = len(os.path.join(root.parent if several or itself else root, ""))
+        for path, names in folders:
             about = _about(path, path[skipped:], names)
             if about is not None:
                 known.update(about)
@@ -162,35 +177,63 @@ def remove_run(path: str | Path) -> bool:
 
 
 def holds_results(path: str | Path) -> bool:
-    """Whether a run is finished, or has records all the same, as one that failed in a later
-    evaluation has.
+    """Whether a run is kept: it is finished, has records, or is packed.
+
+    A run that failed in a later evaluation has records all the same.
 
     Raises:
         SettingError: if its `run.json` is damaged.
     """
-    folder = Path(path)
-    if (folder / RECORDS_FILE).exists():
+    if place_of(path) is not None or has_file(path, RECORDS_FILE):
         return True
     try:
-        return bool(read_run(folder)["status"] == "finished")
+        return bool(read_run(path)["status"] == "finished")
     except FileNotFoundError:
-        return (folder / ADAPTER_FILE).exists()  # written by `save_pretrained` alone
+        return has_file(path, ADAPTER_FILE)  # written by `save_pretrained` alone
 
 
 def _is_run(names: Iterable[str]) -> bool:
     return not {RUN_FILE, ADAPTER_FILE, RECORDS_FILE}.isdisjoint(names)
 
 
-def _run_folders(root: str) -> Iterator[tuple[str, set[str]]]:
-    """Run folders at any depth, with the names in them; nothing below a run is looked at."""
+def run_folders(root: str, hidden: bool = False) -> Iterator[tuple[str, set[str]]]:
+    """Run folders at any depth, with the names in them; nothing below a run is looked at.
+
+    Args:
+        root: a folder, in either form.
+        hidden: whether to look into folders whose names begin with a dot.
+
+    Warns:
+        UserWarning: of each archive that is damaged; it is left out.
+    """
+    if not os.path.isdir(root) or is_archive(root):
+        yield from _packed_folders(root, hidden)
+        return
     names = set(os.listdir(root))
     if _is_run(names):
         yield root, names
         return
     for name in sorted(names):
-        if not name.startswith("."):
+        if hidden or not name.startswith("."):
             with contextlib.suppress(NotADirectoryError):  # cheaper than asking of each
-                yield from _run_folders(f"{root}/{name}")
+                yield from run_folders(f"{root}/{name}", hidden)
+
+
+def _packed_folders(root: str, hidden: bool) -> Iterator[tuple[str, set[str]]]:
+    """The run folders of an archive, at or below a path in it."""
+    try:
+        place = place_of(root)
+    except ArchiveError as error:
+        warnings.warn(f"left out: {error}", stacklevel=2)
+        return
+    if place is None:  # a file, or a link to nothing
+        return
+    above = f"{place.name}/" if place.name else ""
+    for name in sorted(place.folders, key=lambda name: name.split("/")):
+        below = name.removeprefix(above) if name != place.name else ""
+        names = set(place.archive.folders[name].files)
+        if _is_run(names) and (hidden or not any(p.startswith(".") for p in below.split("/"))):
+            yield (f"{root}/{below}" if below else root), names
 
 
 def _about(path: str, name: str, names: set[str]) -> dict[str, Any] | None:
@@ -251,7 +294,7 @@ def _summaries(runs: list[StoredRun]) -> pd.DataFrame:
     for run in runs:
         try:
             summary = _summary(run.path)
-        except (OSError, ValueError, KeyError, pyarrow.ArrowException) as error:
+        except (OSError, ValueError, KeyError, pa.ArrowException) as error:
             _warn_of(run.path, error)
             continue
         count = len(summary["split"])
@@ -275,23 +318,68 @@ def _summary(path: str) -> dict[str, Any]:
 
 
 def _records(runs: list[StoredRun]) -> pd.DataFrame:
-    frames = []
-    for run in runs:
-        path = os.path.join(run.path, RECORDS_FILE)
-        if not os.path.exists(path):
-            continue
-        try:
-            frame = pd.read_parquet(path)
-        except (OSError, ValueError, pyarrow.ArrowException) as error:
-            _warn_of(run.path, error)
-            continue
-        frame.attrs.clear()  # what is kept of the run is in its `run.json`
-        first = {name: run.about[name] for name in _WITH_RECORDS}
-        first |= {name: run.about[name] for name in _IF_MISSING if name not in frame.columns}
-        rest = frame.drop(columns=[name for name in _WITH_RECORDS if name in frame.columns])
-        frames.append(pd.DataFrame(first, index=frame.index).join(rest))
+    frames: list[pd.DataFrame] = []
+    for folder, group in itertools.groupby(runs, key=lambda run: _archive_of(run.path)):
+        alike = list(group)
+        frames += _folder_records(alike) if folder is None else _packed_records(alike)
     columns = [*_WITH_RECORDS, "split", "level", "exact", "graded"]
     return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=columns)
+
+
+def _archive_of(path: str) -> str | None:
+    place = place_of(path)
+    return None if place is None else str(place.archive.path)
+
+
+def _folder_records(runs: Iterable[StoredRun]) -> Iterator[pd.DataFrame]:
+    """The records of run folders, a frame each."""
+    for run in runs:
+        try:
+            frame = read_frame(run.path)
+        except FileNotFoundError:
+            continue
+        except (OSError, ValueError, pa.ArrowException) as error:
+            _warn_of(run.path, error)
+            continue
+        yield _labelled([run], [len(frame)], frame)
+
+
+def _packed_records(runs: list[StoredRun]) -> Iterator[pd.DataFrame]:
+    """The records of runs of one archive: a frame for as many runs as have the same columns."""
+    places = [place for run in runs if (place := place_of(run.path)) is not None]
+    archive = places[0].archive
+    kept = [
+        (run, place.name)
+        for run, place in zip(runs, places, strict=True)
+        if RECORDS_FILE in archive.folders[place.name].files
+    ]
+    try:
+        tables = archive.all_records(name for _, name in kept)
+    except ArchiveError as error:
+        warnings.warn(f"left out: {error}", stacklevel=2)
+        return
+    found = zip((run for run, _ in kept), tables, strict=True)
+    for _, group in itertools.groupby(found, key=lambda pair: pair[1].table.schema):
+        of_runs, alike = zip(*group, strict=True)
+        whole = pa.concat_tables([records.table for records in alike])
+        counts = [records.table.num_rows for records in alike]
+        yield _labelled(of_runs, counts, frame_of(RecordsTable(whole, {}, False)))
+
+
+def _labelled(
+    runs: Sequence[StoredRun], counts: Sequence[int], frame: pd.DataFrame
+) -> pd.DataFrame:
+    """Records with columns of their runs in front, of each of which `counts` rows follow."""
+    frame.attrs.clear()  # what is kept of the run is in its `run.json`
+    names = [*_WITH_RECORDS, *(name for name in _IF_MISSING if name not in frame.columns)]
+    first = [
+        pd.DataFrame({name: run.about[name] for name in names}, index=range(min(count, 1)))
+        for run, count in zip(runs, counts, strict=True)
+    ]
+    about = pd.concat(first, ignore_index=True)
+    about = about.iloc[np.repeat(np.arange(len(about)), [c for c in counts if c])]
+    about.index = frame.index
+    return about.join(frame.drop(columns=[name for name in names if name in frame.columns]))
 
 
 _WITH_RECORDS = ("run", "path", "method", "seed", "learning_rate", "steps", "trainable")

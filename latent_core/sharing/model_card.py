@@ -14,6 +14,7 @@ import pandas as pd
 
 from latent_core.adapters.adapter import AdapterConfig
 from latent_core.adapters.saved import Saved, read_saved
+from latent_core.archives.folders import has_file, read_frame
 from latent_core.runs.folder import RECORDS_FILE, RUN_FILE, read_run
 from latent_core.slots.layout import LatentLayout
 from latent_core.statistics.means import summarise
@@ -126,7 +127,7 @@ def _use(source: str, latents: bool) -> str:
 
 def _training(folder: Path, config: Saved) -> str:
     notes: dict[str, Any] = dict(config.notes)
-    if (folder / RUN_FILE).is_file():
+    if has_file(folder, RUN_FILE):
         run = read_run(folder)
         notes |= {k: v for k, v in run["settings"].items() if isinstance(v, int | float | str)}
         notes |= {k: run[k] for k in ("status", "loss", "seconds", "trainable") if k in run}
@@ -137,10 +138,9 @@ def _training(folder: Path, config: Saved) -> str:
 
 
 def _results(folder: Path) -> str:
-    path = folder / RECORDS_FILE
-    if not path.is_file():
+    if not has_file(folder, RECORDS_FILE):
         return "Not evaluated."
-    records = pd.read_parquet(path)
+    records = read_frame(folder)
     if "seed" not in records.columns:
         records = records.assign(seed=0)
     seeds, examples = records["seed"].nunique(), records.groupby("split").size()

@@ -10,6 +10,7 @@ from typing import Any
 from huggingface_hub import HfApi
 
 from latent_core.adapters.locate import HUB_ERRORS
+from latent_core.archives.folders import real_folder
 from latent_core.errors import AdapterError
 from latent_core.sharing.model_card import CARD_NAME, model_card
 
@@ -36,7 +37,8 @@ def push_folder(folder: str | Path, repo_id: str, *, private: bool = False, **up
     card = model_card(folder, repo_id)
     with tempfile.TemporaryDirectory() as name:
         staging = Path(name) / "model"
-        shutil.copytree(folder, staging, ignore=shutil.ignore_patterns(*_NOT_PUSHED))
+        with real_folder(folder) as files:
+            shutil.copytree(files, staging, ignore=shutil.ignore_patterns(*_NOT_PUSHED))
         (staging / CARD_NAME).write_text(card)
         api = HfApi(token=upload.pop("token", None))
         try:

@@ -124,7 +124,7 @@ def test_prune_leaves_alone_what_is_being_trained_or_evaluated(root: Path, monke
     assert f"at work on it: {out}" in said[0]
     assert out.is_dir() and not (root / "going").exists()
 
-    plan = SimpleNamespace(folder=out)
+    plan = SimpleNamespace(folder=out, splits=["id"])
     monkeypatch.setattr("latent_core.cli.training._asked", lambda *_: plan)
     monkeypatch.setattr("latent_core.cli.training._evaluate_run", pruned)
     runs.close_run(out, "finished", {"task": "repetition"}, {})

@@ -4,10 +4,15 @@ import sys
 from pathlib import Path
 from types import ModuleType
 
+import pyarrow.parquet as pq
 import pytest
 
-from latent_core.errors import SettingError
+from latent_core.archives.folders import file_names
+from latent_core.archives.format import ARCHIVE_FILES
+from latent_core.errors import ArchiveError, SettingError
 from latent_core.runs import folder as runs
+from latent_core.runs.archive import pack_runs
+from latent_core.runs.store import run_folders
 from latent_core.tasks import load_task
 from tests.runs.test_store import add_run, records
 
@@ -23,8 +28,8 @@ def ship(tmp_path: Path, repository: Path, monkeypatch: pytest.MonkeyPatch) -> M
     monkeypatch.setattr(ship, "SHIPPED", tmp_path / "package" / "adapters")
     monkeypatch.setattr(ship, "write_section", lambda *_: None)
     for task in ("repetition", "summation"):
-        (ship.SHIPPED / "tiny" / task / "Old_1" / "seed-0").mkdir(parents=True)
-        (ship.SHIPPED / "tiny" / task / "Old_1" / "seed-0" / "run.json").write_text("{}")
+        add_run(tmp_path / "old" / task / "Old_1" / "seed-0", task=task)
+    pack_runs(tmp_path / "old", ship.SHIPPED / "tiny")
     return ship
 
 
@@ -37,7 +42,7 @@ def add(folder: Path, splits: tuple[str, ...] = SPLITS, **changes: object) -> Pa
 
 
 def there(shipped: Path) -> set[str]:
-    return {str(path.parent.relative_to(shipped)) for path in shipped.rglob("run.json")}
+    return {str(Path(path).relative_to(shipped)) for path, _ in run_folders(str(shipped))}
 
 
 def test_finished_runs_replace_those_of_their_task(ship, tmp_path, monkeypatch, capsys) -> None:
@@ -53,13 +58,14 @@ def test_finished_runs_replace_those_of_their_task(ship, tmp_path, monkeypatch, 
     monkeypatch.setattr(sys, "argv", ["ship.py", str(grid)])
     ship.main()
     told = capsys.readouterr().out
-    assert "2 runs, 0.0 MB" in told
+    assert "2 runs in 1 archive of 0.0 MB" in told
     left_out = {line.rsplit("/", 1)[1] for line in told.splitlines() if "left out" in line}
     assert left_out == {"not asked of id", "not asked far off", "running", "failed"}
     new = {f"tiny/repetition/Start_2/seed-{seed}" for seed in (0, 1)}
     assert there(ship.SHIPPED) == {*new, "tiny/summation/Old_1/seed-0"}
-    names = {path.name for path in (ship.SHIPPED / "tiny/repetition/Start_2/seed-0").iterdir()}
-    assert names == {"run.json", "records.parquet", "summary.json"}
+    names = file_names(ship.SHIPPED / "tiny/repetition/Start_2/seed-0")
+    assert names == {"run.json", "records.parquet", "summary.json", "log.csv"}
+    assert file_names(ship.SHIPPED / "tiny") == set(ARCHIVE_FILES)
     assert [path.name for path in ship.SHIPPED.parent.iterdir()] == ["adapters"]
 
 
@@ -82,12 +88,12 @@ def test_what_cannot_ship_leaves_what_ships(ship, tmp_path, changes, reason) -> 
 
 
 def test_a_disk_that_is_full_leaves_what_ships(ship, tmp_path, monkeypatch) -> None:
-    def full(*_: object) -> None:
+    def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
     add(tmp_path / "grid" / "a")
     before = there(ship.SHIPPED)
-    monkeypatch.setattr(ship.shutil, "copyfile", full)
-    with pytest.raises(OSError, match="No space left"):
+    monkeypatch.setattr(pq, "write_table", full)
+    with pytest.raises(ArchiveError, match="No space left"):
         ship.ship([tmp_path / "grid"])
     assert there(ship.SHIPPED) == before

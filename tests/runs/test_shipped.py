@@ -3,13 +3,13 @@
 import json
 from pathlib import Path
 
-import pandas as pd
 import pytest
 
 import latent_core as lc
 from latent_core.adapters.adapter import read_adapter
 from latent_core.errors import AdapterError
 from latent_core.hypotheses.studies.forms import fitted, methods_of
+from latent_core.runs.folder import read_run
 from latent_core.runs.shipped import SHIPPED, ShippedAdapter
 from latent_core.runs.store import find_runs
 from latent_core.tasks import resolve_splits
@@ -30,7 +30,7 @@ def test_the_promised_runs_are_there() -> None:
 def test_one_budget_for_all_methods_of_a_task() -> None:
     budgets: dict[tuple[str, str], set[str]] = {}
     for adapter in lc.shipped_adapters():
-        run = json.loads((adapter.path / "run.json").read_text())
+        run = read_run(adapter.path)
         assert run["status"] == "finished"
         if lc.Method.parse(adapter.method).trained:
             settings, search = run["settings"], run["notes"].get("search")
@@ -50,7 +50,7 @@ def test_records_belong_to_the_adapter(adapter: ShippedAdapter) -> None:
         assert sum(table.shape[0] for table in tables.values()) == sum(
             method.layout.table_sizes.values()
         )
-    records = pd.read_parquet(adapter.path / "records.parquet")
+    records = lc.load_runs(adapter.path, records=True)
     task = lc.load_task(adapter.task)
     assert set(records["method"]) == {adapter.method}
     assert set(records["split"]) == set(resolve_splits(task, ["id", "ood"]))
@@ -76,7 +76,7 @@ def test_a_shipped_adapter_answers_as_its_records_say(smollm2_dir: Path) -> None
     """In float32, as the records were made; other processors may round a rare tie otherwise."""
     folder = lc.shipped_adapter("Start_1+Comma_1")
     model = lc.LatentModel.from_pretrained(folder, dtype="float32")
-    records = pd.read_parquet(folder / "records.parquet")
+    records = lc.load_runs(folder, records=True)
     kept = records[(records["split"] == "id") & (records["level"] <= 2)].head(10)
     answers = model.generate(list(kept["prompt"]), 24)
     wanted = [

@@ -12,6 +12,8 @@ import pytest
 import latent_core as lc
 from latent_core import files
 from latent_core.adapters import adapter
+from latent_core.archives import folders
+from latent_core.archives.folders import real_folder
 from latent_core.errors import LatentError, SettingError
 from latent_core.runs import folder as runs
 from latent_core.runs import store
@@ -112,13 +114,13 @@ def test_records_of_chosen_runs(root: Path) -> None:
 
 
 def test_a_summary_reads_no_records(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pd, "read_parquet", None)
+    monkeypatch.setattr(folders, "read_records_table", None)
     assert len(lc.load_runs(root)) == 10
 
 
 def test_only_records_of_chosen_runs_are_read(root: Path, monkeypatch) -> None:
-    seen, read = [], pd.read_parquet
-    monkeypatch.setattr(pd, "read_parquet", lambda path: seen.append(path) or read(path))
+    seen, read = [], folders.read_records_table
+    monkeypatch.setattr(folders, "read_records_table", lambda path: seen.append(path) or read(path))
     lc.load_runs(root, {"method": "Start_2"}, records=True)
     assert seen == [str(root / "deep" / "b" / "records.parquet")]
 
@@ -268,7 +270,8 @@ def test_the_shipped_adapters_are_runs_too() -> None:
 def test_an_adapter_alone_is_a_run(root: Path, tmp_path: Path) -> None:
     """As of a method without training, saved by an older version."""
     folder = tmp_path / "old" / "zero"
-    shutil.copytree(lc.shipped_adapter("Start_2"), folder)
+    with real_folder(lc.shipped_adapter("Start_2")) as packed:
+        shutil.copytree(packed, folder)
     for name in ("run.json", "records.parquet", "summary.json"):
         (folder / name).unlink(missing_ok=True)
     frame = lc.load_runs(tmp_path / "old")

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence, Set
 from pathlib import Path
 from typing import NamedTuple
 
+from latent_core.archives.folders import is_folder
 from latent_core.backbones.backbone import Backbone
 from latent_core.errors import LatentError, SettingError
 from latent_core.hypotheses.costs import trained_methods
@@ -71,7 +72,7 @@ def on_runs(
     Raises:
         SettingError: if they can answer no part of it.
     """
-    runs = find_runs([path for path in map(Path, folders) if path.is_dir()])
+    runs = find_runs([path for path in folders if is_folder(path)])
     methods = methods_of(runs)
     if not exactly and methods:
         study, parts = fitted(study, methods, str(runs[0].about["backbone"]))

@@ -17,6 +17,7 @@ from typing import Any, Final
 
 import pandas as pd
 
+from latent_core.archives.folders import is_folder
 from latent_core.backbones.backbone import Backbone
 from latent_core.errors import SettingError
 from latent_core.hypotheses.claim import Hypothesis
@@ -322,7 +323,7 @@ def other_keys() -> list[str]:
 
 def _trains(target: Any) -> bool:
     """Whether a target is a backbone, on which adapters have to be trained."""
-    named = isinstance(target, str) and not Path(target).is_dir()
+    named = isinstance(target, str) and not is_folder(target)
     return named or isinstance(target, Backbone)
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from latent_core.adapters.adapter import CONFIG_NAME
+from latent_core.archives.folders import has_file
 from latent_core.errors import LatentError
 from latent_core.models.build import load_model
 from latent_core.models.latent import LatentModel
@@ -79,7 +80,7 @@ class PointExamples:
         if method != here and here in session.models:
             session.adapter_a = here
             self._opened(f"with {here} as adapter A")
-        elif not isinstance(path, str) or not (Path(path) / CONFIG_NAME).is_file():
+        elif not isinstance(path, str) or not has_file(path, CONFIG_NAME):
             self._opened("its run keeps no adapter, so A stays as it is")
         elif name := session.name_of(Path(path)):
             session.adapter_a = name

@@ -12,6 +12,8 @@ from typing import Final
 
 import pandas as pd
 
+from latent_core.archives.folders import is_folder
+from latent_core.archives.names import on_disk
 from latent_core.errors import SettingError
 from latent_core.runs.store import load_runs
 from workbench.panels.code import path_code
@@ -50,8 +52,8 @@ class RunCollection:
         Raises:
             SettingError: if it does not exist, or is a file of another kind.
         """
-        path = Path(source).expanduser()
-        if not path.exists():
+        path = Path(on_disk(source)).expanduser()
+        if not path.is_file() and not is_folder(path):
             raise SettingError(
                 f"no {path} seen from {Path.cwd()}; expected a folder of runs or a .parquet file"
             )
@@ -90,7 +92,7 @@ class RunCollection:
     def summary(self) -> pd.DataFrame:
         """One row per run, split and level: the columns of `load_runs`, without empty runs."""
         if self._summary is None:
-            folders = [path for path in self._used if path.is_dir()]
+            folders = [path for path in self._used if is_folder(path)]
             frames = [load_runs(folders, apart=True)] if folders else []
             frames += [_summarised(frame) for frame in self._frames()]
             columns = [*_KEY, "seed", "run", "path", "split", "level", "examples"]
@@ -148,7 +150,7 @@ class RunCollection:
         if backbone != NOT_RECORDED:
             where["backbone"] = backbone
         lines, parts = [], []
-        if folders := [path for path in self._used if path.is_dir()]:
+        if folders := [path for path in self._used if is_folder(path)]:
             shown = ", ".join(path_code(path) for path in folders)
             given = f"[{shown}], where={where!r}, records=True, apart=True"
             lines.append(f"stored = lc.load_runs({given})")

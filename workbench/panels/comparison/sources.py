@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import ipywidgets as widgets
 
+from latent_core.archives.folders import has_file, is_folder
 from latent_core.runs.folder import RECORDS_FILE
 from latent_core.runs.shipped import SHIPPED
 from latent_core.runs.store import find_runs
@@ -79,7 +80,7 @@ class RunSources:
         shipped, own = SHIPPED / self._panel.session.backbone.name, runs_folder()
         known = set(collection.sources)
         for folder in (shipped, own):
-            if folder.is_dir():
+            if is_folder(folder):
                 collection.add(folder)
         both = {shipped, own} <= set(collection.sources)
         if both and not {shipped, own} <= known:  # one of them is new
@@ -110,7 +111,7 @@ def _share_a_run(ships: Path, own: Path) -> bool:
     """Whether two folders hold records of the same method, settings and seed on the same task."""
     found: dict[bool, set[tuple[str, ...]]] = {True: set(), False: set()}
     for run in find_runs((ships, own), apart=True):  # the settings are in the methods' names
-        if not (Path(run.path) / RECORDS_FILE).is_file():
+        if not has_file(run.path, RECORDS_FILE):
             continue
         key = tuple(str(run.about.get(name)) for name in _SAME)
         found[Path(run.path).is_relative_to(ships)].add(key)

@@ -12,6 +12,8 @@ from typing import Any, Final
 
 import ipywidgets as widgets
 
+from latent_core.archives.folders import is_folder
+from latent_core.archives.names import on_disk
 from latent_core.errors import SettingError
 from latent_core.hypotheses.studies.forms import methods_of
 from latent_core.hypotheses.studies.study import FIRST_ANSWER, FULL
@@ -97,8 +99,8 @@ class SourceForm(widgets.VBox):
             words = f"the adapters that ship for {name}"
             return Target(words, [folder], repr([str(folder)]), {})
         if kind == "runs":
-            folder = Path(self.runs.value.strip()).expanduser()
-            if not self.runs.value.strip() or not folder.is_dir():
+            folder = Path(on_disk(self.runs.value.strip())).expanduser()
+            if not self.runs.value.strip() or not is_folder(folder):
                 raise SettingError(
                     f"no folder {str(folder)!r} seen from {Path.cwd()}"
                     if self.runs.value.strip()
@@ -118,8 +120,8 @@ class SourceForm(widgets.VBox):
             return {}
         folder = SHIPPED / session.backbone.name
         if kind == "runs":
-            folder = Path(self.runs.value.strip()).expanduser()
-        if not folder.is_dir():
+            folder = Path(on_disk(self.runs.value.strip())).expanduser()
+        if not is_folder(folder):
             return {}
         if self._known[0] != folder:
             self._known = (folder, methods_of(find_runs(folder)))

@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 
 import latent_core as lc
+from latent_core.archives.folders import real_folder
 from latent_core.backbones.backbone import Backbone
 from latent_core.errors import SettingError
 from latent_core.runs.folder import write_records
@@ -177,7 +178,8 @@ def test_all_runs_are_ticked_unless_one_that_ships_would_count_twice(
     panel.sources.find()
     boxes = [(box.description, box.value) for box in panel.sources.boxes.children]
     assert boxes == [("runs that ship", True), ("../runs", True)]
-    shutil.copytree(lc.shipped_adapter("Comma_2", "repetition", "tiny"), tmp_path / "again/runs/a")
+    with real_folder(lc.shipped_adapter("Comma_2", "repetition", "tiny")) as packed:
+        shutil.copytree(packed, tmp_path / "again/runs/a")
     monkeypatch.chdir(tmp_path / "again")
     panel = Comparison(Session(tiny))
     panel.sources.find()

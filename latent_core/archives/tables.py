@@ -1,0 +1,75 @@
+"""Records as they lie in a Parquet file: the rows, and what the file says beside them."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+from typing import NamedTuple
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+__all__ = ["RecordsTable", "frame_of", "parquet_bytes", "read_records_table"]
+
+_ARROW_SCHEMA = b"ARROW:schema"
+_ATTRS = "PANDAS_ATTRS"
+
+
+class RecordsTable(NamedTuple):
+    """The content of one `records.parquet`.
+
+    Attributes:
+        table: its rows; the schema carries no metadata.
+        metadata: what the file says beside the rows (pandas keeps `DataFrame.attrs` there).
+        typed: whether the file holds an Arrow schema as well.
+    """
+
+    table: pa.Table
+    metadata: dict[str, str]
+    typed: bool
+
+
+def read_records_table(path: str | Path) -> RecordsTable:
+    """Read one Parquet file.
+
+    Raises:
+        OSError, ValueError, pyarrow.ArrowException: if it is missing or damaged.
+    """
+    with pq.ParquetFile(path) as file:
+        said = dict(file.metadata.metadata or {})
+        fields = [pa.field(one.name, one.type) for one in file.schema_arrow]
+        table = pa.table(file.read().columns, schema=pa.schema(fields))
+    typed = said.pop(_ARROW_SCHEMA, None) is not None
+    return RecordsTable(table, {key.decode(): value.decode() for key, value in said.items()}, typed)
+
+
+def frame_of(records: RecordsTable) -> pd.DataFrame:
+    """The data frame that `pandas.read_parquet` gives, with its `attrs`.
+
+    Raises:
+        ValueError: if the attributes are damaged.
+    """
+    frame: pd.DataFrame = records.table.replace_schema_metadata(records.metadata).to_pandas()
+    if _ATTRS in records.metadata:
+        frame.attrs = json.loads(records.metadata[_ATTRS])
+    return frame
+
+
+def parquet_bytes(records: RecordsTable) -> bytes:
+    """A Parquet file half as large as pandas' own: dense, and its columns described once.
+
+    pandas describes them three times, which for a few hundred records weighs as much as they do.
+    """
+    buffer = io.BytesIO()
+    with pq.ParquetWriter(
+        buffer,
+        records.table.schema,
+        compression="zstd",
+        compression_level=19,
+        store_schema=records.typed,
+    ) as writer:
+        writer.write_table(records.table)
+        writer.add_key_value_metadata(records.metadata)
+    return buffer.getvalue()
