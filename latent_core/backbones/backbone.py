@@ -64,13 +64,20 @@ class Backbone(Decoder):
         return render_chat(self.tokenizer, messages, self.name)
 
     def encode(self, prompt: str, special: bool = True) -> list[int]:
-        """Verbal ids of a prompt; `special`: with the special tokens the tokenizer puts there.
+        """Encode a prompt as verbal ids.
+
+        Args:
+            prompt: the text.
+            special: add the tokenizer's special tokens, unless the text begins with its
+                beginning-of-sequence token already, as chat templates write it.
 
         Raises:
             PromptError: if the prompt is empty, or longer than the context window.
         """
         if not prompt:
             raise PromptError("the prompt is empty; expected at least one character")
+        begin = self.tokenizer.bos_token
+        special = special and not (isinstance(begin, str) and prompt.startswith(begin))
         # Not verbose: Transformers' warning about length would come before the error below.
         ids = self.tokenizer(prompt, add_special_tokens=special, verbose=False)["input_ids"]
         if self.context_length is not None and len(ids) >= self.context_length:

@@ -13,10 +13,20 @@ from transformers import PreTrainedTokenizerBase
 
 from latent_core.errors import PromptError
 
-__all__ = ["Conversation", "as_prompts", "is_conversation", "render_chat"]
+__all__ = [
+    "Conversation",
+    "Prompt",
+    "as_prompts",
+    "is_conversation",
+    "is_verbal_ids",
+    "render_chat",
+]
 
 Conversation = Sequence[Mapping[str, Any]]
 """Messages in order, each `{"role": "user", "content": "..."}`, as Transformers has them."""
+
+Prompt = str | Conversation | Sequence[int]
+"""A text, a conversation, or verbal ids that are fed as they are."""
 
 
 def is_conversation(prompt: Any) -> bool:
@@ -29,13 +39,20 @@ def is_conversation(prompt: Any) -> bool:
     )
 
 
-def as_prompts(
-    prompts: str | Conversation | Sequence[str | Conversation],
-) -> list[str | Conversation]:
+def is_verbal_ids(prompt: Any) -> bool:
+    """Whether this is one prompt as verbal ids, rather than a text or a list of prompts."""
+    return (
+        isinstance(prompt, Sequence)
+        and len(prompt) > 0
+        and all(isinstance(one, int) and not isinstance(one, bool) for one in prompt)
+    )
+
+
+def as_prompts(prompts: Prompt | Sequence[Prompt]) -> list[Prompt]:
     """A list of prompts, of one or many."""
-    if isinstance(prompts, str) or is_conversation(prompts):
-        return [cast("str | Conversation", prompts)]
-    return list(cast("Sequence[str | Conversation]", prompts))
+    if isinstance(prompts, str) or is_conversation(prompts) or is_verbal_ids(prompts):
+        return [cast("Prompt", prompts)]
+    return list(cast("Sequence[Prompt]", prompts))
 
 
 def render_chat(tokenizer: PreTrainedTokenizerBase, messages: Conversation, name: str) -> str:

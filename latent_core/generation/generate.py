@@ -11,14 +11,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import torch
 from transformers import GenerationConfig, LogitsProcessor, StoppingCriteria
 from transformers.generation.streamers import BaseStreamer
 
 from latent_core.backbones.backbone import Backbone
-from latent_core.backbones.chat import Conversation
+from latent_core.backbones.chat import Conversation, Prompt, is_verbal_ids
 from latent_core.errors import PromptError, SettingError
 from latent_core.generation.decoding import Row, decode
 from latent_core.generation.sampling import read_settings
@@ -61,7 +61,7 @@ class Generation:
 @torch.no_grad()
 def generate(
     model: DecodingModel,
-    prompts: Sequence[str | Conversation],
+    prompts: Sequence[Prompt],
     max_new_tokens: int | Sequence[int] | None = None,
     *,
     generation_config: GenerationConfig | None = None,
@@ -77,9 +77,9 @@ def generate(
 
     Args:
         model: a backbone with latents, or what else steers it.
-        prompts: plain texts, or conversations: lists of messages `{"role": ..., "content": ...}`,
-            which go through the tokenizer's chat template. The model answers, or goes on with a
-            last message that is its own.
+        prompts: plain texts; conversations: lists of messages `{"role": ..., "content": ...}`,
+            which go through the tokenizer's chat template (the model answers, or continues a last
+            message of its own); or lists of verbal ids, fed as they are.
         max_new_tokens: verbal tokens per response at most, the end-of-sequence token included; one
             number, or one per prompt. 64 if no setting says otherwise.
         generation_config: settings as an object of Transformers. Fields that are not set are off.
@@ -140,10 +140,13 @@ def generate(
     return [_result(model, row, writer.has_ended(row)) for row in rows]
 
 
-def _encode(backbone: Backbone, prompt: str | Conversation) -> tuple[str, list[int]]:
+def _encode(backbone: Backbone, prompt: Prompt) -> tuple[str, list[int]]:
     if isinstance(prompt, str):
         return prompt, backbone.encode(prompt)
-    text = backbone.chat_text(prompt)
+    if is_verbal_ids(prompt):
+        ids = list(cast("Sequence[int]", prompt))
+        return backbone.decode(ids, special=True), ids
+    text = backbone.chat_text(cast("Conversation", prompt))
     return text, backbone.encode(text, special=False)  # the template writes special tokens itself
 
 

@@ -20,7 +20,7 @@ from transformers import Cache
 from transformers.modeling_layers import GradientCheckpointingLayer
 
 from latent_core.backbones.backbone import Backbone
-from latent_core.backbones.chat import Conversation, as_prompts
+from latent_core.backbones.chat import Prompt, as_prompts
 from latent_core.backbones.loading import load_backbone
 from latent_core.errors import AdapterError, PromptError
 from latent_core.generation.generate import Generation, generate
@@ -271,7 +271,7 @@ class SteeredModel(nn.Module, ABC):
 
     def generate(
         self,
-        prompts: str | Conversation | Sequence[str | Conversation],
+        prompts: Prompt | Sequence[Prompt],
         *args: Any,
         return_details: bool = False,
         **kwargs: Any,
@@ -279,7 +279,7 @@ class SteeredModel(nn.Module, ABC):
         """Continue prompts, inserting latents on the way; see `generation.generate`.
 
         Args:
-            prompts: a text or a conversation (a list of messages), or several of either.
+            prompts: a text, a conversation (a list of messages) or verbal ids, or several of these.
 
         Returns:
             list[str], or list[Generation] with `return_details`; one per prompt, or

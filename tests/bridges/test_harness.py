@@ -1,20 +1,25 @@
 """lm-evaluation-harness: its numbers are ours, and a local JSONL task runs with and without."""
 
 import json
+import random
 from pathlib import Path
 
 import pytest
 import torch
 from lm_eval.api.instance import Instance
+from lm_eval.models.huggingface import HFLM
+from tokenizers.processors import TemplateProcessing
 from torch.nn import functional as F
+from transformers import PreTrainedTokenizerFast
 
+from latent_core.backbones.backbone import Backbone
 from latent_core.bridges.harness import HarnessModel
 from latent_core.errors import SettingError
 from latent_core.models.build import build_model
 from latent_core.models.latent import LatentModel
 from latent_core.models.steered import SteeredModel
 from latent_core.slots.placement import IGNORE
-from tests.families import PROMPTS, tiny_backbone
+from tests.families import PROMPTS, character_tokenizer, random_model, tiny_backbone
 
 PAIRS = [("ab,cd=", "a,b"), ("x", "dddddd,e"), ("12,3", "9"), ("a,b,c,dddddd,e", "ab")]
 
@@ -27,7 +32,7 @@ def model(method: str = "Start_2+Comma_1", family: str = "llama") -> SteeredMode
     return build_model(tiny_backbone(family), method, seed=2)
 
 
-def harness(steered: SteeredModel, batch_size: int = 3) -> HarnessModel:
+def harness(steered: SteeredModel, batch_size: int | str = 3) -> HarnessModel:
     return HarnessModel(steered, batch_size, progress=False)
 
 
@@ -71,14 +76,14 @@ def test_rolling_sums_over_windows_and_each_token_counts_once() -> None:
     ids = steered.backbone.encode_response(text, end=False)
     assert len(ids) == 240
     total, first = 0.0, steered.backbone.tokenizer.eos_token_id
-    starts = [0, 95, 190]
+    starts = [0, 96, 192]
     for start in starts:
-        piece = ids[start : start + 95]
+        piece = ids[start : start + 96]
         if start == starts[-1]:  # the last window is filled up with context from before
-            context = ids[start - 95 + len(piece) - 1 : start]
+            context = ids[start - 96 + len(piece) - 1 : start]
         else:
             context = [ids[start - 1]] if start else [first]
-        batch = steered.batch([steered.place(context, piece)])
+        batch = steered.batch([steered.placement.insert(context, piece)])
         with torch.no_grad():
             total -= float(steered(**batch.as_dict())["token_losses"].sum())
     assert whole == pytest.approx(total, rel=1e-4)
@@ -108,10 +113,10 @@ def test_examples_of_another_task_are_not_left_out_in_silence() -> None:
 
 def test_long_contexts_lose_their_beginning() -> None:
     steered = model("Start_1")
-    pairs = [("ab" * 100, "c"), ("ab" * 47, "c")]  # 95 of 96 positions are left for the context
+    pairs = [("ab" * 100, "c"), ("ab" * 47, "c")]  # all 96 positions are left for the context
     long, short = harness(steered).loglikelihood(requests("loglikelihood", *pairs))
     fitted, _ = harness(steered).loglikelihood(
-        requests("loglikelihood", (("ab" * 100)[-95:], "c"), pairs[1])
+        requests("loglikelihood", (("ab" * 100)[-96:], "c"), pairs[1])
     )
     assert long == pytest.approx(fitted) and long != short
     (text,) = harness(steered).generate_until(
@@ -181,3 +186,131 @@ def test_a_local_jsonl_task_runs_with_and_without_latents(
         assert results["doubles_write"]["exact_match,none"] == pytest.approx(sum(exact) / 6)
         found[steered.method] = scores
     assert found["Start_2"] != found["zero-shot"]
+
+
+# ---- the same numbers as the harness's own `hf` model on a backbone without latents ----
+
+
+def with_bos() -> PreTrainedTokenizerFast:
+    """The tests' tokenizer, with a beginning-of-sequence token that it puts before every text."""
+    tokenizer = character_tokenizer()
+    tokenizer.add_special_tokens({"bos_token": "!"})
+    begin = tokenizer.convert_tokens_to_ids("!")
+    tokenizer.backend_tokenizer.post_processor = TemplateProcessing(
+        single="! $A", special_tokens=[("!", begin)]
+    )
+    return tokenizer
+
+
+@pytest.fixture(scope="module", params=["no BOS", "BOS"])
+def both(request: pytest.FixtureRequest) -> tuple[HFLM, HarnessModel]:
+    tokenizer = with_bos() if request.param == "BOS" else character_tokenizer()
+    backbone = Backbone("llama", random_model("llama", vocab_size=len(tokenizer)), tokenizer)
+    ours = HarnessModel(build_model(backbone, "zero-shot"), 5, progress=False)
+    return HFLM(pretrained=backbone.model, tokenizer=tokenizer, batch_size=4), ours
+
+
+def texts(*lengths: int) -> list[str]:
+    draw = random.Random(len(lengths))
+    return ["".join(draw.choice("abcdefgh,=123") for _ in range(length)) for length in lengths]
+
+
+def test_log_likelihoods_equal_those_of_hf(both: tuple[HFLM, HarnessModel]) -> None:
+    hf, ours = both
+    window = ours.max_length
+    contexts = texts(*range(1, 90), 3 * window, 2 * window)
+    pairs = list(zip(contexts, texts(*([3] * 40), *([7] * 50), window // 2), strict=True))
+    pairs += [("", "abc"), ("ab ", "cd"), ("!ab", "cd")]
+    asked = requests("loglikelihood", *pairs)
+    wanted = hf.loglikelihood(asked, disable_tqdm=True)
+    found = ours.loglikelihood(asked)
+    assert [score for score, _ in found] == pytest.approx([s for s, _ in wanted], abs=1e-4)
+    assert [greedy for _, greedy in found] == [bool(greedy) for _, greedy in wanted]
+
+
+def test_rolling_log_likelihoods_equal_those_of_hf(both: tuple[HFLM, HarnessModel]) -> None:
+    hf, ours = both
+    window = ours.max_length
+    lengths = (1, 5, window - 2, window - 1, window, window + 1, 2 * window, 3 * window + 7)
+    asked = requests("loglikelihood_rolling", *((text,) for text in texts(*lengths)))
+    wanted = hf.loglikelihood_rolling(asked, disable_tqdm=True)
+    assert ours.loglikelihood_rolling(asked) == pytest.approx(wanted, abs=1e-4)
+
+
+def test_generated_texts_equal_those_of_hf(both: tuple[HFLM, HarnessModel]) -> None:
+    hf, ours = both
+    settings = {"until": ["3", "\n\n"], "max_gen_toks": 8, "do_sample": False}
+    free = texts(*range(1, 90, 3), 3 * ours.max_length)
+    begun = ["!ab,", "!12=", "!a"]  # apart: hf asks the first text of a batch whether it has a BOS
+    for prompts in (free, begun):
+        asked = requests("generate_until", *((prompt, dict(settings)) for prompt in prompts))
+        assert ours.generate_until(asked) == hf.generate_until(asked, disable_tqdm=True)
+
+
+def test_a_window_that_the_response_fills_is_one_clear_error() -> None:
+    pair = ("ab", {"until": [], "max_gen_toks": 96})
+    with pytest.raises(SettingError, match=r"asks for 96 tokens.*window of 96"):
+        harness(model()).generate_until(requests("generate_until", pair))
+
+
+def test_a_continuation_longer_than_the_window_counts_whole() -> None:
+    """As the sum of pieces, each after what stands before it."""
+    steered = model("zero-shot")
+    ours = harness(steered)
+    (text,) = texts(250)
+    ((score, _),) = ours.loglikelihood(requests("loglikelihood", ("ab", text)))
+    pieces = [text[start : start + 48] for start in range(0, 250, 48)]
+    before = ["ab" + text[:start] for start in range(0, 250, 48)]
+    found = ours.loglikelihood(requests("loglikelihood", *zip(before, pieces, strict=True)))
+    assert score == pytest.approx(sum(part for part, _ in found), abs=1e-3)
+
+
+def test_sequential_positions_leave_room_for_latents() -> None:
+    """Where they count, less context fits, and a long request is answered all the same."""
+    ours = harness(model("Start_2+Comma_1; positions=sequential"))
+    found = ours.loglikelihood(requests("loglikelihood", ("ab,cd," * 60, "ef"), ("ab,", "ef")))
+    assert all(score < 0 for score, _ in found)
+
+
+# ---- settings of requests ----
+
+
+def sampled(prompts: list[str], batch_size: int, **settings) -> list[str]:
+    given = {"until": [], "max_gen_toks": 12, "temperature": 1.5} | settings
+    asked = requests("generate_until", *((prompt, dict(given)) for prompt in prompts))
+    return harness(model(), batch_size).generate_until(asked)
+
+
+@pytest.mark.parametrize("batch_size", [1, 5])
+def test_repeats_of_a_request_are_different_draws(batch_size: int) -> None:
+    found = sampled(["ab,"] * 20, batch_size)
+    assert len(set(found)) >= 18
+    assert found == sampled(["ab,"] * 20, batch_size), "a second evaluation draws the same"
+
+
+def test_a_temperature_alone_samples() -> None:
+    greedy = sampled(["ab,"], 1, temperature=0.0)
+    assert greedy == sampled(["ab,"], 1, do_sample=False)
+    assert sampled(["ab,"], 1) != greedy
+
+
+@pytest.mark.parametrize(
+    ("given", "read"), [(3, 3), ("8", 8), ("auto", 16), ("auto:4", 16)], ids=str
+)
+def test_batch_sizes_are_read_as_the_harness_writes_them(given: int | str, read: int) -> None:
+    assert harness(model(), given).batch_size == read
+    assert HarnessModel(model(), "auto", progress=False, max_batch_size=4).batch_size == 4
+
+
+@pytest.mark.parametrize("given", [0, -1, "many", 2.5, True])
+def test_other_batch_sizes_are_refused(given: object) -> None:
+    with pytest.raises(SettingError, match=r"batch_size is .*; expected a whole number"):
+        harness(model(), given)
+
+
+@pytest.mark.slow
+def test_a_continuation_that_merges_with_its_context_has_a_probability(smollm2_dir: Path) -> None:
+    """`hello wor` + `ld`: the tokenizer writes ` world` as one token."""
+    ours = HarnessModel(build_model("smollm2-135m", "zero-shot"), progress=False)
+    ((score, _),) = ours.loglikelihood(requests("loglikelihood", ("hello wor", "ld")))
+    assert score < -0.1

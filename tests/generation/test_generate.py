@@ -572,3 +572,10 @@ def test_sequential_positions_do_not_run_out_of_the_window() -> None:
     assert model.generate("a" * 44, 4)
     with pytest.raises(PromptError, match="positions=sequential"):
         model.generate("a" * 44, 40)
+
+
+def test_verbal_ids_are_fed_as_they_are() -> None:
+    model = LatentModel(tiny_backbone("llama"), "Start_2+Comma_1", seed=1)
+    ids = [model.backbone.encode(prompt) for prompt in PROMPTS]
+    assert model.generate(ids, 6) == model.generate(list(PROMPTS), 6)
+    assert model.generate(ids[0], 6) == model.generate(PROMPTS[0], 6)
