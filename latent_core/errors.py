@@ -5,6 +5,8 @@ them; the command line turns every one into exit code 2.
 """
 
 import operator
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import SupportsIndex
 
 __all__ = [
@@ -13,10 +15,12 @@ __all__ = [
     "BackboneError",
     "LatentError",
     "LayoutError",
+    "MissingExtraError",
     "PromptError",
     "SettingError",
     "TaskError",
     "TrainingDivergedError",
+    "needs_extra",
     "whole_number",
 ]
 
@@ -55,6 +59,34 @@ class SettingError(LatentError):
 
 class TrainingDivergedError(LatentError):
     """The training loss became NaN or infinite."""
+
+
+class MissingExtraError(ImportError, LatentError):
+    """An optional part of the package whose own packages are not installed."""
+
+
+@contextmanager
+def needs_extra(extra: str, what: str) -> Iterator[None]:
+    """Import packages of an extra inside the block.
+
+    Args:
+        extra: its name in pyproject.toml.
+        what: the part that needs it, as the error names it.
+
+    Raises:
+        MissingExtraError: if one of the packages is not installed.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        if package in ("latent_core", "workbench"):
+            raise
+        raise MissingExtraError(
+            f"{what} needs the package {package}, which is not installed; run "
+            f"pip install 'latent-workbench[{extra}]'",
+            name=error.name,
+        ) from error
 
 
 def whole_number(name: str, value: SupportsIndex, least: int, most: int | None = None) -> int:

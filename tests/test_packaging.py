@@ -106,9 +106,12 @@ def project() -> dict:
 
 @pytest.fixture(scope="module")
 def bounds(project: dict) -> dict[str, SpecifierSet]:
-    """Every direct dependency, those for development included."""
-    lines = project["dependencies"] + project["optional-dependencies"]["dev"]
-    return by_name(lines)
+    """Every direct dependency, those of the extras included."""
+    extras = project["optional-dependencies"]
+    (own,) = (line for line in extras["dev"] if line.startswith(project["name"]))
+    assert Requirement(own).extras == set(extras) - {"dev"}, "dev asks for every other extra"
+    lines = [line for listed in extras.values() for line in listed if line != own]
+    return by_name(project["dependencies"] + lines)
 
 
 @pytest.fixture(scope="module")
@@ -172,13 +175,17 @@ def test_the_packaged_weights_are_pinned_once(pins: dict[str, str]) -> None:
     assert pins[weights.PACKAGE] == weights.VERSION
 
 
-def test_every_third_party_import_is_a_declared_dependency(project: dict) -> None:
-    extras = project["optional-dependencies"]
-    for_users = [line for name, lines in extras.items() if name != "dev" for line in lines]
-    declared = set(by_name(project["dependencies"] + for_users))
+@pytest.mark.parametrize(
+    ("package", "extras"), [("latent_core", ("harness", "ray")), ("workbench", ("workbench",))]
+)
+def test_every_third_party_import_is_a_declared_dependency(
+    project: dict, package: str, extras: tuple[str, ...]
+) -> None:
+    optional = [line for extra in extras for line in project["optional-dependencies"][extra]]
+    declared = set(by_name(project["dependencies"] + optional))
     distributions = packages_distributions()
     undeclared = {}
-    for path in [*ROOT.glob("latent_core/**/*.py"), *ROOT.glob("workbench/**/*.py")]:
+    for path in ROOT.glob(f"{package}/**/*.py"):
         for name in {name.split(".")[0] for name, _ in imports(path)}:
             if name in sys.stdlib_module_names or name in {"latent_core", "workbench"}:
                 continue

@@ -6,11 +6,14 @@
 Stands on `latent_core`, which knows nothing of it.
 """
 
-from workbench.app import Workbench
-from workbench.pictures.curves import accuracy_curve
-from workbench.pictures.slots import SlotStrip
-from workbench.session import Session
-from workbench.widgets.heat_output import attention_heatmap, cell_heatmap
+from latent_core.errors import needs_extra
+
+with needs_extra("workbench", "workbench"):
+    from workbench.app import Workbench
+    from workbench.pictures.curves import accuracy_curve
+    from workbench.pictures.slots import SlotStrip
+    from workbench.session import Session
+    from workbench.widgets.heat_output import attention_heatmap, cell_heatmap
 
 __all__ = [
     "Session",

@@ -72,9 +72,9 @@ def load_backbone(
         tokenizer = AutoTokenizer.from_pretrained(location, **source)
         quiet = without_loading_bars() if Path(location).is_dir() else nullcontext()
         with quiet:
-            model = AutoModelForCausalLM.from_pretrained(
-                location, dtype=dtype, trust_remote_code=trust_remote_code, **from_pretrained
-            )
+            # Merged first: an editor would search Transformers for what ** stands for, for minutes.
+            arguments = {"dtype": dtype, "trust_remote_code": trust_remote_code} | from_pretrained
+            model = AutoModelForCausalLM.from_pretrained(location, **arguments)
     except BackboneError:
         raise
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:

@@ -20,18 +20,20 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
-from lm_eval.api.instance import Instance
-from lm_eval.api.model import TemplateLM
-from lm_eval.api.registry import register_model
-from lm_eval.models.utils import normalize_gen_kwargs, postprocess_generated_text
-from lm_eval.utils import get_rolling_token_windows, make_disjoint_window
 from torch.nn import functional as F
 
-from latent_core.errors import SettingError
+from latent_core.errors import SettingError, needs_extra
 from latent_core.models.build import load_model
 from latent_core.models.steered import SteeredModel
 from latent_core.progress import progress_bar
 from latent_core.slots.placement import IGNORE, Slots
+
+with needs_extra("harness", "latent_core.bridges.harness"):
+    from lm_eval.api.instance import Instance
+    from lm_eval.api.model import TemplateLM
+    from lm_eval.api.registry import register_model
+    from lm_eval.models.utils import normalize_gen_kwargs, postprocess_generated_text
+    from lm_eval.utils import get_rolling_token_windows, make_disjoint_window
 
 __all__ = ["HarnessModel"]
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from latent_core.cli.app import Folders, app, console, table_of
-from latent_core.errors import SettingError
+from latent_core.errors import SettingError, needs_extra
 
 if TYPE_CHECKING:
     from lm_eval.tasks import TaskManager
@@ -71,17 +71,12 @@ def harness(
     out: Annotated[Path | None, typer.Option(help="Keep the results as JSON.")] = None,
 ) -> None:
     """Run lm-evaluation-harness tasks on runs (pip install 'latent-workbench[harness]')."""
-    from latent_core.models.build import build_model, load_model
-
-    try:
+    with needs_extra("harness", "latent harness"):
         from lm_eval import simple_evaluate
 
         from latent_core.bridges.harness import HarnessModel
-    except ImportError as error:
-        raise SettingError(
-            f"lm-evaluation-harness is not installed ({error}); "
-            "pip install 'latent-workbench[harness]'"
-        ) from error
+    from latent_core.models.build import build_model, load_model
+
     names = [name.strip() for name in tasks.split(",")]
     manager = _task_manager(names, include_path)
     models = {str(folder): load_model(folder) for folder in folders}

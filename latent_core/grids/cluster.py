@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from latent_core.errors import SettingError
+from latent_core.errors import SettingError, needs_extra
 from latent_core.grids.spec import RunSpec
 from latent_core.grids.work import Outcome, do_run, give_up
 
@@ -43,12 +43,8 @@ class RayEngine:
     def outcomes(self, specs: Sequence[RunSpec], root: Path) -> Iterator[Outcome]:
         """Do the runs; one outcome each, as they come."""
         here, root = Path.cwd(), Path(root).absolute()
-        try:
+        with needs_extra("ray", "the engine ray"):
             import ray
-        except ImportError as error:
-            raise SettingError(
-                "the engine ray needs Ray: pip install 'latent-workbench[ray]'"
-            ) from error
         ours = not ray.is_initialized()
         if ours:
             try:

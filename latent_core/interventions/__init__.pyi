@@ -1,24 +1,17 @@
-from .base import Combined, Intervention
-from .flow import KnockOut
-from .kinds import VERBS, Patch, parse_intervention
-from .places import Drop, Move, Positions, Recount
-from .running import InterventionWarning
-from .vectors import Replace, Scale, Shuffle, Swap
+"""The public names of `latent_core.interventions`, each with the module that defines it."""
 
-__all__ = [
-    "VERBS",
-    "Combined",
-    "Drop",
-    "Intervention",
-    "InterventionWarning",
-    "KnockOut",
-    "Move",
-    "Patch",
-    "Positions",
-    "Recount",
-    "Replace",
-    "Scale",
-    "Shuffle",
-    "Swap",
-    "parse_intervention",
-]
+from .base import Combined as Combined
+from .base import Intervention as Intervention
+from .flow import KnockOut as KnockOut
+from .kinds import VERBS as VERBS
+from .kinds import Patch as Patch
+from .kinds import parse_intervention as parse_intervention
+from .places import Drop as Drop
+from .places import Move as Move
+from .places import Positions as Positions
+from .places import Recount as Recount
+from .running import InterventionWarning as InterventionWarning
+from .vectors import Replace as Replace
+from .vectors import Scale as Scale
+from .vectors import Shuffle as Shuffle
+from .vectors import Swap as Swap

@@ -11,7 +11,7 @@ import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol, Self, cast
+from typing import Any, Literal, Protocol, Self, cast, overload
 
 import torch
 from torch import Tensor, nn
@@ -269,26 +269,49 @@ class SteeredModel(nn.Module, ABC):
         """Right-padded tensors of `examples` on the model's device."""
         return collate(examples).to(self.backbone.device)
 
+    @overload
     def generate(
         self,
         prompts: Prompt | Sequence[Prompt],
-        *args: Any,
+        max_new_tokens: int | Sequence[int] | None = None,
+        *,
+        return_details: Literal[False] = False,
+        **settings: Any,
+    ) -> list[str]: ...
+
+    @overload
+    def generate(
+        self,
+        prompts: Prompt | Sequence[Prompt],
+        max_new_tokens: int | Sequence[int] | None = None,
+        *,
+        return_details: Literal[True],
+        **settings: Any,
+    ) -> list[Generation]: ...
+
+    def generate(
+        self,
+        prompts: Prompt | Sequence[Prompt],
+        max_new_tokens: int | Sequence[int] | None = None,
+        *,
         return_details: bool = False,
-        **kwargs: Any,
-    ) -> Any:
-        """Continue prompts, inserting latents on the way; see `generation.generate`.
+        **settings: Any,
+    ) -> list[str] | list[Generation]:
+        """Continue prompts, inserting latents on the way.
 
         Args:
             prompts: a text, a conversation (a list of messages) or verbal ids, or several of these.
+            max_new_tokens: verbal tokens per response at most; 64 by default.
+            return_details: give a `Generation` for each response instead of its text.
+            settings: see `latent_core.generation.generate.generate`.
 
         Returns:
-            list[str], or list[Generation] with `return_details`; one per prompt, or
-            `num_return_sequences` per prompt, side by side.
+            one response per prompt, or `num_return_sequences` per prompt, side by side.
         """
         training = self.training
         self.train(False)  # layers that recompute would do without their cache
         try:
-            rows: list[Generation] = generate(self, as_prompts(prompts), *args, **kwargs)
+            rows = generate(self, as_prompts(prompts), max_new_tokens, **settings)
         finally:
             self.train(training)
         return rows if return_details else [row.text for row in rows]

@@ -1,13 +1,10 @@
-from .base import Demand, Example, Mark, Score, Task, resolve_splits
-from .table import TASKS, load_task
+"""The public names of `latent_core.tasks`, each with the module that defines it."""
 
-__all__ = [
-    "TASKS",
-    "Demand",
-    "Example",
-    "Mark",
-    "Score",
-    "Task",
-    "load_task",
-    "resolve_splits",
-]
+from .base import Demand as Demand
+from .base import Example as Example
+from .base import Mark as Mark
+from .base import Score as Score
+from .base import Task as Task
+from .base import resolve_splits as resolve_splits
+from .table import TASKS as TASKS
+from .table import load_task as load_task
