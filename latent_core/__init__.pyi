@@ -25,9 +25,9 @@ from .evaluation.comparison import compare as compare
 from .evaluation.effects import effect as effect
 from .evaluation.evaluate import evaluate as evaluate
 from .generation.generate import Generation as Generation
-from .grids import Grid as Grid
-from .grids import read_grid as read_grid
-from .grids import run_grid as run_grid
+from .grids.grid import Grid as Grid
+from .grids.grid import read_grid as read_grid
+from .grids.run import run_grid as run_grid
 from .hypotheses import STUDIES as STUDIES
 from .hypotheses import Contrast as Contrast
 from .hypotheses import Hypothesis as Hypothesis

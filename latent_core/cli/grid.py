@@ -16,7 +16,9 @@ from latent_core.errors import SettingError
 from latent_core.wording import counted, duration, duration_range
 
 if TYPE_CHECKING:
-    from latent_core.grids import Outcome, Plan, RunSpec
+    from latent_core.grids.run import GridPlan
+    from latent_core.grids.spec import RunSpec
+    from latent_core.grids.work import RunOutcome
 
 __all__ = ["grid"]
 
@@ -50,15 +52,11 @@ def grid(
     """
     if engine not in ("local", "ray"):
         raise SettingError(f"unknown engine {engine!r}; expected local or ray")
-    from latent_core.grids import (
-        LocalEngine,
-        RayEngine,
-        TimeLeft,
-        default_workers,
-        plan_grid,
-        read_grid,
-        run_grid,
-    )
+    from latent_core.grids.cluster import RayEngine
+    from latent_core.grids.estimate import TimeLeft
+    from latent_core.grids.grid import read_grid
+    from latent_core.grids.local import LocalEngine, default_workers
+    from latent_core.grids.run import plan_grid, run_grid
 
     asked = read_grid(file)
     folder = out if out is not None else Path("runs") / file.stem
@@ -75,7 +73,7 @@ def grid(
     trials, runs = plan.todo(retry_failed)
     left = TimeLeft(trials + runs)
 
-    def tell(outcome: Outcome, done: int, total: int) -> None:
+    def tell(outcome: RunOutcome, done: int, total: int) -> None:
         seconds = left.after(outcome.spec)
         line = f"{done}/{total} {outcome.status} {outcome.spec.folder} ({outcome.seconds:.0f} s)"
         if outcome.error:
@@ -96,9 +94,9 @@ def grid(
         raise typer.Exit(1)
 
 
-def _show_plan(plan: Plan, folder: Path, retry_failed: bool, workers: int | None) -> None:
+def _show_plan(plan: GridPlan, folder: Path, retry_failed: bool, workers: int | None) -> None:
     """Runs, states and costs: a table for each backbone and task, a row for each method."""
-    from latent_core.grids import estimate_grid
+    from latent_core.grids.estimate import estimate_grid
 
     trials, runs = plan.todo(retry_failed)
     finished = [spec for spec, state in plan.trials + plan.runs if state == "finished"]

@@ -1,8 +1,7 @@
-"""The Ray engine: the same runs on a Ray cluster that is there already.
+"""The Ray engine: runs on an existing Ray cluster.
 
-Ray schedules, and starts a run anew elsewhere when its node dies; the run's folder, on a disk that
-all nodes share, lets it go on where it was. Needs the extra `ray`, and latent_core on every node.
-Knows Ray; nothing of what a run is made of.
+When a node dies, Ray starts its run again on another one. The run's folder, on a disk that all
+nodes share, lets it continue where it was. Needs the extra `ray`, and latent_core on every node.
 """
 
 from __future__ import annotations
@@ -16,11 +15,11 @@ from typing import Any, Final
 
 from latent_core.errors import SettingError, needs_extra
 from latent_core.grids.spec import RunSpec
-from latent_core.grids.work import Outcome, do_run, give_up
+from latent_core.grids.work import RunOutcome, do_run, give_up
 
 __all__ = ["RayEngine"]
 
-#: Seconds that a run started anew waits for the process that had it, which may be dying still.
+#: Seconds that a restarted run waits for the lock: its former process may still be dying.
 WAIT: Final = 60.0
 
 
@@ -29,10 +28,10 @@ class RayEngine:
     """Runs on a Ray cluster.
 
     Attributes:
-        address: of the cluster, as `ray.init` takes it; `auto` finds the one of this machine.
+        address: the cluster's address, as in `ray.init`; `auto` finds the cluster of this machine.
         cpus: cores per run.
-        gpus: GPUs per run, of which a part will do (0.25); None for one if the cluster has any.
-        retry_failed: whether to try again what failed before.
+        gpus: GPUs per run, also a fraction (0.25); None for one if the cluster has any.
+        retry_failed: whether to try failed runs again.
     """
 
     address: str = "auto"
@@ -40,8 +39,8 @@ class RayEngine:
     gpus: float | None = None
     retry_failed: bool = False
 
-    def outcomes(self, specs: Sequence[RunSpec], root: Path) -> Iterator[Outcome]:
-        """Do the runs; one outcome each, as they come."""
+    def outcomes(self, specs: Sequence[RunSpec], root: Path) -> Iterator[RunOutcome]:
+        """Do the runs and yield one outcome for each as it comes."""
         here, root = Path.cwd(), Path(root).absolute()
         with needs_extra("ray", "the engine ray"):
             import ray
@@ -76,11 +75,11 @@ class RayEngine:
                 ray.shutdown()
 
 
-def _do(spec: RunSpec, here: Path, root: Path, retry_failed: bool, threads: int) -> Outcome:
-    """One run, on whatever node; a worker process keeps its backbone from run to run."""
+def _do(spec: RunSpec, here: Path, root: Path, retry_failed: bool, threads: int) -> RunOutcome:
+    """Do one run on any node; a worker process keeps its backbone from run to run."""
     import torch
 
     torch.set_num_threads(threads)
-    with contextlib.suppress(OSError):  # a backbone may be a folder, named from where the driver is
+    with contextlib.suppress(OSError):  # a backbone may be a folder, relative to the driver's
         os.chdir(here)
     return do_run(spec, root, retry_failed, WAIT)

@@ -1,42 +1,42 @@
-"""What the open runs of a grid will cost, in slots and in time, before they are begun.
+"""The cost of the open runs of a grid, in slots and in time, before they start.
 
-Slots are counted on a sample of each task's examples, placed by the layout. Time is slots and
-decoding steps at the rates of finished runs that are most alike, or else of a short timing here.
-A rough figure: other machines, busy cores and longer contexts are not in it.
+Slots are counted on a sample of each task's examples, with the layout's latents in place. Time is
+slots and decoding steps, at the rates of the finished runs that are most alike. Without such runs,
+the stopwatch times a sample here. The time is that of one run at a time on this machine.
 """
 
 from __future__ import annotations
 
 import math
-import time
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
+from typing import Final
 
 from latent_core.backbones.backbone import Backbone
 from latent_core.backbones.loading import load_backbone
-from latent_core.evaluation.evaluate import evaluate
+from latent_core.evaluation.timing import STOPWATCH, Pace
 from latent_core.grids.spec import RunSpec
 from latent_core.models.build import build_model
 from latent_core.models.methods import Method
 from latent_core.runs.folder import read_run, read_summary
 from latent_core.tasks.table import load_task
-from latent_core.training.train import train
 
-__all__ = ["Cost", "Estimate", "TimeLeft", "estimate_grid"]
+__all__ = ["RunCost", "RunEstimate", "TimeLeft", "estimate_grid"]
 
-SAMPLE = 16  # examples of each split whose slots are counted
+#: Examples of each split whose slots are counted.
+SAMPLE: Final = 16
 
 
 @dataclass(frozen=True)
-class Cost:
+class RunCost:
     """The work in a run.
 
     Attributes:
-        train_slots: positions computed forward and back.
-        eval_slots: positions computed in evaluation.
+        train_slots: slots computed forward and back.
+        eval_slots: slots computed in evaluation.
         decode_steps: forward passes of a batch in evaluation.
     """
 
@@ -46,37 +46,37 @@ class Cost:
 
 
 @dataclass(frozen=True)
-class Estimate:
-    """What one run will cost.
+class RunEstimate:
+    """The estimated cost of one run.
 
     Attributes:
         spec: the run.
         cost: its work.
-        seconds: its time on this machine, alone.
+        seconds: its time on this machine, if no other run is under way.
         basis: what the time rests on.
     """
 
     spec: RunSpec
-    cost: Cost
+    cost: RunCost
     seconds: float
     basis: str
 
 
 class TimeLeft:
-    """How long a running grid still takes: by the examples that runs train on and answer.
+    """The time left of a running grid, by the examples that its runs train on and answer.
 
-    A trial has a fraction of a run's, so trials, which come first, promise nothing for the rest.
+    A trial has fewer examples than a run. So trials, which come first, do not stand for runs.
     """
 
     def __init__(self, todo: Iterable[RunSpec]) -> None:
-        self._started = time.monotonic()
-        self._todo, self._done = sum(map(self._examples, todo)), 0
+        self._done = 0
+        self._pace = Pace(sum(map(self._examples, todo)))
 
     def after(self, spec: RunSpec) -> float:
-        """Seconds that are left once this run is done as well."""
+        """Return the seconds left now that this run is done."""
         self._done += self._examples(spec)
-        passed = time.monotonic() - self._started
-        return passed / self._done * (self._todo - self._done)
+        self._pace.report(self._done)
+        return self._pace.left or 0.0
 
     @staticmethod
     def _examples(spec: RunSpec) -> int:
@@ -94,8 +94,8 @@ class _Rates:
 
 def estimate_grid(
     todo: Iterable[RunSpec], finished: Iterable[RunSpec], root: str | Path
-) -> list[Estimate]:
-    """What runs will cost.
+) -> list[RunEstimate]:
+    """Estimate the cost of runs.
 
     Args:
         todo: the runs.
@@ -105,22 +105,25 @@ def estimate_grid(
     Raises:
         LatentError: if a backbone or a task cannot be loaded.
     """
-    measured, timed = _measured(finished, Path(root)), {}
+    measured = _measured(finished, Path(root))
     estimates, backbones = [], _Backbones()
+    timed: dict[tuple[str, str, str], _Rates] = {}
     for spec in todo:
         cost = _cost(spec, backbones)
         rates = _alike(spec, measured, backbones)
         if rates is None:
-            if spec.backbone not in timed:
-                timed[spec.backbone] = _timing(spec, backbones)
-            rates = timed[spec.backbone]
+            key = (spec.backbone, spec.dtype, spec.task)
+            known = timed.get(key)
+            if known is None or (spec.training is not None and not known.train):
+                timed[key] = _timing(spec, cost, backbones)
+            rates = timed[key]
         seconds = cost.train_slots * rates.train + cost.decode_steps * rates.decode
-        estimates.append(Estimate(spec, cost, seconds, rates.basis))
+        estimates.append(RunEstimate(spec, cost, seconds, rates.basis))
     return estimates
 
 
 class _Backbones:
-    """Backbones as they are needed, and the costs counted with them."""
+    """Backbones, loaded once each, and the costs counted with them."""
 
     def __init__(self) -> None:
         self.loaded: dict[tuple[str, str], Backbone] = {}
@@ -133,14 +136,14 @@ class _Backbones:
         return self.loaded[key]
 
 
-def _cost(spec: RunSpec, backbones: _Backbones) -> Cost:
+def _cost(spec: RunSpec, backbones: _Backbones) -> RunCost:
     key = (spec.backbone, spec.task, spec.method, *spec.evaluation.splits)
     if key not in backbones.counted:
         backbones.counted[key] = _count(spec, backbones.of(spec))
     train_slots, by_split = backbones.counted[key]
     asked = spec.evaluation
     batches = math.ceil(asked.examples / asked.batch_size)
-    return Cost(
+    return RunCost(
         round(_trained_examples(spec) * train_slots),
         round(sum(asked.examples * slots for slots, _ in by_split.values())),
         sum(batches * steps for _, steps in by_split.values()),
@@ -155,7 +158,7 @@ def _trained_examples(spec: RunSpec) -> int:
 
 
 def _count(spec: RunSpec, backbone: Backbone) -> tuple[float, dict[str, tuple[float, int]]]:
-    """Mean slots of a training example; for each split, mean slots and the longest answer."""
+    """Count the mean slots of a training example; for each split, mean slots and longest answer."""
     task, method = load_task(spec.task), Method.parse(spec.method)
     placement = backbone.place(method.layout)
     virtual = (method.size or 0) if method.kind in ("prefix", "prompt-tuning") else 0
@@ -173,7 +176,7 @@ def _count(spec: RunSpec, backbone: Backbone) -> tuple[float, dict[str, tuple[fl
 
 
 def _measured(finished: Iterable[RunSpec], root: Path) -> list[tuple[RunSpec, float, float]]:
-    """Seconds of training and of evaluation of what is done."""
+    """Read the seconds that finished runs took for training and for evaluation."""
     found = []
     for spec in finished:
         run, summary = read_run(root / spec.folder), read_summary(root / spec.folder)
@@ -182,7 +185,7 @@ def _measured(finished: Iterable[RunSpec], root: Path) -> list[tuple[RunSpec, fl
         for split, seconds, examples in zip(*columns, strict=True):
             spent[split] += seconds
             answered[split] += examples
-        asked = spec.evaluation  # it may have been asked more
+        asked = spec.evaluation  # the run may have answered more than this grid asks
         evaluation = sum(
             spent[split] * min(1.0, asked.examples / answered[split])
             for split in asked.splits
@@ -195,7 +198,7 @@ def _measured(finished: Iterable[RunSpec], root: Path) -> list[tuple[RunSpec, fl
 def _alike(
     spec: RunSpec, measured: list[tuple[RunSpec, float, float]], backbones: _Backbones
 ) -> _Rates | None:
-    """Rates of the finished runs that share the most with a run, its backbone at least."""
+    """Return the rates of the finished runs most like a run; None without one on its backbone."""
     shared: list[tuple[str, Callable[[RunSpec], tuple[str, ...]]]] = [
         ("this method", lambda s: (s.backbone, s.task, s.method)),
         ("this task", lambda s: (s.backbone, s.task)),
@@ -212,27 +215,25 @@ def _alike(
     return None
 
 
-def _timing(spec: RunSpec, backbones: _Backbones) -> _Rates:
-    """Two training steps and one batch of answers, here and now."""
-    backbone, task, steps = backbones.of(spec), load_task(spec.task), []
-    method = "Start_2"
-    model = build_model(backbone, method)
-    train(
-        model,
-        task,
-        steps=3,
-        batch_size=4,
-        progress=False,
-        on_step=lambda step, loss: steps.append(time.perf_counter()),
+def _timing(spec: RunSpec, cost: RunCost, backbones: _Backbones) -> _Rates:
+    """Time a sample of a run here; other methods on its task go by the same rates."""
+    backbone, task, training = backbones.of(spec), load_task(spec.task), spec.training
+    train = 0.0
+    if training is not None:
+        seconds = STOPWATCH.seconds_of_training(
+            backbone,
+            spec.method,
+            task,
+            training.steps,
+            batch_size=training.batch_size,
+            gradient_accumulation=training.gradient_accumulation,
+        )
+        train = seconds / cost.train_slots
+    model, asked = build_model(backbone, spec.method), spec.evaluation
+    decode = sum(
+        STOPWATCH.seconds_of_answers(
+            model, task, split, asked.examples, seed=asked.seed, batch_size=asked.batch_size
+        )
+        for split in asked.splits
     )
-    slots = fmean(
-        len(model.insert(example.prompt, example.answer).slots)
-        for example in task.examples("train", SAMPLE, 0)
-    )
-    split = spec.evaluation.splits[0]
-    frame = evaluate(model, task, split, 8, batch_size=8, progress=False)
-    return _Rates(
-        (steps[-1] - steps[0]) / 2 / (4 * slots),
-        float(frame["seconds"].sum() / frame["response_tokens"].max()),
-        "a timing of this backbone",
-    )
+    return _Rates(train, decode / cost.decode_steps, f"a sample of {task.name}, timed here")

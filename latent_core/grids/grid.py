@@ -1,17 +1,15 @@
-"""What a grid asks for: backbones x tasks x methods x seeds x training settings, read and checked.
+"""The grid: backbones x tasks x methods x seeds x training settings, read and checked.
 
-A grid is a YAML file or the same words in Python:
+A grid is a YAML file, or the same names as arguments of `Grid`:
 
     backbones: [tiny]
     tasks: [repetition, mine.jsonl]
     methods: [zero-shot, Start_2, Start_1+Comma_1]
     seeds: 10                        # or a list
-    training: {steps: 300, batch_size: 16, learning_rate: [0.03, 0.1]}   # a list is tried in full
+    training: {steps: 300, batch_size: 16, learning_rate: [0.03, 0.1]}   # each value of a list
     evaluation: {splits: [id, ood], examples: 200}
     search: {learning_rates: [0.01, 0.03, 0.1], share: 0.5}              # instead of learning_rate
-    per_task: {summation: {training: {steps: 600}, methods: [Start_9]}}   # these besides
-
-Knows settings; nothing of how runs are made.
+    per_task: {summation: {training: {steps: 600}, methods: [Start_9]}}   # in addition
 """
 
 from __future__ import annotations
@@ -31,12 +29,13 @@ from latent_core.wording import did_you_mean
 
 __all__ = ["Grid", "read_grid"]
 
-#: Sections, with the settings in each that may be a list, of which every value is then tried.
+#: Sections of a grid.
 SECTIONS: Final[dict[str, type[Training | Evaluation | Search]]] = {
     "training": Training,
     "evaluation": Evaluation,
     "search": Search,
 }
+#: Training settings that may be a list: the grid then has runs with each of the values.
 TRIED: Final = ("steps", "batch_size", "gradient_accumulation", "learning_rate", "init")
 
 
@@ -48,16 +47,16 @@ class Grid:
         backbones: short names, folders or hub ids.
         tasks: names, or paths of .jsonl files.
         methods: layouts and baselines.
-        seeds: training seeds; a number stands for that many, from 0.
-        training: settings of `Training`; a list of values is tried in full.
+        seeds: training seeds; a number n stands for 0, ..., n - 1.
+        training: settings of `Training`; of a list, each value is tried.
         evaluation: settings of `Evaluation`.
         search: settings of `Search`, which then chooses learning rate and steps; empty for none.
-        per_task: task name -> the three sections again, where a task needs other values, and
-            `methods` that it has besides.
-        dtype: of the backbone's weights, as in `load_backbone`.
+        per_task: task name -> the three sections again, for a task that needs other values, and
+            `methods` that this task has in addition.
+        dtype: data type of the backbone's weights, as in `load_backbone`.
 
     Raises:
-        SettingError: for a word that is unknown or a value out of its range, with the fix.
+        SettingError: if a name is unknown or a value is out of its range; the error has the fix.
     """
 
     backbones: list[str]
@@ -95,14 +94,14 @@ class Grid:
         self.specs()
 
     def specs(self) -> list[RunSpec]:
-        """Every run of the grid once; of a method without training, one run for all seeds.
+        """Return every run of the grid once; a method without training has one run for all seeds.
 
-        Seed by seed, so that a grid that was stopped has the same seeds of every method.
+        Runs come seed by seed, so that a grid that was stopped has the same seeds of every method.
         """
         assert not isinstance(self.seeds, int)
         seeds, found = self.seeds, dict[str, RunSpec]()
         for backbone, task in itertools.product(self.backbones, self.tasks):
-            # A worker may be at home in another folder. Links are kept: the name is the task's.
+            # A worker may run in another folder. Links are not resolved: they name the task.
             place = str(Path(task).absolute()) if task.endswith(".jsonl") else task
             trainings, evaluation, search = self._sections(task)
             splits = resolve_splits(load_task(task), evaluation.splits)
@@ -111,7 +110,7 @@ class Grid:
             for method, training, seed in itertools.product(methods, trainings, seeds):
                 parsed = Method.parse(method)
                 if not parsed.trained:
-                    seed = seeds[0]  # nothing that a seed could change
+                    seed = seeds[0]  # a seed changes nothing
                 spec = RunSpec(
                     backbone=backbone,
                     task=place,
@@ -126,7 +125,7 @@ class Grid:
         return sorted(found.values(), key=lambda spec: seeds.index(spec.seed))
 
     def _sections(self, task: str) -> tuple[list[Training], Evaluation, Search | None]:
-        """Training settings, evaluation and search of one task."""
+        """Return training settings, evaluation and search of one task."""
         own = self.per_task.get(task, {})
         where = f"per_task, {task}, " if own else ""
         training, evaluation, search = (
@@ -142,7 +141,7 @@ class Grid:
             if shared := set(chosen.seeds) & set(self.seeds):
                 raise SettingError(
                     f"search.seeds has {sorted(shared)}, which the runs use too; expected others, "
-                    "so that what is chosen is not chosen by luck in the results"
+                    "so that the choice does not rest on the seeds of the results"
                 )
         several = {
             name: value if isinstance(value, list) else [value] for name, value in training.items()
@@ -162,10 +161,10 @@ class Grid:
 
 
 def read_grid(path: str | Path) -> Grid:
-    """The grid that a YAML file describes. Task files are found from the grid's own folder.
+    """Read a grid from a YAML file. Paths of task files are relative to the grid's own folder.
 
     Raises:
-        SettingError: if the file is missing, is no YAML, or says what a `Grid` refuses.
+        SettingError: if the file is missing, is no YAML, or has a setting that `Grid` refuses.
     """
     import yaml
 
@@ -195,13 +194,13 @@ def read_grid(path: str | Path) -> Grid:
 
 
 def _from(folder: Path, tasks: Any) -> Any:
-    """Task names, with paths relative to `folder`."""
+    """Return task names, and paths relative to `folder`."""
     _check_list("tasks", tasks, str)
     return [str(folder / task) if task.endswith(".jsonl") else task for task in tasks]
 
 
 def _made(where: str, kind: type[Any], values: Mapping[str, Any]) -> Any:
-    """A section's dataclass; it refuses values, this refuses names."""
+    """Make a section. The section checks its values; this function checks the names."""
     _check_names(where, values, [entry.name for entry in fields(kind)])
     try:
         return kind(**values)
@@ -225,7 +224,7 @@ def _check_mapping(where: str, value: Any) -> None:
 
 
 def _check_list(where: str, value: Any, kind: type) -> None:
-    """A list that is not empty, of one kind, without repeats."""
+    """Check that a value is a list of one kind, not empty and without repeats."""
     what = {str: "names", int: "whole numbers"}[kind]
     if not isinstance(value, list) or not value:
         raise SettingError(f"{where} is {value!r}; expected a list of {what}")

@@ -1,8 +1,7 @@
 """The local engine: worker processes of this machine, each with its share of the cores.
 
-A worker loads a backbone once for all its runs. One that dies takes down its run alone: the run is
-tried once more, then recorded as failed. When the driver dies, so do its workers. Knows processes;
-nothing of what a run is made of.
+A worker loads a backbone once for all its runs. If a worker dies, its run is tried once more, then
+recorded as failed; other runs are not affected. When the driver dies, its workers die too.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ from typing import Final
 from latent_core.backbones.known import BACKBONES
 from latent_core.errors import SettingError
 from latent_core.grids.spec import RunSpec
-from latent_core.grids.work import Outcome, do_run, give_up
+from latent_core.grids.work import RunOutcome, do_run, give_up
 
 __all__ = ["LocalEngine", "default_workers"]
 
@@ -35,7 +34,10 @@ PATIENCE: Final = 2
 
 
 def default_workers(specs: Sequence[RunSpec]) -> int:
-    """One worker per core for small backbones; for others one, with all cores, or the one GPU."""
+    """Return the number of workers that suits the backbones.
+
+    Small backbones get one worker per core. Others get one worker with all cores, or with the GPU.
+    """
     import torch
 
     if torch.cuda.is_available():
@@ -45,7 +47,7 @@ def default_workers(specs: Sequence[RunSpec]) -> int:
 
 
 def _bytes_of(backbone: str) -> float:
-    """Size of a backbone's weights, as far as it can be known without fetching them."""
+    """Return the size of a backbone's weights; infinity if they would have to be fetched."""
     if backbone != "tiny" and backbone in BACKBONES:
         return float("inf")
     folder = BACKBONES[backbone].locate() if backbone in BACKBONES else Path(backbone)
@@ -55,13 +57,13 @@ def _bytes_of(backbone: str) -> float:
 
 
 def _cores() -> int:
-    # Fewer than the machine has, in a container.
+    # A container may have fewer cores than its machine.
     return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
 
 
 @dataclass
 class _Worker:
-    """A process and the run it is at work on."""
+    """A process and its current run."""
 
     process: SpawnProcess
     pipe: connection.Connection
@@ -76,8 +78,8 @@ class LocalEngine:
     it from a script under `if __name__ == "__main__"`, as every use of processes needs.
 
     Attributes:
-        workers: processes at a time.
-        retry_failed: whether to try again what failed before.
+        workers: number of processes.
+        retry_failed: whether to try failed runs again.
     """
 
     workers: int
@@ -87,8 +89,8 @@ class LocalEngine:
         if self.workers < 1:
             raise SettingError(f"workers is {self.workers}; expected at least 1")
 
-    def outcomes(self, specs: Sequence[RunSpec], root: Path) -> Iterator[Outcome]:
-        """Do the runs, in about their order; one outcome each, as they come."""
+    def outcomes(self, specs: Sequence[RunSpec], root: Path) -> Iterator[RunOutcome]:
+        """Do the runs, in about their order, and yield one outcome for each as it comes."""
         waiting, deaths = deque(specs), Counter[str]()
         workers = [self._start(root) for _ in range(min(self.workers, len(specs)))]
         try:
@@ -132,7 +134,7 @@ class LocalEngine:
 
 
 def death(exitcode: int | None) -> str:
-    """What became of a run whose worker died once too often."""
+    """Return the error of a run whose worker died `PATIENCE` times."""
     said = f"its process died {PATIENCE} times (exit code {exitcode})"
     if exitcode in (-signal.SIGKILL, 128 + signal.SIGKILL):
         said += (
@@ -143,13 +145,13 @@ def death(exitcode: int | None) -> str:
 
 
 def _serve(pipe: connection.Connection, root: str, threads: int, retry_failed: bool) -> None:
-    """A worker's life: run after run, until the driver hangs up or dies."""
+    """Do run after run, until the driver closes the pipe or dies."""
     threading.Thread(target=_die_with_the_driver, daemon=True).start()
     import torch
     from transformers.utils import logging
 
     torch.set_num_threads(threads)
-    logging.set_verbosity_error()  # what a user can do about is in the outcome
+    logging.set_verbosity_error()  # errors are in the outcome
     warnings.simplefilter("ignore", FutureWarning)
     while True:
         try:

@@ -1,7 +1,7 @@
-"""Choosing learning rate and steps by one rule for every method, from trials on validation.
+"""The choice of learning rate and steps, by one rule for every method.
 
-Knows the trials' folders; it reads what they found and trains nothing. Nothing out of distribution
-enters.
+It rests on the validation accuracy of the trials, which is in distribution. The trials have been
+run before: this module reads their folders.
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ RULE: Final = (
 
 
 def choose(spec: RunSpec, root: str | Path) -> tuple[Training, dict[str, Any]]:
-    """What the trials of a run's search say.
+    """Choose by the trials of a run's search.
 
     Args:
         spec: a run with a search.
-        root: the grid's folder, where its trials lie.
+        root: the grid's folder, which holds the trials.
 
     Returns:
-        the run's training settings with what was chosen, and an account of the search: rule,
-        budget, every trial's result, and the choice.
+        the run's training settings with the choice, and an account of the search: rule, budget,
+        every trial's result, and the choice.
 
     Raises:
-        SettingError: if a trial has not been done, or all have failed.
+        SettingError: if a trial is missing, or all have failed.
     """
     assert spec.search is not None and spec.training is not None
     trials = spec.trials()
@@ -75,16 +75,16 @@ def choose(spec: RunSpec, root: str | Path) -> tuple[Training, dict[str, Any]]:
 
 
 def settled(spec: RunSpec, root: str | Path) -> tuple[Training, dict[str, Any]] | None:
-    """The choice that this run, or the same one with another seed, was begun with; None if neither.
+    """Return the choice that this run, or the same run with another seed, started with, or None.
 
-    Trials that are tried again may say otherwise, but seeds of one method differ in nothing else,
-    and a run ends with the rate that it began with.
+    A trial that is repeated may lead to another choice. But a run keeps the rate that it started
+    with, and the runs of one method differ in nothing but the seed.
     """
     assert spec.training is not None
     own = Path(root) / spec.folder
     for path in (own, *sorted(own.parent.glob("seed-*"))):
         seed = path.name.split("-")[1]
-        # The folder's name says whether all but the seed is the same.
+        # The folder's name is the same if all settings but the seed are.
         if not seed.isdecimal() or Path(root) / replace(spec, seed=int(seed)).folder != path:
             continue
         with contextlib.suppress(OSError, SettingError):
@@ -95,7 +95,7 @@ def settled(spec: RunSpec, root: str | Path) -> tuple[Training, dict[str, Any]] 
 
 
 def _full_steps(spec: RunSpec) -> dict[int, int]:
-    """Steps of a trial -> those of the run that it stands for."""
+    """Return the steps of a run by the steps of its trials."""
     assert spec.search is not None and spec.training is not None
     full = list(spec.search.steps or [spec.training.steps])
     short = list(dict.fromkeys(t.training.steps for t in spec.trials() if t.training))
@@ -108,7 +108,7 @@ def _full_steps(spec: RunSpec) -> dict[int, int]:
 
 
 def _result(trials: Sequence[RunSpec], root: str | Path) -> dict[str, Any]:
-    """Mean graded accuracy and loss over the seeds of one setting, or the first error."""
+    """Return mean graded accuracy and loss over the seeds of one setting, or the first error."""
     graded, losses = [], []
     for trial in trials:
         folder = Path(root) / trial.folder

@@ -1,7 +1,4 @@
-"""One run of a grid: its settings, and the folder they lead to.
-
-Knows settings; nothing of how a run is made.
-"""
+"""The settings of one run of a grid, and the folder that they name."""
 
 from __future__ import annotations
 
@@ -19,20 +16,20 @@ from latent_core.errors import SettingError
 
 __all__ = ["TRIALS", "Evaluation", "RunSpec", "Search", "Training"]
 
-#: Where a grid's folder keeps the trials of a search: hidden, so that they are no results.
+#: Folder of the trials of searches, inside a grid's folder. It is hidden, as trials are no results.
 TRIALS: Final = ".search"
 
 
 @dataclass(frozen=True)
 class Training:
-    """How a method is trained; the same for every method.
+    """Settings of training, the same for every method.
 
     Attributes:
         steps: optimiser steps.
         batch_size: examples per step, before accumulation.
         gradient_accumulation: batches per step.
-        learning_rate: of AdamW; None for each method's own default.
-        init: how latents start; methods without latents ignore it.
+        learning_rate: AdamW's; None for each method's own default.
+        init: initial values of latents; methods without latents ignore it.
         arguments: further `transformers.TrainingArguments`.
     """
 
@@ -56,12 +53,12 @@ class Training:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What a run is asked.
+    """Settings of evaluation.
 
     Attributes:
         splits: split names; `ood` stands for every OOD level.
-        examples: per split.
-        seed: draws the examples, the same for every run.
+        examples: number per split.
+        seed: draws the examples; the same for every run.
         batch_size: examples decoded side by side; no response depends on it.
     """
 
@@ -81,16 +78,18 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class Search:
-    """One rule for every method: short trials of each pair of a learning rate and a number of
-    steps, and the pair with the best graded accuracy on the validation split, which is in
-    distribution. Ties go to the lower training loss, then to fewer steps and the lower rate.
+    """Settings of the search for learning rate and steps, by one rule for every method.
+
+    Each pair of a learning rate and a number of steps gets short trials. The pair with the best
+    graded accuracy on the validation split, which is in distribution, is chosen. Ties go to the
+    lower training loss, then to fewer steps, then to the lower rate.
 
     Attributes:
-        learning_rates: tried, each with each of `steps`.
-        steps: tried; empty for the training section's own.
-        share: of the steps that a trial trains for; 1 for all of them.
-        examples: of the validation split, per trial.
-        seeds: of the trials; the accuracy is averaged over them. Never those of the runs.
+        learning_rates: rates to try, each with each of `steps`.
+        steps: numbers of steps to try; empty for the training section's own.
+        share: share of the steps that a trial trains for; 1 for all of them.
+        examples: validation examples per trial.
+        seeds: training seeds of the trials, never those of the runs. The accuracy is their mean.
     """
 
     learning_rates: Sequence[float] = ()
@@ -118,15 +117,16 @@ class Search:
 
 @dataclass(frozen=True)
 class RunSpec:
-    """One run: what is trained, on what, how, and what it is asked then.
+    """All settings of one run.
 
     Attributes:
         backbone, task, method, seed: as in the grid.
-        training: None for a method that is only evaluated.
-        evaluation: not part of the run's identity: asking more of a run does not train it again.
-        search: chooses learning rate and steps; None if `training` says them.
-        dtype: of the backbone's weights.
-        trial: whether it is a trial of a search.
+        training: settings of training; None for a method that is only evaluated.
+        evaluation: settings of evaluation. They are not part of the run's identity: a run that has
+            to answer more examples is not trained again.
+        search: chooses learning rate and steps; None if `training` has them.
+        dtype: data type of the backbone's weights.
+        trial: whether the run is a trial of a search.
     """
 
     backbone: str
@@ -141,12 +141,12 @@ class RunSpec:
 
     @property
     def task_name(self) -> str:
-        """The task's name, also where it is a file."""
+        """The task's name; that of a file is its stem."""
         return Path(self.task).stem if self.task.endswith(".jsonl") else self.task
 
     @property
     def identity(self) -> dict[str, Any]:
-        """What makes it this run; of a task that is a file, its content."""
+        """The settings that identify the run; a task that is a file counts by its content."""
         body = asdict(self)
         for name in ("evaluation", "trial"):
             del body[name]
@@ -154,7 +154,7 @@ class RunSpec:
 
     @property
     def folder(self) -> str:
-        """Where it lies in the grid's folder: readable, and different for different settings."""
+        """The run's path in the grid's folder: readable, and unique for its settings."""
         digest = hashlib.sha256(json.dumps(self.identity, sort_keys=True).encode()).hexdigest()[:8]
         parts = [_word(self.task_name), _word(self.backbone), _word(self.method)]
         last = f"seed-{self.seed}-{digest}"
@@ -163,7 +163,7 @@ class RunSpec:
         return "/".join([TRIALS, *parts, last] if self.trial else [*parts, last])
 
     def trials(self) -> list[RunSpec]:
-        """The trials of its search, one per learning rate, number of steps and seed."""
+        """Return the trials of its search: one per learning rate, number of steps and seed."""
         if self.search is None or self.training is None:
             return []
         found = []
@@ -189,7 +189,7 @@ def _content(task: str) -> str:
 
 
 def _word(text: str) -> str:
-    """A name as part of a path: letters, digits and a few signs."""
+    """Return a name as part of a path: letters, digits and a few signs."""
     return re.sub(r"[^A-Za-z0-9._+@-]+", "-", Path(text).name if "/" in text else text)
 
 

@@ -1,8 +1,7 @@
-"""One run of a grid, done wherever a process happens to be: train, evaluate, record.
+"""The work of one run of a grid, in whatever process: train, evaluate, record.
 
-Whoever does a run holds its lock. What is there already is not done again, down to the last
-checkpoint and the last evaluated split, so a killed run goes on where it was. A run that fails
-records its error. Knows runs one at a time; nothing of who hands them out.
+A process holds the run's lock while it works on it. It continues from the last checkpoint and the
+last evaluated split, so a killed run loses little. A run that fails records its error.
 """
 
 from __future__ import annotations
@@ -42,20 +41,28 @@ from latent_core.tasks.base import Task
 from latent_core.tasks.table import load_task
 from latent_core.training.train import keep_untrained, train
 
-__all__ = ["Outcome", "State", "do_run", "error_text", "give_up", "record_failure", "state_of"]
+__all__ = [
+    "RunOutcome",
+    "RunState",
+    "do_run",
+    "error_text",
+    "give_up",
+    "record_failure",
+    "state_of",
+]
 
-State = Literal["finished", "failed", "begun", "missing", "unreadable"]
+RunState = Literal["finished", "failed", "begun", "missing", "unreadable"]
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """What became of a run.
+class RunOutcome:
+    """The outcome of a run.
 
     Attributes:
         spec: the run.
-        status: `finished`; `failed`, with `error`; or `busy`, if another process is at work on it.
-        seconds: spent on it by this call.
-        error: what went wrong, in one sentence.
+        status: `finished`; `failed`, with `error`; or `busy`, if another process has its lock.
+        seconds: time that this call spent on it.
+        error: the reason of a failure, in one sentence.
     """
 
     spec: RunSpec
@@ -64,15 +71,15 @@ class Outcome:
     error: str = ""
 
 
-def state_of(spec: RunSpec, root: str | Path) -> State:
-    """How a run stands; a damaged `run.json` counts as missing."""
+def state_of(spec: RunSpec, root: str | Path) -> RunState:
+    """Read the state of a run; a damaged `run.json` counts as missing."""
     try:
         return _state(spec, Path(root) / spec.folder)
     except OSError:
         return "unreadable"
 
 
-def _state(spec: RunSpec, folder: Path) -> State:
+def _state(spec: RunSpec, folder: Path) -> RunState:
     try:
         status = read_run(folder)["status"]
     except (FileNotFoundError, NotADirectoryError, SettingError):
@@ -84,49 +91,51 @@ def _state(spec: RunSpec, folder: Path) -> State:
     return "begun"
 
 
-def do_run(spec: RunSpec, root: str | Path, retry_failed: bool = False, wait: float = 0) -> Outcome:
-    """Do what is missing of a run.
+def do_run(
+    spec: RunSpec, root: str | Path, retry_failed: bool = False, wait: float = 0
+) -> RunOutcome:
+    """Do a run, or the rest of it.
 
     Args:
         spec: the run.
         root: the grid's folder.
-        retry_failed: whether to try again what has failed before.
-        wait: seconds to wait for another process that is at work on it.
+        retry_failed: whether to try a failed run again.
+        wait: seconds to wait for another process that holds the run's lock.
     """
     started, folder = time.perf_counter(), Path(root) / spec.folder
     try:
         with run_lock(folder, wait):
             try:
                 state = _state(spec, folder)
-            except OSError as error:  # it may be whole: nothing is deleted or written over
+            except OSError as error:  # the run may be whole, so nothing is deleted or overwritten
                 raise LatentError(
                     f"cannot read {folder / RUN_FILE}: {error.strerror or error}; expected a file "
                     "that can be read. The run was left as it is"
                 ) from error
             try:
                 return _done(spec, Path(root), folder, state, retry_failed, started)
-            except Exception as error:  # a grid goes on, whatever befalls one run
+            except Exception as error:  # one run that fails does not stop the grid
                 said = error_text(error)
                 record_failure(spec, root, said)
-                return Outcome(spec, "failed", time.perf_counter() - started, said)
+                return RunOutcome(spec, "failed", time.perf_counter() - started, said)
     except Timeout:
-        return Outcome(spec, "busy", time.perf_counter() - started)
-    except LatentError as error:  # there is no writing it into the folder
-        return Outcome(spec, "failed", time.perf_counter() - started, error_text(error))
+        return RunOutcome(spec, "busy", time.perf_counter() - started)
+    except LatentError as error:  # the folder cannot be written
+        return RunOutcome(spec, "failed", time.perf_counter() - started, error_text(error))
 
 
-def give_up(spec: RunSpec, root: str | Path, error: str) -> Outcome:
-    """The outcome of a run whose process died, recorded in its folder if that can be written."""
+def give_up(spec: RunSpec, root: str | Path, error: str) -> RunOutcome:
+    """Record in its folder, if possible, that a run's process died; return the outcome."""
     with contextlib.suppress(LatentError):
         record_failure(spec, root, error)
-    return Outcome(spec, "failed", 0.0, error)
+    return RunOutcome(spec, "failed", 0.0, error)
 
 
 def record_failure(spec: RunSpec, root: str | Path, error: str) -> None:
-    """Say in the run's folder that it failed, and why.
+    """Write into the run's folder that it failed, and why.
 
     Raises:
-        LatentError: if it cannot be written.
+        LatentError: if the folder cannot be written.
     """
     folder = Path(root) / spec.folder
     settings = {"task": spec.task_name, "backbone": spec.backbone, "method": spec.method}
@@ -134,7 +143,7 @@ def record_failure(spec: RunSpec, root: str | Path, error: str) -> None:
 
 
 def error_text(error: BaseException) -> str:
-    """A user's error in its own words; any other with the place it came from."""
+    """Return the text of our own error; any other error gets its type, file and line."""
     if isinstance(error, LatentError):
         return str(error)
     last = traceback.extract_tb(error.__traceback__)[-1]
@@ -142,10 +151,10 @@ def error_text(error: BaseException) -> str:
 
 
 def _done(
-    spec: RunSpec, root: Path, folder: Path, state: State, retry_failed: bool, started: float
-) -> Outcome:
+    spec: RunSpec, root: Path, folder: Path, state: RunState, retry_failed: bool, started: float
+) -> RunOutcome:
     if state == "failed" and not retry_failed:
-        return Outcome(spec, "failed", 0.0, read_run(folder).get("error", ""))
+        return RunOutcome(spec, "failed", 0.0, read_run(folder).get("error", ""))
     if state != "finished":
         remove_leftovers(folder)
         if state == "failed":
@@ -160,11 +169,11 @@ def _done(
         model = _model(spec, training)
         _train(model, task, folder, spec, training, notes)
         _evaluate(model, task, folder, spec, notes)
-    return Outcome(spec, "finished", time.perf_counter() - started)
+    return RunOutcome(spec, "finished", time.perf_counter() - started)
 
 
 def _clear(folder: Path) -> None:
-    """Delete what is in a run's folder without a record that says what it is."""
+    """Empty a run's folder that has no `run.json`; only the lock stays."""
     for path in folder.iterdir():
         if path.name != LOCK_FILE:
             shutil.rmtree(path) if path.is_dir() else path.unlink()
@@ -173,7 +182,7 @@ def _clear(folder: Path) -> None:
 def _notes(
     spec: RunSpec, training: Training | None, chosen: dict[str, Any] | None
 ) -> dict[str, Any]:
-    """What `run.json` says besides the settings of `train`."""
+    """Return the notes of `run.json`: what is not a setting of `train`."""
     source = str(Path(spec.task).resolve()) if spec.task.endswith(".jsonl") else spec.task
     notes: dict[str, Any] = {"method": spec.method, "task_source": source, "dtype": spec.dtype}
     if training is not None:
@@ -183,7 +192,7 @@ def _notes(
     return notes
 
 
-@functools.lru_cache(maxsize=1)  # a worker's runs come sorted by backbone
+@functools.lru_cache(maxsize=1)  # the runs of a worker come sorted by backbone
 def _backbone(name: str, dtype: str) -> Backbone:
     return load_backbone(name, dtype=dtype)
 
@@ -223,7 +232,7 @@ def _train(
 
 
 def _missing_splits(spec: RunSpec, folder: Path) -> list[str]:
-    """The splits that the run has still to be asked; one that was asked more has been asked."""
+    """Return the splits with fewer records than the grid asks for, or of another seed."""
     asked = spec.evaluation
     done = (read_evaluation(folder) or {"splits": {}})["splits"]
 
@@ -238,7 +247,7 @@ def _missing_splits(spec: RunSpec, folder: Path) -> list[str]:
 def _evaluate(
     model: SteeredModel, task: Task, folder: Path, spec: RunSpec, notes: dict[str, Any]
 ) -> None:
-    """Ask what is missing, split by split; each is kept as soon as it is answered."""
+    """Evaluate the missing splits; the records of each are written as soon as it is done."""
     asked = spec.evaluation
     for split in _missing_splits(spec, folder):
         frame = evaluate(
@@ -252,4 +261,4 @@ def _evaluate(
         )
         frame = frame.assign(method=spec.method, seed=spec.seed)
         frame.attrs["run"] = {"settings": read_run(folder)["settings"], "notes": notes}
-        write_records(folder, frame, replace=True)  # the grid's seed is the one that counts
+        write_records(folder, frame, replace=True)  # records of another seed give way

@@ -8,7 +8,7 @@ import pytest
 
 from experiments.results import results_page
 from latent_core.errors import SettingError
-from latent_core.grids import read_grid
+from latent_core.grids.grid import read_grid
 from latent_core.runs import folder as runs
 from latent_core.tasks import load_task
 

@@ -1,0 +1,64 @@
+"""The cost of a grid: counted, timed, and corrected while it runs."""
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import pandas as pd
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+import latent_core as lc
+from latent_core.cli import app
+from latent_core.evaluation import timing
+from latent_core.grids.estimate import TimeLeft, estimate_grid
+from latent_core.grids.run import plan_grid
+from latent_core.runs import folder as runs
+from tests.grids.engine import SEARCH, WORDS, grid
+
+
+def test_costs_are_counted_and_timed(finished) -> None:
+    root, asked = finished
+    plan = plan_grid(asked, root)
+    assert plan.todo(False) == ([], [])
+    ready = [spec for spec, state in plan.runs if state == "finished"]
+    longer = grid(search=SEARCH, methods=["Start_2"], training={"steps": 20, "batch_size": 2})
+    end = grid(methods=["End_1"], seeds=1)
+    estimates = estimate_grid([*longer.specs(), *end.specs()], ready, root)
+    assert estimates[0].cost.train_slots == pytest.approx(
+        10 * estimate_grid(ready[1:2], ready, root)[0].cost.train_slots, rel=0.01
+    )
+    assert estimates[0].basis == "2 finished of this method"
+    assert estimates[-1].basis == "3 finished of this task"
+    records = pd.read_parquet(root / ready[1].folder / "records.parquet")
+    other = records[records["split"] == "id"].assign(split="validation", seconds=1e6)
+    runs.write_records(root / ready[1].folder, other)  # which the grid did not ask
+    again = estimate_grid(longer.specs(), ready, root)
+    assert again[0].seconds == pytest.approx(estimates[0].seconds)
+    (fresh,) = estimate_grid(end.specs(), [], root)
+    assert fresh.basis == "a sample of repetition, timed here" and 0 < fresh.seconds < 600
+    task = lc.load_task("repetition")
+    sample = task.examples("train", 16, 0)
+    slots = sum(len(e.prompt) + len(e.answer) + 1 + 1 for e in sample) / 16  # end token, End.0
+    assert fresh.cost.train_slots == round(4 * slots)
+
+
+def test_a_trial_promises_no_more_than_its_share(monkeypatch: pytest.MonkeyPatch) -> None:
+    (run,) = grid(search=SEARCH, methods=["Start_2"], seeds=1).specs()  # 4 trained on, 4 answered
+    first, second = run.trials()  # 2 and 2 of each
+    clock = iter((100.0, 106.0, 112.0, 130.0))
+    monkeypatch.setattr(timing, "time", SimpleNamespace(monotonic=lambda: next(clock)))
+    left = TimeLeft([first, second, run])
+    found = [left.after(spec) for spec in (first, second, run)]
+    assert found == pytest.approx([18.0, 12.0, 0.0])
+
+
+def test_a_dry_run_shows_every_method_and_what_is_to_do(tmp_path: Path) -> None:
+    (tmp_path / "grid.yaml").write_text(yaml.safe_dump({**WORDS, "search": SEARCH}))
+    command = ["grid", str(tmp_path / "grid.yaml"), "--dry-run", "--out", str(tmp_path / "runs")]
+    said = CliRunner().invoke(app, command, env={"COLUMNS": "80"}).output
+    rows = {line.split()[0]: line.split()[1:6] for line in said.splitlines() if line.strip()}
+    assert rows["zero-shot"] == ["1", "0", "0", "1", "0"]
+    assert rows["Start_2"] == rows["End_1"] == ["2", "0", "0", "2", "2"]
+    assert "5 runs and 4 trials to do" in said
+    assert not (tmp_path / "runs").exists()

@@ -1,0 +1,168 @@
+"""The work of one run: it goes on where it was, and its failures are recorded."""
+
+import errno
+import os
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+import latent_core as lc
+from latent_core.grids import work as work_module
+from latent_core.grids.run import run_grid
+from latent_core.grids.work import RunOutcome, do_run, give_up, state_of
+from latent_core.runs import folder as runs
+from tests.grids.engine import FEWER, SEARCH, Here, done, grid, snapshot
+
+
+def test_more_examples_are_asked_without_training_again(finished, monkeypatch) -> None:
+    root, _ = finished
+    monkeypatch.setattr("latent_core.training.train.Trainer", None)
+    more = grid(search=SEARCH, methods=["Start_2"], evaluation={"splits": ["id"], "examples": 3})
+    assert done(run_grid(more, root, Here())) == [
+        ("Start_2", 0, "finished"),
+        ("Start_2", 1, "finished"),
+    ]
+    frame = lc.load_runs(root, {"method": "Start_2"}, records=True)
+    assert frame.groupby("run").size().tolist() == [5, 5]
+    assert frame.groupby("split").size().to_dict() == {"id": 6, "ood-6": 4}
+
+
+def test_a_split_that_was_asked_more_has_been_asked(finished) -> None:
+    root, _ = finished
+    before = snapshot(root)
+    fewer = grid(search=SEARCH, methods=["zero-shot", "Start_2"], **FEWER)
+    assert run_grid(fewer, root, Here()) == []
+    assert snapshot(root) == before
+
+
+def test_evaluation_goes_on_with_the_split_it_was_at(finished, monkeypatch) -> None:
+    root, asked = finished
+    spec = asked.specs()[1]
+    before = pd.read_parquet(root / spec.folder / "records.parquet")
+    frame = before[before["split"] == "id"].copy()
+    (root / spec.folder / "records.parquet").unlink()
+    runs.write_records(root / spec.folder, frame)
+    asked_for, evaluate = [], work_module.evaluate
+    monkeypatch.setattr(
+        work_module, "evaluate", lambda *a, **k: asked_for.append(a[2]) or evaluate(*a, **k)
+    )
+    assert done(run_grid(asked, root, Here())) == [("Start_2", 0, "finished")]
+    assert asked_for == ["ood-6"]
+    after = pd.read_parquet(root / spec.folder / "records.parquet")
+    same = [c for c in before.columns if c != "seconds"]
+    pd.testing.assert_frame_equal(after[same], before[same])
+
+
+@pytest.mark.parametrize("damage", ["run.json", "records.parquet", "adapter_model.safetensors"])
+def test_a_damaged_run_is_done_again(finished, damage: str) -> None:
+    root, asked = finished
+    spec = asked.specs()[1]
+    path = root / spec.folder / damage
+    path.write_bytes(path.read_bytes()[:20])
+    (root / spec.folder / ".run.json.12345678.part").write_text("{")
+    outcomes = run_grid(asked, root, Here())
+    if damage == "adapter_model.safetensors":
+        assert outcomes == []  # the records are whole, and nothing else is asked for
+        return
+    assert done(outcomes) == [("Start_2", 0, "finished")]
+    assert not list((root / spec.folder).glob(".*.part"))
+    assert state_of(spec, root) == "finished"
+    assert len(lc.load_runs(root / spec.folder, records=True)) == 4
+
+
+def test_a_failed_run_stops_no_other_and_is_tried_again_when_asked(tmp_path, monkeypatch) -> None:
+    asked = grid(methods=["Before[🦉]_1", "Start_2"], seeds=1)
+    outcomes = run_grid(asked, tmp_path, Here())
+    assert [o.status for o in outcomes] == ["failed", "finished"]
+    frame = lc.load_runs(tmp_path, {"status": "failed"})
+    assert "no token of tiny's vocabulary contains '🦉'" in frame["error"].iloc[0]
+    assert frame["method"].tolist() == ["Before[🦉]_1"]
+    assert run_grid(asked, tmp_path, Here()) == []
+    assert done(run_grid(asked, tmp_path, Here(retry_failed=True))) == [
+        ("Before[🦉]_1", 0, "failed")
+    ]
+
+
+def test_a_run_that_failed_on_the_way_goes_on_from_its_checkpoint(tmp_path, monkeypatch) -> None:
+    asked = grid(methods=["Start_2"], seeds=1, training={"steps": 5, "batch_size": 2})
+    with monkeypatch.context() as patch:
+
+        def full(*args, **kwargs):
+            raise OSError(28, "No space left on device")
+
+        patch.setattr("latent_core.training.train._keep", full)
+        (outcome,) = run_grid(asked, tmp_path, Here())
+    assert outcome.status == "failed" and "No space left" in outcome.error
+    (spec,) = asked.specs()
+    assert runs.last_checkpoint(tmp_path / spec.folder) is not None
+    steps = []
+    monkeypatch.setattr(
+        "latent_core.training.watcher.Watcher.on_log",
+        lambda self, *a, **k: steps.append(a[1].global_step),
+    )
+    (outcome,) = run_grid(asked, tmp_path, Here(retry_failed=True))
+    assert outcome.status == "finished"
+    assert "error" not in runs.read_run(tmp_path / spec.folder)
+    assert [step for step in steps if step <= 4] == []
+
+
+def test_a_run_that_failed_while_it_was_judged_keeps_what_it_trained(tmp_path, monkeypatch) -> None:
+    asked = grid(methods=["Start_2"], seeds=1)
+    with monkeypatch.context() as patch:
+        patch.setattr(work_module, "evaluate", lambda *a, **k: 1 / 0)
+        (outcome,) = run_grid(asked, tmp_path, Here())
+    assert outcome.status == "failed"
+    folder = tmp_path / asked.specs()[0].folder
+    weights = (folder / "adapter_model.safetensors").read_bytes()
+    monkeypatch.setattr(
+        "latent_core.training.train.Trainer", lambda **_: pytest.fail("trained again")
+    )
+    (outcome,) = run_grid(asked, tmp_path, Here(retry_failed=True))
+    assert outcome.status == "finished"
+    assert (folder / "adapter_model.safetensors").read_bytes() == weights
+    assert "error" not in runs.read_run(folder) and runs.read_evaluation(folder)
+
+
+def test_an_unexpected_error_says_where_it_came_from(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(work_module, "evaluate", lambda *a, **k: 1 / 0)
+    (outcome,) = run_grid(grid(methods=["zero-shot"]), tmp_path, Here())
+    assert outcome.error.startswith("ZeroDivisionError: division by zero (test_work.py, line ")
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EIO, errno.ESTALE])
+def test_a_run_that_cannot_be_read_is_left_as_it_is(finished, monkeypatch, number: int) -> None:
+    """A disk that fails for a moment costs no run."""
+    root, asked = finished
+    spec = asked.specs()[1]
+    before = snapshot(root)
+
+    def broken(folder: str | Path, name: str, read=runs.read_json) -> object:
+        if str(folder) == str(root / spec.folder):
+            raise OSError(number, os.strerror(number))
+        return read(folder, name)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(runs, "read_json", broken)
+        assert state_of(spec, root) == "unreadable"
+        (outcome,) = run_grid(asked, root, Here())
+    assert (outcome.status, outcome.spec) == ("failed", spec)
+    assert os.strerror(number) in outcome.error and "cannot read" in outcome.error
+    assert snapshot(root) == before and state_of(spec, root) == "finished"
+
+
+def test_a_lock_that_cannot_be_had_is_a_failed_run(tmp_path: Path) -> None:
+    """As one that belongs to another user; it kills no worker."""
+    (spec,) = grid(methods=["zero-shot"], seeds=1).specs()
+    (tmp_path / spec.folder / ".lock").mkdir(parents=True)
+    outcome = do_run(spec, tmp_path)
+    assert outcome.status == "failed"
+    assert "cannot write the run to" in outcome.error and "Is a directory" in outcome.error
+
+
+def test_a_death_that_cannot_be_recorded_stops_no_other_run(tmp_path: Path) -> None:
+    (spec,) = grid(methods=["zero-shot"]).specs()
+    (tmp_path / "file").write_text("")
+    assert give_up(spec, tmp_path / "file", "it died") == RunOutcome(spec, "failed", 0.0, "it died")
+    give_up(spec, tmp_path / "runs", "it died")
+    assert runs.read_run(tmp_path / "runs" / spec.folder)["error"] == "it died"
