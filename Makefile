@@ -43,10 +43,11 @@ test: $(WEIGHTS) lint ## Lint, check types and run every test
 test-fast: $(WEIGHTS) lint ## The same without the slow tests
 	$(PYTEST) -m 'not slow'
 
-lint: $(INSTALLED) ## Lint, check the format and the types
+lint: $(INSTALLED) ## Lint, check the format, the types and who imports whom
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
 	$(RUN) -m mypy $(wildcard latent_core workbench)
+	$(VENV)/bin/lint-imports --no-cache
 
 format: $(INSTALLED) ## Put the source in the format that lint asks for
 	$(RUN) -m ruff check --fix .

@@ -1,16 +1,17 @@
-"""The files that describe the project agree, and its modules import one way."""
+"""The files that describe the project agree, and importing it is instant.
 
-import ast
-import graphlib
+Who may import whom is a contract in pyproject.toml, which `make lint` checks.
+"""
+
 import os
 import subprocess
 import sys
 import time
 import tomllib
-from collections.abc import Iterator
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
+import grimp
 import pytest
 import yaml
 from packaging.requirements import Requirement
@@ -20,66 +21,8 @@ from packaging.utils import canonicalize_name
 ROOT = Path(__file__).resolve().parent.parent
 CONDA_NAMES = {"pytorch": "torch"}  # conda-forge -> PyPI, where they differ
 
-# DESIGN.md, section 3. A module imports from its own tier and those above it, never from below.
-TIERS = [
-    {"errors", "files", "progress", "wording"},
-    {
-        "layout",
-        "insertion",
-        "tasks",
-        "comparison",
-        "corpus",
-        "inference",
-        "records",
-        "runs",
-        "statistics",
-        "store",
-    },
-    {"batch", "embedding"},
-    {
-        "adapter",
-        "backbones",
-        "baselines",
-        "chat",
-        "decoding",
-        "fingerprints",
-        "generation",
-        "gguf_conversion",
-        "hub",
-        "known_backbones",
-        "layers",
-        "model",
-        "methods",
-        "model_card",
-        "probing",
-        "responses",
-        "sampling",
-        "saved",
-        "steered",
-        "streaming",
-        "weights",
-    },
-    {
-        "attention_hooks",
-        "attention",
-        "attention_columns",
-        "attention_files",
-        "attention_record",
-        "attention_views",
-        "export",
-        "geometry",
-        "harness",
-        "interventions",
-        "matching",
-        "invariants",
-        "building",
-        "shipped",
-        "tracing",
-    },
-    {"training", "training_watcher", "evaluation", "effects", "pretraining", "muon"},
-    {"hypotheses", "experiments"},
-    {"cli", "__main__"},
-]
+# These gather what their package offers; every other `__init__` is a docstring, or a lazy stub.
+IMPORTING_PACKAGES = {"latent_core.cli", "latent_core.grids", "latent_core.hypotheses", "workbench"}
 WITHOUT_TORCH = (
     "errors",
     "slots.layout",
@@ -92,10 +35,6 @@ WITHOUT_TORCH = (
     "models.methods",
     "cli",
 )
-# The core is used without a notebook: it draws nothing.
-NOT_IN_CORE = {"workbench", "IPython", "anywidget", "bertviz", "ipywidgets", "matplotlib", "plotly"}
-
-
 # --- what is installed ----------------------------------------------------------------------------
 
 
@@ -119,6 +58,14 @@ def pins() -> dict[str, str]:
     lines = (ROOT / "constraints.txt").read_text().splitlines()
     parts = [line.split("==") for line in lines if line and not line.startswith("#")]
     return {canonicalize_name(name): version for name, version in parts}
+
+
+@pytest.fixture(scope="module")
+def graph() -> grimp.ImportGraph:
+    """Who imports whom, third-party packages included."""
+    return grimp.build_graph(
+        "latent_core", "workbench", include_external_packages=True, cache_dir=None
+    )
 
 
 def by_name(lines: list[str]) -> dict[str, SpecifierSet]:
@@ -179,19 +126,18 @@ def test_the_packaged_weights_are_pinned_once(pins: dict[str, str]) -> None:
     ("package", "extras"), [("latent_core", ("harness", "ray")), ("workbench", ("workbench",))]
 )
 def test_every_third_party_import_is_a_declared_dependency(
-    project: dict, package: str, extras: tuple[str, ...]
+    project: dict, graph: grimp.ImportGraph, package: str, extras: tuple[str, ...]
 ) -> None:
     optional = [line for extra in extras for line in project["optional-dependencies"][extra]]
     declared = set(by_name(project["dependencies"] + optional))
     distributions = packages_distributions()
     undeclared = {}
-    for path in ROOT.glob(f"{package}/**/*.py"):
-        for name in {name.split(".")[0] for name, _ in imports(path)}:
-            if name in sys.stdlib_module_names or name in {"latent_core", "workbench"}:
-                continue
-            owners = {canonicalize_name(owner) for owner in distributions.get(name, [name])}
-            if not owners & declared:
-                undeclared[f"{path.relative_to(ROOT)}: {name}"] = owners
+    for name in sorted(filter(graph.is_module_squashed, graph.modules)):
+        importers = graph.find_modules_that_directly_import(name)
+        ours = sorted(module for module in importers if module.split(".")[0] == package)
+        owners = {canonicalize_name(owner) for owner in distributions.get(name, [name])}
+        if ours and name not in sys.stdlib_module_names and not owners & declared:
+            undeclared[name] = ours
     assert undeclared == {}
 
 
@@ -213,107 +159,13 @@ def environment_for_make() -> dict[str, str]:
 # --- what imports what ----------------------------------------------------------------------------
 
 
-def module_of(path: Path) -> str:
-    """The module of `latent_core` that a file belongs to; a package counts as one module."""
-    return path.relative_to(ROOT / "latent_core").with_suffix("").parts[0]
-
-
-def core_files() -> list[Path]:
-    return sorted(ROOT.glob("latent_core/**/*.py"))
-
-
-def imports(path: Path) -> Iterator[tuple[str, bool]]:
-    """Dotted names that a file imports at run time, each with whether on import of the file.
-
-    `from a import b` gives both `a` and `a.b`, for b may be a module. What stands under
-    `if TYPE_CHECKING` is left out.
-    """
-    package = path.relative_to(ROOT).parent.parts
-
-    def visit(node: ast.AST, at_import: bool) -> Iterator[tuple[str, bool]]:
-        if isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING"):
-            return
-        if isinstance(node, ast.Import):
-            yield from ((alias.name, at_import) for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            above = package[: len(package) - node.level + 1] if node.level else ()
-            base = ".".join([*above, *([node.module] if node.module else [])])
-            yield base, at_import
-            yield from ((f"{base}.{alias.name}", at_import) for alias in node.names)
-        deeper = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
-        for child in ast.iter_child_nodes(node):
-            yield from visit(child, at_import and not deeper)
-
-    yield from visit(ast.parse(path.read_text()), True)
-
-
-def core_imports(at_import_only: bool) -> dict[str, set[str]]:
-    """Module of `latent_core` -> the others that it imports."""
-    graph: dict[str, set[str]] = {}
-    known = {module_of(path) for path in core_files()}
-    for path in core_files():
-        module = module_of(path)
-        edges = graph.setdefault(module, set())
-        for name, at_import in imports(path):
-            parts = name.split(".")
-            ours = parts[0] == "latent_core" and len(parts) > 1
-            if ours and parts[1] in known - {module} and (at_import or not at_import_only):
-                edges.add(parts[1])
-    graph.pop("__init__", None)  # looks names up when they are first used
-    return graph
-
-
-def test_every_module_has_a_tier() -> None:
-    modules = {module_of(path) for path in core_files()} - {"__init__"}
-    assert modules - set().union(*TIERS) == set(), "add the module to TIERS in this file"
-
-
-def test_modules_import_only_from_their_own_tier_or_those_before_it() -> None:
-    tier = {module: index for index, modules in enumerate(TIERS) for module in modules}
-    backwards = [
-        f"{module} imports {other}"
-        for module, others in core_imports(at_import_only=False).items()
-        for other in others
-        if tier[other] > tier[module]
-    ]
-    assert backwards == []
-
-
-def test_modules_import_one_another_without_cycles() -> None:
-    graphlib.TopologicalSorter(core_imports(at_import_only=True)).prepare()
-
-
-def test_the_core_knows_no_notebook() -> None:
-    found = [
-        f"{path.relative_to(ROOT)} imports {name}"
-        for path in core_files()
-        for name, _ in imports(path)
-        if name.split(".")[0] in NOT_IN_CORE
-    ]
-    assert found == []
-
-
-def test_the_import_scan_sees_every_form(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "latent_core").mkdir()
-    source = tmp_path / "latent_core" / "x.py"
-    source.write_text(
-        "from typing import TYPE_CHECKING\n"
-        "if TYPE_CHECKING:\n    import unseen\n"
-        "import a.b\nfrom . import c\nfrom .d import e\n"
-        "def f():\n    import g\n"
-    )
-    monkeypatch.setattr(sys.modules[__name__], "ROOT", tmp_path)
-    seen = dict(imports(source))
-    assert seen == {
-        "typing": True,
-        "typing.TYPE_CHECKING": True,
-        "a.b": True,
-        "latent_core": True,
-        "latent_core.c": True,
-        "latent_core.d": True,
-        "latent_core.d.e": True,
-        "g": False,
-    }
+def test_a_package_imports_none_of_its_modules(graph: grimp.ImportGraph) -> None:
+    """Otherwise a module that imports its own package closes a circle, which no contract sees."""
+    ours = {module for module in graph.modules if not graph.is_module_squashed(module)}
+    packages = {module for module in ours if graph.find_children(module)}
+    assert len(packages) > 20
+    importing = {name for name in packages if graph.find_modules_directly_imported_by(name) & ours}
+    assert importing == IMPORTING_PACKAGES
 
 
 # --- how fast -------------------------------------------------------------------------------------

@@ -47,11 +47,11 @@ def list_runs(
     metric: Annotated[str, typer.Option(help="graded or exact.")] = "graded",
 ) -> None:
     """One line a run: what it is, how it stands, and its accuracy by split."""
-    import latent_core as lc
+    from latent_core.runs.store import load_runs
 
     if metric not in ("graded", "exact"):
         raise SettingError(f"unknown metric {metric!r}; expected graded or exact")
-    frame = lc.load_runs(paths[0] if len(paths) == 1 else paths, _where(where))
+    frame = load_runs(paths[0] if len(paths) == 1 else paths, _where(where))
     if frame.empty:
         console.print("no runs")
         return
@@ -78,8 +78,7 @@ def show_run(
     records: Annotated[int, typer.Option(help="How many records to show.")] = 0,
 ) -> None:
     """Everything that one run says of itself, and how it was judged."""
-    import latent_core as lc
-    from latent_core.runs.store import find_runs
+    from latent_core.runs.store import find_runs, load_runs
 
     found = find_runs(path)
     if len(found) != 1:
@@ -89,7 +88,7 @@ def show_run(
         if value is not None:
             about.add_row(Text(name), Text(str(value), overflow="fold"))
     console.print(about)
-    frame = lc.load_runs(path)
+    frame = load_runs(path)
     if frame["split"].notna().any():
         per_answer = (frame["seconds"] / frame["examples"]).astype(float)  # as `latent compare` has
         frame = frame.assign(seconds=per_answer).rename(columns={"seconds": "seconds_per_answer"})
@@ -99,7 +98,7 @@ def show_run(
             results.add_row(*(f"{v:.3f}" if isinstance(v, float) else str(v) for v in row.values()))
         console.print(results)
     if records:
-        for row in lc.load_runs(path, records=True).head(records).to_dict("records"):
+        for row in load_runs(path, records=True).head(records).to_dict("records"):
             console.print(Text(f"{row['split']} {row['example']}: {row['prompt']!r}"))
             console.print(Text(f"  {row['graded']:.2f}  {row['response']!r}"))
 
@@ -117,8 +116,8 @@ def export_runs(
 
     Example: `latent runs export runs --out runs.csv`; without --out, the file may stand first.
     """
-    import latent_core as lc
     from latent_core.files import write_file
+    from latent_core.runs.store import load_runs
 
     if out is None:
         out, paths = paths[0], paths[1:] or HERE
@@ -126,7 +125,7 @@ def export_runs(
         raise SettingError(
             f"cannot export to {out}; expected --out with a name that ends in .csv or .parquet"
         )
-    frame = lc.load_runs(paths[0] if len(paths) == 1 else paths, _where(where), records)
+    frame = load_runs(paths[0] if len(paths) == 1 else paths, _where(where), records)
     content = (
         frame.to_csv(index=False).encode()
         if out.suffix == ".csv"

@@ -21,7 +21,7 @@ from latent_core.hypotheses.claim import Hypothesis
 from latent_core.hypotheses.conditions import ADAPTER, CHANCE, Condition
 from latent_core.hypotheses.controls import controls_of
 from latent_core.hypotheses.sources import TRAINING, Given
-from latent_core.interventions import parse_intervention
+from latent_core.interventions.kinds import parse_intervention
 from latent_core.interventions.running import running
 from latent_core.models.build import build_model
 from latent_core.models.methods import Method
