@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parent.parent
 CONDA_NAMES = {"pytorch": "torch"}  # conda-forge -> PyPI, where they differ
 
 # These gather what their package offers; every other `__init__` is a docstring, or a lazy stub.
-IMPORTING_PACKAGES = {"latent_core.cli", "latent_core.grids", "latent_core.hypotheses", "workbench"}
+IMPORTING_PACKAGES = {"latent_core.cli", "latent_core.hypotheses", "workbench"}
 WITHOUT_TORCH = (
     "errors",
     "slots.layout",
