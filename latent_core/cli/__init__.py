@@ -10,11 +10,22 @@ import os
 import sys
 from typing import Final
 
-from latent_core.cli import comparing, grid, hypotheses, lists, runs, sharing, training
+from latent_core.cli import comparing, grid, hypotheses, lists, runs, sharing, shipped, training
 from latent_core.cli.app import app
 from latent_core.errors import LatentError
 
-__all__ = ["app", "comparing", "grid", "hypotheses", "lists", "main", "runs", "sharing", "training"]
+__all__ = [
+    "app",
+    "comparing",
+    "grid",
+    "hypotheses",
+    "lists",
+    "main",
+    "runs",
+    "sharing",
+    "shipped",
+    "training",
+]
 
 #: Of what goes into a file or another program, where no table has to fit.
 _NO_WIDTH: Final = "250"

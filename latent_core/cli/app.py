@@ -29,7 +29,7 @@ __all__ = [
 #: The commands in the order in which one gets to know them.
 COMMANDS = (
     *("train", "evaluate", "generate", "compare", "match"),
-    *("tasks", "methods", "backbones", "fetch", "pretrain"),
+    *("tasks", "methods", "backbones", "shipped", "fetch", "pretrain"),
     *("grid", "runs", "hypotheses", "test"),
     *("export", "push", "harness"),
 )

@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from latent_core.cli.app import app, console, table_of_numbers
+from latent_core.cli.metrics import checked_metric, share
 from latent_core.errors import SettingError
 from latent_core.wording import counted
 
@@ -49,8 +50,7 @@ def list_runs(
     """One line a run: what it is, how it stands, and its accuracy by split."""
     from latent_core.runs.store import load_runs
 
-    if metric not in ("graded", "exact"):
-        raise SettingError(f"unknown metric {metric!r}; expected graded or exact")
+    checked_metric(metric)
     frame = load_runs(paths[0] if len(paths) == 1 else paths, _where(where))
     if frame.empty:
         console.print("no runs")
@@ -64,7 +64,7 @@ def list_runs(
             column.no_wrap = True  # the error is long, and takes their room first
     for _, rows in frame.groupby("run", sort=False):
         first = rows.iloc[0]
-        shares = (_share(rows[rows["split"] == split], metric) for split in splits)
+        shares = (share(rows[rows["split"] == split], metric) for split in splits)
         error = [Text(str(first["error"]))] if first["status"] == "failed" else []
         table.add_row(*(Text(str(first[name])) for name in names), *shares, *error)
     console.print(table)
@@ -227,14 +227,6 @@ def _told_by_path(frame: pd.DataFrame, name: str) -> bool:
         (f"seed-{value}" if name == "seed" else str(value)) in run
         for run, value in zip(frame["run"], frame[name], strict=True)
     )
-
-
-def _share(rows: pd.DataFrame, metric: str) -> str:
-    """Mean over a split's levels, weighted by their examples."""
-    if rows.empty:
-        return "-"
-    weights = rows["examples"].astype(float)
-    return f"{(rows[metric] * weights).sum() / weights.sum():.2f}"
 
 
 def _where(conditions: list[str]) -> dict[str, Any] | None:

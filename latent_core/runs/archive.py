@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -63,6 +64,7 @@ def pack_runs(
     if not is_folder(root):
         raise ArchiveError(f"no folder {folder}; expected one that holds runs")
     target = root.with_name(f"{root.name}-packed") if out is None else Path(out)
+    _refuse_filled(target)
     packed: dict[str, str] = {}
     left_out: dict[str, str] = {}
     for path, names in run_folders(str(root), hidden=True):
@@ -102,13 +104,18 @@ def unpack_runs(
             "in one"
         )
     target = root.with_name(f"{root.name}-unpacked") if out is None else Path(out)
+    _refuse_filled(target)
     names = place.folders
     above = f"{place.name}/" if place.name else ""
     with new_folder(target, f"the runs to {target}", ArchiveError) as staging:
-        for number, name in enumerate(names):
+
+        def write(name: str) -> None:
             below = name.removeprefix(above) if name != place.name else root.name
             write_folder(place.archive, name, staging / below)
-            told(number + 1, len(names))
+
+        with ThreadPoolExecutor(os.cpu_count()) as pool:  # most of it is compressing records
+            for number, _ in enumerate(pool.map(write, names)):
+                told(number + 1, len(names))
     return Packed(target, len(names), _size(target), {})
 
 
@@ -119,6 +126,12 @@ def _unfinished(path: str, names: set[str]) -> str:
     if RUN_FILE in names and (status := read_run(path)["status"]) in ("running", "stopped"):
         return f"is {status}: it is not at its end"
     return ""
+
+
+def _refuse_filled(target: Path) -> None:
+    """Nothing is written over."""
+    if os.path.lexists(target) and not (target.is_dir() and not any(target.iterdir())):
+        raise ArchiveError(f"{target} is there already; expected --out with a new folder")
 
 
 def _refuse_within(target: Path, root: Path) -> None:

@@ -1,0 +1,56 @@
+"""`latent shipped`: the runs that ship with the package, and the names that commands take."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+from rich.text import Text
+
+from latent_core.cli.app import app, console, table_of_numbers
+from latent_core.cli.metrics import checked_metric, share
+
+__all__ = ["shipped"]
+
+
+@app.command()
+def shipped(
+    name: Annotated[
+        str, typer.Argument(help="Only these: BACKBONE, BACKBONE/TASK or BACKBONE/TASK/METHOD.")
+    ] = "",
+    metric: Annotated[str, typer.Option(help="graded or exact.")] = "graded",
+) -> None:
+    """List the runs that ship, with their accuracy in and out of distribution.
+
+    A command that takes a run takes shipped:NAME as well; without a seed, NAME means all seeds, and
+    the first of them where one is needed.
+
+    Example: `latent generate shipped:tiny/summation/8_2 --prompt 'a=1\\nb=2\\na+b='`
+    """
+    import latent_core as lc
+    from latent_core.archives.names import SHIPPED_PREFIX
+
+    checked_metric(metric)
+    name = name.removeprefix(SHIPPED_PREFIX).strip("/")
+    frame = lc.load_runs(f"{SHIPPED_PREFIX}{name}")
+    methods = frame[["backbone", "task", "method"]].agg("/".join, axis=1)
+    one_method = methods.nunique() == 1
+    table = table_of_numbers("name", "seeds", "id", "ood", texts=2)
+    names = methods + "/seed-" + frame["seed"].astype(str) if one_method else methods
+    for each, rows in frame.groupby(names, sort=False):
+        seeds = f"{rows['seed'].min()}-{rows['seed'].max()}"
+        ood = rows["split"].str.startswith("ood")
+        table.add_row(
+            Text(str(each)),
+            str(rows["seed"].min()) if rows["seed"].nunique() == 1 else seeds,
+            share(rows[rows["split"] == "id"], metric),
+            share(rows[ood], metric),
+        )
+    console.print(table)
+    console.print(
+        Text(
+            f"{frame['path'].nunique()} runs; mean {metric} accuracy, over all seeds and OOD "
+            f"levels. Use one by its name: latent evaluate {SHIPPED_PREFIX}{methods.iloc[0]}"
+        ),
+        soft_wrap=True,
+    )
