@@ -45,7 +45,7 @@ from .models.matching import cost as cost
 from .models.matching import matched as matched
 from .models.methods import Method as Method
 from .models.steered import SteeredModel as SteeredModel
-from .runs.folder import write_records as write_records
+from .runs.evaluation_file import write_records as write_records
 from .runs.shipped import shipped_adapter as shipped_adapter
 from .runs.shipped import shipped_adapters as shipped_adapters
 from .runs.store import load_runs as load_runs

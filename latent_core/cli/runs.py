@@ -78,7 +78,8 @@ def show_run(
     records: Annotated[int, typer.Option(help="How many records to show.")] = 0,
 ) -> None:
     """Everything that one run says of itself, and how it was judged."""
-    from latent_core.runs.store import find_runs, load_runs
+    from latent_core.runs.find import find_runs
+    from latent_core.runs.store import load_runs
 
     found = find_runs(path)
     if len(found) != 1:
@@ -145,7 +146,8 @@ def prune_runs(
 
     One that a process is at work on is left alone.
     """
-    from latent_core.runs.store import find_runs, holds_results, remove_run
+    from latent_core.runs.find import find_runs
+    from latent_core.runs.folder import holds_results, remove_run
 
     chosen = [
         run

@@ -27,12 +27,12 @@ def shipped(
 
     Example: `latent generate shipped:tiny/summation/8_2 --prompt 'a=1\\nb=2\\na+b='`
     """
-    import latent_core as lc
     from latent_core.archives.names import SHIPPED_PREFIX
+    from latent_core.runs.store import load_runs
 
     checked_metric(metric)
     name = name.removeprefix(SHIPPED_PREFIX).strip("/")
-    frame = lc.load_runs(f"{SHIPPED_PREFIX}{name}")
+    frame = load_runs(f"{SHIPPED_PREFIX}{name}")
     methods = frame[["backbone", "task", "method"]].agg("/".join, axis=1)
     one_method = methods.nunique() == 1
     table = table_of_numbers("name", "seeds", "id", "ood", texts=2)

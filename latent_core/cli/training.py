@@ -119,7 +119,7 @@ def evaluate(
     """
     from latent_core.evaluation.comparison import compare as side_by_side
     from latent_core.evaluation.comparison import read_records
-    from latent_core.runs.store import find_runs
+    from latent_core.runs.find import find_runs
     from latent_core.statistics.means import summarise
 
     if metric not in ("graded", "exact"):
@@ -247,7 +247,8 @@ def _asked(folder: Path, splits: list[str], examples: int, seed: int, replace: b
     from latent_core.adapters.saved import BaselineConfig, config_file, read_saved
     from latent_core.archives.folders import modified_ns
     from latent_core.models.methods import Method
-    from latent_core.runs.folder import RECORDS_FILE, kept_records
+    from latent_core.runs.evaluation_file import kept_records
+    from latent_core.runs.folder import RECORDS_FILE
     from latent_core.runs.records import check_loss, hold_answers_to
     from latent_core.tasks.base import resolve_splits
     from latent_core.tasks.table import load_task
@@ -291,7 +292,7 @@ def _evaluate_run(
     from latent_core.backbones.loading import load_backbone
     from latent_core.evaluation.evaluate import evaluate as answer
     from latent_core.models.build import load_model
-    from latent_core.runs.folder import write_records
+    from latent_core.runs.evaluation_file import write_records
 
     folder, config, task, splits = asked
     if config.backbone not in loaded:

@@ -13,8 +13,8 @@ import pandas as pd
 
 from latent_core.archives.folders import has_file, read_frame
 from latent_core.errors import SettingError
+from latent_core.runs.find import StoredRun, find_runs
 from latent_core.runs.folder import RECORDS_FILE
-from latent_core.runs.store import StoredRun, find_runs
 from latent_core.statistics.means import accuracy_interval
 
 __all__ = ["compare", "read_records"]

@@ -15,7 +15,8 @@ from typing import Any, Final
 
 from latent_core.errors import LatentError, SettingError
 from latent_core.grids.spec import RunSpec, Training
-from latent_core.runs.folder import overall_graded, read_run, read_summary
+from latent_core.runs.evaluation_file import overall_graded, read_summary
+from latent_core.runs.folder import read_run
 
 __all__ = ["RULE", "choose", "settled"]
 

@@ -27,16 +27,8 @@ from latent_core.grids.spec import RunSpec, Training
 from latent_core.models.build import build_model
 from latent_core.models.methods import Method
 from latent_core.models.steered import SteeredModel
-from latent_core.runs.folder import (
-    LOCK_FILE,
-    RUN_FILE,
-    fail_run,
-    read_evaluation,
-    read_run,
-    reopen_run,
-    run_lock,
-    write_records,
-)
+from latent_core.runs.evaluation_file import read_evaluation, write_records
+from latent_core.runs.folder import LOCK_FILE, RUN_FILE, fail_run, read_run, reopen_run, run_lock
 from latent_core.tasks.base import Task
 from latent_core.tasks.table import load_task
 from latent_core.training.train import keep_untrained, train

@@ -14,8 +14,8 @@ from typing import NamedTuple
 
 from latent_core.archives.names import SHIPPED
 from latent_core.errors import AdapterError
+from latent_core.runs.find import run_folders
 from latent_core.runs.folder import ADAPTER_FILE
-from latent_core.runs.store import run_folders
 from latent_core.wording import did_you_mean
 
 __all__ = ["SHIPPED", "ShippedAdapter", "shipped_adapter", "shipped_adapters"]

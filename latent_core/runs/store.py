@@ -1,56 +1,30 @@
 """Many runs as one table, read from run folders and archives of them.
 
-The files are the truth; there is no database that could disagree.
-
-A summary reads two small files a run (`run.json`, `summary.json`) and no records; records are read
-only of the runs that were asked for. A run of an older version, without `run.json` or a summary, is
-read from its adapter and its records. A damaged run is named in a warning and left out.
-
-Knows run folders; nothing of models.
+The files are the truth; there is no database that could disagree. A summary reads two small files a
+run (`run.json`, `summary.json`) and no records. Records are read only of the runs that were asked
+for, those of one archive in one pass.
 """
 
 from __future__ import annotations
 
-import contextlib
 import itertools
-import os
-import shutil
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-from filelock import Timeout
 
-from latent_core.archives.folders import (
-    has_file,
-    is_folder,
-    place_of,
-    read_frame,
-)
-from latent_core.archives.names import on_disk
-from latent_core.archives.reading import is_archive
+from latent_core.archives.folders import place_of, read_frame
 from latent_core.archives.tables import RecordsTable, frame_of
-from latent_core.errors import ArchiveError, SettingError
-from latent_core.runs.folder import (
-    ADAPTER_FILE,
-    AVERAGED,
-    COSTS,
-    RECORDS_FILE,
-    RUN_FILE,
-    checked_run,
-    read_json,
-    read_run,
-    read_summary,
-    run_lock,
-)
+from latent_core.errors import ArchiveError
+from latent_core.runs.evaluation_file import AVERAGED, COSTS, read_summary
+from latent_core.runs.find import StoredRun, Where, find_runs, several, warn_of
+from latent_core.runs.folder import RECORDS_FILE
 
-__all__ = ["StoredRun", "Where", "find_runs", "holds_results", "load_runs", "remove_run"]
-
-Where = Mapping[str, Any] | Callable[[dict[str, Any]], bool] | None
+__all__ = ["RUN_COLUMNS", "load_runs"]
 
 #: What every run says of itself; the first columns of every table.
 RUN_COLUMNS: Final = (
@@ -59,18 +33,6 @@ RUN_COLUMNS: Final = (
 )
 #: What is said of each split and level.
 RESULT_COLUMNS: Final = ("split", "level", "examples", *AVERAGED, "seconds")
-
-
-class StoredRun(NamedTuple):
-    """A run folder.
-
-    Attributes:
-        path: the folder.
-        about: `RUN_COLUMNS`, then the other settings and notes by their names.
-    """
-
-    path: str
-    about: dict[str, Any]
 
 
 def load_runs(
@@ -105,7 +67,7 @@ def load_runs(
     """
     rows = {}
     if isinstance(where, Mapping):
-        rows = {name: _several(where[name]) for name in ("split", "level") if name in where}
+        rows = {name: several(where[name]) for name in ("split", "level") if name in where}
         where = {name: value for name, value in where.items() if name not in rows}
     runs = find_runs(paths, where, apart)
     frame = _records(runs) if records else _summaries(runs)
@@ -115,179 +77,6 @@ def load_runs(
     return frame
 
 
-def find_runs(
-    paths: str | Path | Iterable[str | Path], where: Where = None, apart: bool = False
-) -> list[StoredRun]:
-    """The runs below some folders, in alphabetical order; arguments as those of `load_runs`."""
-    several = not isinstance(paths, str | Path)
-    given = [paths] if isinstance(paths, str | Path) else list(paths)
-    found: list[StoredRun] = []
-    known: set[str] = set()
-    for one in given:
-        root = Path(on_disk(one))
-        if not is_folder(root):
-            raise SettingError(f"no folder {one}; expected one that holds runs")
-        folders = list(run_folders(str(root)))
-        # A run is called by its path below the root, or below the root's parent where the root's
-        # own name tells it from others.
-        itself = any(path == str(root) for path, _ in folders)
-        skipped = len(os.path.join(root.parent if several or itself else root, ""))
-        for path, names in folders:
-            about = _about(path, path[skipped:], names)
-            if about is not None:
-                known.update(about)
-                found.append(StoredRun(path, about))
-    if apart:
-        _name_apart(found)
-    if isinstance(where, Mapping) and known and (unknown := set(where) - known):
-        raise SettingError(
-            f"no run has {', '.join(map(repr, sorted(unknown)))}; expected some of "
-            f"{', '.join(sorted(known))}, split, level"
-        )
-    return [run for run in found if _selected(run.about, where)]
-
-
-def _name_apart(runs: Iterable[StoredRun]) -> None:
-    """Put the settings in which runs of one method differ into their methods' names."""
-    groups: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
-    for run in runs:
-        key = tuple(run.about[name] for name in ("task", "backbone", "method"))
-        groups.setdefault(key, []).append(run.about)
-    for abouts in groups.values():
-        known = [{n: about[n] for n in _SETTINGS if about.get(n) is not None} for about in abouts]
-        differ = [n for n in _SETTINGS if len({repr(k[n]) for k in known if n in k}) > 1]
-        for about, settings in zip(abouts, known, strict=True):
-            if said := ", ".join(f"{n}={settings[n]}" for n in differ if n in settings):
-                about["method"] = f"{about['method']} ({said})"
-
-
-def remove_run(path: str | Path) -> bool:
-    """Delete a run folder that `holds_results` does not keep; whether it was deleted.
-
-    Left alone is one that a process is at work on, or has finished by now.
-    """
-    try:
-        with run_lock(Path(path)):
-            if holds_results(path):
-                return False
-            shutil.rmtree(path)
-    except Timeout:
-        return False
-    return True
-
-
-def holds_results(path: str | Path) -> bool:
-    """Whether a run is kept: it is finished, has records, or is packed.
-
-    A run that failed in a later evaluation has records all the same.
-
-    Raises:
-        SettingError: if its `run.json` is damaged.
-    """
-    if place_of(path) is not None or has_file(path, RECORDS_FILE):
-        return True
-    try:
-        return bool(read_run(path)["status"] == "finished")
-    except FileNotFoundError:
-        return has_file(path, ADAPTER_FILE)  # written by `save_pretrained` alone
-
-
-def _is_run(names: Iterable[str]) -> bool:
-    return not {RUN_FILE, ADAPTER_FILE, RECORDS_FILE}.isdisjoint(names)
-
-
-def run_folders(root: str, hidden: bool = False) -> Iterator[tuple[str, set[str]]]:
-    """Run folders at any depth, with the names in them; nothing below a run is looked at.
-
-    Args:
-        root: a folder, in either form.
-        hidden: whether to look into folders whose names begin with a dot.
-
-    Warns:
-        UserWarning: of each archive that is damaged; it is left out.
-    """
-    if not os.path.isdir(root) or is_archive(root):
-        yield from _packed_folders(root, hidden)
-        return
-    names = set(os.listdir(root))
-    if _is_run(names):
-        yield root, names
-        return
-    for name in sorted(names):
-        if hidden or not name.startswith("."):
-            with contextlib.suppress(NotADirectoryError):  # cheaper than asking of each
-                yield from run_folders(f"{root}/{name}", hidden)
-
-
-def _packed_folders(root: str, hidden: bool) -> Iterator[tuple[str, set[str]]]:
-    """The run folders of an archive, at or below a path in it."""
-    try:
-        place = place_of(root)
-    except ArchiveError as error:
-        warnings.warn(f"left out: {error}", stacklevel=2)
-        return
-    if place is None:  # a file, or a link to nothing
-        return
-    above = f"{place.name}/" if place.name else ""
-    for name in sorted(place.folders, key=lambda name: name.split("/")):
-        below = name.removeprefix(above) if name != place.name else ""
-        names = set(place.archive.folders[name].files)
-        if _is_run(names) and (hidden or not any(p.startswith(".") for p in below.split("/"))):
-            yield (f"{root}/{below}" if below else root), names
-
-
-def _about(path: str, name: str, names: set[str]) -> dict[str, Any] | None:
-    """What a run says of itself, or None, with a warning, if it cannot be read."""
-    try:
-        if RUN_FILE in names:
-            return _flat(path, name, checked_run(read_json(path, RUN_FILE)))
-        if ADAPTER_FILE in names:  # written by `save_pretrained` alone
-            config = read_json(path, ADAPTER_FILE)
-            notes = config.get("notes", {})
-            settings = {key: config.get(key) for key in ("layout", "backbone")}
-            settings |= {key: notes[key] for key in ("task", "seed") if key in notes}
-            return _flat(path, name, {"status": "finished", "settings": settings, "notes": notes})
-        return _flat(path, name, {"status": "finished", "settings": {}, "notes": {}})
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-        _warn_of(path, error)
-        return None
-
-
-def _flat(path: str, name: str, record: dict[str, Any]) -> dict[str, Any]:
-    settings, notes = record["settings"], record.get("notes", {})
-    layout = settings.get("layout")
-    first = {
-        "run": name.replace(os.sep, "/"),
-        "path": path,
-        "status": record["status"],
-        "task": settings.get("task"),
-        "backbone": settings.get("backbone"),
-        "method": notes.get("method", layout),
-        "layout": layout,
-        "seed": settings.get("seed", 0),
-        "learning_rate": settings.get("learning_rate"),
-        "steps": settings.get("steps"),
-        "batch_size": settings.get("batch_size"),
-        "trainable": record.get("trainable"),
-        "train_seconds": record.get("seconds"),
-        "error": record.get("error"),
-    }
-    return {**notes, **settings, **first}
-
-
-def _selected(about: dict[str, Any], where: Where) -> bool:
-    if where is None:
-        return True
-    if callable(where):
-        return bool(where(about))
-    return all(about.get(name) in _several(wanted) for name, wanted in where.items())
-
-
-def _several(wanted: Any) -> list[Any]:
-    one = isinstance(wanted, str) or not isinstance(wanted, Iterable)
-    return [wanted] if one else list(wanted)
-
-
 def _summaries(runs: list[StoredRun]) -> pd.DataFrame:
     readable, counts = [], []
     results: dict[str, list[Any]] = {name: [] for name in RESULT_COLUMNS}
@@ -295,7 +84,7 @@ def _summaries(runs: list[StoredRun]) -> pd.DataFrame:
         try:
             summary = _summary(run.path)
         except (OSError, ValueError, KeyError, pa.ArrowException) as error:
-            _warn_of(run.path, error)
+            warn_of(run.path, error)
             continue
         count = len(summary["split"])
         for name in RESULT_COLUMNS:
@@ -339,7 +128,7 @@ def _folder_records(runs: Iterable[StoredRun]) -> Iterator[pd.DataFrame]:
         except FileNotFoundError:
             continue
         except (OSError, ValueError, pa.ArrowException) as error:
-            _warn_of(run.path, error)
+            warn_of(run.path, error)
             continue
         yield _labelled([run], [len(frame)], frame)
 
@@ -384,13 +173,3 @@ def _labelled(
 
 _WITH_RECORDS = ("run", "path", "method", "seed", "learning_rate", "steps", "trainable")
 _IF_MISSING = ("task", "backbone", "layout")
-#: By which runs of one method may differ, besides the seed.
-_SETTINGS: Final = (
-    *("steps", "learning_rate", "batch_size", "gradient_accumulation", "init"),
-    *("training_arguments",),
-)
-
-
-def _warn_of(path: str, error: Exception) -> None:
-    reason = f"{type(error).__name__}: {error}"
-    warnings.warn(f"the run in {path} is damaged and left out ({reason})", stacklevel=2)

@@ -26,16 +26,18 @@ from latent_core.errors import SettingError, TrainingDivergedError, whole_number
 from latent_core.files import write_file
 from latent_core.models.build import load_model
 from latent_core.models.steered import SteeredModel
-from latent_core.runs.folder import (
+from latent_core.runs.checkpoints import (
     CHECKPOINTS,
+    drop_broken_checkpoints,
+    kept_start,
+    last_checkpoint,
+)
+from latent_core.runs.folder import (
     LOG_FILE,
     abandon_run,
     close_run,
     disk_errors,
-    drop_broken_checkpoints,
     holds_finished_run,
-    kept_start,
-    last_checkpoint,
     open_run,
 )
 from latent_core.slots.batch import collate

@@ -11,14 +11,15 @@ from typer.testing import CliRunner, Result
 from latent_core.cli import app
 from latent_core.errors import SettingError
 from latent_core.runs import folder as runs
-from latent_core.runs.store import remove_run
-from tests.runs.test_store import add_run, records
+from latent_core.runs.evaluation_file import write_records
+from latent_core.runs.folder import remove_run
+from tests.runs.samples import add_run, records
 
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
     for seed in (0, 1):
-        runs.write_records(add_run(tmp_path / f"s{seed}", seed=seed), records(seed * 0.104))
+        write_records(add_run(tmp_path / f"s{seed}", seed=seed), records(seed * 0.104))
     runs.open_run(tmp_path / "going", {"task": "echo", "seed": 2}, {"method": "Comma_1"})
     runs.fail_run(tmp_path / "failed", {"task": "echo", "seed": 3}, {}, "LayoutError: no comma")
     return tmp_path
@@ -163,7 +164,7 @@ def test_evaluate_loses_nothing_that_was_measured(tmp_path: Path) -> None:
     assert counts(first) == {"id": 3, "ood-6": 3, "validation": 3}
     assert counts(second) == {"ood-6": 3, "validation": 3}
     shot = pd.read_parquet(second / "records.parquet").assign(shots=1)
-    runs.write_records(second, shot)
+    write_records(second, shot)
     said = called("evaluate", second, "--examples", 3, "--splits", "ood-6")
     assert "answered already" not in said.stdout  # another question
 

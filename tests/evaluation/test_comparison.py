@@ -11,9 +11,9 @@ from latent_core.cli import app
 from latent_core.cli.comparing import show_comparison, show_summary
 from latent_core.errors import SettingError
 from latent_core.evaluation.comparison import compare, read_records
-from latent_core.runs.folder import write_records
+from latent_core.runs.evaluation_file import write_records
 from latent_core.statistics.means import summarise
-from tests.runs.test_store import add_run
+from tests.runs.samples import add_run
 
 #: What the table of means is made by.
 BY = ("backbone", "task", "method", "split")

@@ -10,6 +10,7 @@ from experiments.results import results_page
 from latent_core.errors import SettingError
 from latent_core.grids.grid import read_grid
 from latent_core.runs import folder as runs
+from latent_core.runs.evaluation_file import write_records
 from latent_core.tasks import load_task
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -30,7 +31,7 @@ def add(root: Path, method: str, seed: int, far: float, near: float = 0.95, trai
     settings |= {"steps": 30, "learning_rate": 0.1 if seed else 0.03} if trainable else {}
     runs.open_run(folder, settings, {})
     runs.close_run(folder, "finished", settings, {"method": method}, trainable=trainable)
-    runs.write_records(folder, pd.DataFrame(rows))
+    write_records(folder, pd.DataFrame(rows))
 
 
 def page(root: Path) -> str:

@@ -12,9 +12,10 @@ from latent_core.archives.format import ARCHIVE_FILES
 from latent_core.errors import ArchiveError, SettingError
 from latent_core.runs import folder as runs
 from latent_core.runs.archive import pack_runs
-from latent_core.runs.store import run_folders
+from latent_core.runs.evaluation_file import write_records
+from latent_core.runs.find import run_folders
 from latent_core.tasks import load_task
-from tests.runs.test_store import add_run, records
+from tests.runs.samples import add_run, records
 
 SPLITS = tuple(split for split in load_task("repetition").splits if split.startswith(("id", "ood")))
 
@@ -37,7 +38,7 @@ def add(folder: Path, splits: tuple[str, ...] = SPLITS, **changes: object) -> Pa
     add_run(folder, **{"task": "repetition", **changes})
     frame = records(splits=splits)
     frame.attrs["evaluation"] = {"splits": list(splits), "examples": 4, "seed": 1}
-    runs.write_records(folder, frame)
+    write_records(folder, frame)
     return folder
 
 

@@ -13,7 +13,7 @@ from latent_core.cli import app
 from latent_core.evaluation import timing
 from latent_core.grids.estimate import TimeLeft, estimate_grid
 from latent_core.grids.run import plan_grid
-from latent_core.runs import folder as runs
+from latent_core.runs.evaluation_file import write_records
 from tests.grids.engine import SEARCH, WORDS, grid
 
 
@@ -32,7 +32,7 @@ def test_costs_are_counted_and_timed(finished) -> None:
     assert estimates[-1].basis == "3 finished of this task"
     records = pd.read_parquet(root / ready[1].folder / "records.parquet")
     other = records[records["split"] == "id"].assign(split="validation", seconds=1e6)
-    runs.write_records(root / ready[1].folder, other)  # which the grid did not ask
+    write_records(root / ready[1].folder, other)  # which the grid did not ask
     again = estimate_grid(longer.specs(), ready, root)
     assert again[0].seconds == pytest.approx(estimates[0].seconds)
     (fresh,) = estimate_grid(end.specs(), [], root)

@@ -27,6 +27,7 @@ from latent_core.grids.local import LocalEngine
 from latent_core.grids.run import run_grid
 from latent_core.grids.work import state_of
 from latent_core.runs import folder as runs
+from latent_core.runs.checkpoints import last_checkpoint
 from tests.grids.engine import Here
 
 pytestmark = [
@@ -55,7 +56,7 @@ def wait_for(condition: Callable[[], Any], what: str, seconds: float = 600) -> A
 
 
 def in_training(folder: Path) -> bool:
-    return runs.last_checkpoint(folder) is not None and not (folder / "log.csv").exists()
+    return last_checkpoint(folder) is not None and not (folder / "log.csv").exists()
 
 
 def check_whole(root: Path, seeds: int) -> None:

@@ -11,6 +11,7 @@ import pytest
 from latent_core.grids.run import run_grid
 from latent_core.grids.search import settled
 from latent_core.runs import folder as runs
+from latent_core.runs.evaluation_file import write_records
 from tests.grids.engine import SEARCH, Here, done, grid
 
 
@@ -53,7 +54,7 @@ def test_the_best_on_validation_is_chosen(finished, results, chosen) -> None:
         else:
             run["loss"] = result[1]
             frame = pd.read_parquet(folder / "records.parquet").assign(graded=result[0])
-            runs.write_records(folder, frame)
+            write_records(folder, frame)
         (folder / "run.json").write_text(json.dumps(run))
     training, account = choose(spec, root)
     assert training.learning_rate == chosen and training.steps == 2
@@ -68,7 +69,7 @@ def test_seeds_of_a_method_keep_to_one_choice(finished) -> None:
     for trial in first.trials():
         if trial.training.learning_rate != kept["chosen"]["learning_rate"]:
             frame = pd.read_parquet(root / trial.folder / "records.parquet").assign(graded=2.0)
-            runs.write_records(root / trial.folder, frame)
+            write_records(root / trial.folder, frame)
     shutil.rmtree(root / second.folder)
     other = grid(search=SEARCH, methods=["Start_2"], training={"steps": 2, "batch_size": 3})
     assert done(run_grid(asked, root, Here())) == [("Start_2", 1, "finished")]

@@ -12,6 +12,8 @@ from latent_core.grids import work as work_module
 from latent_core.grids.run import run_grid
 from latent_core.grids.work import RunOutcome, do_run, give_up, state_of
 from latent_core.runs import folder as runs
+from latent_core.runs.checkpoints import last_checkpoint
+from latent_core.runs.evaluation_file import read_evaluation, write_records
 from tests.grids.engine import FEWER, SEARCH, Here, done, grid, snapshot
 
 
@@ -42,7 +44,7 @@ def test_evaluation_goes_on_with_the_split_it_was_at(finished, monkeypatch) -> N
     before = pd.read_parquet(root / spec.folder / "records.parquet")
     frame = before[before["split"] == "id"].copy()
     (root / spec.folder / "records.parquet").unlink()
-    runs.write_records(root / spec.folder, frame)
+    write_records(root / spec.folder, frame)
     asked_for, evaluate = [], work_module.evaluate
     monkeypatch.setattr(
         work_module, "evaluate", lambda *a, **k: asked_for.append(a[2]) or evaluate(*a, **k)
@@ -95,7 +97,7 @@ def test_a_run_that_failed_on_the_way_goes_on_from_its_checkpoint(tmp_path, monk
         (outcome,) = run_grid(asked, tmp_path, Here())
     assert outcome.status == "failed" and "No space left" in outcome.error
     (spec,) = asked.specs()
-    assert runs.last_checkpoint(tmp_path / spec.folder) is not None
+    assert last_checkpoint(tmp_path / spec.folder) is not None
     steps = []
     monkeypatch.setattr(
         "latent_core.training.watcher.Watcher.on_log",
@@ -121,7 +123,7 @@ def test_a_run_that_failed_while_it_was_judged_keeps_what_it_trained(tmp_path, m
     (outcome,) = run_grid(asked, tmp_path, Here(retry_failed=True))
     assert outcome.status == "finished"
     assert (folder / "adapter_model.safetensors").read_bytes() == weights
-    assert "error" not in runs.read_run(folder) and runs.read_evaluation(folder)
+    assert "error" not in runs.read_run(folder) and read_evaluation(folder)
 
 
 def test_an_unexpected_error_says_where_it_came_from(tmp_path, monkeypatch) -> None:

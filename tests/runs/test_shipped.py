@@ -9,9 +9,9 @@ import latent_core as lc
 from latent_core.adapters.adapter import read_adapter
 from latent_core.errors import AdapterError
 from latent_core.hypotheses.studies.forms import fitted, methods_of
+from latent_core.runs.find import find_runs
 from latent_core.runs.folder import read_run
 from latent_core.runs.shipped import SHIPPED, ShippedAdapter
-from latent_core.runs.store import find_runs
 from latent_core.tasks import resolve_splits
 
 ADAPTERS = [adapter for adapter in lc.shipped_adapters() if adapter.seed == 0]

@@ -15,7 +15,7 @@ from latent_core.errors import AdapterError
 from latent_core.evaluation.evaluate import evaluate
 from latent_core.models.build import build_model, load_model
 from latent_core.models.latent import LatentModel
-from latent_core.runs.folder import write_records
+from latent_core.runs.evaluation_file import write_records
 from latent_core.sharing.model_card import model_card, results_table
 from latent_core.sharing.push import push_folder
 from latent_core.tasks import load_task

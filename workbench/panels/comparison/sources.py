@@ -12,9 +12,9 @@ from typing import Any, Final
 import ipywidgets as widgets
 
 from latent_core.archives.folders import has_file, is_folder
+from latent_core.runs.find import find_runs
 from latent_core.runs.folder import RECORDS_FILE
 from latent_core.runs.shipped import SHIPPED
-from latent_core.runs.store import find_runs
 from workbench.panels.base import Panel
 from workbench.panels.comparison.runs import RunCollection
 from workbench.panels.runs_folder import runs_folder

@@ -17,8 +17,8 @@ from latent_core.archives.names import on_disk
 from latent_core.errors import SettingError
 from latent_core.hypotheses.studies.forms import methods_of
 from latent_core.hypotheses.studies.study import FIRST_ANSWER, FULL
+from latent_core.runs.find import find_runs
 from latent_core.runs.shipped import SHIPPED, shipped_adapters
-from latent_core.runs.store import find_runs
 from workbench.panels.base import Panel
 from workbench.panels.hypotheses.asked import Target
 from workbench.panels.runs_folder import runs_folder

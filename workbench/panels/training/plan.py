@@ -14,7 +14,8 @@ from typing import Literal
 from latent_core.backbones.backbone import Backbone
 from latent_core.errors import SettingError
 from latent_core.models.methods import Method
-from latent_core.runs.folder import RUN_FILE, holds_finished_run, last_checkpoint
+from latent_core.runs.checkpoints import last_checkpoint
+from latent_core.runs.folder import RUN_FILE, holds_finished_run
 from latent_core.tasks.base import Task
 from workbench.panels.code import task_source
 from workbench.panels.runs_folder import runs_folder

@@ -15,7 +15,7 @@ import latent_core as lc
 from latent_core.archives.folders import real_folder
 from latent_core.backbones.backbone import Backbone
 from latent_core.errors import SettingError
-from latent_core.runs.folder import write_records
+from latent_core.runs.evaluation_file import write_records
 from latent_core.runs.shipped import SHIPPED
 from latent_core.tasks import Example, load_task
 from workbench.panels.comparison import runs as run_collection
