@@ -13,6 +13,8 @@ from rich.table import Table
 from rich.text import Text
 from typer.core import TyperGroup
 
+import latent_core
+
 __all__ = [
     "COMMANDS",
     "FIRST_PROCESS",
@@ -95,3 +97,21 @@ def show_words(heading: str, rows: dict[str, str]) -> None:
     for name, text in rows.items():
         table.add_row(Text(name), Text(text))
     console.print(table)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        console.print(f"latent {latent_core.__version__}", highlight=False)
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", help="Show the version and exit.", callback=_show_version, is_eager=True
+        ),
+    ] = False,
+) -> None:
+    """Take the options of `latent` itself; its help text stands in `app`."""

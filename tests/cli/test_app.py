@@ -4,6 +4,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 
 import pandas as pd
@@ -55,6 +56,10 @@ def answered(
         return capfd.readouterr()
 
     return called
+
+
+def test_the_version_is_that_of_the_package() -> None:
+    assert latent("--version").stdout == f"latent {version('latent-workbench')}\n"
 
 
 def test_help_names_every_command_and_where_to_start() -> None:
