@@ -1,16 +1,17 @@
-"""The README of a saved model: what it is, what it was made for, how it did, how to use it.
+"""The model card of a saved model: the README that the Hugging Face hub shows.
 
-Written from the folder's own files alone, so that it says nothing that was not done. Knows files
-and records; nothing of models.
+It is written from the folder's own files alone, so it states nothing that was not done. The
+template is `model_card.md`, beside this module.
 """
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pandas as pd
+from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from latent_core.adapters.adapter import AdapterConfig
 from latent_core.adapters.saved import Saved, read_saved
@@ -21,15 +22,21 @@ from latent_core.statistics.means import summarise
 
 __all__ = ["CARD_NAME", "model_card", "results_table"]
 
-CARD_NAME = "README.md"
+CARD_NAME: Final = "README.md"
+TEMPLATE: Final = Path(__file__).with_name("model_card.md")
+#: Columns of records that are results, with the hub's name of the metric and ours.
+METRICS: Final = {
+    "exact": ("exact_match", "exact match"),
+    "graded": ("graded_accuracy", "graded accuracy"),
+}
 
 
 def model_card(folder: str | Path, repo_id: str | None = None) -> str:
-    """The card of a folder that `save_pretrained` or `train` wrote, in Markdown.
+    """Return the card of a folder that `save_pretrained` or `train` wrote, in Markdown.
 
     Args:
-        folder: its `run.json` and `records.parquet` are told of, if they are there.
-        repo_id: the hub id it is going to have.
+        folder: the model; its `run.json` and its records are used if they are there.
+        repo_id: the hub id that it will have.
 
     Raises:
         AdapterError: if there is no model in the folder.
@@ -37,24 +44,30 @@ def model_card(folder: str | Path, repo_id: str | None = None) -> str:
     folder = Path(folder)
     config = read_saved(folder)
     method = _method(config)
-    latents = isinstance(config, AdapterConfig)
+    records = _records(folder)
     title = repo_id.split("/")[-1] if repo_id else f"{method} on {config.backbone}"
-    parts = [
-        _front_matter(config, method),
-        f"# {title}",
-        _what(config, method),
-        "## Use",
-        _use(repo_id or str(folder), latents),
-        "## Training",
-        _training(folder, config),
-        "## Results",
-        _results(folder),
-    ]
-    return "\n\n".join(parts) + "\n"
+    facts: dict[str, Any] = {"results": ""}
+    if records is not None:
+        facts = {
+            "results": results_table(records),
+            "seeds": records["seed"].nunique(),
+            "examples": records.groupby("split").size().min(),
+        }
+    card = ModelCard.from_template(
+        _data(config, method, title, records),
+        template_str=TEMPLATE.read_text(encoding="utf-8"),
+        title=title,
+        what=_what(config, method),
+        source=repo_id or str(folder),
+        latents=isinstance(config, AdapterConfig),
+        settings={name: _in_cell(json.dumps(v)) for name, v in _settings(folder, config).items()},
+        **facts,
+    )
+    return f"{card}\n"
 
 
 def results_table(records: pd.DataFrame, metric: str = "graded") -> str:
-    """Means with 95 % intervals, one row a task and method, one column a split, in Markdown."""
+    """Return means with 95 % intervals in Markdown: a row a task and method, a column a split."""
     table = summarise(records, ("task", "method", "split"), metric)
     splits = list(dict.fromkeys(table["split"]))
     lines = [
@@ -73,8 +86,58 @@ def results_table(records: pd.DataFrame, metric: str = "graded") -> str:
     return "\n".join(lines)
 
 
+def _data(config: Saved, method: str, title: str, records: pd.DataFrame | None) -> ModelCardData:
+    """Return the card's front matter, which the hub's search reads."""
+    latents = isinstance(config, AdapterConfig)
+    known_to_peft = not latents and method != "full"
+    on_the_hub = config.backbone.count("/") == 1 and not Path(config.backbone).exists()
+    return ModelCardData(
+        library_name="peft" if known_to_peft else "latent-workbench",
+        pipeline_tag="text-generation",
+        tags=["latent-tokens" if latents else method.split("-")[0]],
+        base_model=config.backbone if on_the_hub else None,
+        model_name=title if records is not None else None,
+        eval_results=None if records is None else _eval_results(records),
+    )
+
+
+def _eval_results(records: pd.DataFrame) -> list[EvalResult]:
+    """Return mean scores by task and split, as the hub's index of models keeps them."""
+    return [
+        EvalResult(
+            task_type="text-generation",
+            dataset_type=str(task),
+            dataset_name=str(task),
+            dataset_split=str(split),
+            metric_type=kind,
+            metric_name=name,
+            metric_value=round(float(rows[column].mean()), 4),
+        )
+        for (task, split), rows in records.groupby(["task", "split"], sort=False)
+        for column, (kind, name) in METRICS.items()
+    ]
+
+
+def _records(folder: Path) -> pd.DataFrame | None:
+    """Read the model's records; None if it was not evaluated."""
+    if not has_file(folder, RECORDS_FILE):
+        return None
+    records = read_frame(folder)
+    return records if "seed" in records.columns else records.assign(seed=0)
+
+
+def _settings(folder: Path, config: Saved) -> dict[str, Any]:
+    """Read the notes of the model, and settings and outcome of its run."""
+    found: dict[str, Any] = dict(config.notes)
+    if has_file(folder, RUN_FILE):
+        run = read_run(folder)
+        found |= {k: v for k, v in run["settings"].items() if isinstance(v, int | float | str)}
+        found |= {k: run[k] for k in ("status", "loss", "seconds", "trainable") if k in run}
+    return found
+
+
 def _in_cell(text: str) -> str:
-    """Text for a table's cell, which a bar would end, also within backquotes."""
+    """Return text for a table's cell, which a bar would end, also between backquotes."""
     return text.replace("|", "\\|")
 
 
@@ -82,20 +145,6 @@ def _method(config: Saved) -> str:
     if isinstance(config, AdapterConfig):
         return str(config.notes.get("method", config.layout))
     return config.method
-
-
-def _front_matter(config: Saved, method: str) -> str:
-    known_to_peft = not isinstance(config, AdapterConfig) and method != "full"
-    lines = [
-        "---",
-        f"library_name: {'peft' if known_to_peft else 'latent-workbench'}",
-        "pipeline_tag: text-generation",
-        "tags:",
-        "- latent-tokens" if isinstance(config, AdapterConfig) else f"- {method.split('-')[0]}",
-    ]
-    if config.backbone.count("/") == 1 and not Path(config.backbone).exists():
-        lines.append(f"base_model: {config.backbone}")
-    return "\n".join([*lines, "---"])
 
 
 def _what(config: Saved, method: str) -> str:
@@ -112,40 +161,6 @@ def _what(config: Saved, method: str) -> str:
     versions = ", ".join(f"{name} {number}" for name, number in config.versions.items())
     return (
         f"{what}, for the frozen backbone `{config.backbone}` (fingerprint "
-        f"`{config.backbone_fingerprint}`, D={config.hidden_size}). It is loaded on no other. "
+        f"`{config.backbone_fingerprint}`, D={config.hidden_size}). It loads on no other backbone. "
         f"Made with {versions or 'unknown versions'}."
-    )
-
-
-def _use(source: str, latents: bool) -> str:
-    also = "" if latents else "\n\nThe files are in the usual format as well: PEFT or Transformers."
-    return (
-        "```python\nimport latent_core as lc\n\n"
-        f'model = lc.load_model("{source}")\nmodel.generate("...")\n```{also}'
-    )
-
-
-def _training(folder: Path, config: Saved) -> str:
-    notes: dict[str, Any] = dict(config.notes)
-    if has_file(folder, RUN_FILE):
-        run = read_run(folder)
-        notes |= {k: v for k, v in run["settings"].items() if isinstance(v, int | float | str)}
-        notes |= {k: run[k] for k in ("status", "loss", "seconds", "trainable") if k in run}
-    if not notes:
-        return "Nothing was recorded."
-    rows = [f"| {name} | {_in_cell(json.dumps(value))} |" for name, value in notes.items()]
-    return "\n".join(["| setting | value |", "|---|---|", *rows])
-
-
-def _results(folder: Path) -> str:
-    if not has_file(folder, RECORDS_FILE):
-        return "Not evaluated."
-    records = read_frame(folder)
-    if "seed" not in records.columns:
-        records = records.assign(seed=0)
-    seeds, examples = records["seed"].nunique(), records.groupby("split").size()
-    return (
-        f"{results_table(records)}\n\nGraded accuracy, mean and 95 % interval; training seeds: "
-        f"{seeds}; {examples.min()} examples per split. With one seed the interval is about this "
-        "one model."
     )

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from huggingface_hub import HfApi, RepoUrl
+from huggingface_hub import HfApi, ModelCard, RepoUrl
 from huggingface_hub.errors import HTTPError, LocalEntryNotFoundError
 
 from latent_core.errors import AdapterError
@@ -113,6 +113,25 @@ def test_the_card_tells_what_was_done(run: Path) -> None:
     assert "| repetition | `Start_1+Comma_2` | 0.50 [" in card and "| 0.25 [0.00, 0.96] |" in card
     assert "training seeds: 1; 3 examples per split" in card
     assert "base_model" not in card, "tiny is not on the hub"
+    assert "\n\n\n" not in card and card.endswith("about this one model.\n")
+
+
+def test_the_hub_can_read_the_results_of_a_card(run: Path) -> None:
+    data = ModelCard(model_card(run, "me/first")).data
+    assert data.tags == ["latent-tokens"] and data.pipeline_tag == "text-generation"
+    assert data.model_name == "first"
+    found = {(r.dataset_type, r.dataset_split, r.metric_type): r for r in data.eval_results}
+    assert found["repetition", "id", "graded_accuracy"].metric_value == 0.5
+    assert found["repetition", "ood-6", "graded_accuracy"].metric_value == 0.25
+    assert found["repetition", "id", "exact_match"].metric_name == "exact match"
+    assert len(found) == 4
+
+
+def test_a_card_without_records_states_no_results(tmp_path: Path) -> None:
+    build_model(tiny_backbone("llama"), "Start_1").save_pretrained(tmp_path)
+    card = model_card(tmp_path)
+    assert ModelCard(card).data.eval_results is None
+    assert "\n## Results\n\nNot evaluated.\n" in card
 
 
 def test_a_bar_does_not_end_a_cell_of_a_table() -> None:
