@@ -20,7 +20,7 @@ from latent_core.models.latent import LatentModel
 from latent_core.tasks.base import Task
 from workbench.panels.attention.panel import AttentionPanel
 from workbench.panels.base import Panel
-from workbench.panels.comparison.panel import Comparison
+from workbench.panels.comparison.panel import ComparisonPanel
 from workbench.panels.exports import as_bytes
 from workbench.panels.hypotheses.panel import HypothesesPanel
 from workbench.panels.playground.panel import Playground
@@ -34,7 +34,7 @@ __all__ = ["PANELS", "Workbench"]
 PANELS: Final[dict[str, type[Panel]]] = {
     "playground": Playground,
     "attention": AttentionPanel,
-    "comparison": Comparison,
+    "comparison": ComparisonPanel,
     "hypotheses": HypothesesPanel,
     "training": TrainingPanel,
 }

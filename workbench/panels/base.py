@@ -6,10 +6,9 @@ exception: what one raises is shown under the panel, and kept in `errors`.
 
 from __future__ import annotations
 
-import contextlib
 import functools
 from abc import abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar, ParamSpec
 
@@ -23,7 +22,7 @@ from workbench.session import Session
 from workbench.widgets.export_bar import ExportBar
 from workbench.widgets.status_line import StatusLine
 
-__all__ = ["Controls", "Panel"]
+__all__ = ["Panel"]
 
 _P = ParamSpec("_P")
 
@@ -134,24 +133,3 @@ class Panel(widgets.VBox):
 
         name = f"{self.title} {key}".strip()
         return self.session.jobs.start(name, work, then, tell, replace=replace)
-
-
-class Controls:
-    """Controls of a panel that call back when they are turned, but not while code sets them."""
-
-    def __init__(self, panel: Panel) -> None:
-        self._panel, self._heard = panel, True
-
-    def on(self, callback: Callable[[Any], Any], *controls: widgets.Widget) -> None:
-        """Call `callback` with the new value of any of `controls` that is turned."""
-        for control in controls:
-            self._panel.on(control, "value", lambda new: callback(new) if self._heard else None)
-
-    @contextlib.contextmanager
-    def unheard(self) -> Iterator[None]:
-        """Within it, a control that is set calls nothing."""
-        heard, self._heard = self._heard, False
-        try:
-            yield
-        finally:
-            self._heard = heard

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Final, Literal, cast
+from typing import Final, Literal, cast
 
 import ipywidgets as widgets
 
 from workbench.panels.attention.measures import DIRECTIONS, MEASURES, Cell, Direction
 from workbench.panels.attention.work import CaptureRequest
-from workbench.panels.base import Controls, Panel
+from workbench.panels.base import Panel
+from workbench.panels.controls import ROW, Controls, checkbox, field, row
 
-__all__ = ["ANSWER", "DIFFERENCE", "OWN", "AttentionControls", "HeadChooser", "Side", "row"]
+__all__ = ["ANSWER", "DIFFERENCE", "OWN", "AttentionControls", "HeadChooser", "Side"]
 
 Side = Literal["A", "B"]
 DIFFERENCE: Final = "A - B"
@@ -44,17 +45,17 @@ class AttentionControls(widgets.VBox):
         """
         self._session = panel.session
         self.side = _toggle("Model", ["A", "B", DIFFERENCE], "56px")
-        self.measure = _chooser("Measure", list(MEASURES), "220px")
-        self.direction = _chooser("Query → key", list(DIRECTIONS), "210px")
-        self.latents = _chooser("Latent group", [_ALL_GROUPS], "200px")
+        self.measure = field(widgets.Dropdown, "Measure", "220px", options=list(MEASURES))
+        self.direction = field(widgets.Dropdown, "Query → key", "210px", options=list(DIRECTIONS))
+        self.latents = field(widgets.Dropdown, "Latent group", "200px", options=[_ALL_GROUPS])
         self.latents.tooltip = "Show the edges of this latent group only"
         self.response = _toggle("Response", [ANSWER, OWN], "130px")
         self.response.tooltips = [
             "The model reads the example's answer (teacher forcing)",
             "The model generates its own response first",
         ]
-        self.all_slots = _check("Show all slots", "Show attention from all slots onto all slots")
-        self.intervene = _check("Apply intervention", "Capture under the session's intervention")
+        self.all_slots = checkbox("Show all slots", "Show attention from all slots onto all slots")
+        self.intervene = checkbox("Apply intervention", "Capture under the session's intervention")
         looked_at = (self.side, self.measure, self.direction, self.latents)
         of_what = (self.response, self.all_slots, self.intervene)
         super().__init__([row(*looked_at), row(*of_what, *buttons)])
@@ -135,8 +136,11 @@ class HeadChooser(widgets.HBox):
             buttons: stand after the lists.
         """
         self._changed = changed
-        self.layer, self.head = _chooser("Layer", [0], "130px"), _chooser("Head", [0], "130px")
-        super().__init__([self.layer, self.head, *buttons], layout=_ROW)
+        self.layer, self.head = (
+            field(widgets.Dropdown, "Layer", "130px", options=[0]),
+            field(widgets.Dropdown, "Head", "130px", options=[0]),
+        )
+        super().__init__([self.layer, self.head, *buttons], layout=widgets.Layout(**ROW))
         self._controls = Controls(panel)
         self._controls.on(lambda _: changed(), self.layer, self.head)
 
@@ -160,27 +164,6 @@ class HeadChooser(widgets.HBox):
         self._changed()
 
 
-_ROW: Final = {"flex_flow": "row wrap", "align_items": "center", "grid_gap": "2px 14px"}
-
-
-def row(*children: widgets.Widget) -> widgets.HBox:
-    """Put widgets side by side, in further lines where they do not fit."""
-    return widgets.HBox(children, layout=_ROW)
-
-
 def _toggle(label: str, options: list[str], width: str) -> widgets.ToggleButtons:
     style = {"description_width": "68px", "button_width": width}
     return widgets.ToggleButtons(options=options, description=label, style=style, layout=_INLINE)
-
-
-def _check(label: str, tooltip: str) -> widgets.Checkbox:
-    return widgets.Checkbox(
-        description=label, tooltip=tooltip, indent=False, layout={"width": "max-content"}
-    )
-
-
-def _chooser(label: str, options: list[Any], width: str) -> widgets.Dropdown:
-    style = {"description_width": "initial"}
-    return widgets.Dropdown(
-        options=options, description=label, style=style, layout={"width": width}
-    )

@@ -16,11 +16,12 @@ from latent_core.errors import SettingError
 from latent_core.progress import progress_bar
 from workbench.jobs import Job
 from workbench.panels.attention.code import attention_code
-from workbench.panels.attention.controls import AttentionControls, HeadChooser, Side, row
+from workbench.panels.attention.controls import AttentionControls, HeadChooser, Side
 from workbench.panels.attention.measures import DIRECTIONS, Cell
 from workbench.panels.attention.view import AttentionView
 from workbench.panels.attention.work import Capture, CaptureStore, capture, trace_effects
 from workbench.panels.base import Panel
+from workbench.panels.controls import row
 from workbench.pictures.heat_still import heat_figure
 from workbench.session import Session
 from workbench.widgets.heat_grid import HeatGrid

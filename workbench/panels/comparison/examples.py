@@ -1,7 +1,4 @@
-"""The examples behind a point of a curve: listed, and opened in the session.
-
-Knows the session and records; nothing of curves.
-"""
+"""The examples behind a point of a curve: listed, and opened in the session."""
 
 from __future__ import annotations
 
@@ -26,7 +23,7 @@ _MOST_EXAMPLES: Final = 500
 
 
 class PointExamples:
-    """What one method answered at one level.
+    """The answers of one method at one level.
 
     Attributes:
         view: the list; a row of it opens its example in the session.
@@ -46,7 +43,7 @@ class PointExamples:
         self.view.show("", [])
 
     def look_up(self, task: Task | None, levels: str, point: tuple[str, str, str, int]) -> None:
-        """List examples, once they are read.
+        """Read examples in a job, then list them.
 
         Args:
             task: the task, if it is at hand.
@@ -63,12 +60,12 @@ class PointExamples:
             self._task, self.found = task, examples
             heading = f"{method}, {level_words(level, levels)}"
             self.view.show(heading, [example.row() for example in examples])
-            self._panel.status.say(f"{len(examples)} examples of {heading}, below")
+            self._panel.status.say(f"{len(examples)} examples of {heading} are listed below")
 
         self._panel.start(work, then, key="examples", replace=True)
 
     def _open(self, chosen: RecordedExample) -> None:
-        """Make an example the session's, and its run's adapter A where it can be."""
+        """Make an example the session's, and the adapter of its run adapter A, if there is one."""
         session, example, record = self._panel.session, chosen.example, chosen.record
         if example is None:
             return
@@ -79,34 +76,34 @@ class PointExamples:
         here = method.removesuffix(" (now)")
         if method != here and here in session.models:
             session.adapter_a = here
-            self._opened(f"with {here} as adapter A")
+            self._opened(f"{here} is now adapter A")
         elif not isinstance(path, str) or not has_file(path, CONFIG_NAME):
-            self._opened("its run keeps no adapter, so A stays as it is")
+            self._opened("Adapter A is unchanged: the run has no saved adapter")
         elif name := session.name_of(Path(path)):
             session.adapter_a = name
-            self._opened(f"with {name} as adapter A")
+            self._opened(f"{name} is now adapter A")
         else:
             self._panel.start(lambda: self._load(Path(path)), self._join, key="open", replace=True)
 
     def _load(self, folder: Path) -> tuple[Path, LatentModel | str]:
-        """A run's model, or why it cannot be had."""
+        """A run's model, or the reason why there is none to show."""
         try:
             model = load_model(folder, self._panel.session.backbone)
         except LatentError as error:
             return folder, str(error)
         if not isinstance(model, LatentModel):
-            return folder, "its method has no latents for the playground to show"
+            return folder, "the method of the run has no latents"
         return folder, model
 
     def _join(self, loaded: tuple[Path, LatentModel | str]) -> None:
         folder, model = loaded
         if isinstance(model, str):
-            self._opened(f"A stays as it is: {model}")
+            self._opened(f"Adapter A is unchanged: {model}")
             return
         session = self._panel.session
         name = session.add(model, folder.name, folder)
         session.adapter_a = name
-        self._opened(f"with {name} as adapter A")
+        self._opened(f"{name} is now adapter A")
 
     def _opened(self, how: str) -> None:
-        self._panel.status.say(f"The example is in the playground, {how}")
+        self._panel.status.say(f"Opened in the playground. {how}")

@@ -1,12 +1,10 @@
 """The comparison panel: accuracy against length, a table of methods, and the examples behind it.
 
-Where runs come from is in `run_sources`, what is computed in `compared`, the curves in `curves`,
-the table in `comparison_table`, examples in `comparison_examples`. Whatever reads is a job.
+Everything that reads files runs as a job.
 """
 
 from __future__ import annotations
 
-from html import escape
 from typing import Any, Final
 
 import ipywidgets as widgets
@@ -18,37 +16,40 @@ from latent_core.evaluation.evaluate import evaluate
 from latent_core.tasks.base import Task
 from latent_core.tasks.table import TASKS, load_task
 from workbench.jobs import Job
-from workbench.panels.base import Controls, Panel
-from workbench.panels.code import model_code, task_source
+from workbench.panels.base import Panel
+from workbench.panels.code import model_code
+from workbench.panels.comparison.code import comparison_code
 from workbench.panels.comparison.examples import PointExamples
 from workbench.panels.comparison.runs import RunCollection
 from workbench.panels.comparison.sources import RunSources
-from workbench.panels.comparison.table import (
-    difference_table_html,
-    method_table_html,
+from workbench.panels.comparison.view import (
+    differences_html,
+    differences_note,
+    empty_note,
+    methods_html,
+    note_on,
 )
-from workbench.panels.comparison.work import Compared, compare
-from workbench.pictures.curves import (
-    accuracy_curve,
-    accuracy_picture,
-)
+from workbench.panels.comparison.work import MethodComparison, compare_methods
+from workbench.panels.controls import Controls, checkbox, field, row
+from workbench.pictures.curves import accuracy_curve, accuracy_picture
 from workbench.session import Session
 from workbench.widgets.plotly_view import PlotlyView
+from workbench.widgets.text_line import TextLine
 from workbench.widgets.visibility import Visibility
 
-__all__ = ["Comparison"]
+__all__ = ["ComparisonPanel"]
 
-_NO_REFERENCE: Final[tuple[str, str | None]] = ("no method", None)
+_NO_REFERENCE: Final[tuple[str, str | None]] = ("none", None)
 
 
-class Comparison(Panel):
+class ComparisonPanel(Panel):
     """Any set of runs side by side.
 
     Attributes:
         collection: the runs; `add` a folder to it.
-        sources: where they come from.
+        sources: the controls for the folders.
         point: the examples behind the point that was clicked.
-        shown: what is on show, or None before anything was read.
+        shown: the comparison that is drawn, or None before anything was read.
     """
 
     title = "Comparison"
@@ -56,64 +57,46 @@ class Comparison(Panel):
     def __init__(self, session: Session) -> None:
         super().__init__(session)
         self.collection = RunCollection()
-        self.shown: Compared | None = None
-        short: dict[str, Any] = {"style": {"description_width": "initial"}}
-        self.task = widgets.Dropdown(
-            description="Task", options=list(TASKS), layout={"width": "220px"}, **short
-        )
-        self.backbone = widgets.Dropdown(description="Backbone", layout={"width": "240px"}, **short)
+        self.shown: MethodComparison | None = None
+        self.task = field(widgets.Dropdown, "Task", "220px", options=list(TASKS))
+        self.backbone = field(widgets.Dropdown, "Backbone", "240px")
         self.metric = widgets.ToggleButtons(
             options=["graded", "exact"],
-            tooltips=["the share of an answer that is right", "answers that are wholly right"],
+            tooltips=[
+                "Mean share of an answer that is correct",
+                "Share of answers that are entirely correct",
+            ],
             style={"button_width": "80px"},
         )
-        wrap: dict[str, Any] = {
-            "flex_flow": "row wrap",
-            "align_items": "center",
-            "grid_gap": "4px 12px",
-        }  # a dict, for a Layout of its own for each: one of them is hidden at times
-        self.methods = widgets.HBox(layout=wrap)
-        self.reference = widgets.Dropdown(
-            description="Differences from",
+        self.methods = row()
+        self.reference = field(
+            widgets.Dropdown,
+            "Reference method",
+            "300px",
             options=[_NO_REFERENCE],
-            tooltip="subtract this method from the others, example by example",
-            layout={"width": "300px"},
-            **short,
+            tooltip="Subtract this method from the others, example by example",
         )
-        self.sources = RunSources(self, self.collection, self.refresh, wrap)
-        self.count = widgets.BoundedIntText(
-            value=20,
-            min=1,
-            max=1000,
-            description="examples per split",
-            layout={"width": "180px"},
-            **short,
+        self.sources = RunSources(self, self.collection, self.refresh)
+        self.count = field(
+            widgets.BoundedIntText, "Examples per split", "190px", value=20, min=1, max=1000
         )
         self.evaluate_button = self.button(
             "Evaluate A and B",
             self.evaluate,
-            "answer examples of this task with the session's two models, without intervention",
+            "Answer examples of this task with models A and B, without intervention",
             layout={"width": "150px"},
         )
-        self.note = widgets.HTML()
+        self.note = TextLine()
         self.view = PlotlyView(label="Accuracy against length")
         self.methods_table = widgets.HTML()
         self.differences = widgets.HTML()
+        self.differences_note = TextLine(quiet=True)
         self.point = PointExamples(self, self.collection)
         self.visibility = Visibility()
         self.build(
             self.visibility,
-            widgets.HBox(
-                [self.task, self.backbone, widgets.Label("Accuracy"), self.metric], layout=wrap
-            ),
-            widgets.HBox(
-                [
-                    self.sources.field,
-                    *self.sources.buttons,
-                    widgets.HBox([self.evaluate_button, self.count], layout=wrap),
-                ],
-                layout=wrap,
-            ),
+            row(self.task, self.backbone, widgets.Label("Metric"), self.metric),
+            row(self.sources.field, *self.sources.buttons, row(self.evaluate_button, self.count)),
             self.sources.boxes,
             self.methods,
             self.note,
@@ -121,9 +104,10 @@ class Comparison(Panel):
             self.methods_table,
             self.reference,
             self.differences,
+            self.differences_note,
             self.point.view,
         )
-        self._empty("Runs are read when this panel is looked at.")
+        self._empty("Runs are read when this panel comes into view.")
         self._controls = Controls(self)
         self._controls.on(self._choose_task, self.task)
         self._controls.on(lambda _: self._chosen(), self.backbone, self.metric, self.reference)
@@ -168,7 +152,7 @@ class Comparison(Panel):
         def keep(found: list[tuple[str, pd.DataFrame, str]]) -> None:
             for name, records, code in found:
                 self.collection.keep(name, records, code)
-            self._showing_backbone(session.backbone.name)
+            self._choose_backbone(session.backbone.name)
             self.refresh()
 
         return self.start(work, keep, key="evaluate")
@@ -183,7 +167,7 @@ class Comparison(Panel):
         if self.shown is not None:
             self.refresh()
 
-    def _showing_backbone(self, name: str) -> None:
+    def _choose_backbone(self, name: str) -> None:
         """Choose a backbone without a refresh."""
         with self._controls.unheard():
             self.backbone.options = list(dict.fromkeys([*self.backbone.options, name]))
@@ -200,19 +184,19 @@ class Comparison(Panel):
     # --- reading ----------------------------------------------------------------------------------
 
     def _work(self) -> Any:
-        """The work of a refresh: what the controls say now, read and averaged when it is called."""
+        """The work of a refresh: the controls are read now, and the runs when it is called."""
         collection, metric = self.collection, self.metric.value
         task, backbone = self.task.value, self.backbone.value or self.session.backbone.name
         self.sources.find()
         known, reference = self._known_task(task), self.reference.value
-        return lambda: compare(collection, task, known, backbone, metric, reference)
+        return lambda: compare_methods(collection, task, known, backbone, metric, reference)
 
     def _known_task(self, name: str) -> Task | None:
         if name == self.session.task.name:
             return self.session.task
         return load_task(name) if name in TASKS else None
 
-    def _take(self, found: tuple[Compared | None, tuple[str, ...]]) -> None:
+    def _take(self, found: tuple[MethodComparison | None, tuple[str, ...]]) -> None:
         compared, tasks = found
         with self._controls.unheard():
             chosen = self.task.value
@@ -224,23 +208,15 @@ class Comparison(Panel):
                 if tuple(self.backbone.options) != compared.backbones:
                     self.backbone.options = compared.backbones
                 self.backbone.value = compared.backbone
-                self._make_boxes(compared.methods)
+                self._offer_methods(compared.methods)
             elif not self.backbone.options:
                 self.backbone.options = [self.session.backbone.name]
-        moved = (
-            self.shown is None
-            or compared is None
-            or (
-                (self.shown.task.name, self.shown.backbone)
-                != (compared.task.name, compared.backbone)
-            )
-        )
-        self.shown = compared
-        if moved:
+        if _subject(self.shown) != _subject(compared) or compared is None:
             self.point.clear()
+        self.shown = compared
         self._draw()
 
-    def _make_boxes(self, methods: tuple[str, ...]) -> None:
+    def _offer_methods(self, methods: tuple[str, ...]) -> None:
         options = (_NO_REFERENCE, *((method, method) for method in methods))
         if tuple(self.reference.options) != options:
             chosen = self.reference.value
@@ -249,69 +225,58 @@ class Comparison(Panel):
         if tuple(box.description for box in self.methods.children) == methods:
             return
         hidden = {box.description for box in self.methods.children if not box.value}
-        boxes = []
-        for method in methods:
-            box = widgets.Checkbox(
-                value=method not in hidden,
-                description=method,
-                indent=False,
-                layout={"width": "auto"},
-            )
+        boxes = [checkbox(name, f"Show {name}", name not in hidden) for name in methods]
+        for box in boxes:
             self.on(box, "value", lambda _: self._draw())
-            boxes.append(box)
         self.methods.children = boxes
 
-    # --- showing ----------------------------------------------------------------------------------
+    # --- drawing ----------------------------------------------------------------------------------
 
-    def _chosen_methods(self) -> list[str]:
+    def _ticked(self) -> list[str]:
         return [box.description for box in self.methods.children if box.value]
 
     def _draw(self) -> None:
         shown = self.shown
         if shown is None:
-            self._empty(
-                f"There are no records of <b>{escape(str(self.task.value))}</b> yet. Press "
-                "<b>Evaluate A and B</b>, add a folder of runs that <code>latent evaluate</code> "
-                "has been through, or choose another task."
-            )
+            self._empty(empty_note(self.task.value))
             return
-        chosen = self._chosen_methods()
-        if not chosen:
+        ticked = self._ticked()
+        if not ticked:
             self._empty("Tick a method to see it.", boxes=True)
             return
         for part in (self.methods, self.view, self.methods_table, self.reference):
             part.layout.display = ""
-        points = shown.points[shown.points["method"].isin(chosen)]
+        points = shown.points[shown.points["method"].isin(ticked)]
         self.view.show(
             accuracy_curve(points, shown.task, shown.metric, shown.methods),
             f"{shown.metric} accuracy on {shown.task.name} against {shown.task.level_name}, "
-            f"{len(chosen)} methods",
+            f"{len(ticked)} methods",
         )
-        rows = shown.by_method[shown.by_method["method"].isin(chosen)]
-        self.methods_table.value = method_table_html(rows)
-        self._draw_differences(shown, chosen)
-        self.note.value = _status(shown.words(points))
+        rows = shown.by_method[shown.by_method["method"].isin(ticked)]
+        self.methods_table.value = methods_html(rows)
+        self._draw_differences(shown, ticked)
+        self.note.say(note_on(shown, points))
 
-    def _draw_differences(self, shown: Compared, chosen: list[str]) -> None:
-        found = shown.differences
-        self.differences.layout.display = "none" if found is None else ""
+    def _draw_differences(self, shown: MethodComparison, ticked: list[str]) -> None:
+        found, rows = shown.differences, None
         if isinstance(found, pd.DataFrame) and shown.reference is not None:
-            rows = found[found["method"].isin(chosen)]
-            self.differences.value = (
-                difference_table_html(rows, shown.reference)
-                + _status(
-                    f"Over the examples that both answered at the same seed. A gap below zero: "
-                    f"accuracy falls less than with {escape(shown.reference)}, as it also does "
-                    "where there is none to lose."
-                )
+            rows = found[found["method"].isin(ticked)]
+            note = (
+                differences_note(shown.reference)
                 if len(rows)
-                else _status("Tick another method to see how it differs.")
+                else "Tick another method to compare."
             )
-        elif found is not None:
-            self.differences.value = _status(escape(str(found)))
+        else:
+            note = found or ""
+        filled = rows is not None and len(rows) > 0
+        self.differences.layout.display = "" if filled else "none"
+        if filled:
+            self.differences.value = differences_html(rows, str(shown.reference))
+        self.differences_note.say(str(note))
 
-    def _empty(self, words: str, boxes: bool = False) -> None:
-        self.note.value = _status(words)
+    def _empty(self, note: str, boxes: bool = False) -> None:
+        self.note.say(note)
+        self.differences_note.say("")
         self.methods.layout.display = "" if boxes else "none"
         for part in (self.view, self.methods_table, self.reference, self.differences):
             part.layout.display = "none"
@@ -321,18 +286,18 @@ class Comparison(Panel):
     def _show_examples(self, point: dict[str, Any]) -> None:
         if self.shown is None or not point:
             return
-        shown, chosen = self.shown, self._chosen_methods()
-        drawn = [method for method in shown.points["method"].unique() if method in chosen]
+        shown, ticked = self.shown, self._ticked()
+        drawn = [method for method in shown.points["method"].unique() if method in ticked]
         task = self._known_task(shown.task.name)
         clicked = (shown.task.name, shown.backbone, drawn[point["curve"]], int(point["x"]))
         self.point.look_up(task, shown.task.level_name, clicked)
 
-    # --- what it shows ----------------------------------------------------------------------------
+    # --- exports ----------------------------------------------------------------------------------
 
     def table(self) -> pd.DataFrame:
         """One row per method and level: task, backbone, metric, method, level, mean, interval."""
         shown = self._ready()
-        points = shown.points[shown.points["method"].isin(self._chosen_methods())]
+        points = shown.points[shown.points["method"].isin(self._ticked())]
         about = {"task": shown.task.name, "backbone": shown.backbone, "metric": shown.metric}
         known = set(shown.task.id_levels)
         where = ["id" if level in known else "ood" for level in points["level"]]
@@ -341,66 +306,46 @@ class Comparison(Panel):
         return pd.DataFrame(about, index=points.index).join(points)
 
     def method_table(self) -> pd.DataFrame:
-        """One row per method; see `comparison_table.method_table`."""
+        """One row per method; see `tables.method_table`."""
         shown = self._ready()
-        rows = shown.by_method["method"].isin(self._chosen_methods())
+        rows = shown.by_method["method"].isin(self._ticked())
         return shown.by_method[rows].reset_index(drop=True)
 
     def difference_table(self) -> pd.DataFrame:
-        """One row per method but the chosen one; see `comparison_table.difference_table`.
+        """One row per method but the reference; see `tables.difference_table`.
 
         Raises:
-            SettingError: while no method is chosen to differ from, or nothing can be paired.
+            SettingError: while no reference is chosen, or nothing can be paired.
         """
         found = self._ready().differences
         if not isinstance(found, pd.DataFrame):
-            raise SettingError(found or "choose a method under 'Differences from' first")
-        rows = found["method"].isin(self._chosen_methods())
+            raise SettingError(found or "choose a 'Reference method' first")
+        rows = found["method"].isin(self._ticked())
         return found[rows].reset_index(drop=True)
 
     def picture(self) -> Figure:
         """The curves of the methods that are ticked."""
         shown = self._ready()
-        points = shown.points[shown.points["method"].isin(self._chosen_methods())]
+        points = shown.points[shown.points["method"].isin(self._ticked())]
         return accuracy_picture(points, shown.task, shown.metric, shown.methods)
 
     def code(self) -> str:
         """Python that reads the same runs, averages them and draws the curves."""
         shown = self._ready()
         known = self._known_task(shown.task.name)
-        if known is None:
-            raise SettingError(
-                f"task {shown.task.name!r} is known by its records alone; give the workbench the "
-                "task, and its code can be written"
-            )
-        chosen = self._chosen_methods()
-        records = self.collection.code(shown.task.name, shown.backbone, chosen)
-        shipped = "from latent_core.runs.shipped import SHIPPED\n" if "SHIPPED" in records else ""
-        differs = tables = ""
-        if isinstance(shown.differences, pd.DataFrame):
-            tables = "from workbench.panels.comparison.table import difference_table\n"
-            differs = (
-                f"differences = difference_table(frame, {shown.reference!r}, {shown.metric!r})\n"
-            )
-        return (
-            f"import pandas as pd\n\nimport latent_core as lc\n{shipped}"
-            f"from workbench import accuracy_curve\n{tables}\n"
-            f"task = lc.load_task({task_source(known)!r})\n{records}\n{differs}"
-            f'points = lc.summarise(frame, ("method", "level"), {shown.metric!r})\n'
-            f"accuracy_curve(points, task, {shown.metric!r}, {list(shown.methods)!r})\n"
-        )
+        return comparison_code(self.collection, shown, known, self._ticked())
 
-    def _ready(self) -> Compared:
-        """What is shown, read now if nothing was yet."""
+    def _ready(self) -> MethodComparison:
+        """The comparison that is shown, read now if nothing was yet."""
         self.prepare()
         if self.shown is None:
             raise SettingError(
                 f"there are no records of {self.task.value} yet; evaluate A and B, or add a folder"
             )
-        if not self._chosen_methods():
+        if not self._ticked():
             raise SettingError("no method is ticked; tick one to see it")
         return self.shown
 
 
-def _status(words: str) -> str:
-    return f'<div role="status" style="line-height: 1.5">{words}</div>'
+def _subject(compared: MethodComparison | None) -> tuple[str, str] | None:
+    return None if compared is None else (compared.task.name, compared.backbone)

@@ -1,7 +1,4 @@
-"""Records as examples to read: the prompt, the answer, the response with the verifier's marks.
-
-Knows records and tasks; no widgets.
-"""
+"""Records as examples to read: the prompt, the answer, the response with the verifier's marks."""
 
 from __future__ import annotations
 
@@ -18,7 +15,7 @@ class RecordedExample(NamedTuple):
     """One record.
 
     Attributes:
-        example: what was asked, or None if the record does not say, and the task is not here.
+        example: the example, or None if neither the record nor the task gives it.
         parts: the response in pieces: text, and "right", "wrong" or "" for a piece not judged.
         record: the record itself, by column.
     """
@@ -35,7 +32,7 @@ class RecordedExample(NamedTuple):
         return "partly right" if self.record["graded"] > 0 else "wrong"
 
     def row(self) -> dict[str, Any]:
-        """What a list of examples shows of it."""
+        """The texts that a list of examples shows."""
         record, example = self.record, self.example
         return {
             "verdict": self.verdict,

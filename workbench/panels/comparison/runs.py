@@ -1,7 +1,7 @@
-"""The runs that a comparison shows: folders of runs, files of records, and what was evaluated here.
+"""The runs of a comparison: folders of runs, files of records, and evaluations made in the panel.
 
-Looking over runs reads their summaries alone; records are read of the runs that were asked for, and
-not even those where there are too many. Knows the store; no widgets.
+An overview reads summaries only. Records are read for one task and backbone at a time, unless there
+are too many.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ _FEW_RUNS: Final = 20
 
 
 class RunCollection:
-    """Runs of any number of sources, looked at one task and backbone at a time.
+    """Runs of any number of sources, read one task and backbone at a time.
 
     Attributes:
         sources: folders of runs, and .parquet files of records.
-        left_out: those of them that are not looked at.
+        left_out: those of them that are not used.
     """
 
     def __init__(self) -> None:
@@ -55,16 +55,16 @@ class RunCollection:
         path = Path(on_disk(source)).expanduser()
         if not path.is_file() and not is_folder(path):
             raise SettingError(
-                f"no {path} seen from {Path.cwd()}; expected a folder of runs or a .parquet file"
+                f"no {path} in {Path.cwd()}; expected a folder of runs or a .parquet file"
             )
         if path.is_file() and path.suffix != ".parquet":
-            raise SettingError(f"{path} is no folder and no .parquet file of records")
+            raise SettingError(f"{path} is not a folder of runs and not a .parquet file of records")
         if path.resolve() not in [known.resolve() for known in self.sources]:
             self.sources.append(path)
             self.forget()
 
     def use(self, source: Path, used: bool) -> None:
-        """Look at one of the sources, or leave it out."""
+        """Use one of the sources, or leave it out."""
         (self.left_out.discard if used else self.left_out.add)(source)
         self.forget()
 
@@ -73,10 +73,10 @@ class RunCollection:
         return [source for source in self.sources if source not in self.left_out]
 
     def keep(self, name: str, records: pd.DataFrame, code: str) -> None:
-        """Show records that were made here, in place of earlier ones of this name.
+        """Add records that the panel made, in place of earlier ones of this name.
 
         Args:
-            name: stands as their method.
+            name: their method.
             records: of `evaluate`.
             code: an expression that makes them, with `task` defined.
         """
@@ -85,7 +85,7 @@ class RunCollection:
         self.forget()
 
     def forget(self) -> None:
-        """Read the sources anew when they are next asked for."""
+        """Read the sources again when they are next needed."""
         self._summary = None
         self._records.clear()
 
@@ -113,10 +113,10 @@ class RunCollection:
         return self._summary
 
     def records(self, task: str, backbone: str) -> tuple[pd.DataFrame, bool]:
-        """What is known of a task on a backbone, and whether that is every record.
+        """The records of a task on a backbone, and whether they are complete.
 
-        Where there are more than `MOST_RECORDS`, one row per run, split and level stands for them,
-        with the means in place of the values.
+        If there are more than `MOST_RECORDS`, the result has one row per run, split and level, with
+        means in place of the values.
         """
         if (task, backbone) not in self._records:
             self._records[task, backbone] = self._read(task, backbone)
@@ -136,7 +136,7 @@ class RunCollection:
         return (pd.concat(frames, ignore_index=True) if frames else chosen), True
 
     def examples(self, task: str, backbone: str, method: str, level: int) -> pd.DataFrame:
-        """Records of one point of a curve, of at most a few runs where records are many."""
+        """Records of one point of a curve; of a few runs only, where there are many records."""
         found, whole = self.records(task, backbone)
         chosen = found[(found["method"] == method) & (found["level"] == level)]
         if whole or not len(chosen):
@@ -145,7 +145,7 @@ class RunCollection:
         return load_runs(paths, {"level": level}, records=True)
 
     def code(self, task: str, backbone: str, methods: list[str]) -> str:
-        """Python that ends with `frame`, the records of some methods, once `task` is defined."""
+        """Python that ends with `frame`, the records of some methods; `task` has to be defined."""
         where = {"task": task, "method": methods}
         if backbone != NOT_RECORDED:
             where["backbone"] = backbone
@@ -168,13 +168,13 @@ class RunCollection:
         return "\n".join(lines)
 
     def _frames(self) -> list[pd.DataFrame]:
-        """Records that lie in no run folder."""
+        """Records outside of run folders."""
         frames = [_complete(pd.read_parquet(path), path) for path in self._used if path.is_file()]
         return frames + [frame for frame, _ in self._evaluated.values()]
 
 
 def _complete(frame: pd.DataFrame, path: Path) -> pd.DataFrame:
-    """Records of a file, with the columns that tell runs apart."""
+    """Add the columns that tell runs apart to the records of a file."""
     missing = {"task", "method", "seed", "split", "level", "exact", "graded"} - set(frame.columns)
     if missing:
         raise SettingError(

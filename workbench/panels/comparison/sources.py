@@ -1,7 +1,4 @@
-"""Where the comparison panel takes runs from: a box to tick for each place, and a field to add one.
-
-Knows folders and files; nothing of what is in a run.
-"""
+"""The comparison panel's sources of runs: a checkbox for each folder, and a field to add one."""
 
 from __future__ import annotations
 
@@ -17,64 +14,62 @@ from latent_core.runs.folder import RECORDS_FILE
 from latent_core.runs.shipped import SHIPPED
 from workbench.panels.base import Panel
 from workbench.panels.comparison.runs import RunCollection
+from workbench.panels.controls import checkbox, field, row
 from workbench.panels.runs_folder import runs_folder
 
 __all__ = ["RunSources"]
 
-#: What two runs have in common that would be averaged as two of one.
+#: Two runs that agree in these would be averaged as two of one.
 _SAME: Final = ("task", "backbone", "method", "seed")
 
 
 class RunSources:
-    """The places, and whether each is looked at.
+    """The folders and files of runs, and whether each is used.
 
     Attributes:
         field: the folder or file to add.
         buttons: to add it, and to read everything again.
-        boxes: one for each place.
+        boxes: one checkbox for each source.
     """
 
-    def __init__(
-        self, panel: Panel, collection: RunCollection, refresh: Callable[[], Any], row: Any
-    ) -> None:
-        """`refresh` is called whenever other runs are to be shown; `row` lays out the boxes."""
+    def __init__(self, panel: Panel, collection: RunCollection, refresh: Callable[[], Any]) -> None:
+        """`refresh` is called whenever other runs are to be shown."""
         self._panel, self._collection, self._refresh = panel, collection, refresh
-        self._twice = False  # whether runs that ship lie here, too
-        self.field = widgets.Text(
-            description="Runs in",
+        self._twice = False  # whether some shipped runs are in the user's folder, too
+        self.field = field(
+            widgets.Text,
+            "Runs folder",
+            "300px",
             placeholder="a folder, or a .parquet file",
-            tooltip="a folder of runs, or a .parquet file of records",
+            tooltip="A folder of runs, or a .parquet file of records",
             continuous_update=False,
-            layout={"width": "300px"},
-            style={"description_width": "initial"},
         )
+        width = {"layout": {"width": "110px"}}
         self.buttons = (
-            panel.button("Add", self.add, "show the runs of this folder, too", layout=_width(70)),
-            panel.button(
-                "Read again", self.read_again, "look for new runs and records", layout=_width(100)
-            ),
+            panel.button("Add runs", self.add, "Show the runs of this folder, too", **width),
+            panel.button("Reload runs", self.reload, "Look for new runs and records", **width),
         )
-        self.boxes = widgets.HBox(layout=row)
+        self.boxes = row()
         panel.on(self.field, "value", lambda _: self.add())  # Enter, or leaving the field
 
     def add(self) -> None:
-        """Add what the field names."""
+        """Add the folder or file that the field names."""
         source = self.field.value.strip()
         if source:
             self._collection.add(source)
             self.field.value = ""
             self._refresh()
 
-    def read_again(self) -> None:
+    def reload(self) -> None:
         """Look for new runs and records."""
         self._collection.forget()
         self._refresh()
 
     def find(self) -> None:
-        """Add what ships for the backbone, and the runs of one's own, all ticked.
+        """Add the shipped runs of the backbone, and the user's own, all ticked.
 
-        Only where one of them is the same run as one that ships, as for who trained those, what
-        ships waits to be ticked: both at once would count such a run twice.
+        If a run is in both, as for who trained the shipped ones, the shipped runs are not ticked:
+        both at once would count such a run twice.
         """
         collection = self._collection
         shipped, own = SHIPPED / self._panel.session.backbone.name, runs_folder()
@@ -90,13 +85,11 @@ class RunSources:
             self.boxes.children = [self._box(path) for path in collection.sources]
 
     def _box(self, source: Path) -> widgets.Checkbox:
-        ships = "runs that ship" + (" (some of them lie here, too)" if self._twice else "")
-        box = widgets.Checkbox(
-            value=source not in self._collection.left_out,
-            description=ships if source.is_relative_to(SHIPPED) else str(source),
-            tooltip=str(source),
-            indent=False,
-            layout={"width": "auto"},
+        ships = f"shipped runs{f' (some are also in {runs_folder()})' if self._twice else ''}"
+        box = checkbox(
+            ships if source.is_relative_to(SHIPPED) else str(source),
+            str(source),
+            source not in self._collection.left_out,
         )
 
         def use(used: bool) -> None:
@@ -116,7 +109,3 @@ def _share_a_run(ships: Path, own: Path) -> bool:
         key = tuple(str(run.about.get(name)) for name in _SAME)
         found[Path(run.path).is_relative_to(ships)].add(key)
     return not found[True].isdisjoint(found[False])
-
-
-def _width(pixels: int) -> dict[str, str]:
-    return {"width": f"{pixels}px"}

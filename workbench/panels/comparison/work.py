@@ -1,7 +1,4 @@
-"""What the comparison panel shows, computed: one task on one backbone, in one metric.
-
-Knows runs and their statistics; no widgets.
-"""
+"""The comparison panel's computation: the methods of one task on one backbone, in one metric."""
 
 from __future__ import annotations
 
@@ -11,17 +8,31 @@ import pandas as pd
 
 from latent_core.errors import SettingError
 from latent_core.tasks.base import Task
-from latent_core.wording import counted
 from workbench.panels.comparison.runs import RunCollection
-from workbench.panels.comparison.table import difference_table, method_table
+from workbench.panels.comparison.tables import difference_table, method_table
 from workbench.pictures.curves import HasLevels, RecordedTask, accuracy_points
 
-__all__ = ["Compared", "compare"]
+__all__ = ["MethodComparison", "compare_methods"]
 
 
 @dataclass(frozen=True)
-class Compared:
-    """What the panel shows, computed by a job: one task on one backbone, in one metric."""
+class MethodComparison:
+    """The methods of one task on one backbone, in one metric.
+
+    Attributes:
+        task: the task, or what its records say of it.
+        backbone: the one that was chosen.
+        backbones: all that the task has runs of.
+        metric: `graded` or `exact`.
+        methods: all that there are runs of.
+        points: mean accuracy by method and level; see `accuracy_points`.
+        by_method: see `method_table`.
+        reference: the method that is subtracted from the others, if any.
+        differences: see `difference_table`; or the reason why there are none; or None without a
+            reference.
+        every_record: whether all records were read, rather than means of runs.
+        runs: how many.
+    """
 
     task: HasLevels
     backbone: str
@@ -31,41 +42,20 @@ class Compared:
     points: pd.DataFrame
     by_method: pd.DataFrame
     reference: str | None
-    differences: pd.DataFrame | str | None  # or why there are none
+    differences: pd.DataFrame | str | None
     every_record: bool
     runs: int
 
-    def words(self, points: pd.DataFrame) -> str:
-        """What there is to say of the points that are drawn."""
-        words = [f"{counted(self.runs, 'run')}."]
-        if not self.every_record:
-            words.append(
-                "There are too many records to read: intervals are over the means of runs."
-            )
-        elif points["seeds"].max() == 1:
-            words.append(
-                "One training seed per method: the intervals are over examples only, and say "
-                "nothing of how another seed would have done."
-            )
-        elif points["seeds"].min() == 1:
-            words.append(
-                "Intervals are over seeds and examples; where there is one seed, over examples "
-                "only."
-            )
-        else:
-            words.append("Intervals are over seeds and examples.")
-        return " ".join([*words, "Click a point to see its examples."])
 
-
-def compare(
+def compare_methods(
     collection: RunCollection,
     task: str,
     known: Task | None,
     backbone: str,
     metric: str,
     reference: str | None,
-) -> tuple[Compared | None, tuple[str, ...]]:
-    """Read and average runs.
+) -> tuple[MethodComparison | None, tuple[str, ...]]:
+    """Read runs and average their records.
 
     Args:
         collection: the runs.
@@ -73,10 +63,10 @@ def compare(
         known: the task itself, if it is at hand.
         backbone: which of their backbones; if the task has no run on it, the first.
         metric: `graded` or `exact`.
-        reference: the method to differ from, if any.
+        reference: the method to subtract from the others, if any.
 
     Returns:
-        what there is of the task, or None; and all tasks that there are runs of.
+        the comparison, or None if the task has no records; and all tasks that there are runs of.
     """
     summary = collection.summary()
     tasks = tuple(summary["task"].unique())
@@ -88,28 +78,29 @@ def compare(
     records, whole = collection.records(task, backbone)
     methods = tuple(records["method"].unique())
     there = reference in methods
-    compared = Compared(
-        known or RecordedTask.of(task, records),
-        backbone,
-        backbones,
-        metric,
-        methods,
-        accuracy_points(records, metric),
-        method_table(records, metric),
-        reference if there else None,
-        _differences(records, reference, metric, whole) if there and reference else None,
-        whole,
-        len(here[here["backbone"] == backbone].drop_duplicates(["run", "method", "seed"])),
-    )
-    return compared, tasks
+    return MethodComparison(
+        task=known or RecordedTask.of(task, records),
+        backbone=backbone,
+        backbones=backbones,
+        metric=metric,
+        methods=methods,
+        points=accuracy_points(records, metric),
+        by_method=method_table(records, metric),
+        reference=reference if there else None,
+        differences=_differences(records, reference, metric, whole)
+        if there and reference
+        else None,
+        every_record=whole,
+        runs=len(here[here["backbone"] == backbone].drop_duplicates(["run", "method", "seed"])),
+    ), tasks
 
 
 def _differences(
     records: pd.DataFrame, reference: str, metric: str, whole: bool
 ) -> pd.DataFrame | str:
-    """Of the other methods from this one, or why there are none."""
+    """Subtract one method from the others, or say why not."""
     if not whole:
-        return "There are too many records to read, and differences need every one."
+        return "There are too many records to read, and differences need every record."
     try:
         return difference_table(records, reference, metric)
     except SettingError as error:

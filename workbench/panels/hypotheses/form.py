@@ -17,8 +17,9 @@ from latent_core.hypotheses.claim import CONTROLS, METRICS
 from latent_core.hypotheses.studies.forms import fitted
 from latent_core.models.methods import EXAMPLE_LAYOUTS
 from latent_core.tasks.table import TASKS, load_task
-from workbench.panels.base import Controls, Panel
+from workbench.panels.base import Panel
 from workbench.panels.code import task_source
+from workbench.panels.controls import Controls
 from workbench.panels.hypotheses.asked import one_part, own_code
 
 __all__ = ["OWN", "ClaimForm"]

@@ -13,7 +13,8 @@ import ipywidgets as widgets
 from latent_core.evaluation.evaluate import response_limit
 from latent_core.tasks.table import TASKS, load_task
 from workbench.level_words import level_words
-from workbench.panels.base import Controls, Panel
+from workbench.panels.base import Panel
+from workbench.panels.controls import Controls
 from workbench.widgets.text_line import TextLine
 
 __all__ = ["ExamplePicker"]

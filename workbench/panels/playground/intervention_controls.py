@@ -12,7 +12,8 @@ from typing import Any, Final
 import ipywidgets as widgets
 
 from latent_core.errors import LatentError
-from workbench.panels.base import Controls, Panel
+from workbench.panels.base import Panel
+from workbench.panels.controls import Controls
 from workbench.panels.playground.intervention_text import (
     FURTHER,
     Field,

@@ -17,7 +17,8 @@ from latent_core.generation.generate import Generation
 from latent_core.models.latent import LatentModel
 from latent_core.slots.views import SlotView, view_slot
 from latent_core.wording import counted
-from workbench.panels.base import Controls, Panel
+from workbench.panels.base import Panel
+from workbench.panels.controls import Controls
 from workbench.panels.playground.slot_facts import SlotFacts
 from workbench.panels.playground.work import KINDS, Kind
 from workbench.pictures.slots import SlotStrip

@@ -1,6 +1,5 @@
 """The comparison panel on runs made by hand, so that every number that it shows is known."""
 
-import dataclasses
 import json
 import shutil
 import time
@@ -15,47 +14,12 @@ import latent_core as lc
 from latent_core.archives.folders import real_folder
 from latent_core.backbones.backbone import Backbone
 from latent_core.errors import SettingError
-from latent_core.runs.evaluation_file import write_records
 from latent_core.runs.shipped import SHIPPED
-from latent_core.tasks import Example, load_task
-from workbench.panels.comparison import runs as run_collection
-from workbench.panels.comparison.panel import Comparison
-from workbench.panels.comparison.recorded_examples import recorded_example
-from workbench.panels.comparison.runs import NOT_RECORDED, RunCollection
-from workbench.panels.comparison.table import (
-    difference_table,
-    difference_table_html,
-    method_table,
-    method_table_html,
-)
+from latent_core.tasks import load_task
+from tests.workbench.panels.comparison.made_runs import METHODS, make_runs, records
+from workbench.panels.comparison.panel import ComparisonPanel
+from workbench.panels.comparison.runs import NOT_RECORDED
 from workbench.session import Session
-
-METHODS = {"Start_2": (1.0, 0.5), "Start_1+Comma_1": (0.75, 0.25), "8_1": (0.5, 0.0)}
-SPLITS = {"id": (1, 2, 3), "ood-6": (6,), "ood-10": (10,)}
-
-
-def records(backbone: str, task_name: str, means: tuple[float, float], count: int = 12):
-    """Records whose graded accuracy is exactly the given means, ID and OOD."""
-    task, rows = load_task(task_name), []
-    for split in SPLITS:
-        share = means[0] if split == "id" else means[1]
-        for number, example in enumerate(task.examples(split, count, seed=1)):
-            right = number < share * count
-            response = example.answer if right else "nonsense"
-            rows.append(
-                {"task": task_name, "backbone": backbone, "split": split, "level": example.level}
-                | {"example": number, "key": example.key, "prompt": example.prompt}
-                | {"answer": example.answer, "response": response, "exact": right}
-                | {"graded": float(right), "latent_slots": 4, "seconds": 0.5, "eval_seed": 1}
-            )
-    return pd.DataFrame(rows)
-
-
-def keep_run(folder: Path, backbone: str, task: str, method: str, seed: int, frame: pd.DataFrame):
-    write_records(folder, frame)
-    settings = {"task": task, "backbone": backbone, "layout": method, "seed": seed}
-    body = {"status": "finished", "settings": settings, "notes": {"method": method}}
-    (folder / "run.json").write_text(json.dumps(body | {"trainable": 256, "seconds": 9.0}))
 
 
 @pytest.fixture(scope="module")
@@ -65,21 +29,15 @@ def tiny() -> Backbone:
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A working directory with three methods of two seeds, and one run of another backbone."""
-    root = tmp_path_factory.mktemp("place")
-    for method, means in METHODS.items():
-        for seed in (0, 1):
-            frame = records("tiny", "repetition", means)
-            keep_run(root / "runs" / f"{method}-{seed}", "tiny", "repetition", method, seed, frame)
-    frame = records("other", "repetition", (1.0, 1.0))
-    keep_run(root / "runs" / "other", "other", "repetition", "Start_2", 0, frame)
-    return root
+    return make_runs(tmp_path_factory.mktemp("place"))
 
 
 @pytest.fixture
-def panel(tiny: Backbone, place: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Comparison]:
+def panel(
+    tiny: Backbone, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[ComparisonPanel]:
     monkeypatch.chdir(place)
-    panel = Comparison(Session(tiny))
+    panel = ComparisonPanel(Session(tiny))
     panel.sources.find()
     panel.sources.boxes.children[0].value = False  # of what ships, the numbers are not known here
     settle(panel)
@@ -87,7 +45,7 @@ def panel(tiny: Backbone, place: Path, monkeypatch: pytest.MonkeyPatch) -> Itera
     settle(panel)
 
 
-def settle(panel: Comparison) -> None:
+def settle(panel: ComparisonPanel) -> None:
     """Wait until no job of the panel is left."""
     until = time.monotonic() + 60
     while panel.session.jobs.active:
@@ -102,7 +60,7 @@ def numbers(value: dict) -> np.ndarray:
     return np.frombuffer(value["bdata"], value["dtype"])
 
 
-def test_curves_and_table_hold_the_known_numbers(panel: Comparison) -> None:
+def test_curves_and_table_hold_the_known_numbers(panel: ComparisonPanel) -> None:
     assert panel.errors == []
     first = panel.view.figure["data"][0]
     assert first["meta"] == min(METHODS)  # runs come in alphabetical order
@@ -118,10 +76,10 @@ def test_curves_and_table_hold_the_known_numbers(panel: Comparison) -> None:
     start = table[(table["method"] == "Start_2") & (table["level"] == 6)].iloc[0]
     assert (start["mean"], start["records"], start["seeds"]) == (0.5, 24, 2)
     assert start["low"] < 0.5 < start["high"]
-    assert "Intervals are over seeds and examples" in panel.note.value
+    assert "Intervals are over seeds and examples" in panel.note.text
 
 
-def test_differences_from_a_method_are_those_of_the_same_examples(panel: Comparison) -> None:
+def test_differences_from_a_method_are_those_of_the_same_examples(panel: ComparisonPanel) -> None:
     assert panel.differences.layout.display == "none"
     panel.reference.value = "Start_2"
     settle(panel)
@@ -141,30 +99,8 @@ def test_differences_from_a_method_are_those_of_the_same_examples(panel: Compari
     )
     for box in panel.methods.children:
         box.value = box.description == "Start_2"
-    assert "Tick another method" in panel.differences.value
+    assert "Tick another method" in panel.differences_note.text
     assert len(panel.difference_table()) == 0
-
-
-def test_what_cannot_be_paired_is_missing_or_said() -> None:
-    frame = pd.DataFrame(
-        [
-            {"method": m, "seed": s, "split": split, "example": 0, "key": "k", "graded": 0.5}
-            for m, splits in {"a": ("id", "ood-6"), "b": ("id",)}.items()
-            for split in splits
-            for s in (0, 1)
-        ]
-    )
-    (row,) = difference_table(frame, "a").to_dict("records")
-    assert row["id"] == 0 and "gap" not in row and "ood-6" not in row
-    table = difference_table(frame, "a").assign(id=-0.001)
-    html = difference_table_html(table, "<a>")
-    assert "OOD" not in html and "&lt;a&gt;" in html
-    assert "<td>+0.00<" in html, "what rounds to zero has no minus"
-    assert list(difference_table(frame[frame["method"] == "a"], "a").columns) == [
-        *("method", "seeds", "records")
-    ]
-    with pytest.raises(SettingError, match="no column key"):
-        difference_table(frame.drop(columns="key"), "a")
 
 
 def test_all_runs_are_ticked_unless_one_that_ships_would_count_twice(
@@ -174,20 +110,20 @@ def test_all_runs_are_ticked_unless_one_that_ships_would_count_twice(
     for folder in (".git", "notebooks", "again"):
         (tmp_path / folder).mkdir()
     monkeypatch.chdir(tmp_path / "notebooks")
-    panel = Comparison(Session(tiny))
+    panel = ComparisonPanel(Session(tiny))
     panel.sources.find()
     boxes = [(box.description, box.value) for box in panel.sources.boxes.children]
-    assert boxes == [("runs that ship", True), ("../runs", True)]
+    assert boxes == [("shipped runs", True), ("../runs", True)]
     with real_folder(lc.shipped_adapter("Comma_2", "repetition", "tiny")) as packed:
         shutil.copytree(packed, tmp_path / "again/runs/a")
     monkeypatch.chdir(tmp_path / "again")
-    panel = Comparison(Session(tiny))
+    panel = ComparisonPanel(Session(tiny))
     panel.sources.find()
     boxes = [(box.description, box.value) for box in panel.sources.boxes.children]
-    assert boxes == [("runs that ship (some of them lie here, too)", False), ("runs", True)]
+    assert boxes == [("shipped runs (some are also in runs)", False), ("runs", True)]
 
 
-def test_sources_are_ticked_and_unticked(panel: Comparison) -> None:
+def test_sources_are_ticked_and_unticked(panel: ComparisonPanel) -> None:
     ships, here = panel.sources.boxes.children
     assert (ships.value, here.value) == (False, True)
     assert "SHIPPED" not in panel.code()
@@ -202,7 +138,7 @@ def test_sources_are_ticked_and_unticked(panel: Comparison) -> None:
     assert panel.shown is None
 
 
-def test_filters_by_method_metric_and_backbone(panel: Comparison) -> None:
+def test_filters_by_method_metric_and_backbone(panel: ComparisonPanel) -> None:
     colour = {t["meta"]: t["line"]["color"] for t in panel.view.figure["data"]}
     panel.methods.children[0].value = False
     left = {t["meta"]: t["line"]["color"] for t in panel.view.figure["data"]}
@@ -216,15 +152,15 @@ def test_filters_by_method_metric_and_backbone(panel: Comparison) -> None:
     panel.backbone.value = "other"
     settle(panel)
     assert [box.description for box in panel.methods.children] == ["Start_2"]
-    assert "examples only" in panel.note.value  # it has one seed
+    assert "examples only" in panel.note.text  # it has one seed
     panel.methods.children[0].value = False
-    assert "Tick a method" in panel.note.value
+    assert "Tick a method" in panel.note.text
     with pytest.raises(SettingError, match="no method is ticked"):
         panel.table()
     assert panel.errors == []
 
 
-def test_a_click_shows_the_examples_and_one_opens_in_the_playground(panel: Comparison) -> None:
+def test_a_click_shows_the_examples_and_one_opens_in_the_playground(panel: ComparisonPanel) -> None:
     panel.session.task = load_task("repetition")
     curve = [trace["meta"] for trace in panel.view.figure["data"]].index("Start_2")
     panel.view.clicked = {"curve": curve, "index": 5, "x": 6, "y": 0.5, "clicks": 1}
@@ -242,14 +178,14 @@ def test_a_click_shows_the_examples_and_one_opens_in_the_playground(panel: Compa
     panel.point.view.opened = {"index": number, "presses": 1}
     assert panel.session.example == panel.point.found[number].example
     assert panel.session.prompt == wrong["prompt"]
-    assert "keeps no adapter" in panel.status.message
+    assert "no saved adapter" in panel.status.message
     assert panel.errors == []
 
 
-def test_opening_takes_the_runs_adapter_along(panel: Comparison, place: Path) -> None:
+def test_opening_takes_the_runs_adapter_along(panel: ComparisonPanel, place: Path) -> None:
     model = lc.build_model(panel.session.backbone, "Start_2", seed=7)
     model.save_pretrained(place / "runs" / "Start_2-0")
-    panel.sources.read_again()
+    panel.sources.reload()
     settle(panel)
     curve = [trace["meta"] for trace in panel.view.figure["data"]].index("Start_2")
     for click in (1, 2):  # the second time it is there already
@@ -265,7 +201,7 @@ def test_opening_takes_the_runs_adapter_along(panel: Comparison, place: Path) ->
     assert panel.errors == []
 
 
-def test_a_and_b_are_evaluated_beside_the_runs(panel: Comparison, tmp_path: Path) -> None:
+def test_a_and_b_are_evaluated_beside_the_runs(panel: ComparisonPanel, tmp_path: Path) -> None:
     lines = [
         json.dumps({"prompt": f"{level}{n}=", "answer": "7", "split": split, "level": level})
         for split, level in (("id", 1), ("ood-6", 6))
@@ -286,13 +222,13 @@ def test_a_and_b_are_evaluated_beside_the_runs(panel: Comparison, tmp_path: Path
     assert set(panel.method_table()["method"]) == {*METHODS, "mine (now)", "no latents (now)"}
     mine = panel.method_table().set_index("method").loc["mine (now)"]
     assert mine["records"] == 2 * 2
-    assert "where there is one seed" in panel.note.value
+    assert "for a method with one seed" in panel.note.text
     code = panel.code()
     assert "build_model('tiny', 'End_1')" in code
     assert "build_model('tiny', 'zero-shot')" in code
 
 
-def test_code_gives_what_is_shown(panel: Comparison, place: Path) -> None:
+def test_code_gives_what_is_shown(panel: ComparisonPanel, place: Path) -> None:
     scope: dict = {}
     exec(panel.code(), scope)
     shown = panel.table()[["method", "level", "mean", "low", "high"]]
@@ -301,7 +237,7 @@ def test_code_gives_what_is_shown(panel: Comparison, place: Path) -> None:
     )
 
 
-def test_exports(panel: Comparison, tmp_path: Path) -> None:
+def test_exports(panel: ComparisonPanel, tmp_path: Path) -> None:
     for ending in ("svg", "csv", "html"):
         text = panel.export(tmp_path / f"shown.{ending}").read_text()
         assert "Start_1+Comma_1" in text
@@ -309,11 +245,11 @@ def test_exports(panel: Comparison, tmp_path: Path) -> None:
     assert len(axes.containers) == len(METHODS)
 
 
-def test_the_task_is_the_sessions_and_an_empty_one_says_what_to_do(panel: Comparison) -> None:
+def test_the_task_is_the_sessions_and_an_empty_one_says_what_to_do(panel: ComparisonPanel) -> None:
     panel.task.value = "summation"
     settle(panel)
     assert panel.session.task.name == "summation"
-    assert "no records of <b>summation</b>" in panel.note.value
+    assert "no records of summation" in panel.note.text
     assert panel.view.layout.display == "none"
     with pytest.raises(SettingError, match="no records of summation"):
         panel.picture()
@@ -324,7 +260,7 @@ def test_the_task_is_the_sessions_and_an_empty_one_says_what_to_do(panel: Compar
     assert panel.errors == []
 
 
-def test_a_folder_is_added_and_a_wrong_one_refused(panel: Comparison, tmp_path: Path) -> None:
+def test_a_folder_is_added_and_a_wrong_one_refused(panel: ComparisonPanel, tmp_path: Path) -> None:
     frame = records("tiny", "repetition", (1.0, 0.75)).assign(method="lora-r4", seed=3)
     frame = frame.drop(columns=["backbone", "prompt", "answer"])
     frame.to_parquet(tmp_path / "more.parquet")
@@ -340,82 +276,7 @@ def test_a_folder_is_added_and_a_wrong_one_refused(panel: Comparison, tmp_path: 
         "Repeat 10 times"
     )  # made again by its task
     assert panel.errors == []
-    assert "1 run." in panel.note.value
+    assert "1 run." in panel.note.text
     panel.sources.field.value = "nowhere"
     assert "expected a folder of runs" in panel.status.message
     assert isinstance(panel.errors.pop(), SettingError)
-
-
-def test_a_code_of_files_gives_the_same_records(tmp_path: Path, monkeypatch) -> None:
-    frame = records("tiny", "repetition", (1.0, 0.75)).assign(method="Start_2", seed=3)
-    frame.to_parquet(tmp_path / "some.parquet")
-    runs = RunCollection()
-    runs.add(tmp_path / "some.parquet")
-    scope: dict = {"pd": pd, "lc": lc}
-    exec(runs.code("repetition", "tiny", ["Start_2"]), scope)
-    assert scope["frame"]["graded"].tolist() == frame["graded"].tolist()
-
-
-def test_too_many_records_are_not_read(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    runs = RunCollection()
-    runs.add(place / "runs")
-    runs.add(place / "runs" / "Start_2-0")  # known already: counted once
-    whole, every = runs.records("repetition", "tiny")
-    assert every
-    assert len(whole) == 3 * 2 * 3 * 12
-    runs.forget()
-    monkeypatch.setattr(run_collection, "MOST_RECORDS", 100)
-    means, every = runs.records("repetition", "tiny")
-    assert not every
-    assert len(means) == 3 * 2 * 7  # method, seed, level
-    expected = whole.groupby(["method", "seed", "split", "level"])["graded"].mean()
-    got = means.set_index(["method", "seed", "split", "level"])["graded"]
-    pd.testing.assert_series_equal(
-        got.sort_index(),
-        expected.sort_index(),
-        check_dtype=False,
-        check_index_type=False,
-        atol=1e-6,
-    )
-    assert len(runs.examples("repetition", "tiny", "Start_2", 6)) == 24
-
-
-def test_the_gap_is_paired_by_seed_and_needs_every_ood_split() -> None:
-    rows = [
-        ("Start_2", seed, split, value)
-        for seed, values in ((0, (1.0, 0.5, 0.1)), (1, (0.8, 0.6, 0.2)), (2, (0.9, 0.5, None)))
-        for split, value in zip(("id", "ood-10", "ood-6"), values, strict=True)
-        if value is not None
-    ]
-    frame = pd.DataFrame(rows, columns=["method", "seed", "split", "graded"])
-    (row,) = method_table(frame).to_dict("records")
-    assert row["gap"] == pytest.approx((0.7 + 0.4) / 2)
-    assert (row["gap low"], row["gap high"]) == (-1.0, 1.0), "of two seeds"
-    assert list(row)[3::3][:3] == ["id", "ood-6", "ood-10"]
-    one = method_table(frame[frame["seed"] == 0])
-    assert "gap low" not in one.columns
-
-
-def test_names_are_data() -> None:
-    frame = pd.DataFrame(
-        {"method": ["Before[<img src=x>]_1"], "seed": [0], "split": ["id"], "graded": [1.0]}
-    )
-    html = method_table_html(method_table(frame))
-    assert "<img" not in html
-    assert "Before[&lt;img" in html
-
-
-def test_a_record_whose_task_draws_another_example_is_not_opened() -> None:
-    task = load_task("repetition")
-    example = task.examples("id", 4, 1)[3]
-    record = pd.Series(
-        {"split": "id", "level": example.level, "example": 3, "key": example.key}
-        | {"response": "", "exact": False, "graded": 0.0, "seed": 0}
-    )
-    assert recorded_example(record, task).example == example
-    other = recorded_example(pd.Series(record.to_dict() | {"key": "1+1=2"}), task)
-    assert other.example is None
-    assert not other.row()["opens"]
-    typed = Example("p", "a", "id", 1, "k")
-    kept = pd.Series(record.to_dict() | dataclasses.asdict(typed))
-    assert recorded_example(kept, None).example == typed

@@ -1,45 +1,20 @@
-"""One row per method: accuracy in and out of distribution, the gap between them, and the cost.
+"""Tables of methods: accuracy in and out of distribution, their gap, and the cost.
 
-And the same beside one of the methods, example by example. Knows records; neither runs nor widgets.
+A second table has the differences from one of the methods, paired example by example.
 """
 
 from __future__ import annotations
-
-from html import escape
-from typing import Any, Final
 
 import pandas as pd
 
 from latent_core.errors import SettingError
 from latent_core.statistics.means import accuracy_interval, mean_interval, paired_difference
-from latent_core.wording import counted
 
-__all__ = [
-    "difference_table",
-    "difference_table_html",
-    "method_table",
-    "method_table_html",
-    "split_order",
-]
-
-_STYLE: Final = """<style>
-.widget-html-content:has(> .latent-methods) { min-width: 0; }
-.latent-methods { overflow-x: auto; }
-.latent-methods table { border-collapse: collapse; font-variant-numeric: tabular-nums;
-  font-size: 13px; color: var(--jp-ui-font-color1, inherit); }
-.latent-methods th, .latent-methods td { padding: 3px 6px; text-align: right;
-  border-bottom: 1px solid var(--jp-border-color2, #ddd); line-height: 1.25;
-  vertical-align: top; }
-.latent-methods td { white-space: nowrap; }
-.latent-methods th { font-weight: 600; vertical-align: bottom; }
-.latent-methods th:first-child { text-align: left; }
-.latent-methods tbody th { font-weight: 600; text-align: left; }
-.latent-methods small { font-weight: 400; color: var(--jp-ui-font-color2, #666); }
-</style>"""
+__all__ = ["difference_table", "method_table", "split_order"]
 
 
 def split_order(splits: pd.Series) -> list[str]:
-    """Distinct splits: ID first, then OOD from short to long, then any others."""
+    """Order distinct splits: ID first, then OOD from short to long, then any others."""
 
     def rank(split: str) -> tuple[int, int, str]:
         if split == "id":
@@ -51,7 +26,7 @@ def split_order(splits: pd.Series) -> list[str]:
 
 
 def method_table(frame: pd.DataFrame, metric: str = "graded") -> pd.DataFrame:
-    """Accuracy and cost of every method.
+    """Average the accuracy and cost of every method.
 
     Args:
         frame: records with columns method, seed, split and the metric, of one task; extra_slots or
@@ -87,7 +62,7 @@ def method_table(frame: pd.DataFrame, metric: str = "graded") -> pd.DataFrame:
 
 
 def difference_table(frame: pd.DataFrame, reference: str, metric: str = "graded") -> pd.DataFrame:
-    """Every other method minus one, over the examples that both answered at the same seed.
+    """Subtract one method from every other, over the examples that both answered per seed.
 
     Args:
         frame: as for `method_table`, every record, with columns example and key.
@@ -97,7 +72,7 @@ def difference_table(frame: pd.DataFrame, reference: str, metric: str = "graded"
     Returns:
         columns as those of `method_table`, without costs: for each split the mean difference and
         its interval; `gap`, the difference of the two gaps, below zero where the method falls less
-        than the reference, its interval over seeds. What cannot be paired is missing.
+        than the reference, its interval over seeds. A cell that cannot be paired is missing.
 
     Raises:
         SettingError: if the records do not say which example they are of.
@@ -147,77 +122,3 @@ def _over_seeds(gaps: pd.Series) -> dict[str, float]:
         found = mean_interval(gaps, gaps.index.to_series(), bounds=(-1.0, 1.0))
         cells |= {"gap low": found.low, "gap high": found.high}
     return cells
-
-
-def method_table_html(table: pd.DataFrame) -> str:
-    """The table for a page, its names escaped. The best mean of a split is bold."""
-    values = _values(table)
-    best = {name: table[name].max() for name in values if name != "gap"}
-    costs = {"trainable": ",.0f", "slots": ".1f", "seconds": ".2f"}
-    rows = [
-        [_accuracy(row, name, best.get(name)) for name in values]
-        + [_number(row[name], form) for name, form in costs.items()]
-        for _, row in table.iterrows()
-    ]
-    return _html(table, "methods", "method", [*values, *costs], rows)
-
-
-def difference_table_html(table: pd.DataFrame, reference: str) -> str:
-    """The differences for a page, their names escaped."""
-    values = _values(table)
-    rows = [[_accuracy(row, name, form="+.2f") for name in values] for _, row in table.iterrows()]
-    return _html(table, f"minus {reference}", f"minus {reference}", values, rows)
-
-
-def _values(table: pd.DataFrame) -> list[str]:
-    """The columns of accuracies, and of the gap."""
-    return [n for n in table.columns if f"{n} low" in table.columns or n in ("id", "gap")]
-
-
-_TITLES: Final = {
-    "id": "ID",
-    "gap": "gap<br><small>ID - mean OOD</small>",
-    "trainable": "trained<br><small>numbers</small>",
-    "slots": "extra slots<br><small>per example</small>",
-    "seconds": "seconds<br><small>per example</small>",
-}
-
-
-def _html(
-    table: pd.DataFrame, label: str, first: str, heads: list[str], cells: list[list[str]]
-) -> str:
-    """Rows of cells, each behind its method's name and seeds."""
-    rows = []
-    for (_, row), inner in zip(table.iterrows(), cells, strict=True):
-        seeds = f"{counted(row['seeds'], 'seed')}"
-        name = f'<th scope="row">{escape(str(row["method"]))}<br><small>{seeds}</small></th>'
-        rows.append(f"<tr>{name}{''.join(f'<td>{cell}</td>' for cell in inner)}</tr>")
-    named = "".join(
-        f'<th scope="col">{_TITLES.get(n, escape(n.replace("ood-", "OOD ")))}</th>' for n in heads
-    )
-    return (
-        f'{_STYLE}<div class="latent-methods" tabindex="0" role="region" '
-        f'aria-label="{escape(label)}">'
-        f'<table><thead><tr><th scope="col">{escape(first)}</th>{named}</tr></thead>'
-        f"<tbody>{''.join(rows)}</tbody></table></div>"
-    )
-
-
-def _accuracy(row: pd.Series, name: str, best: float | None = None, form: str = ".2f") -> str:
-    mean = row[name]
-    if pd.isna(mean):
-        return "-"
-    shown = _number(mean, form)
-    text = shown if best is None or mean < best else f"<b>{shown}</b>"
-    low, high = row.get(f"{name} low"), row.get(f"{name} high")
-    if pd.isna(low):
-        return text
-    return f"{text}<br><small>[{_number(low, form)}, {_number(high, form)}]</small>"
-
-
-def _number(value: Any, form: str) -> str:
-    """The number, and a dash for none; what rounds to zero has no minus."""
-    if pd.isna(value):
-        return "-"
-    places = int(form[form.index(".") + 1])
-    return format(round(float(value), places) + 0.0, form)

@@ -1,0 +1,46 @@
+"""Tables of methods and of their differences, from records whose means are known."""
+
+import pandas as pd
+import pytest
+
+from latent_core.errors import SettingError
+from workbench.panels.comparison.tables import difference_table, method_table
+from workbench.panels.comparison.view import differences_html
+
+
+def test_what_cannot_be_paired_is_missing_or_said() -> None:
+    frame = pd.DataFrame(
+        [
+            {"method": m, "seed": s, "split": split, "example": 0, "key": "k", "graded": 0.5}
+            for m, splits in {"a": ("id", "ood-6"), "b": ("id",)}.items()
+            for split in splits
+            for s in (0, 1)
+        ]
+    )
+    (row,) = difference_table(frame, "a").to_dict("records")
+    assert row["id"] == 0 and "gap" not in row and "ood-6" not in row
+    table = difference_table(frame, "a").assign(id=-0.001)
+    html = differences_html(table, "<a>")
+    assert "OOD" not in html and "&lt;a&gt;" in html
+    assert "<td>+0.00<" in html, "what rounds to zero has no minus"
+    assert list(difference_table(frame[frame["method"] == "a"], "a").columns) == [
+        *("method", "seeds", "records")
+    ]
+    with pytest.raises(SettingError, match="no column key"):
+        difference_table(frame.drop(columns="key"), "a")
+
+
+def test_the_gap_is_paired_by_seed_and_needs_every_ood_split() -> None:
+    rows = [
+        ("Start_2", seed, split, value)
+        for seed, values in ((0, (1.0, 0.5, 0.1)), (1, (0.8, 0.6, 0.2)), (2, (0.9, 0.5, None)))
+        for split, value in zip(("id", "ood-10", "ood-6"), values, strict=True)
+        if value is not None
+    ]
+    frame = pd.DataFrame(rows, columns=["method", "seed", "split", "graded"])
+    (row,) = method_table(frame).to_dict("records")
+    assert row["gap"] == pytest.approx((0.7 + 0.4) / 2)
+    assert (row["gap low"], row["gap high"]) == (-1.0, 1.0), "of two seeds"
+    assert list(row)[3::3][:3] == ["id", "ood-6", "ood-10"]
+    one = method_table(frame[frame["seed"] == 0])
+    assert "gap low" not in one.columns
