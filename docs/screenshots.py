@@ -155,7 +155,7 @@ def comparison(notebook: Notebook) -> Locator:
     """Everything that ships, and how it differs from prompt tuning."""
     panel = tab(notebook, "Comparison")
     expect(panel.locator(".latent-plotly[data-drawn]")).to_be_visible()
-    panel.get_by_label("Differences from").select_option("Start_2")
+    panel.get_by_label("Reference method").select_option("Start_2")
     expect(panel.get_by_role("region", name="minus Start_2")).to_be_visible()
     return panel
 
@@ -172,10 +172,10 @@ def hypotheses(notebook: Notebook) -> Locator:
 def training(notebook: Notebook) -> Locator:
     """A run on the small decoder, in a panel of its own: it takes seconds."""
     panel = notebook.page.locator(".latent-panel:not(.latent-workbench *)")
-    for label, value in (("Steps", "120"), ("Learning rate", "0.1"), ("Check every", "30")):
+    for label, value in (("Steps", "120"), ("Learning rate", "0.1"), ("Steps per check", "30")):
         panel.get_by_label(label, exact=True).fill(value)
         panel.get_by_label(label, exact=True).press("Enter")
-    panel.get_by_role("button", name="Start", exact=True).click()
+    panel.get_by_role("button", name="Start training", exact=True).click()
     expect(panel.get_by_text("is trained")).to_be_visible()
     expect(panel.locator(".latent-plotly[data-drawn]")).to_be_visible()
     return panel

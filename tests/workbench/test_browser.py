@@ -105,7 +105,7 @@ def test_all_panels_are_there_and_say_what_they_are_for(notebook: Notebook) -> N
 def test_both_sides_answer_and_a_chip_tells_of_its_latent(notebook: Notebook) -> None:
     panel = open_tab(notebook.page, "Playground")
     notebook.run("wb.session.draw('id', 0, level=2)")
-    panel.get_by_role("button", name="Generate", exact=True).click()
+    panel.get_by_role("button", name="Generate responses", exact=True).click()
     expect(panel.get_by_text(re.compile(r"exact · graded \d\.\d\d"))).to_have_count(2)
     for side, layout in zip("AB", LAYOUTS, strict=True):
         strip = panel.get_by_role("listbox", name=f"{side}: prompt and response", exact=True)
@@ -140,7 +140,7 @@ def test_on_a_narrow_page_a_groups_row_stays_one_and_the_prompt_shows_its_end(
     expect(prompt).to_have_attribute("rows", "4")
     assert prompt.evaluate("el => el.scrollHeight <= el.clientHeight + 2")
     count, place = (
-        panel.get_by_label(name, exact=True).first.bounding_box() for name in ("count", "place")
+        panel.get_by_label(name, exact=True).first.bounding_box() for name in ("Count", "Place")
     )
     page.set_viewport_size(size)
     notebook.run("wb.session.task = lc.load_task('repetition')\nwb.session.draw('id', 0, level=2)")
@@ -155,17 +155,17 @@ def test_a_switch_and_the_chooser_change_what_is_written(notebook: Notebook) -> 
     expect(field).to_have_value("drop(Comma)")
     changed = panel.get_by_role("listbox", name="A: prompt and response under the intervention")
     expect(changed.locator(".latent-chip")).to_have_count(1)  # Start alone
-    panel.get_by_role("button", name="None", exact=True).click()
+    panel.get_by_role("button", name="Remove intervention", exact=True).click()
     expect(changed).to_be_hidden()
-    panel.get_by_label("Further").select_option("scale vectors")
-    panel.get_by_role("button", name="Add", exact=True).click()
+    panel.get_by_label("Operation").select_option("scale vectors")
+    panel.get_by_role("button", name="Add intervention", exact=True).click()
     expect(field).to_have_value("scale(Start, 0.5)")
     expect(panel.get_by_text("with scale(Start, 0.5)")).to_have_count(2)
     field.fill("drop(")
     field.press("Enter")
     expect(panel.get_by_text("drop(").first).to_be_visible()
     assert notebook.run("print(wb.session.intervention)") == "scale(Start, 0.5)\n"
-    panel.get_by_role("button", name="None", exact=True).click()
+    panel.get_by_role("button", name="Remove intervention", exact=True).click()
 
 
 # --- attention ------------------------------------------------------------------------------------
@@ -287,7 +287,7 @@ def assert_exports(panel: Locator, browser: Browser, tmp_path: Path) -> None:
 
 def test_the_playground_exports(notebook: Notebook, browser: Browser, tmp_path: Path) -> None:
     panel = open_tab(notebook.page, "Playground")
-    panel.get_by_role("button", name="Generate", exact=True).click()
+    panel.get_by_role("button", name="Generate responses", exact=True).click()
     verdicts = panel.get_by_text(re.compile(r"exact · graded \d\.\d\d"))
     expect(verdicts.filter(visible=True)).to_have_count(2)
     assert_exports(panel, browser, tmp_path)
@@ -300,7 +300,7 @@ def test_a_and_b_are_evaluated_and_a_point_leads_to_its_examples(
     notebook: Notebook, browser: Browser, tmp_path: Path
 ) -> None:
     panel = open_tab(notebook.page, "Comparison")
-    count = panel.get_by_label("examples per split")
+    count = panel.get_by_label("Examples per split")
     count.fill("1")
     count.press("Enter")
     panel.get_by_role("button", name="Evaluate A and B").click()
@@ -317,7 +317,7 @@ def test_a_and_b_are_evaluated_and_a_point_leads_to_its_examples(
     expect(panel).to_contain_text("examples of")
     opens = panel.get_by_role("button", name=re.compile("playground", re.I)).first
     opens.click()
-    expect(panel.get_by_text("The example is in the playground")).to_be_visible()
+    expect(panel.get_by_text("Opened in the playground")).to_be_visible()
     assert notebook.run("print(wb.session.example is not None)") == "True\n"
     assert_exports(panel, browser, tmp_path)
 
@@ -339,7 +339,7 @@ def test_training_is_cancelled_within_a_step_and_the_kernel_answers_meanwhile(
     set_number(panel, "Batch size", 2)
     panel.get_by_label("Run folder").fill(str(tmp_path / "cancelled"))
     panel.get_by_label("Run folder").press("Enter")
-    start = panel.get_by_role("button", name="Start", exact=True)
+    start = panel.get_by_role("button", name="Start training", exact=True)
     start.dblclick()
     status = panel.locator(".latent-status-line")
     expect(status).to_contain_text(re.compile(r"train: [1-9]\d* of 500 steps"))
@@ -359,10 +359,10 @@ def test_what_is_trained_becomes_adapter_a_everywhere(
 ) -> None:
     panel = open_tab(notebook.page, "Training")
     set_number(panel, "Steps", 3)
-    set_number(panel, "Check every", 0)
+    set_number(panel, "Steps per check", 0)
     panel.get_by_label("Run folder").fill(str(tmp_path / "mine"))
     panel.get_by_label("Run folder").press("Enter")
-    panel.get_by_role("button", name="Start", exact=True).click()
+    panel.get_by_role("button", name="Start training", exact=True).click()
     expect(panel).to_contain_text("is trained")
     expect(panel.locator(".latent-plotly[data-drawn]")).to_be_visible()
     assert notebook.run("print(wb.session.adapter_a)") == "mine\n"
@@ -373,9 +373,9 @@ def test_what_is_trained_becomes_adapter_a_everywhere(
 
 def test_an_error_is_shown_where_the_user_looks(notebook: Notebook) -> None:
     panel = open_tab(notebook.page, "Comparison")
-    panel.get_by_label("Runs in").fill("/nowhere/at all")
-    panel.get_by_label("Runs in").press("Enter")
-    panel.get_by_role("button", name="Add", exact=True).click()
+    panel.get_by_label("Runs folder").fill("/nowhere/at all")
+    panel.get_by_label("Runs folder").press("Enter")
+    panel.get_by_role("button", name="Add runs", exact=True).click()
     alert = panel.get_by_role("alert")
     expect(alert).to_contain_text("/nowhere/at all")
     panel.get_by_text("Details").click()
@@ -501,7 +501,7 @@ def test_closing_the_output_stops_the_job(notebook: Notebook, tmp_path: Path) ->
     set_number(panel, "Steps", 5000)
     panel.get_by_label("Run folder").fill(str(tmp_path / "closed"))
     panel.get_by_label("Run folder").press("Enter")
-    panel.get_by_role("button", name="Start", exact=True).click()
+    panel.get_by_role("button", name="Start training", exact=True).click()
     expect(panel.locator(".latent-status-line")).to_contain_text(re.compile("train: [1-9]"))
     notebook.command("notebook:clear-all-cell-outputs")
     waited = "import asyncio\nfor _ in range(600):\n    await asyncio.sleep(0.1)\n"
@@ -594,7 +594,7 @@ def test_no_panel_takes_a_token_for_more_than_text(
         notebook.run_all()
         for kind in PANELS.values():
             panel = open_tab(page, kind.title)
-            for button in ("Generate", "Evaluate A and B", "Measure causal effect"):
+            for button in ("Generate responses", "Evaluate A and B", "Measure causal effect"):
                 found = panel.get_by_role("button", name=button, exact=True)
                 if found.count() and found.is_visible():
                     found.click()
@@ -684,18 +684,16 @@ def test_which_layers_look_at_the_latents(questions: Notebook) -> None:
 
 
 def test_does_removing_them_after_the_third_variable_break_the_answer(questions: Notebook) -> None:
-    panel = alone(questions, "Generate")
-    panel.get_by_label("Further").select_option("drop after the n-th")
-    panel.get_by_label("after", exact=True).fill("3")  # which only the chosen kind has
-    panel.get_by_label("after", exact=True).press("Enter")
-    panel.get_by_label("latents", exact=True).fill("Comma")
-    panel.get_by_role("button", name="Add", exact=True).click()
+    panel = alone(questions, "Generate responses")
+    panel.get_by_label("Operation").select_option("drop after n occurrences")
+    panel.get_by_label("n", exact=True).fill("3")  # which only the chosen kind has
+    panel.get_by_label("n", exact=True).press("Enter")
+    panel.get_by_label("Latents", exact=True).fill("Comma")
+    panel.get_by_role("button", name="Add intervention", exact=True).click()
     field = panel.get_by_role("textbox", name="Intervention")
     expect(field).to_have_value("drop(Comma, after=3)")
     told = panel.get_by_text("with drop(Comma, after=3)").first
-    expect(told).to_contain_text(
-        re.compile("differs from token|the same response|ends sooner|goes on")
-    )
+    expect(told).to_contain_text(re.compile("differs from token|the same response|shorter|longer"))
     changed = panel.get_by_role("listbox", name="A: prompt and response under the intervention")
     expect(changed.locator(".latent-chip", has_text="Comma")).to_have_count(3)
     graded = questions.run(
@@ -714,7 +712,7 @@ def test_where_accuracy_falls_and_by_how_much_less(questions: Notebook) -> None:
         assert what.evaluate("el => el.scrollWidth <= el.clientWidth + 2"), "columns are cut"
     for box in panel.get_by_role("checkbox").all():
         if box.evaluate("el => el.closest('label').textContent.trim()") not in (
-            "runs that ship",
+            "shipped runs",
             "Start_1+Comma_1",
             "Start_2",
         ):
@@ -731,7 +729,7 @@ def test_where_accuracy_falls_and_by_how_much_less(questions: Notebook) -> None:
         assert [float(cell.split()[0]) for cell in cells[:6]] == pytest.approx(
             [*(means[s] for s in ("id", "ood-12", "ood-20", "ood-30", "ood-50")), gap], abs=0.006
         )
-    panel.get_by_label("Differences from").select_option("Start_2")
+    panel.get_by_label("Reference method").select_option("Start_2")
     minus = panel.get_by_role("region", name="minus Start_2").locator("tbody tr")
     expect(minus).to_have_count(1)
     _, ood, *_, gap = minus.locator("td").all_inner_texts()
@@ -760,6 +758,6 @@ def test_notebook_7_shows_it_too(
         notebook.run_all()
         drawn(open_tab(notebook.page, "Attention"), "A (Start_1+Comma_2): text")
         panel = open_tab(notebook.page, "Playground")
-        panel.get_by_role("button", name="Generate", exact=True).click()
+        panel.get_by_role("button", name="Generate responses", exact=True).click()
         expect(panel.get_by_text(re.compile(r"graded \d"))).to_have_count(2)
         assert notebook.run("print([p.errors for p in wb.tabs.children if p.errors])") == "[]\n"

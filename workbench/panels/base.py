@@ -105,10 +105,22 @@ class Panel(widgets.VBox):
         call()
 
     def button(
-        self, label: str, callback: Callable[[], Any], tooltip: str = "", **layout: Any
+        self, label: str, callback: Callable[[], Any], tooltip: str = "", button_style: str = ""
     ) -> widgets.Button:
-        """A button that calls `callback`."""
-        button = widgets.Button(description=label, tooltip=tooltip or label, **layout)
+        """Make a button that calls `callback`, as wide as its label.
+
+        Args:
+            label: a verb and an object.
+            callback: called without arguments.
+            tooltip: a sentence; by default the label.
+            button_style: of ipywidgets, such as `primary`.
+        """
+        button = widgets.Button(
+            description=label,
+            tooltip=tooltip or label,
+            button_style=button_style,
+            layout=widgets.Layout(width="max-content"),
+        )
         call = self.safely(callback)
         button.on_click(lambda _: call())
         return button

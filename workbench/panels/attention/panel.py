@@ -56,24 +56,20 @@ class AttentionPanel(Panel):
         self._opened = False
         self._job: Job | None = None
         self._timer: asyncio.TimerHandle | None = None
-        narrow = {"width": "max-content"}
         again = self.button(
             "Recapture attention",
             self._capture_again,
             "Run the models again, also where nothing has changed",
-            layout=narrow,
         )
         strongest = self.button(
             "Open strongest head",
             self.open_strongest,
             "Open the head with the largest value of the overview",
-            layout=narrow,
         )
         self.trace = self.button(
             "Measure causal effect",
             self.start_trace,
             "Cut these edges in each layer, and measure the change of log p(response)",
-            layout=narrow,
         )
         self.controls = AttentionControls(self, self._update, again)
         self.chooser = HeadChooser(self, self._draw_head, strongest)

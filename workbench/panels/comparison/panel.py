@@ -84,7 +84,6 @@ class ComparisonPanel(Panel):
             "Evaluate A and B",
             self.evaluate,
             "Answer examples of this task with models A and B, without intervention",
-            layout={"width": "150px"},
         )
         self.note = TextLine()
         self.view = PlotlyView(label="Accuracy against length")

@@ -44,10 +44,9 @@ class RunSources:
             tooltip="A folder of runs, or a .parquet file of records",
             continuous_update=False,
         )
-        width = {"layout": {"width": "110px"}}
         self.buttons = (
-            panel.button("Add runs", self.add, "Show the runs of this folder, too", **width),
-            panel.button("Reload runs", self.reload, "Look for new runs and records", **width),
+            panel.button("Add runs", self.add, "Show the runs of this folder, too"),
+            panel.button("Reload runs", self.reload, "Look for new runs and records"),
         )
         self.boxes = row()
         panel.on(self.field, "value", lambda _: self.add())  # Enter, or leaving the field

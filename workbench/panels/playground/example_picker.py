@@ -1,4 +1,4 @@
-"""Where the prompt comes from: an example of the task by split, length and number, or typing.
+"""The playground's prompt: an example of the task by split, level and number, or typed text.
 
 Reads and writes the session's task, example and prompt.
 """
@@ -6,7 +6,7 @@ Reads and writes the session's task, example and prompt.
 from __future__ import annotations
 
 import random
-from typing import Any, Final
+from typing import Final
 
 import ipywidgets as widgets
 
@@ -14,7 +14,7 @@ from latent_core.evaluation.evaluate import response_limit
 from latent_core.tasks.table import TASKS, load_task
 from workbench.level_words import level_words
 from workbench.panels.base import Panel
-from workbench.panels.controls import Controls
+from workbench.panels.controls import Controls, field, row
 from workbench.widgets.text_line import TextLine
 
 __all__ = ["ExamplePicker"]
@@ -23,8 +23,8 @@ _ANY: Final = -1  # of a level; None would be no choice at all
 #: Of the prompt's field: the fewest and most rows, and characters in one where it is narrow.
 _FEWEST, _MOST, _WIDTH = 2, 6, 50
 _LIMITS: Final = {
-    True: "the most tokens of a response to a typed prompt",
-    False: "the most tokens of a response to this example; type a prompt to set them",
+    True: "Most new tokens of the response to a typed prompt",
+    False: "Most new tokens of the response to this example; type a prompt to change it",
 }
 
 
@@ -35,25 +35,19 @@ class ExamplePicker(widgets.VBox):
         task, split, level: dropdowns; `level` says what the task counts.
         previous, next, random: buttons.
         prompt: the prompt's text. Typing one leaves the examples.
-        notice: what the session did of its own accord when the task changed.
-        limit: the most new tokens: of a typed prompt what is set here, else the example's own.
+        notice: adapters that the session replaced when the task changed.
+        limit: most new tokens: for a typed prompt the number set here, else the example's own.
     """
 
     def __init__(self, panel: Panel) -> None:
         self.session = panel.session
         self._number, self._seed, self._typed_limit = 0, 1, 64
-        narrow: dict[str, Any] = {"style": {"description_width": "initial"}}
-        self.task = widgets.Dropdown(
-            description="Task",
-            layout={"width": "230px"},
-            style={"description_width": "90px"},
-        )
-        self.split = widgets.Dropdown(description="Split", layout={"width": "170px"}, **narrow)
-        self.level = widgets.Dropdown(description="Level", layout={"width": "170px"}, **narrow)
-        step = {"layout": {"width": "90px"}}
-        self.previous = panel.button("Previous", lambda: self._step(-1), "previous example", **step)
-        self.next = panel.button("Next", lambda: self._step(1), "next example", **step)
-        self.random = panel.button("Random", self._draw_random, "a random example", **step)
+        self.task = field(widgets.Dropdown, "Task", "230px", "90px")
+        self.split = field(widgets.Dropdown, "Split", "170px")
+        self.level = field(widgets.Dropdown, "Level", "170px")
+        self.previous = panel.button("Previous example", lambda: self._step(-1))
+        self.next = panel.button("Next example", lambda: self._step(1))
+        self.random = panel.button("Draw random example", self._draw_random)
         self.prompt = widgets.Textarea(
             description="Prompt",
             placeholder="Type a prompt, or choose an example above",
@@ -61,29 +55,12 @@ class ExamplePicker(widgets.VBox):
             layout={"width": "auto", "flex": "1 1 420px"},
             style={"description_width": "90px"},
         )
-        self.limit = widgets.BoundedIntText(
-            min=1,
-            max=100_000,
-            description="Max new tokens",
-            layout={"width": "190px"},
-            **narrow,
-        )
+        self.limit = field(widgets.BoundedIntText, "Max new tokens", "190px", min=1, max=100_000)
         self.where, self.notice = TextLine(), TextLine(quiet=True)
-        wrap = widgets.Layout(flex_flow="row wrap", align_items="center")
+        examples = (self.previous, self.next, self.random, self.where)
         super().__init__(
             [
-                widgets.HBox(
-                    [
-                        self.task,
-                        self.split,
-                        self.level,
-                        self.previous,
-                        self.next,
-                        self.random,
-                        self.where,
-                    ],
-                    layout=wrap,
-                ),
+                row(self.task, self.split, self.level, *examples, grid_gap="0 4px"),
                 self.notice,
                 widgets.HBox([self.prompt, self.limit], layout={"flex_flow": "row wrap"}),
             ]
@@ -127,7 +104,7 @@ class ExamplePicker(widgets.VBox):
         self._typed_limit = tokens
 
     def _levels(self) -> None:
-        """The levels of the chosen split; one that is OOD has one."""
+        """Offer the levels of the chosen split; an OOD split has only one."""
         task = self.session.task
         levels = () if self.split.value.startswith("ood-") else task.id_levels
         options = [("any", _ANY), *((str(level), level) for level in levels)]
@@ -139,7 +116,7 @@ class ExamplePicker(widgets.VBox):
         self.level.disabled = not levels
 
     def _show(self) -> None:
-        """Everything as the session has it."""
+        """Show the session's task, example and prompt."""
         with self._controls.unheard():
             task, example = self.session.task, self.session.example
             names = tuple(dict.fromkeys((*TASKS, task.name)))
@@ -166,12 +143,12 @@ class ExamplePicker(widgets.VBox):
             )
             self.previous.disabled = self._number == 0
             if example is None:
-                self.where.say("typed prompt: no verdict")
+                self.where.say("Typed prompt: no verdict")
             else:
                 self.where.say(f"{example.split}, {level_words(example.level, task.level_name)}")
 
 
 def _rows(prompt: str) -> int:
-    """Rows that show a prompt to its end, if it is not too long."""
+    """The number of rows that show a prompt to its end, up to a limit."""
     rows = sum(1 + len(line) // _WIDTH for line in prompt.split("\n"))
     return min(max(rows, _FEWEST), _MOST)

@@ -1,7 +1,7 @@
-"""The controls of the session's intervention: a switch row per group, a chooser, and the text form.
+"""The controls of the session's intervention: a row per latent group, a form, and the text form.
 
-All three are one thing: whichever is changed, the others follow, and so does the session. What
-cannot be read is said in place, and the session keeps what it had.
+If one of them changes, the others and the session follow. Text that cannot be read is answered
+with an error in place, and the session keeps its intervention.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from latent_core.errors import LatentError
 from workbench.panels.base import Panel
 from workbench.panels.controls import Controls
 from workbench.panels.playground.intervention_text import (
-    FURTHER,
-    Field,
+    OPERATIONS,
+    ArgumentField,
     Switch,
-    further,
     joined,
+    operation,
     read_switches,
     write_switch,
 )
@@ -29,14 +29,14 @@ __all__ = ["GroupSwitch", "InterventionControls"]
 
 _PLACES: Final = ("Start", "End", "Comma", "Newline", "Equals", "Sentence", "4", "8", "16")
 _MOST: Final = 8
-_TRAINED: Final = 0  # of a count: as trained; None would be no choice at all
+_TRAINED: Final = 0  # of a count: as trained; None would select nothing
 
 
 class GroupSwitch(widgets.HBox):
-    """One group: on or off, how many, and where.
+    """One latent group: whether it is placed, how many latents, and where.
 
     Attributes:
-        switch: how it stands; set by `show`.
+        switch: its state; set by `show`.
     """
 
     def __init__(
@@ -47,20 +47,20 @@ class GroupSwitch(widgets.HBox):
         change: Callable[[Switch], None],
         heading: str,
     ) -> None:
-        """A switch that calls `change` when the user turns it.
+        """Make the row of a group.
 
         Args:
             panel: where its errors are shown.
-            name: the group's.
-            counts: by side, `A` and `B`, where they have the group.
-            change: called with how the group shall stand.
+            name: of the group.
+            counts: its latents by side, `A` and `B`, where they have the group.
+            change: called with the state that the user sets.
             heading: in front of the row.
         """
-        where = "A and B" if len(counts) == 2 else f"{next(iter(counts))} only"
+        where = "in A and B" if len(counts) == 2 else f"in {next(iter(counts))} only"
         self.on = widgets.Checkbox(
             value=True,
             description=name,
-            tooltip=f"place the latents of {name} or leave them out; {where}",
+            tooltip=f"Untick to remove the latents of {name}; {where}",
             indent=False,
             layout=widgets.Layout(width="auto", min_width="76px"),
         )
@@ -68,16 +68,16 @@ class GroupSwitch(widgets.HBox):
         self._trained = f"as trained: {own}"
         self.count = widgets.Dropdown(
             options=self._counts(),
-            description="count",
-            tooltip=f"latents of {name} per occurrence",
+            description="Count",
+            tooltip=f"Latents of {name} per occurrence",
             layout=_stretching("158px", "190px"),
             style={"description_width": "38px"},
         )
         self.place = widgets.Combobox(
             options=_PLACES,
             placeholder=f"as trained: {name}",
-            description="place",
-            tooltip=f"where {name} goes, as a layout writes it: Start, 8, Before[=], ...",
+            description="Place",
+            tooltip=f"Where {name} goes, in the notation of layouts: Start, 8, Before[=], ...",
             continuous_update=False,
             layout=_stretching("120px", "240px"),
             style={"description_width": "38px"},
@@ -92,7 +92,7 @@ class GroupSwitch(widgets.HBox):
         self._controls.on(lambda _: self._changed(), self.on, self.count, self.place)
 
     def show(self, switch: Switch) -> None:
-        """Show how the group stands."""
+        """Show the state of the group."""
         self.switch = switch
         count = switch.count or _TRAINED
         with self._controls.unheard():
@@ -116,10 +116,10 @@ class InterventionControls(widgets.VBox):
 
     Attributes:
         text: the field with the text form.
-        none: the button that takes everything back.
-        kind, fields, add: the chooser of a further intervention.
+        none: the button that removes the intervention.
+        kind, fields, add: the form for another intervention.
         switches: rows by group, of the layouts of A and B.
-        error: what could not be read, and what was expected.
+        error: the text that could not be read, and what was expected.
     """
 
     def __init__(self, panel: Panel) -> None:
@@ -130,24 +130,24 @@ class InterventionControls(widgets.VBox):
             description="Intervention",
             placeholder="none",
             continuous_update=False,
-            tooltip="for example drop(Comma, after=3) & scale(Start, 0.5)",
+            tooltip="For example drop(Comma, after=3) & scale(Start, 0.5)",
             layout=widgets.Layout(flex="1 1 auto", width="auto"),
             style={"description_width": "90px"},
         )
-        self.none = panel.button(
-            "None", self._take_back, "no intervention", layout={"width": "70px"}
-        )
+        self.none = panel.button("Remove intervention", self._remove)
         self.error = TextLine(quiet=True)
         self.kind = widgets.Dropdown(
-            options=list(FURTHER),
-            description="Further",
+            options=list(OPERATIONS),
+            description="Operation",
             layout=widgets.Layout(width="270px"),
             style={"description_width": "90px"},
         )
         self.fields: dict[str, Any] = {}
         self._fields = widgets.HBox(layout=widgets.Layout(flex_flow="row wrap"))
         self.add = panel.button(
-            "Add", self._add, "add it to the intervention", layout={"width": "70px"}
+            "Add intervention",
+            self._add,
+            "Add this operation to the intervention",
         )
         super().__init__(
             [
@@ -166,7 +166,7 @@ class InterventionControls(widgets.VBox):
         panel.follow(self._show, "intervention")
 
     def say(self, message: str) -> None:
-        """Say what is wrong with the intervention; nothing, if it is empty."""
+        """Show an error of the intervention; an empty message removes it."""
         self.error.say(message, "error" if message else "")
 
     def _groups(self) -> dict[str, dict[str, int]]:
@@ -178,7 +178,7 @@ class InterventionControls(widgets.VBox):
         return found
 
     def _recurring(self) -> set[str]:
-        """Names of the groups that may stand in more than one place of a text."""
+        """Names of the groups that may occur more than once in a text."""
         models = (self.session.model_a, self.session.model_b)
         groups = (group for model in models for group in model.layout.groups)
         return {group.name for group in groups if group.repeats}
@@ -191,7 +191,7 @@ class InterventionControls(widgets.VBox):
             )
             for number, (name, counts) in enumerate(groups.items())
         }
-        empty = widgets.Label("Neither A nor B has latents: choose an adapter that has.")
+        empty = widgets.Label("Neither A nor B has latents. Choose an adapter that has some.")
         none = widgets.HBox([_label("Latents"), empty])
         self._rows.children = tuple(self.switches.values()) or (none,)
         self._choose()
@@ -209,14 +209,14 @@ class InterventionControls(widgets.VBox):
         if text.strip() != self.session.intervention:
             self._try(lambda: text)
 
-    def _take_back(self) -> None:
+    def _remove(self) -> None:
         self._try(lambda: "none")
         self._show()
 
     def _add(self) -> None:
         values = {name: field.value for name, field in self.fields.items()}
         self._try(
-            lambda: joined(self.session.intervention, further(self.kind.value, values)),
+            lambda: joined(self.session.intervention, operation(self.kind.value, values)),
         )
 
     def _try(self, make: Callable[[], str]) -> None:
@@ -229,7 +229,7 @@ class InterventionControls(widgets.VBox):
             self._show()
 
     def _show(self) -> None:
-        """Everything as the session has it."""
+        """Show the session's intervention."""
         self.say("")
         text = self.session.intervention
         self.text.value = "" if text == "none" else text
@@ -237,9 +237,9 @@ class InterventionControls(widgets.VBox):
             self.switches[name].show(switch)
 
     def _choose(self) -> None:
-        """The fields of the chosen kind of intervention."""
-        chosen, groups = FURTHER[self.kind.value], list(self.switches)
-        if chosen.verb == "drop":  # by occurrence: of a group that stands in one place, nothing
+        """Offer the fields of the chosen operation."""
+        chosen, groups = OPERATIONS[self.kind.value], list(self.switches)
+        if chosen.verb == "drop":  # by occurrence, so groups that recur come first
             groups.sort(key=lambda name: name not in self._recurring())
         self.fields = {field.name: _widget(field, groups) for field in chosen.fields}
         self._fields.children = tuple(self.fields.values())
@@ -257,7 +257,7 @@ def _stretching(least: str, most: str) -> widgets.Layout:
     return widgets.Layout(flex=f"1 1 {least}", width="auto", min_width="0", max_width=most)
 
 
-def _widget(field: Field, groups: list[str]) -> Any:
+def _widget(field: ArgumentField, groups: list[str]) -> Any:
     """A widget for one argument."""
     common: dict[str, Any] = {
         "description": field.label or field.name,
@@ -269,7 +269,7 @@ def _widget(field: Field, groups: list[str]) -> Any:
         return widgets.Combobox(
             value=str(field.value) or first,
             options=tuple(options),
-            tooltip="slots, such as Comma, Comma.0, Comma@2, Start+Comma or latents",
+            tooltip="Slots, such as Comma, Comma.0, Comma@2, Start+Comma or latents",
             layout={"width": "200px"},
             **common,
         )

@@ -1,7 +1,7 @@
-"""The text form of an intervention as switches, and back: groups on and off, counted, moved.
+"""The text form of an intervention as switches, and back: groups removed, recounted, moved.
 
 A group's switch is a part such as `drop(Comma)`, `recount(Comma, 1)` or `move(Comma, 8)`, with no
-further conditions. All other parts are left as they are. Knows no widgets and no models.
+further conditions. All other parts stay as they are.
 """
 
 from __future__ import annotations
@@ -17,12 +17,20 @@ from latent_core.interventions.places import Drop, Move, Recount
 from latent_core.slots.layout import LatentLayout
 from latent_core.slots.notation import format_value, split
 
-__all__ = ["FURTHER", "Field", "Switch", "further", "joined", "read_switches", "write_switch"]
+__all__ = [
+    "OPERATIONS",
+    "ArgumentField",
+    "Switch",
+    "joined",
+    "operation",
+    "read_switches",
+    "write_switch",
+]
 
 
 @dataclass(frozen=True)
 class Switch:
-    """How one group stands.
+    """The state of one group.
 
     Attributes:
         on: whether it is placed at all.
@@ -36,7 +44,7 @@ class Switch:
 
 
 def read_switches(text: str, groups: Sequence[str]) -> dict[str, Switch]:
-    """How the groups of these names stand under an intervention."""
+    """Read the states of these groups from an intervention."""
     found = dict.fromkeys(groups, Switch())
     for part in _parts(text, groups):
         name = _switched(part, groups)
@@ -52,10 +60,10 @@ def read_switches(text: str, groups: Sequence[str]) -> dict[str, Switch]:
 
 
 def write_switch(text: str, groups: Sequence[str], group: str, switch: Switch) -> str:
-    """The intervention with one group switched otherwise.
+    """Change the state of one group in an intervention.
 
     Raises:
-        LayoutError: for a place that is none.
+        LayoutError: for a text that names no place.
     """
     if switch.place:
         _check_place(switch.place)
@@ -82,7 +90,7 @@ def write_switch(text: str, groups: Sequence[str], group: str, switch: Switch) -
 
 
 def joined(text: str, more: Intervention) -> str:
-    """The intervention and one more: before the switches that move groups, which rename them."""
+    """Add an intervention, before the switches that move groups and so rename them."""
     parts = list(parse_intervention(text).parts)
     at = len(parts)
     while at and isinstance(parts[at - 1], Move):
@@ -122,18 +130,18 @@ def _check_place(place: str) -> None:
         raise LayoutError(f"{place!r} is more than one place; expected one, such as Comma or 8")
 
 
-# --- further interventions ------------------------------------------------------------------------
+# --- operations -----------------------------------------------------------------------------------
 
 
-class Field(NamedTuple):
-    """An argument that the user chooses.
+class ArgumentField(NamedTuple):
+    """An argument that the user sets.
 
     Attributes:
         name: of the argument, as in the text form.
         kind: `slots` (a selection), `group`, `place`, `number`, `whole`, `choice` or `text`.
         value: what it starts with; `slots` and `group` start with the first group.
         choices: of a `choice`; suggestions elsewhere.
-        label: what it is called on the screen.
+        label: its name on the screen.
     """
 
     name: str
@@ -143,59 +151,75 @@ class Field(NamedTuple):
     label: str = ""
 
 
-class Further(NamedTuple):
-    """A kind of intervention: its verb and its arguments. Arguments left empty are left out."""
+class Operation(NamedTuple):
+    """An intervention's verb and its arguments. Arguments without a value are left out."""
 
     verb: str
-    fields: tuple[Field, ...]
+    fields: tuple[ArgumentField, ...]
 
 
-_LATENTS = Field("latents", "slots", label="latents")
-_SEED = Field("seed", "whole", 0)
-_LAYERS = Field("layers", "text", "", ("0-3", "0|5|7"), "layers, all if empty")
+_LATENTS = ArgumentField("latents", "slots", label="Latents")
+_SEED = ArgumentField("seed", "whole", 0, label="Seed")
 _REPLACEMENTS = ("zero", "mean", "random", "vocab", "gaussian")
+_SHUFFLED = ("members", "occurrences")
+_SCHEMES = ("sequential", "shared")
 _SLOTS = ("all", "verbal", "prompt", "response", "latents")
+_SOME_LAYERS = ("0-3", "0|5|7")
 
-FURTHER: Final[Mapping[str, Further]] = {
-    "scale vectors": Further("scale", (_LATENTS, Field("factor", "number", 0.5))),
-    "replace vectors": Further(
-        "replace", (_LATENTS, Field("by", "choice", "zero", _REPLACEMENTS), _SEED)
+OPERATIONS: Final[Mapping[str, Operation]] = {
+    "scale vectors": Operation(
+        "scale", (_LATENTS, ArgumentField("factor", "number", 0.5, label="Factor"))
     ),
-    "shuffle vectors": Further(
-        "shuffle", (_LATENTS, Field("of", "choice", "members", ("members", "occurrences")), _SEED)
+    "replace vectors": Operation(
+        "replace",
+        (_LATENTS, ArgumentField("by", "choice", "zero", _REPLACEMENTS, "Replacement"), _SEED),
     ),
-    "swap two groups": Further("swap", (Field("a", "group"), Field("b", "group"))),
-    "drop after the n-th": Further("drop", (_LATENTS, Field("after", "whole", 1))),
-    "see only the nearest": Further("drop", (_LATENTS, Field("nearest", "whole", 1))),
-    "knock out attention": Further(
-        "knock_out",
+    "shuffle vectors": Operation(
+        "shuffle",
+        (_LATENTS, ArgumentField("of", "choice", "members", _SHUFFLED, "Among"), _SEED),
+    ),
+    "swap groups": Operation(
+        "swap",
         (
-            Field("queries", "slots", "response", _SLOTS, "from"),
-            Field("keys", "slots", label="to"),
-            _LAYERS,
-            Field("heads", "text", "", ("0", "0-2"), "heads, all if empty"),
+            ArgumentField("a", "group", label="First group"),
+            ArgumentField("b", "group", label="Second group"),
         ),
     ),
-    "patch hidden states": Further(
+    "drop after n occurrences": Operation(
+        "drop", (_LATENTS, ArgumentField("after", "whole", 1, label="n"))
+    ),
+    "see only n nearest occurrences": Operation(
+        "drop", (_LATENTS, ArgumentField("nearest", "whole", 1, label="n"))
+    ),
+    "knock out attention": Operation(
+        "knock_out",
+        (
+            ArgumentField("queries", "slots", "response", _SLOTS, "Queries"),
+            ArgumentField("keys", "slots", label="Keys"),
+            ArgumentField("layers", "text", "", _SOME_LAYERS, "Layers (empty: all)"),
+            ArgumentField("heads", "text", "", ("0", "0-2"), "Heads (empty: all)"),
+        ),
+    ),
+    "patch hidden states": Operation(
         "patch",
         (
             _LATENTS,
-            Field("layers", "text", "0", ("0-3", "0|5|7"), "after layers, all if empty"),
-            Field("source", "text", "none", label="of the run with"),
+            ArgumentField("layers", "text", "0", _SOME_LAYERS, "After layers (empty: all)"),
+            ArgumentField("source", "text", "none", label="Source intervention"),
         ),
     ),
-    "number positions": Further(
-        "positions", (Field("scheme", "choice", "sequential", ("sequential", "shared")),)
+    "renumber positions": Operation(
+        "positions", (ArgumentField("scheme", "choice", "sequential", _SCHEMES, "Scheme"),)
     ),
 }
 
 
-def further(kind: str, values: Mapping[str, object]) -> Intervention:
-    """The intervention that a key of `FURTHER` and values of its fields mean.
+def operation(kind: str, values: Mapping[str, object]) -> Intervention:
+    """Make the intervention of a key of `OPERATIONS` and values for its fields.
 
     Raises:
         SettingError: for a value that cannot be read.
     """
     given = {name: value for name, value in values.items() if value != ""}
     named = ", ".join(f"{name}={format_value(value)}" for name, value in given.items())
-    return parse_intervention(f"{FURTHER[kind].verb}({named})")
+    return parse_intervention(f"{OPERATIONS[kind].verb}({named})")

@@ -1,9 +1,9 @@
-"""The playground: one prompt, answered by A and by B, clean and under the session's intervention.
+"""The playground: responses of A and B to one prompt, clean and under the intervention.
 
     session = Session("smollm2-135m", adapters=["Start_2", "End_2"])
     Playground(session)
 
-Responses are greedy, so that a prompt has one; sampling is for `LatentModel.generate`.
+Decoding is greedy, so a prompt has one response. For sampling, use `LatentModel.generate`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from __future__ import annotations
 import queue
 from typing import Final, final
 
-import ipywidgets as widgets
 import pandas as pd
 from matplotlib.figure import Figure
 
@@ -21,6 +20,7 @@ from latent_core.interventions.kinds import parse_intervention
 from workbench.jobs import Job
 from workbench.panels.base import Panel
 from workbench.panels.code import session_code
+from workbench.panels.controls import checkbox, row
 from workbench.panels.playground.example_picker import ExamplePicker
 from workbench.panels.playground.intervention_controls import InterventionControls
 from workbench.panels.playground.slot_facts import FactFinder, SlotFacts
@@ -32,7 +32,15 @@ from workbench.panels.playground.view import (
     verdict_line,
     waiting_card,
 )
-from workbench.panels.playground.work import KINDS, SIDES, Answerer, Answers, Kind, News, Request
+from workbench.panels.playground.work import (
+    KINDS,
+    SIDES,
+    Answerer,
+    Answers,
+    NewSlots,
+    Question,
+    ResponseKind,
+)
 from workbench.pictures.palette import colours_of
 from workbench.pictures.slots import SlotStrip, member_of
 from workbench.pictures.slots_still import slots_figure
@@ -43,24 +51,24 @@ from workbench.widgets.visibility import Visibility
 
 __all__ = ["Playground"]
 
-#: Backbones of up to so many weights answer by themselves when something changes.
+#: Backbones of up to so many weights generate on every change.
 _AUTO_WEIGHTS: Final = 500_000_000
 
 
 @final
 class Playground(Panel):
-    """Generate with A and B side by side, click on latents, switch them, and see what changes.
+    """Generate with A and B side by side, inspect latents, and intervene on them.
 
     Attributes:
         picker: task, split, level, example and prompt.
         controls: the intervention.
-        generate_button: answers the prompt.
-        auto: whether a new example, adapter or intervention is answered at once, or as soon as the
-            panel is in view.
+        generate_button: generates the responses.
+        auto: whether a new example, adapter or intervention is answered without the button, when
+            the panel is in view.
         positions: whether position ids stand under the slots.
         views: by side, the adapter and its responses.
-        card: what is known of the chosen slot.
-        answers: by side and kind (`clean`, `changed`), what is shown.
+        card: facts about the selected slot.
+        answers: by side and kind (`clean`, `changed`), the responses that are shown.
     """
 
     title = "Playground"
@@ -68,36 +76,27 @@ class Playground(Panel):
     def __init__(self, session: Session) -> None:
         super().__init__(session)
         self.answers: Answers = {}
-        self._due = False  # whether something changed while nobody looked
-        self._asked: Request | None = None  # the latest request
+        self._due = False  # whether something changed while the panel was out of view
+        self._asked: Question | None = None  # the latest question
         self._job: Job | None = None  # and the job that answers it
-        self._answered: Request | None = None  # what `answers` answers
+        self._answered: Question | None = None  # what `answers` answers
         self._answerer = Answerer()
         self._facts = FactFinder()
         self.picker = ExamplePicker(self)
         self.controls = InterventionControls(self)
         self.generate_button = self.button(
-            "Generate",
+            "Generate responses",
             self.generate,
-            "answer the prompt with A and B",
+            "Generate the responses of A and B to the prompt",
             button_style="primary",
-            layout={"width": "110px"},
         )
         weights = sum(weight.numel() for weight in session.backbone.model.parameters())
-        self.auto = widgets.Checkbox(
-            value=weights <= _AUTO_WEIGHTS,
-            description="at once when something changes",
-            tooltip="answer again when example, adapter or intervention change",
-            indent=False,
-            layout={"width": "auto"},
+        self.auto = checkbox(
+            "Generate on every change",
+            "Generate again when the example, an adapter or the intervention changes",
+            weights <= _AUTO_WEIGHTS,
         )
-        self.positions = widgets.Checkbox(
-            value=True,
-            description="position ids",
-            tooltip="show the position id under each slot",
-            indent=False,
-            layout={"width": "auto"},
-        )
+        self.positions = checkbox("Show position ids", "Show the position id under each slot", True)
         self.views = {side: ResponseView(self, side, self._choose_slot) for side in SIDES}
         self.card = SlotCard()
         self.visibility = Visibility()
@@ -111,53 +110,50 @@ class Playground(Panel):
             self.visibility,
             self.picker,
             self.controls,
-            widgets.HBox(
-                [self.generate_button, self.auto, self.positions],
-                layout={
-                    "flex_flow": "row wrap",
-                    "align_items": "center",
-                    "grid_gap": "4px 16px",
-                    "margin": "0 0 0 96px",  # below what the descriptions stand before
-                },
+            row(
+                self.generate_button,
+                self.auto,
+                self.positions,
+                margin="0 0 0 96px",  # in line with the fields above
             ),
-            widgets.HBox(
-                list(self.views.values()),
-                layout={"flex_flow": "row wrap", "grid_gap": "8px 24px"},
-            ),
+            row(*self.views.values(), align_items="flex-start", grid_gap="8px 24px"),
             self.card,
         )
 
-    # --- asking -----------------------------------------------------------------------------------
+    # --- generating -------------------------------------------------------------------------------
 
     def generate(self) -> Job | None:
-        """Answer the session's prompt with A and B; the job, or None if there is no prompt.
+        """Generate the responses of A and B to the session's prompt; None if there is no prompt.
 
-        Asked twice for the same, there is one job; asked for something else, the first is stopped.
+        A second call with the same question returns the same job; with another question, it stops
+        the first job.
         """
         if not self.session.prompt:
-            self.status.say("Type a prompt or choose an example first")
+            self.status.say("Type a prompt, or choose an example")
             return None
         self._due = False
-        request = self._wanted()
-        if request == self._asked and self._job is not None and self._job.active:
+        question = self._wanted()
+        if question == self._asked and self._job is not None and self._job.active:
             return self._job
-        self._asked = request
-        news: queue.SimpleQueue[News] = queue.SimpleQueue()
+        self._asked = question
+        news: queue.SimpleQueue[NewSlots] = queue.SimpleQueue()
 
         def watch(job: Job) -> None:
-            if job.state == "queued" and self._asked is request and not self.answers:
+            if job.state == "queued" and self._asked is question and not self.answers:
                 for view in self.views.values():
                     view.wait(standing(job))
             while not news.empty():
-                self._hear(request, news.get())
-            if self._asked is request and job.state in ("cancelled", "failed"):
+                self._hear(question, news.get())
+            if self._asked is question and job.state in ("cancelled", "failed"):
                 for side, view in self.views.items():
                     done = (side, "clean") in self.answers
-                    view.stop("stopped" if job.state == "cancelled" else "failed, see below", done)
+                    view.stop(
+                        "Cancelled" if job.state == "cancelled" else "Failed: see below", done
+                    )
 
         job = self.start(
-            lambda: self._answerer.answer(request, news.put),
-            lambda answers: self._finish(request, answers),
+            lambda: self._answerer.answer(question, news.put),
+            lambda answers: self._finish(question, answers),
             replace=True,
             watch=watch,
         )
@@ -169,30 +165,30 @@ class Playground(Panel):
         if self._answered != self._wanted() and (job := self.generate()) is not None:
             self.session.jobs.settle(job)
 
-    def _wanted(self) -> Request:
-        return Request.of(self.session, int(self.picker.limit.value))
+    def _wanted(self) -> Question:
+        return Question.of(self.session, int(self.picker.limit.value))
 
-    def _hear(self, request: Request, news: News) -> None:
-        if self._asked is not request or self._answered is request:
-            return  # after `prepare`, which holds the loop, the news comes when all is shown
+    def _hear(self, question: Question, news: NewSlots) -> None:
+        if self._asked is not question or self._answered is question:
+            return  # `prepare` holds the loop, so these arrive after the finished responses
         view = self.views[news.side]
         if news.first:
-            name = str(request.intervention) if news.kind == "changed" else ""
+            name = str(question.intervention) if news.kind == "changed" else ""
             view.begin(news.kind, name, news.slots)
         else:
             view.add(news.kind, news.slots)
 
-    def _finish(self, request: Request, answers: Answers) -> None:
-        if self._asked is not request:
+    def _finish(self, question: Question, answers: Answers) -> None:
+        if self._asked is not question:
             return
-        self._answered, self.answers = request, answers
+        self._answered, self.answers = question, answers
         for side, view in self.views.items():
             view.colours = self._colours()
             view.finish(answers[side, "clean"], answers.get((side, "changed")))
             for kind, strip in view.strips.items():
                 if strip.selected >= 0:
                     self._choose_slot(side, kind, strip.selected)
-        if wrong := _fits_nowhere(request.intervention, answers):
+        if wrong := _fits_nowhere(question.intervention, answers):
             self.controls.say(wrong)
 
     def _follow_at_once(self, *traits: str) -> None:
@@ -209,7 +205,7 @@ class Playground(Panel):
         self.session.observe(self.safely(changed), list(traits))
 
     def _expect(self) -> None:
-        """There is another prompt or adapter: what was answered before does not belong to it."""
+        """Remove the responses: they belong to another prompt or adapter."""
         if self._job is not None:
             self._job.cancel()
         self._asked = self._answered = None
@@ -222,7 +218,7 @@ class Playground(Panel):
             view.expect(model, self.session.prompt, self._colours(), changed)
 
     def _colours(self) -> dict[str, str]:
-        """By group: the same in A, in B and in all that is added later."""
+        """By group: the same colour in A, in B and in models that are added later."""
         models = self.session.models.values()
         names = [group.name for model in models for group in model.layout.groups]
         for view in self.views.values():
@@ -230,15 +226,15 @@ class Playground(Panel):
                 names += [slot.group for slot in slots if slot.group is not None]
         return colours_of(names)
 
-    # --- looking ----------------------------------------------------------------------------------
+    # --- slots ------------------------------------------------------------------------------------
 
     def _show_positions(self, shown: bool) -> None:
         for view in self.views.values():
             for strip in view.strips.values():
                 strip.show_positions = shown
 
-    def _choose_slot(self, side: str, kind: Kind, index: int) -> None:
-        """A slot was clicked: only one is chosen in all strips together."""
+    def _choose_slot(self, side: str, kind: ResponseKind, index: int) -> None:
+        """Show the card of a slot that was clicked, and deselect those of other strips."""
         view, answer = self.views[side], self.answers.get((side, kind))
         if index < 0 or index >= len(view.shown[kind]):
             if not any(s.selected >= 0 for v in self.views.values() for s in v.strips.values()):
@@ -285,7 +281,7 @@ class Playground(Panel):
         Raises:
             SettingError: before anything was generated.
         """
-        request = self._shown()
+        question = self._shown()
         rows = []
         for (side, kind), answer in self.answers.items():
             generation = answer.generation
@@ -295,7 +291,7 @@ class Playground(Panel):
                 rows.append(
                     {
                         "side": side,
-                        "adapter": request.adapters[SIDES.index(side)],
+                        "adapter": question.adapters[SIDES.index(side)],
                         "kind": kind,
                         "intervention": answer.intervention,
                         "slot": number,
@@ -313,12 +309,12 @@ class Playground(Panel):
         return pd.DataFrame(rows).astype(dict.fromkeys(whole, "Int64"))
 
     def picture(self) -> Figure:
-        """All strips that are shown, each under its verdict.
+        """All strips, each under its verdict.
 
         Raises:
             SettingError: before anything was generated.
         """
-        request = self._shown()
+        question = self._shown()
         strips = []
         for number, side in enumerate(SIDES):
             clean = self.answers[side, "clean"]
@@ -331,17 +327,17 @@ class Playground(Panel):
                     SlotStrip(
                         answer.generation.slots,
                         len(answer.generation.prompt_ids),
-                        f"{side}, {request.adapters[number]}: {line.text}",
+                        f"{side}, {question.adapters[number]}: {line.text}",
                         answer.marks,
                         self.views[side].strips[kind].flagged,
                         self._colours(),
                     )
                 )
-        title = f"{request.adapters[0]} and {request.adapters[1]} on {self.session.backbone.name}"
+        title = f"{question.adapters[0]} and {question.adapters[1]} on {self.session.backbone.name}"
         return slots_figure(title, strips)
 
     def code(self) -> str:
-        """Python that opens this playground and has the prompt answered."""
+        """Python that opens this playground and generates the responses."""
         typed = self.session.example is None
         limit = f"panel.picker.limit.value = {self.picker.limit.value}\n" if typed else ""
         return (
@@ -350,14 +346,14 @@ class Playground(Panel):
             f"panel = Playground(session)\n{limit}panel.generate()\npanel\n"
         )
 
-    def _shown(self) -> Request:
+    def _shown(self) -> Question:
         if self._answered is None:
-            raise SettingError("nothing has been generated yet; press Generate first")
+            raise SettingError("nothing has been generated yet; press 'Generate responses'")
         return self._answered
 
 
 def _fits_nowhere(intervention: Intervention, answers: Answers) -> str:
-    """Parts of the intervention that fit neither A nor B, and why."""
+    """The parts of the intervention that fit neither A nor B, and why."""
     changed = [answers[side, "changed"] for side in SIDES if (side, "changed") in answers]
     applied = {part for answer in changed for part in parse_intervention(answer.intervention).parts}
     nowhere = [str(part) for part in intervention.parts if part not in applied]

@@ -1,7 +1,7 @@
-"""What can be said of one latent in its slot: its words, its length, and its logit lens.
+"""Facts about one latent in its slot: its nearest tokens, its norm, and its logit lens.
 
-Words and length are the trained vector's; the lens is the slot's, in its example and under the
-intervention that is on. Knows models; no widgets.
+Nearest tokens and norm are those of the trained vector. The lens is that of the slot, in its
+example and under the intervention that is applied.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from workbench.responses import fingerprint
 
 __all__ = ["FactFinder", "SlotFacts"]
 
-#: Nearest words, and likeliest tokens of the lens at each layer.
+#: Nearest tokens, and most likely tokens of the lens at each layer.
 _NEAREST: Final = 8
 _LIKELIEST: Final = 5
 
@@ -30,7 +30,7 @@ class SlotFacts:
     """One latent.
 
     Attributes:
-        slot: what and where it is.
+        slot: its label, group and position.
         trained: the latent whose vector it reads, such as `Comma.1`.
         nearest: its nearest tokens, with `token` and `cosine`.
         norm: `norm`, `vocabulary_median`, `ratio`, `share_shorter`, as `latent_norms` gives them.
@@ -46,7 +46,7 @@ class SlotFacts:
 
 @dataclass(frozen=True)
 class FactFinder:
-    """Finds facts of slots, and keeps what was found per model and per text."""
+    """Finds facts of slots, and keeps them by model and by text."""
 
     _tables: Recent[tuple[pd.DataFrame, pd.DataFrame]] = field(default_factory=lambda: Recent(16))
     _lenses: Recent[pd.DataFrame] = field(default_factory=lambda: Recent(16))
@@ -59,13 +59,14 @@ class FactFinder:
         response: str | None,
         intervention: Intervention,
     ) -> SlotFacts:
-        """What is known of a latent slot.
+        """Look up a latent slot.
 
         Args:
             model: the model.
             slot: a latent of prompt and response.
-            prompt, response: the text; the response is encoded anew, in which a slot may get lost.
-            intervention: what was done to the model; it has to fit.
+            prompt, response: the text. Re-encoding the response may change its tokens, so that the
+                slot is not found.
+            intervention: it has to fit the model.
         """
         key = fingerprint(model)
         nearest, norms = self._tables.get(
@@ -77,7 +78,7 @@ class FactFinder:
                 (key, prompt, response, str(intervention)),
                 lambda: logit_lens(model, prompt, response, count=_LIKELIEST),
             )
-        # An intervention may have moved or recounted the group; it reads its own vectors in turn.
+        # If the group was moved or recounted, its latents use its own vectors in turn.
         names = [group.name for group in layout.groups]
         group = model.layout.groups[names.index(str(slot.group))]
         member = int(slot.label.rpartition(".")[2])

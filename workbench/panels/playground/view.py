@@ -20,7 +20,7 @@ from latent_core.wording import counted
 from workbench.panels.base import Panel
 from workbench.panels.controls import Controls
 from workbench.panels.playground.slot_facts import SlotFacts
-from workbench.panels.playground.work import KINDS, Kind
+from workbench.panels.playground.work import KINDS, ResponseKind
 from workbench.pictures.slots import SlotStrip
 from workbench.responses import Response, SlotMark, first_difference
 from workbench.widgets.slot_card import CardText
@@ -39,7 +39,7 @@ __all__ = [
 
 
 class VerdictLine(NamedTuple):
-    """What is said above a strip."""
+    """The text above a strip."""
 
     text: str
     kind: Literal["", "good", "bad"]
@@ -52,29 +52,31 @@ class ResponseView(widgets.VBox):
         side: `A` or `B`.
         adapter: the dropdown.
         strips: the clean response's, and the one under the intervention, which is hidden without.
-        trained: that the adapter was trained on another task than the session's, if it was.
-        lines: the verdict above each.
-        note: what there is to say of the intervention on this side.
+        trained: a note if the adapter was trained on another task than the session's.
+        lines: the verdict above each strip.
+        note: the parts of the intervention that do not fit this side.
         shown: the slots that each strip shows.
     """
 
-    def __init__(self, panel: Panel, side: str, chosen: Callable[[str, Kind, int], None]) -> None:
-        """`chosen` is called with side, kind and the index of a slot, or -1, that was chosen."""
+    def __init__(
+        self, panel: Panel, side: str, chosen: Callable[[str, ResponseKind, int], None]
+    ) -> None:
+        """`chosen` is called with side, kind and the index of the selected slot, or -1."""
         self.side, self._session, self._trait = side, panel.session, f"adapter_{side.lower()}"
         self.adapter = widgets.Dropdown(
             description=side,
-            tooltip=f"the model of side {side}",
+            tooltip=f"Model {side}",
             layout={"width": "auto"},
             style={"description_width": "20px"},
         )
         self.trained = TextLine(quiet=True)
         self.lines = {kind: TextLine() for kind in KINDS}
-        self.strips: dict[Kind, TokenStrip] = {
+        self.strips: dict[ResponseKind, TokenStrip] = {
             "clean": TokenStrip(label=f"{side}: prompt and response"),
             "changed": TokenStrip(label=f"{side}: prompt and response under the intervention"),
         }
         self.note = TextLine(quiet=True)
-        self.shown: dict[Kind, list[SlotView]] = {kind: [] for kind in KINDS}
+        self.shown: dict[ResponseKind, list[SlotView]] = {kind: [] for kind in KINDS}
         self.colours: Mapping[str, str] = {}
         super().__init__(
             [
@@ -99,9 +101,13 @@ class ResponseView(widgets.VBox):
     def expect(
         self, model: LatentModel, prompt: str, colours: Mapping[str, str], changed: bool
     ) -> None:
-        """Show where latents go in a prompt that has not been answered.
+        """Show where latents go in a prompt without a response.
 
-        `changed`: whether an intervention is on, so that there will be two responses.
+        Args:
+            model: of this side.
+            prompt: the prompt.
+            colours: by latent group.
+            changed: whether an intervention is set, so that there will be two responses.
         """
         self.colours = colours
         self.note.say("")
@@ -115,7 +121,7 @@ class ResponseView(widgets.VBox):
             views = []
             line.say(str(error), "error" if prompt else "")
         else:
-            line.say("Press Generate to have the prompt answered.")
+            line.say("Press 'Generate responses'.")
         self._show("clean", views, -1)
         if changed:
             self.lines["changed"].say("")
@@ -124,31 +130,33 @@ class ResponseView(widgets.VBox):
             self.hide_change()
 
     def hide_change(self) -> None:
-        """Without an intervention there is one strip."""
+        """Hide the second strip, which shows the response under an intervention."""
         for part in (self.strips["changed"], self.lines["changed"]):
             part.layout.display = "none"
         self.strips["changed"].selected = -1
 
     def wait(self, line: str) -> None:
-        """Say what a response waits for."""
+        """Say which job a response waits for."""
         self.lines["clean"].say(f"{line} …")
 
-    def begin(self, kind: Kind, intervention: str, slots: Sequence[SlotView]) -> None:
-        """A response begins: these are the slots of its prompt."""
+    def begin(self, kind: ResponseKind, intervention: str, slots: Sequence[SlotView]) -> None:
+        """Begin a response: show the slots of its prompt."""
         strip = self.strips[kind]
         for part in (strip, self.lines[kind]):
             part.layout.display = None
         strip.streaming = True
-        self.lines[kind].say(f"with {intervention}\nanswering …" if intervention else "answering …")
+        self.lines[kind].say(
+            f"with {intervention}\nGenerating …" if intervention else "Generating …"
+        )
         self._show(kind, slots, len(slots))
 
-    def add(self, kind: Kind, slots: Sequence[SlotView]) -> None:
-        """A response goes on."""
+    def add(self, kind: ResponseKind, slots: Sequence[SlotView]) -> None:
+        """Add slots to a response."""
         self.shown[kind] += slots
         self.strips[kind].add(slots)
 
     def stop(self, line: str, answered: bool) -> None:
-        """What was begun will not be finished; `answered`: the clean response is there."""
+        """Mark unfinished responses; `answered` says whether the clean response is complete."""
         for kind in KINDS:
             if self.strips[kind].streaming or (kind == "clean" and not answered):
                 self.lines[kind].say(line, "note")
@@ -173,14 +181,14 @@ class ResponseView(widgets.VBox):
         for part in (self.strips["changed"], self.lines["changed"]):
             part.layout.display = None
 
-    def _finish(self, kind: Kind, response: Response) -> None:
+    def _finish(self, kind: ResponseKind, response: Response) -> None:
         generation = response.generation
         self._show(kind, generation.slots, SlotStrip.of(generation).bar, response.marks)
         self.strips[kind].streaming = False
 
     def _show(
         self,
-        kind: Kind,
+        kind: ResponseKind,
         slots: Sequence[SlotView],
         prompt_length: int,
         marks: Sequence[SlotMark] = (),
@@ -206,23 +214,25 @@ class ResponseView(widgets.VBox):
         task = self._session.task.name
         trained_on = self._session.trained_on.get(getattr(self._session, self._trait), task)
         same = trained_on == task
-        self.trained.say("" if same else f"trained on {trained_on}, asked {task}", "note")
+        self.trained.say(
+            "" if same else f"Trained on {trained_on}; the prompt is from {task}.", "note"
+        )
 
 
 def _placed(model: LatentModel, prompt: str) -> list[SlotView]:
-    """The slots of a prompt alone; the model itself may be at work just now, under a change."""
+    """The slots of a prompt alone. The model itself may be in use by a job, under a change."""
     backbone, layout = model.backbone, model.layout
     slots = backbone.place(layout).insert(backbone.encode(prompt)).slots
     return [view_slot(slot, layout, backbone.token_text) for slot in slots]
 
 
 def verdict_line(response: Response) -> VerdictLine:
-    """A response's verdict, length and time."""
+    """The verdict, length and time of a response."""
     generation = response.generation
     tokens = len(generation.response_ids)
     cost = f"{counted(tokens, 'token')} in {response.seconds:.1f} s"
     if not generation.finished:
-        cost += ", cut at the limit"
+        cost += ", stopped at max new tokens"
     if response.score is None:
         return VerdictLine(f"typed prompt, no verdict · {cost}", "")
     exact = "exact" if response.score.exact else "not exact"
@@ -231,7 +241,7 @@ def verdict_line(response: Response) -> VerdictLine:
 
 
 def change_line(clean: Response, changed: Response) -> VerdictLine:
-    """What an intervention did to a response."""
+    """The verdict of a response under an intervention, and its difference from the clean one."""
     line, kind = verdict_line(changed)
     if clean.score is not None and changed.score is not None:
         was, now = clean.score.graded, changed.score.graded
@@ -246,7 +256,7 @@ def _difference(clean: Generation, changed: Response) -> str:
         return "the same response"
     same = next((n for n, (a, b) in enumerate(zip(ours, theirs, strict=False)) if a != b), None)
     if same is None:
-        how = "ends sooner" if len(ours) < len(theirs) else "goes on for longer"
+        how = "shorter" if len(ours) < len(theirs) else "longer"
         return f"{how}, after {min(len(ours), len(theirs))} equal tokens (≠)"
     return f"differs from token {same + 1} on (≠)"
 

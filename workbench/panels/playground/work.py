@@ -1,6 +1,6 @@
-"""Both sides' responses to one request, in one job: clean ones first, then the changed ones.
+"""The responses of A and B to one question, in one job: clean first, then under the intervention.
 
-Knows models and progress; no widgets. The slots of a response are told as they come, on the worker.
+The slots of a response are reported as they are generated, on the worker thread.
 """
 
 from __future__ import annotations
@@ -22,27 +22,27 @@ from workbench.panels.recent import Recent
 from workbench.responses import NOTHING, Response, fingerprint, respond
 from workbench.session import Session
 
-__all__ = ["KINDS", "SIDES", "Answerer", "Answers", "Kind", "News", "Request"]
+__all__ = ["KINDS", "SIDES", "Answerer", "Answers", "NewSlots", "Question", "ResponseKind"]
 
-Kind = Literal["clean", "changed"]
-KINDS: Final[tuple[Kind, Kind]] = ("clean", "changed")
+ResponseKind = Literal["clean", "changed"]
+KINDS: Final[tuple[ResponseKind, ResponseKind]] = ("clean", "changed")
 SIDES: Final = ("A", "B")
 
 #: By side and kind.
-Answers = dict[tuple[str, Kind], Response]
+Answers = dict[tuple[str, ResponseKind], Response]
 
 
 @dataclass(frozen=True)
-class Request:
+class Question:
     """Everything that the responses of both sides depend on; pairs are of A and of B.
 
     Attributes:
         adapters: names of the models.
         models: the models.
-        prompt: what is asked.
-        judge: task and example that the prompt is of; None if it was typed.
+        prompt: the prompt.
+        judge: task and example of the prompt; None if it was typed.
         limits: most new tokens.
-        intervention: what is done to both, where it fits.
+        intervention: applied to both models, where it fits.
     """
 
     adapters: tuple[str, str]
@@ -53,8 +53,8 @@ class Request:
     intervention: Intervention
 
     @classmethod
-    def of(cls, session: Session, typed_limit: int) -> Request:
-        """What a session asks now; `typed_limit` is for a prompt that is no example's."""
+    def of(cls, session: Session, typed_limit: int) -> Question:
+        """The question of a session; `typed_limit` applies to a typed prompt."""
         models = session.model_a, session.model_b
         task, example = session.task, session.example
         limits = typed_limit, typed_limit
@@ -71,55 +71,60 @@ class Request:
         )
 
 
-class News(NamedTuple):
-    """Slots that a response has now; `first`: they are those of its prompt."""
+class NewSlots(NamedTuple):
+    """Slots that a response has gained; `first`: they are those of its prompt."""
 
     side: str
-    kind: Kind
+    kind: ResponseKind
     slots: Sequence[SlotView]
     first: bool
 
 
 @final
 class Answerer:
-    """Answers requests, and remembers the latest responses."""
+    """Generates responses, and remembers the latest."""
 
     def __init__(self) -> None:
         self._known: Recent[Response] = Recent()
 
-    def answer(self, request: Request, tell: Callable[[News], None]) -> Answers:
-        """All responses to a request.
+    def answer(self, question: Question, tell: Callable[[NewSlots], None]) -> Answers:
+        """Generate all responses to a question.
 
         Args:
-            request: what is asked.
-            tell: told of slots as they come; not of a response that is known already.
+            question: prompt, models and intervention.
+            tell: called with new slots; not for a response that is remembered.
         """
-        kinds = KINDS if request.intervention.parts else KINDS[:1]
+        kinds = KINDS if question.intervention.parts else KINDS[:1]
         found: Answers = {}
-        with progress_bar(sum(request.limits) * len(kinds), "generate", "token") as bar:
+        with progress_bar(sum(question.limits) * len(kinds), "generate", "token") as bar:
             for kind in kinds:
                 for number, side in enumerate(SIDES):
-                    bar.set_description(f"{side}, {request.adapters[number]}")
-                    end = bar.n + request.limits[number]
-                    found[side, kind] = self._respond(request, number, kind, tell, bar)
+                    bar.set_description(f"{side}, {question.adapters[number]}")
+                    end = bar.n + question.limits[number]
+                    found[side, kind] = self._respond(question, number, kind, tell, bar)
                     bar.update(end - bar.n)
         return found
 
     def _respond(
-        self, request: Request, number: int, kind: Kind, tell: Callable[[News], None], bar: tqdm
+        self,
+        question: Question,
+        number: int,
+        kind: ResponseKind,
+        tell: Callable[[NewSlots], None],
+        bar: tqdm,
     ) -> Response:
-        model, limit = request.models[number], request.limits[number]
-        intervention = request.intervention if kind == "changed" else NOTHING
+        model, limit = question.models[number], question.limits[number]
+        intervention = question.intervention if kind == "changed" else NOTHING
         first = True
 
         def more(slots: list[SlotView]) -> None:
             nonlocal first
-            tell(News(SIDES[number], kind, slots, first))
+            tell(NewSlots(SIDES[number], kind, slots, first))
             first = False
 
         def make() -> Response:
-            judge, prompt = request.judge, request.prompt
+            judge, prompt = question.judge, question.prompt
             return respond(model, prompt, limit, intervention, judge, more, lambda: bar.update())
 
-        key = (fingerprint(model), request.prompt, limit, str(intervention), request.judge)
+        key = (fingerprint(model), question.prompt, limit, str(intervention), question.judge)
         return self._known.get(key, make)

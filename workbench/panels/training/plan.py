@@ -1,8 +1,4 @@
-"""What is to be trained, checked before it starts: settings, their cost, and the run's folder.
-
-Knows the settings of `latent_core.train` and run folders; no widgets, and nothing of what happens
-while a run is under way.
-"""
+"""A training run before it starts: its settings, checked, and its run folder."""
 
 from __future__ import annotations
 
@@ -25,11 +21,11 @@ __all__ = ["Outlook", "TrainingPlan"]
 
 @dataclass(frozen=True)
 class Outlook:
-    """What starting a plan would do.
+    """The effect of starting a plan.
 
     Attributes:
         action: `start` a new run, `resume` an unfinished one, or `load` a finished one.
-        step: how far its last checkpoint is.
+        step: of the last checkpoint; 0 for none.
     """
 
     action: Literal["start", "resume", "load"]
@@ -38,14 +34,14 @@ class Outlook:
 
 @dataclass(frozen=True)
 class TrainingPlan:
-    """One run, before it is run.
+    """One run, before it starts.
 
     Attributes:
-        task: what is learned.
+        task: the task to train on.
         method: as the user wrote it, such as `Start_1+Comma_1`.
-        steps, batch_size, learning_rate, seed: as `latent_core.train` takes them.
+        steps, batch_size, learning_rate, seed: arguments of `latent_core.train`.
         folder: the run folder; None for the first one of `workbench` in `runs_folder()` that is
-            free, or that holds this very run unfinished.
+            free, or that holds this run unfinished.
     """
 
     task: Task
@@ -74,20 +70,20 @@ class TrainingPlan:
         method = Method.parse(self.method)
         if not method.trained:
             raise SettingError(
-                f"{method.name} has nothing to train; it can be evaluated as it is. "
+                f"{method.name} has nothing to train and can be evaluated without training. "
                 "Expected a layout with latents, such as Start_2"
             )
         if method.kind != "latents":
             raise SettingError(
-                f"{method.name} is a baseline without latents, which the other panels could not "
-                f"show; train it with `latent train --method {method.name}`, and the comparison "
-                "reads its run. Expected a layout with latents, such as Start_2"
+                f"{method.name} is a baseline without latents, and this panel trains latents. "
+                f"Train it with `latent train --method {method.name}`; the comparison panel reads "
+                "its run. Expected a layout with latents, such as Start_2"
             )
         backbone.place(method.layout)
         return method
 
     def outlook(self, backbone: Backbone) -> Outlook:
-        """What starting it would do to its folder.
+        """The effect of starting it, by what its folder holds.
 
         Raises:
             SettingError: if the folder holds another run; with the settings that differ.
@@ -122,7 +118,7 @@ class TrainingPlan:
             return False
 
     def _identity(self, backbone: Backbone) -> dict[str, object]:
-        """The settings by which a run is recognised, as they stand in its `run.json`."""
+        """The settings that identify a run, as its `run.json` has them."""
         return {
             "task": self.task.name,
             "backbone_fingerprint": backbone.fingerprint,
@@ -135,7 +131,7 @@ class TrainingPlan:
         }
 
     def code(self, backbone: Backbone) -> str:
-        """Python that makes, resumes or loads the run."""
+        """Python that starts, resumes or loads the run."""
         return (
             "import latent_core as lc\n\n"
             f"task = lc.load_task({task_source(self.task)!r})\n"

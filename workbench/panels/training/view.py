@@ -1,16 +1,20 @@
-"""The training panel's chart: loss and accuracy against steps."""
+"""What the training panel says and draws: its hints, and the chart of loss and accuracy."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Final
 
 import pandas as pd
 
+from latent_core.models.methods import EXAMPLE_LAYOUTS
 from latent_core.wording import counted
+from workbench.panels.training.plan import Outlook, TrainingPlan
+from workbench.panels.training.work import CHECKED_SPLIT, WatchedRun
 from workbench.pictures.chart import Chart, Curve, Plot
 from workbench.pictures.palette import colours_of
 
-__all__ = ["training_chart"]
+__all__ = ["ending_words", "plan_words", "running_words", "training_chart"]
 
 #: The share of the steps so far over which the bold loss line averages.
 _SMOOTHED: Final = 0.1
@@ -82,3 +86,83 @@ def training_chart(table: pd.DataFrame, steps: int, title: str, examples: int) -
         height=354,
         legend="above",
     )
+
+
+def running_words(plan: TrainingPlan) -> str:
+    """Say what is being trained, and how it can be ended."""
+    return (
+        f"Training {plan.method} on {plan.task.name} in {plan.folder}.\n"
+        "'Cancel' keeps a checkpoint to resume from. 'Finish training now' ends the run and keeps "
+        "the adapter."
+    )
+
+
+def plan_words(
+    plan: TrainingPlan,
+    outlook: Outlook,
+    folder: Path,
+    vectors: tuple[int, int],
+    checks: tuple[int, int],
+) -> list[str]:
+    """Say what a plan trains, where, and what its checks measure.
+
+    Args:
+        plan: the run that the fields describe.
+        outlook: whether it is started, resumed or loaded.
+        folder: the run folder.
+        vectors: number of latents, and the width of each.
+        checks: steps between two checks, 0 for none, and examples of each.
+    """
+    count, size = vectors
+    parameters = f"{count * size:,} trainable parameters: {counted(count, 'latent')} of {size}."
+    explained = EXAMPLE_LAYOUTS.get(plan.method.strip())
+    if explained:
+        parameters = f"{explained[0].upper()}{explained[1:]}. {parameters}"
+    lines = [parameters, _outlook_words(outlook, folder)]
+    every, examples = checks
+    if every and CHECKED_SPLIT not in plan.task.splits:
+        lines.append(f"Task {plan.task.name} has no {CHECKED_SPLIT} split: no accuracy is checked.")
+    elif every:
+        often = "after every step" if every == 1 else f"every {every} steps"
+        lines.append(
+            f"Accuracy is measured on {counted(examples, f'{CHECKED_SPLIT} example')} {often}."
+        )
+    return lines
+
+
+def ending_words(run: WatchedRun, state: str, name: str, is_a: bool) -> list[str]:
+    """Say how a run ended; nothing if it failed, which the status line explains.
+
+    Args:
+        run: the run.
+        state: of its job.
+        name: of its model in the session.
+        is_a: whether that is adapter A.
+    """
+    plan = run.plan
+    if state == "done":
+        loss = f"loss {run.losses[-1][1]:.3f}" if run.losses else "no steps"
+        return [
+            f"{plan.method} is trained: {loss} after {counted(len(run.losses), 'step')}. Every "
+            f"panel offers it as {name}{', which is now adapter A' if is_a else ''}. It is saved "
+            f"in {plan.folder}."
+        ]
+    if state == "cancelled":
+        return [f"Cancelled at step {run.losses[-1][0] if run.losses else 0} of {plan.steps}."]
+    return []
+
+
+def _outlook_words(outlook: Outlook, folder: Path) -> str:
+    if outlook.action == "load":
+        return f"{folder} holds this run, finished: 'Load adapter' loads it."
+    if outlook.action == "resume" and outlook.step:
+        return (
+            f"{folder} holds this run, unfinished: 'Resume training' continues from step "
+            f"{outlook.step}."
+        )
+    if outlook.action == "resume":
+        return (
+            f"{folder} holds this run without a checkpoint: 'Resume training' starts again from "
+            "the same initial vectors."
+        )
+    return f"The run will be saved in {folder}."

@@ -1,7 +1,7 @@
-"""A training run that is watched: its loss at every step, its accuracy at some.
+"""A training run that is watched: its loss at every step, and its accuracy at some.
 
-Watching changes nothing: the tables come out bit for bit as those of `latent_core.train` alone.
-Runs on whatever thread calls it; the table may be read from another one meanwhile.
+Watching changes nothing: the trained vectors are bit-identical to those of `latent_core.train`
+alone. The table may be read from another thread while the run is under way.
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ class WatchedRun:
     """One run of a plan.
 
     Attributes:
-        plan: what is run.
+        plan: its settings.
         losses: (step, mean cross-entropy per response token in nats), in order.
         checks: (step, exact, graded), means over the examples of `CHECKED_SPLIT`, in order.
-        examples: how many those are.
-        stop: set it to True to end the run after its next step and keep what it has learned.
+        examples: the number of these examples.
+        stop: set it to True to end the run after its next step and keep the adapter.
     """
 
     def __init__(self, plan: TrainingPlan, check_every: int = 0, examples: int = 8) -> None:
-        """`check_every` steps and after the last one accuracy is measured; 0 for never."""
+        """Accuracy is measured every `check_every` steps and after the last; 0 for never."""
         self.plan = plan
         self.check_every = check_every if CHECKED_SPLIT in plan.task.splits else 0
         self.examples = examples
@@ -80,7 +80,7 @@ class WatchedRun:
         return model
 
     def table(self) -> pd.DataFrame:
-        """One row per step: step, loss, and where it was measured, exact and graded accuracy."""
+        """One row per step: step, loss, and exact and graded accuracy where it was measured."""
         losses = pd.DataFrame(list(self.losses), columns=["step", "loss"])
         checks = pd.DataFrame(list(self.checks), columns=["step", "exact", "graded"])
         return losses.merge(checks, on="step", how="outer").sort_values("step", ignore_index=True)

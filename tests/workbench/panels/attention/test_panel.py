@@ -4,14 +4,12 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
-import torch
 
 import latent_core as lc
 from latent_core.errors import SettingError
 from workbench.panels.attention.controls import ANSWER, DIFFERENCE, OWN
-from workbench.panels.attention.measures import DIRECTIONS, MEASURES, Cell, difference
+from workbench.panels.attention.measures import DIRECTIONS, MEASURES, Cell
 from workbench.panels.attention.panel import AttentionPanel
-from workbench.panels.attention.work import CaptureRequest, capture
 from workbench.panels.exports import as_bytes
 from workbench.pictures.slots import slot_text
 from workbench.session import NO_LATENTS, Session
@@ -93,15 +91,6 @@ def test_what_fails_is_said_where_the_map_would_be(panel: AttentionPanel) -> Non
     (error,) = panel.errors
     assert "shorten" in str(error)
     panel.errors.clear()
-
-
-def test_a_capture_beyond_memory_is_refused_before_it_is_made(
-    panel: AttentionPanel, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("workbench.panels.attention.work.MOST_BYTES", 1000)
-    model, request = panel.session.models["one"], panel.controls.request("A")
-    with pytest.raises(SettingError, match="untick 'Show all slots'"):
-        capture(model, request, "raw", DIRECTIONS[TEXT_TO_LATENT])
 
 
 # --- what it draws --------------------------------------------------------------------------------
@@ -227,23 +216,6 @@ def test_difference_of_two_layouts_is_not_made_up(panel: AttentionPanel) -> None
     assert f"A places {LAYOUT}, B Start_2" in panel.heat.note
     assert panel.overview.shown.values.size, "a head's whole mass can still be compared"
     assert set(panel.table()["view"]) == {"overview"}
-
-
-def test_difference_of_two_responses_stops_where_they_part(panel: AttentionPanel) -> None:
-    model, example = panel.session.models["one"], panel.session.example
-    assert example is not None
-    answers = ("70+30=100,", "70+31=100,70")
-    requests = [CaptureRequest("one", example.prompt, answer, all_slots=True) for answer in answers]
-    edges = DIRECTIONS[TEXT_TO_LATENT]
-    a, b = (capture(model, r, "rollout", edges).maps for r in requests)
-    one, other, note = difference(a, b)
-    common = len(model.insert(example.prompt, "70+3").slots) - 1  # without the end
-    assert len(one.record.slots) == len(other.record.slots) == common
-    assert f"the first {common} slots" in note
-    assert torch.equal(one.record.weights, a.record.weights[:, :, :common, :common])
-    np.testing.assert_allclose(
-        one.layer("rollout", 3)[0], a.layer("rollout", 3)[0, :common, :common], atol=1e-6
-    )
 
 
 def test_no_latents_say_what_to_do_and_all_slots_does_it(panel: AttentionPanel) -> None:

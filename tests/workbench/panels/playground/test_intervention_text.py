@@ -5,10 +5,10 @@ import pytest
 from latent_core.errors import LayoutError, SettingError
 from latent_core.interventions.kinds import parse_intervention
 from workbench.panels.playground.intervention_text import (
-    FURTHER,
+    OPERATIONS,
     Switch,
-    further,
     joined,
+    operation,
     read_switches,
     write_switch,
 )
@@ -83,24 +83,24 @@ def test_what_is_added_stands_before_groups_are_renamed() -> None:
     )
 
 
-@pytest.mark.parametrize("kind", FURTHER)
-def test_every_further_intervention_reads_its_own_first_values(kind: str) -> None:
+@pytest.mark.parametrize("kind", OPERATIONS)
+def test_every_operation_reads_its_own_first_values(kind: str) -> None:
     values = {
         field.name: field.value or ("Start" if field.kind in ("slots", "group") else field.value)
-        for field in FURTHER[kind].fields
+        for field in OPERATIONS[kind].fields
     }
-    made = further(kind, values)
-    assert made.verb == FURTHER[kind].verb
+    made = operation(kind, values)
+    assert made.verb == OPERATIONS[kind].verb
     assert parse_intervention(str(made)) == made
 
 
 def test_empty_fields_are_left_out_and_bad_ones_refused() -> None:
     values = {"queries": "response", "keys": "Comma", "layers": "0-3", "heads": ""}
-    assert str(further("knock out attention", values)) == (
+    assert str(operation("knock out attention", values)) == (
         "knock_out(response -> Comma, layers=0-3)"
     )
     with pytest.raises(SettingError, match="0-3"):
-        further("knock out attention", values | {"layers": "first"})
+        operation("knock out attention", values | {"layers": "first"})
     source = {"latents": "Comma", "layers": "4", "source": "drop(Start, after=1) & scale(Comma, 2)"}
-    made = further("patch hidden states", source)
+    made = operation("patch hidden states", source)
     assert parse_intervention(str(made)).source == source["source"]

@@ -10,17 +10,13 @@ import latent_core as lc
 from latent_core.backbones.backbone import Backbone
 from latent_core.errors import SettingError
 from latent_core.evaluation.evaluate import response_limit
-from latent_core.generation.generate import Generation
 from latent_core.progress import progress_bar
-from latent_core.slots.views import SlotView
-from latent_core.tasks.base import Mark
 from tests.hostile import PROMPT, TOKENS, hostile_backbone
 from workbench.panels.exports import as_bytes
 from workbench.panels.playground import slot_facts
 from workbench.panels.playground.panel import Playground
 from workbench.pictures.slots import slot_text
 from workbench.pictures.theme import show_spaces
-from workbench.responses import first_difference, slot_marks
 from workbench.session import NO_LATENTS, Session
 from workbench.widgets.token_strip import TokenStrip
 
@@ -158,7 +154,7 @@ def test_cancel_stops_a_response_and_says_so(panel: Playground) -> None:
     panel.status._hear(panel.status, {"kind": "cancel"}, [])
     settle(panel)
     assert job.state == "cancelled"
-    assert view.lines["clean"].text == "stopped"
+    assert view.lines["clean"].text == "Cancelled"
     assert not view.strips["clean"].streaming
     assert panel.answers == {}
 
@@ -185,7 +181,7 @@ def test_a_typed_prompt_has_no_verdict_and_waits_for_the_button(panel: Playgroun
     settle(panel)
     assert panel.session.example is None
     assert panel.answers == {}
-    assert panel.picker.where.text == "typed prompt: no verdict"
+    assert panel.picker.where.text == "Typed prompt: no verdict"
     panel.picker.limit.value = 3
     answered(panel)
     response = panel.answers["B", "clean"]
@@ -221,29 +217,6 @@ def test_an_error_is_shown_and_kept(panel: Playground) -> None:
 
 
 # --- verdicts -------------------------------------------------------------------------------------
-
-
-def verbal(text: str, token_id: int = 0) -> SlotView:
-    return SlotView(text, None, None, 0, token_id)
-
-
-def test_marks_of_characters_become_marks_of_tokens() -> None:
-    words = {1: "12,", 2: "3", 3: "4,5", 4: ""}
-    latent = SlotView("Comma.0", "Comma", 0, 0, None)
-    slots = [verbal("?", 9), latent, *(verbal(words[i], i) for i in (1, 2, 3)), verbal("<eos>", 4)]
-    generation = Generation("?", "12,34,5", (9,), (1, 2, 3, 4), tuple(slots), True, 4)
-    marks = [Mark(0, 2, True), Mark(3, 5, True), Mark(6, 7, False)]
-    found = slot_marks(generation, marks, lambda ids: "".join(words[i] for i in ids))
-    assert found == ("", "", "right", "right", "wrong", "")
-
-
-def test_tokens_that_share_a_character_share_its_mark() -> None:
-    ids = (1, 2, 3)
-    decode = {(1,): "\ufffd", (1, 2): "é", (1, 2, 3): "éa", (2,): "\ufffd", (3,): "a"}
-    slots = (verbal("?", 9), *(verbal("\ufffd", i) for i in ids))
-    generation = Generation("?", "éa", (9,), ids, slots, True, 3)
-    found = slot_marks(generation, [Mark(0, 1, True)], lambda ids: decode[tuple(ids)])
-    assert found == ("", "right", "right", "")
 
 
 def test_every_judged_character_is_under_a_mark(panel: Playground) -> None:
@@ -288,8 +261,8 @@ def test_the_chooser_adds_to_the_text(panel: Playground) -> None:
     panel.auto.value = False
     controls = panel.controls
     controls.add.click()
-    controls.kind.value = "drop after the n-th"
-    assert controls.fields["latents"].value == "Comma", "Start stands in one place alone"
+    controls.kind.value = "drop after n occurrences"
+    assert controls.fields["latents"].value == "Comma", "Start does not recur"
     controls.fields["after"].value = 3
     controls.add.click()
     assert panel.session.intervention == "scale(Start, 0.5) & drop(Comma, after=3)"
@@ -350,15 +323,6 @@ def test_an_intervention_that_changes_nothing_says_so(panel: Playground) -> None
     line = panel.views["A"].lines["changed"].text
     assert "the same response" in line
     assert "changed nothing" in line
-
-
-def test_the_first_difference_of_a_response_that_ends_sooner_is_its_last_token() -> None:
-    slots = tuple(verbal(text, n) for n, text in enumerate("?ab"))
-    longer = Generation("?", "ab", (0,), (1, 2), slots, True, 2)
-    shorter = Generation("?", "a", (0,), (1,), slots[:2], True, 1)
-    assert first_difference(longer, shorter) == 1
-    assert first_difference(shorter, longer) == 2
-    assert first_difference(longer, longer) is None
 
 
 # --- the session and the examples -----------------------------------------------------------------
@@ -436,7 +400,7 @@ def test_an_adapter_of_another_task_is_named_as_such_on_its_side(backbone: Backb
     session = Session("tiny", ["Comma_2", lc.LatentModel(backbone, B)])
     panel = Playground(session)
     panel.picker.task.value = "summation"
-    assert panel.views["A"].trained.text == "trained on repetition, asked summation"
+    assert panel.views["A"].trained.text == "Trained on repetition; the prompt is from summation."
     assert panel.views["B"].trained.text == "", "nobody knows what it was trained on"
     session.adapter_b = NO_LATENTS
     panel.picker.task.value = "generation"
@@ -445,7 +409,7 @@ def test_an_adapter_of_another_task_is_named_as_such_on_its_side(backbone: Backb
     assert "ships for generation: Comma_2 (generation)" in panel.picker.notice.text
     session.adapter_a = "Comma_2"
     assert panel.picker.notice.text == ""
-    assert panel.views["A"].trained.text == "trained on repetition, asked generation"
+    assert panel.views["A"].trained.text == "Trained on repetition; the prompt is from generation."
 
 
 # --- one slot -------------------------------------------------------------------------------------

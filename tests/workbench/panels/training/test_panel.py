@@ -11,10 +11,7 @@ import latent_core as lc
 from latent_core.backbones.backbone import Backbone
 from latent_core.errors import SettingError
 from latent_core.models.latent import LatentModel
-from latent_core.progress import Progress, listening
 from workbench.panels.training.panel import TrainingPanel
-from workbench.panels.training.plan import TrainingPlan
-from workbench.panels.training.work import WatchedRun
 from workbench.session import NO_LATENTS, Session
 
 
@@ -55,26 +52,11 @@ def test_a_run_is_shown_kept_and_joins_the_other_panels(panel: TrainingPanel) ->
     assert {"run.json", "adapter_config.json", "log.csv"} <= {p.name for p in folder.iterdir()}
     assert panel.session.adapter_a == folder.name
     assert panel.session.model_a.num_trainable == 2 * panel.session.backbone.hidden_size
-    assert "is trained" in panel.hint.value
-    assert panel.start_button.description == "Start"  # the next run gets a folder of its own
-    assert panel.folder.placeholder == f"{folder}-2"
-
-
-def test_watching_changes_nothing_of_what_is_learned(tiny: Backbone, tmp_path: Path) -> None:
-    task = lc.load_task("repetition")
-    plan = TrainingPlan(task, "Start_1+Comma_1", 3, 2, 0.05, 4, tmp_path / "watched")
-    watched = WatchedRun(plan, check_every=1, examples=3)
-    heard: list[Progress | None] = []
-    with listening(heard.append):
-        seen = watched.run(tiny)
-    told = [progress for progress in heard if progress is not None]
-    assert {progress.description for progress in told} == {"train"}  # not of its own checks
-    assert len(heard) > len(told)  # which can be stopped all the same
-    alone = lc.build_model(tiny, "Start_1+Comma_1", seed=4)
-    result = lc.train(alone, task, 3, 2, 4, learning_rate=0.05, progress=False)
-    torch.testing.assert_close(seen.tables.rows(), alone.tables.rows(), rtol=0, atol=0)
-    assert [loss for _, loss in watched.losses] == result.log["loss"].tolist()
-    assert [step for step, *_ in watched.checks] == [0, 1, 2, 3]
+    assert "is trained" in panel.hint.text
+    assert (
+        panel.start_button.description == "Start training"
+    )  # the next run gets a folder of its own
+    assert panel.folder.placeholder == f"{folder}-2", "the next run gets a folder of its own"
 
 
 def test_two_clicks_start_one_run(panel: TrainingPanel) -> None:
@@ -103,8 +85,8 @@ def test_a_cancelled_run_is_resumed_to_the_same_tables(panel: TrainingPanel) -> 
     job.wait(60)
     assert job.state == "cancelled"
     assert len(run.losses) < 5
-    assert "Cancelled at step" in panel.hint.value
-    assert panel.start_button.description == "Resume"
+    assert "Cancelled at step" in panel.hint.text
+    assert panel.start_button.description == "Resume training"
     assert panel.session.adapter_a == NO_LATENTS
     run_to_the_end(panel)
     assert panel.errors == []
@@ -132,18 +114,18 @@ def test_finishing_early_keeps_the_adapter(panel: TrainingPanel) -> None:
 @pytest.mark.parametrize(
     ("method", "said"),
     [
-        ("Strat_2", "unknown place &#x27;Strat&#x27;"),
-        ("Start_2+<b>", "cannot read group &#x27;&lt;b&gt;&#x27;"),
+        ("Strat_2", "unknown place 'Strat'"),
+        ("Start_2+<b>", "cannot read group '<b>'"),
         ("zero-shot", "nothing to train"),
         ("Before[€uro]_1", "no token of tiny"),
     ],
 )
 def test_a_wrong_layout_is_explained_in_place(panel: TrainingPanel, method: str, said: str) -> None:
     panel.method.value = method
-    assert said in panel.hint.value
+    assert said in panel.hint.text
     assert panel.start_button.disabled
     panel.method.value = "8_1"
-    assert f"{panel.session.backbone.hidden_size:,} trainable numbers" in panel.hint.value
+    assert f"{panel.session.backbone.hidden_size:,} trainable parameters" in panel.hint.text
     assert not panel.start_button.disabled
     assert panel.errors == []
 
@@ -151,9 +133,9 @@ def test_a_wrong_layout_is_explained_in_place(panel: TrainingPanel, method: str,
 def test_a_folder_of_another_run_is_refused_and_of_this_run_loaded(panel: TrainingPanel) -> None:
     panel.folder.value = "kept"
     run_to_the_end(panel)
-    assert panel.start_button.description == "Load"
+    assert panel.start_button.description == "Load adapter"
     panel.seed.value = 1
-    assert "seed 0 there, 1 here" in panel.hint.value
+    assert "seed 0 there, 1 here" in panel.hint.text
     assert panel.start_button.disabled
     panel.seed.value = 0
     run_to_the_end(panel)
@@ -178,12 +160,12 @@ def test_the_task_is_the_sessions(panel: TrainingPanel) -> None:
     Path("own.jsonl").write_text('{"prompt": "a", "answer": "b", "split": "id"}\n')
     panel.session.task = lc.load_task("own.jsonl")
     assert panel.task.value == "own"
-    assert "no validation split" in panel.hint.value
+    assert "no validation split" in panel.hint.text
     assert panel.errors == []
 
 
 def test_exports_and_code_reproduce_what_is_shown(panel: TrainingPanel, tmp_path: Path) -> None:
-    with pytest.raises(SettingError, match="press Start"):
+    with pytest.raises(SettingError, match="press 'Start training'"):
         panel.picture()
     assert panel.view.layout.display == "none"
     run_to_the_end(panel)
@@ -203,7 +185,7 @@ def test_exports_and_code_reproduce_what_is_shown(panel: TrainingPanel, tmp_path
 
 def test_accuracy_is_said_to_be_of_validation_examples_everywhere(panel: TrainingPanel) -> None:
     said = "ccuracy is measured on 2 validation examples"
-    assert said in panel.hint.value
+    assert said in panel.hint.text
     run_to_the_end(panel)
     (_, right) = panel.picture().axes
     assert right.get_title() == "Accuracy on 2 validation examples"
@@ -213,7 +195,7 @@ def test_accuracy_is_said_to_be_of_validation_examples_everywhere(panel: Trainin
 
 def test_a_typo_is_answered_in_the_words_of_its_field(panel: TrainingPanel) -> None:
     panel.method.value = "Strat_2"
-    assert "is no method" in panel.hint.value
+    assert "is no method" in panel.hint.text
     assert panel.method.description == "Method"
 
 

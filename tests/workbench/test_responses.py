@@ -1,0 +1,71 @@
+"""Responses without a widget: their slots, verdicts, and where two of them differ."""
+
+import pytest
+
+import latent_core as lc
+from latent_core.generation.generate import Generation
+from latent_core.slots.views import SlotView
+from latent_core.tasks.base import Mark
+from workbench.responses import first_difference, fitting, respond, slot_marks
+
+
+def verbal(text: str, token_id: int = 0) -> SlotView:
+    return SlotView(text, None, None, 0, token_id)
+
+
+def test_marks_of_characters_become_marks_of_tokens() -> None:
+    words = {1: "12,", 2: "3", 3: "4,5", 4: ""}
+    latent = SlotView("Comma.0", "Comma", 0, 0, None)
+    slots = [verbal("?", 9), latent, *(verbal(words[i], i) for i in (1, 2, 3)), verbal("<eos>", 4)]
+    generation = Generation("?", "12,34,5", (9,), (1, 2, 3, 4), tuple(slots), True, 4)
+    marks = [Mark(0, 2, True), Mark(3, 5, True), Mark(6, 7, False)]
+    found = slot_marks(generation, marks, lambda ids: "".join(words[i] for i in ids))
+    assert found == ("", "", "right", "right", "wrong", "")
+
+
+def test_tokens_that_share_a_character_share_its_mark() -> None:
+    ids = (1, 2, 3)
+    decode = {(1,): "\ufffd", (1, 2): "é", (1, 2, 3): "éa", (2,): "\ufffd", (3,): "a"}
+    slots = (verbal("?", 9), *(verbal("\ufffd", i) for i in ids))
+    generation = Generation("?", "éa", (9,), ids, slots, True, 3)
+    found = slot_marks(generation, [Mark(0, 1, True)], lambda ids: decode[tuple(ids)])
+    assert found == ("", "right", "right", "")
+
+
+def test_the_first_difference_of_a_response_that_ends_sooner_is_its_last_token() -> None:
+    slots = tuple(verbal(text, n) for n, text in enumerate("?ab"))
+    longer = Generation("?", "ab", (0,), (1, 2), slots, True, 2)
+    shorter = Generation("?", "a", (0,), (1,), slots[:2], True, 1)
+    assert first_difference(longer, shorter) == 1
+    assert first_difference(shorter, longer) == 2
+    assert first_difference(longer, longer) is None
+
+
+@pytest.fixture(scope="module")
+def model() -> lc.LatentModel:
+    return lc.LatentModel(lc.load_backbone("tiny"), "Start_2+Comma_1")
+
+
+def test_slots_come_one_token_at_a_time_and_in_the_end_are_those_of_the_response(
+    model: lc.LatentModel,
+) -> None:
+    task = lc.load_task("repetition")
+    example = task.examples("id", 1, seed=1)[0]
+    steps: list[list[SlotView]] = []
+    found = respond(model, example.prompt, 9, judge=(task, example), on_slots=steps.append)
+    assert tuple(slot for step in steps for slot in step) == found.generation.slots
+    assert len(steps) == 1 + len(found.generation.response_ids)
+    assert found.score == task.score(example, found.generation.text)
+    assert len(found.marks) == len(found.generation.slots)
+    assert (found.intervention, found.left_out, found.note) == ("none", (), "")
+
+
+def test_parts_that_do_not_fit_are_left_out_with_the_reason(model: lc.LatentModel) -> None:
+    fits, left_out = fitting(model, lc.parse_intervention("drop(Comma) & drop(End)"))
+    assert str(fits) == "drop(Comma)"
+    (why,) = left_out
+    assert why.startswith("drop(End) is left out here: ") and "'End'" in why
+    found = respond(model, "1+1=", 3, lc.parse_intervention("drop(Comma) & drop(End)"))
+    assert found.intervention == "drop(Comma)" and found.left_out == left_out
+    assert found.score is None and set(found.marks) == {""}
+    assert "changed nothing" in found.note, "no comma stands in this text"
