@@ -26,6 +26,7 @@ _MOVED = {
     "Scale": "interventions.Scale",
     "Shuffle": "interventions.Shuffle",
     "Swap": "interventions.Swap",
+    "effect": "evaluate_intervention",
 }
 """Names that stood here in an earlier version, and where they are now."""
 

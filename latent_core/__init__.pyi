@@ -22,8 +22,8 @@ from .attention.record import AttentionRecord as AttentionRecord
 from .backbones.backbone import Backbone as Backbone
 from .backbones.loading import load_backbone as load_backbone
 from .evaluation.comparison import compare as compare
-from .evaluation.effects import effect as effect
 from .evaluation.evaluate import evaluate as evaluate
+from .evaluation.interventions import evaluate_intervention as evaluate_intervention
 from .generation.generate import Generation as Generation
 from .grids.grid import Grid as Grid
 from .grids.grid import read_grid as read_grid

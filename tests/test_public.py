@@ -52,6 +52,12 @@ print([name for name in latent_core.__all__ if isinstance(globals()[name], Modul
     assert in_fresh_process(code) == "['errors', 'interventions', 'layouts', 'tasks']"
 
 
+def test_a_name_that_is_called_otherwise_now_says_how() -> None:
+    with pytest.raises(AttributeError, match=r"use latent_core\.evaluate_intervention"):
+        lc.effect  # noqa: B018
+    assert callable(lc.evaluate_intervention)
+
+
 @pytest.mark.parametrize("name", ["Drop", "KnockOut", "LatentLayout", "InterventionWarning"])
 def test_a_name_that_has_moved_says_where_to(name: str) -> None:
     with pytest.raises(AttributeError, match=f"latent_core.{name} has moved; use ") as caught:

@@ -99,7 +99,10 @@ def evaluate(
         str, typer.Option(help="Comma-separated: train, validation, id, ood, ood-10, ...")
     ] = "id,ood",
     examples: Annotated[int, typer.Option(help="Examples per split.")] = 100,
-    seed: Annotated[int, typer.Option(help="Draws the examples; keep it to compare runs.")] = 1,
+    eval_seed: Annotated[
+        int,
+        typer.Option("--eval-seed", "--seed", help="Draws the examples; keep it to compare runs."),
+    ] = 1,
     metric: Annotated[str, typer.Option(help="What the table shows: graded or exact.")] = "graded",
     replace: Annotated[
         bool,
@@ -130,10 +133,10 @@ def evaluate(
     if not runs:
         where = ", ".join(map(str, folders))
         raise SettingError(f"no finished run in {where}; `latent train` makes one")
-    plans = [_asked(Path(run), names, examples, seed, replace) for run in runs]
+    plans = [_asked(Path(run), names, examples, eval_seed, replace) for run in runs]
     for plan in filter(lambda plan: plan.splits, plans):
         with _held(plan.folder):
-            _evaluate_run(plan, examples, seed, replace, loaded)
+            _evaluate_run(plan, examples, eval_seed, replace, loaded)
     records = read_records(runs)
     show_summary(summarise(records, ("backbone", "task", "method", "split"), metric), metric)
     show_comparison(side_by_side(records, metric), metric)
@@ -238,7 +241,7 @@ class _Asked(NamedTuple):
     splits: list[str]
 
 
-def _asked(folder: Path, splits: list[str], examples: int, seed: int, replace: bool) -> _Asked:
+def _asked(folder: Path, splits: list[str], examples: int, eval_seed: int, replace: bool) -> _Asked:
     """What a run is asked: what its records do not answer already.
 
     Raises:
@@ -273,10 +276,10 @@ def _asked(folder: Path, splits: list[str], examples: int, seed: int, replace: b
     saved, answered_at = (modified_ns(folder, name) for name in files)
     missing = []
     for name in names:
-        drawn = task.examples(name, examples, seed)
-        known = hold_answers_to(before, drawn, seed, shots)
+        drawn = task.examples(name, examples, eval_seed)
+        known = hold_answers_to(before, drawn, eval_seed, shots)
         if not known or saved > answered_at:  # another adapter's, which was saved here before
-            check_loss(before, name, len(drawn), seed, str(folder))
+            check_loss(before, name, len(drawn), eval_seed, str(folder))
             missing.append(name)
     if answered := [name for name in names if name not in missing]:
         console.print(
@@ -286,7 +289,7 @@ def _asked(folder: Path, splits: list[str], examples: int, seed: int, replace: b
 
 
 def _evaluate_run(
-    asked: _Asked, examples: int, seed: int, replace: bool, loaded: dict[str, Any]
+    asked: _Asked, examples: int, eval_seed: int, replace: bool, loaded: dict[str, Any]
 ) -> None:
     """Ask one run and keep its records; `loaded` shares backbones between runs."""
     from latent_core.backbones.loading import load_backbone
@@ -298,6 +301,6 @@ def _evaluate_run(
     if config.backbone not in loaded:
         loaded[config.backbone] = load_backbone(config.backbone)
     model = load_model(folder, loaded[config.backbone])
-    frame = answer(model, task, splits, examples, seed)
+    frame = answer(model, task, splits, examples, eval_seed)
     frame = frame.assign(seed=config.notes.get("seed", 0))
     write_records(folder, frame, replace=replace)

@@ -1,13 +1,13 @@
-"""One record per example: what a model answered, and what the task's verifier says of it.
+"""Records of answers: one per example, with the score that the task's verifier gives it.
 
-Knows tasks and models; nothing of how records are compared (that is `statistics`).
+`latent_core.statistics` compares records.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, Never
 
 import pandas as pd
 
@@ -25,12 +25,13 @@ def evaluate(
     task: Task,
     splits: str | Iterable[str] = ("id", "ood"),
     examples: int = 100,
-    seed: int = 1,
+    eval_seed: int = 1,
     *,
     shots: int | None = None,
     batch_size: int = 32,
     progress: bool = True,
     on_records: Callable[[pd.DataFrame], None] | None = None,
+    **renamed: Never,
 ) -> pd.DataFrame:
     """Answer examples of a task greedily and score them.
 
@@ -39,7 +40,8 @@ def evaluate(
         task: examples and verifier.
         splits: split names; `ood` stands for every OOD level.
         examples: per split.
-        seed: draws the examples; the same seed gives every model the same ones, so records pair up.
+        eval_seed: draws the examples; the same seed gives every model the same ones, so records
+            pair up. `seed` is the training seed everywhere else, and is refused here.
         shots: solved training examples in front of each prompt; by default as many as the model's
             method has.
         batch_size: prompts decoded side by side; responses do not depend on it.
@@ -58,13 +60,20 @@ def evaluate(
         TaskError: for a split the task does not have.
         SettingError: for a number out of its range.
     """
+    if "seed" in renamed:
+        raise SettingError(
+            "evaluate takes no seed, which is a training seed; use eval_seed, which draws the "
+            "examples"
+        )
+    if renamed:
+        raise TypeError(f"evaluate takes no argument {', '.join(renamed)}")
     if examples < 1:
         raise SettingError(f"examples is {examples}; expected at least 1 per split")
     if batch_size < 1:
         raise SettingError(f"batch_size is {batch_size}; expected at least 1")
     shots = model.shots if shots is None else shots
     names = resolve_splits(task, splits)
-    drawn = [(name, task.examples(name, examples, seed)) for name in names]
+    drawn = [(name, task.examples(name, examples, eval_seed)) for name in names]
     frames: list[pd.DataFrame] = []
     total = sum(len(batch) for _, batch in drawn)
     with progress_bar(total, "evaluate", "example", progress) as bar:
@@ -74,7 +83,7 @@ def evaluate(
             order = sorted(range(len(found)), key=lambda i: len(found[i].answer))
             for start in range(0, len(order), batch_size):
                 numbers = order[start : start + batch_size]
-                records = _answer(model, task, [(i, found[i]) for i in numbers], shots, seed)
+                records = _answer(model, task, [(i, found[i]) for i in numbers], shots, eval_seed)
                 frames.append(pd.DataFrame(records))
                 if on_records is not None:
                     on_records(frames[-1])
@@ -83,7 +92,7 @@ def evaluate(
     ranks = frame["split"].map({name: rank for rank, name in enumerate(names)})
     frame = frame.assign(rank=ranks).sort_values(["rank", "example"], ignore_index=True)
     frame = frame.drop(columns="rank")
-    asked = {"examples": examples, "seed": seed}
+    asked = {"examples": examples, "seed": eval_seed}
     frame.attrs["evaluation"] = {"splits": {name: dict(asked) for name in names}}
     return frame
 
@@ -98,10 +107,11 @@ def response_limit(model: SteeredModel, task: Task, example: Example) -> int:
 
 
 def _answer(
-    model: SteeredModel, task: Task, batch: list[tuple[int, Example]], shots: int, seed: int
+    model: SteeredModel, task: Task, batch: list[tuple[int, Example]], shots: int, eval_seed: int
 ) -> list[dict[str, Any]]:
     prompts = [
-        task.few_shot(example, shots, seed) if shots else example.prompt for _, example in batch
+        task.few_shot(example, shots, eval_seed) if shots else example.prompt
+        for _, example in batch
     ]
     limits = [response_limit(model, task, example) for _, example in batch]
     started = time.perf_counter()
@@ -138,7 +148,7 @@ def _answer(
                 "decode_steps": answer.decode_steps,
                 "trainable": trainable,
                 "seconds": seconds,
-                "eval_seed": seed,
+                "eval_seed": eval_seed,
             }
         )
     return records

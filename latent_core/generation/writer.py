@@ -26,7 +26,7 @@ OnToken = Callable[[int, int, str], None]
 
 
 @dataclass
-class _State:
+class _Response:
     """What the writer keeps of a row; `text` without special tokens, `marked` with them."""
 
     index: int
@@ -74,13 +74,13 @@ class ResponseWriter:
         if own_eos is not None:
             self._eos_ids = frozenset([own_eos] if isinstance(own_eos, int) else own_eos)
         self._on_token = on_token
-        self._responses: dict[int, _State] = {}
+        self._responses: dict[int, _Response] = {}
 
     def add(self, row: Row, streamer: BaseStreamer | None) -> None:
         """Take a row in, in the order of the prompts."""
         backbone = self._backbone
         facts = RowFacts(len(row.prompt_ids), row.limit, sorted(self._eos_ids), backbone.device)
-        self._responses[id(row)] = _State(
+        self._responses[id(row)] = _Response(
             index=len(self._responses),
             scores=self._chooser.scores_of(facts),
             text=TextStream(backbone.decode),
@@ -111,7 +111,7 @@ class ResponseWriter:
             if goes_on:
                 row.push([token_id])
 
-    def _ends(self, row: Row, response: _State, token_id: int, scores: Tensor) -> bool:
+    def _ends(self, row: Row, response: _Response, token_id: int, scores: Tensor) -> bool:
         ended = token_id in self._eos_ids
         if self._stop_strings:
             # In the response alone: Transformers' own criterion would count the prompt's end too.
@@ -124,7 +124,7 @@ class ResponseWriter:
             ended |= any(bool(torch.as_tensor(answer).all()) for answer in answers)
         return ended
 
-    def _tell(self, response: _State, token_id: int, last: bool) -> None:
+    def _tell(self, response: _Response, token_id: int, last: bool) -> None:
         if response.streamer is not None:
             response.streamer.put(torch.tensor([token_id]))
         if self._on_token is not None:

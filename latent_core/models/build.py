@@ -11,9 +11,9 @@ from latent_core.adapters.saved import read_saved
 from latent_core.archives.folders import real_folder
 from latent_core.backbones.backbone import Backbone
 from latent_core.errors import SettingError
-from latent_core.models.baselines.adapted import PeftBaseline
 from latent_core.models.baselines.full import FullModel
 from latent_core.models.baselines.lora import LoraModel
+from latent_core.models.baselines.peft_baseline import PeftBaseline
 from latent_core.models.baselines.prefix import PrefixModel
 from latent_core.models.baselines.prompt import PromptModel
 from latent_core.models.latent import LatentModel

@@ -16,7 +16,7 @@ from latent_core.slots.layout import LatentLayout
 
 __all__ = ["BASELINES", "EXAMPLE_LAYOUTS", "Baseline", "Method"]
 
-Kind = Literal["latents", "lora", "prefix", "prompt-tuning", "full"]
+MethodKind = Literal["latents", "lora", "prefix", "prompt-tuning", "full"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ class Method:
     """
 
     name: str
-    kind: Kind = "latents"
+    kind: MethodKind = "latents"
     layout: LatentLayout = field(default_factory=LatentLayout)
     trained: bool = False
     init: str = "vocab"

@@ -50,7 +50,7 @@ def _smallest_of_orbit(number: str) -> str:
 
 
 @final
-class Generation(ChainTask):
+class GenerationTask(ChainTask):
     """Chains under the hidden rule on digits."""
 
     name = "generation"

@@ -12,7 +12,7 @@ from typing import Final
 from latent_core.errors import TaskError
 from latent_core.tasks.base import Task
 from latent_core.tasks.counting import Counting
-from latent_core.tasks.generation import Generation
+from latent_core.tasks.generation import GenerationTask
 from latent_core.tasks.jsonl import JsonlTask
 from latent_core.tasks.lookup import Lookup
 from latent_core.tasks.repetition import Repetition
@@ -22,7 +22,7 @@ from latent_core.wording import did_you_mean
 __all__ = ["TASKS", "load_task"]
 
 TASKS: Final[dict[str, type[Task]]] = {
-    "generation": Generation,
+    "generation": GenerationTask,
     "counting": Counting,
     "summation": Summation,
     "lookup": Lookup,

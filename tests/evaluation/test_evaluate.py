@@ -66,7 +66,7 @@ def records(layout: str = "Start_1+2_1", task: Task | None = None, **kwargs) -> 
 
 
 def test_one_record_an_example_in_the_order_drawn() -> None:
-    frame = records(splits=("ood", "id"), seed=4)
+    frame = records(splits=("ood", "id"), eval_seed=4)
     assert list(frame.columns) == COLUMNS
     assert frame["split"].tolist() == ["ood-9"] * 7 + ["ood-7"] * 7 + ["id"] * 7
     assert frame["example"].tolist() == list(range(7)) * 3
@@ -99,8 +99,15 @@ def test_a_record_holds_what_the_model_answered_and_the_verdict() -> None:
     assert frame["response"].nunique() > 3
 
 
+def test_a_seed_that_is_not_of_the_examples_is_refused() -> None:
+    with pytest.raises(SettingError, match=r"evaluate takes no seed, .* use eval_seed"):
+        records(seed=2)
+    with pytest.raises(TypeError, match="evaluate takes no argument example"):
+        records(example=2)
+
+
 def test_the_same_seed_gives_every_model_the_same_examples() -> None:
-    frames = [records("none"), records("Start_1+2_1"), records("Start_1+2_1", seed=2)]
+    frames = [records("none"), records("Start_1+2_1"), records("Start_1+2_1", eval_seed=2)]
     paired = ["split", "level", "example", "key", "prompt", "answer"]
     pd.testing.assert_frame_equal(frames[0][paired], frames[1][paired])
     assert not frames[1]["prompt"].equals(frames[2]["prompt"])

@@ -21,7 +21,7 @@ from latent_core.hypotheses.studies.study import Study, StudyVerdict
 from latent_core.hypotheses.verdict import judge
 from latent_core.progress import Progress, listening
 from tests.copying import copying_backbone, copying_model
-from tests.evaluation.test_effects import Letters
+from tests.evaluation.test_interventions import Letters
 
 CUT = "knock_out(response -> Comma)"
 MIXED = "Start_1+Comma_1"

@@ -635,7 +635,7 @@ def questions(
 ) -> Iterator[Notebook]:
     """The third notebook's panels, without what it computes for its readers."""
     made = nbformat.read(repository / "notebooks" / "03_workbench.ipynb", as_version=4)
-    left_out = ("snapshot(", "lc.effect(")
+    left_out = ("snapshot(", "lc.evaluate_intervention(")
     cells = [
         cell.source
         for cell in made.cells

@@ -18,7 +18,7 @@ from latent_core.adapters.saved import BaselineConfig, written_baseline
 from latent_core.backbones.backbone import Backbone
 from latent_core.backbones.loading import load_backbone
 from latent_core.errors import AdapterError, SettingError
-from latent_core.models.baselines.own import own_weights
+from latent_core.models.baselines.copies import copy_weights
 from latent_core.models.steered import SteeredModel
 from latent_core.progress import without_loading_bars
 from latent_core.slots.batch import LatentBatch
@@ -47,7 +47,7 @@ class FullModel(SteeredModel):
         given = load_backbone(backbone)
         if to_train:
             _refuse_without_memory(given)
-        own = own_weights(given)
+        own = copy_weights(given)
         super().__init__(own, own.place(LatentLayout()), "full")
         self.base_model = own.model.requires_grad_(True)
         self.train(False)

@@ -16,7 +16,7 @@ from transformers.pytorch_utils import Conv1D
 
 from latent_core.backbones.backbone import Backbone
 from latent_core.errors import SettingError
-from latent_core.models.baselines.adapted import PeftBaseline
+from latent_core.models.baselines.peft_baseline import PeftBaseline
 from latent_core.slots.batch import LatentBatch
 
 __all__ = ["LoraModel", "LoraSize", "lora_of_rank", "lora_of_size"]

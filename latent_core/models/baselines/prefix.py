@@ -18,7 +18,7 @@ from transformers.cache_utils import CacheLayerMixin
 
 from latent_core.backbones.backbone import Backbone
 from latent_core.errors import PromptError, SettingError
-from latent_core.models.baselines.adapted import PeftBaseline
+from latent_core.models.baselines.peft_baseline import PeftBaseline
 from latent_core.slots.batch import LatentBatch
 from latent_core.slots.placement import Slots
 

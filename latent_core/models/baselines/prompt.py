@@ -15,7 +15,7 @@ from peft import PromptTuningConfig, TaskType
 from torch import Tensor, nn
 
 from latent_core.backbones.backbone import Backbone
-from latent_core.models.baselines.adapted import PeftBaseline
+from latent_core.models.baselines.peft_baseline import PeftBaseline
 from latent_core.models.latent import starting_rows
 from latent_core.slots.batch import LatentBatch
 from latent_core.slots.tables import place_rows

@@ -14,7 +14,7 @@ from latent_core.hypotheses import Contrast, Hypothesis, Journal, Study
 from latent_core.models.latent import LatentModel
 from latent_core.progress import Progress, listening
 from tests.copying import copying_model
-from tests.evaluation.test_effects import Letters
+from tests.evaluation.test_interventions import Letters
 from workbench.panels.hypotheses.asked import Asked, Target
 from workbench.panels.hypotheses.form import OWN
 from workbench.panels.hypotheses.panel import HypothesesPanel

@@ -1,6 +1,6 @@
-"""What an intervention does to a task's scores: the same examples with it and without it.
+"""Evaluation of an intervention: the same examples with it and without it.
 
-Knows tasks, models and records; how pairs are compared is in `statistics`.
+`latent_core.statistics` compares the pairs of records.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ from latent_core.interventions.running import InterventionWarning, running
 from latent_core.models.latent import LatentModel
 from latent_core.tasks.base import Task
 
-__all__ = ["effect"]
+__all__ = ["evaluate_intervention"]
 
 
-def effect(
+def evaluate_intervention(
     model: LatentModel,
     task: Task,
     intervention: Intervention | str,
     splits: str | Iterable[str] = ("id", "ood"),
     examples: int = 100,
-    seed: int = 1,
+    eval_seed: int = 1,
     *,
     control: Intervention | str = "none",
-    training_seed: int = 0,
+    seed: int = 0,
     **settings: Any,
 ) -> pd.DataFrame:
     """Answer the same examples with an intervention and without.
@@ -42,16 +42,17 @@ def effect(
         intervention: an intervention or its text form, such as `drop(Comma, after=3)`.
         splits: split names; `ood` stands for every OOD level.
         examples: per split.
-        seed: draws the examples.
-        control: what to compare with, by default the model as it is.
-        training_seed: goes into the column `seed`, which hierarchical intervals go by.
+        eval_seed: draws the examples.
+        control: the intervention to compare with, by default none.
+        seed: the seed that the model was trained with; it goes into the column `seed`, by which
+            hierarchical intervals group the records.
         settings: further arguments of `evaluate`.
 
     Returns:
         the records of `evaluate`, two per example in order, with the further columns `method` (text
         form of the intervention or of the control), `seed`, `changed` (whether the pair's responses
-        differ) and `note` (what the intervention has to say of itself, such as that nothing
-        changed). `paired_difference(frame, str(intervention), str(control))` compares them.
+        differ) and `note` (a warning, such as that nothing changed).
+        `paired_difference(frame, str(intervention), str(control))` compares them.
 
     Warns:
         InterventionWarning: if an intervention changed nothing, or left no latents.
@@ -65,7 +66,7 @@ def effect(
         raise SettingError(
             f"the intervention and its control are both {chosen[0]}; expected two different ones"
         )
-    for one in chosen:  # what does not fit the model is refused before anything is answered
+    for one in chosen:  # an intervention that does not fit is refused before any answer
         with running(model, one.apply, str(one), lambda _: None):
             pass
     names = (splits,) if isinstance(splits, str) else tuple(splits)
@@ -73,10 +74,10 @@ def effect(
     for one in chosen:
         notes: list[str] = []
         with running(model, one.apply, str(one), notes.append):
-            frame = evaluate(model, task, names, examples, seed, **settings)
+            frame = evaluate(model, task, names, examples, eval_seed, **settings)
         for note in notes:
             warnings.warn(note, InterventionWarning, stacklevel=2)
-        columns = {"method": str(one), "seed": training_seed, "note": "; ".join(notes)}
+        columns = {"method": str(one), "seed": seed, "note": "; ".join(notes)}
         frames.append(frame.assign(**columns))
     differ = frames[0]["response"] != frames[1]["response"]
     both = pd.concat([frame.assign(changed=differ) for frame in frames])

@@ -29,7 +29,7 @@ from latent_core.adapters.saved import BaselineConfig, written_baseline
 from latent_core.backbones.backbone import Backbone
 from latent_core.backbones.loading import load_backbone
 from latent_core.errors import AdapterError, BackboneError
-from latent_core.models.baselines.own import own_modules
+from latent_core.models.baselines.copies import copy_modules
 from latent_core.models.steered import SteeredModel
 from latent_core.slots.layout import LatentLayout
 
@@ -55,7 +55,7 @@ class PeftBaseline(SteeredModel):
         method: str,
         seed: int,
     ) -> None:
-        own = own_modules(load_backbone(backbone))
+        own = copy_modules(load_backbone(backbone))
         super().__init__(own, own.place(LatentLayout.parse(layout)), method)
         try:
             with torch.random.fork_rng(), warnings.catch_warnings():

@@ -9,7 +9,7 @@ import torch
 from latent_core.analysis.tracing import attention_against_effect, trace
 from latent_core.attention.capture import capture_attention
 from latent_core.errors import LayoutError, SettingError
-from latent_core.evaluation.effects import effect
+from latent_core.evaluation.interventions import evaluate_intervention
 from latent_core.interventions.kinds import parse_intervention
 from latent_core.interventions.places import Drop
 from latent_core.interventions.running import InterventionWarning
@@ -45,7 +45,9 @@ class Letters(Task):
 
 def test_records_pair_up_and_show_the_known_effect() -> None:
     model, text = copying_model(), "knock_out(response -> Comma)"
-    frame = effect(model, Letters(), text, ["id", "ood"], examples=5, seed=3, progress=False)
+    frame = evaluate_intervention(
+        model, Letters(), text, ["id", "ood"], examples=5, eval_seed=3, progress=False
+    )
     assert len(frame) == 2 * 2 * 5
     pairs = frame.groupby(["split", "example"], sort=False)
     assert all(list(pair["method"]) == ["none", text] for _, pair in pairs)
@@ -62,9 +64,9 @@ def test_records_pair_up_and_show_the_known_effect() -> None:
 
 def test_a_control_can_be_another_intervention() -> None:
     model = copying_model()
-    frame = effect(
+    frame = evaluate_intervention(
         model, Letters(), Drop("Comma.1"), "id", 3, control="drop(Comma.0)", progress=False,
-        training_seed=7,
+        seed=7,
     )  # fmt: skip
     assert frame.groupby("method", sort=False)["graded"].mean().to_dict() == {
         "drop(Comma.0)": 1.0,
@@ -75,7 +77,9 @@ def test_a_control_can_be_another_intervention() -> None:
 
 def test_an_effect_of_nothing_is_noted_and_said() -> None:
     with pytest.warns(InterventionWarning, match="changed nothing") as seen:
-        frame = effect(copying_model(), Letters(), "drop(Comma)", "validation", 2, progress=False)
+        frame = evaluate_intervention(
+            copying_model(), Letters(), "drop(Comma)", "validation", 2, progress=False
+        )
     assert [warning.filename for warning in seen] == [__file__]
     assert not frame["changed"].any()
     notes = frame.groupby("method")["note"].first()
@@ -85,9 +89,9 @@ def test_an_effect_of_nothing_is_noted_and_said() -> None:
 def test_bad_requests_are_refused() -> None:
     model = copying_model()
     with pytest.raises(SettingError, match="two different"):
-        effect(model, Letters(), "none")
+        evaluate_intervention(model, Letters(), "none")
     with pytest.raises(LayoutError, match="no group 'End'"):
-        effect(model, Letters(), "drop(End)", "id", 2, progress=False)
+        evaluate_intervention(model, Letters(), "drop(End)", "id", 2, progress=False)
 
 
 # --- trace ----------------------------------------------------------------------------------------
@@ -244,7 +248,9 @@ def test_what_does_not_fit_is_refused_before_anything_is_answered(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(
-        "latent_core.evaluation.effects.evaluate", lambda *_, **__: pytest.fail("answered")
+        "latent_core.evaluation.interventions.evaluate", lambda *_, **__: pytest.fail("answered")
     )
     with pytest.raises(SettingError, match="has no layer 10"):
-        effect(copying_model(), Letters(), "knock_out(response -> Comma, layers=10-12)")
+        evaluate_intervention(
+            copying_model(), Letters(), "knock_out(response -> Comma, layers=10-12)"
+        )
