@@ -26,43 +26,118 @@ __all__ = [
 
 
 class LatentError(ValueError):
-    """Root of the errors that bad input causes."""
+    """Root of the errors that bad input causes.
+
+    Example:
+        >>> import latent_core as lc
+        >>> lc.load_task("repitition")
+        Traceback (most recent call last):
+        latent_core.errors.TaskError: unknown task 'repitition'; did you mean 'repetition'? ...
+    """
 
 
 class LayoutError(LatentError):
-    """A layout that cannot be read, or that the tokenizer cannot realise."""
+    """A layout that cannot be read, or that the tokenizer cannot realise.
+
+    Example:
+        >>> import latent_core as lc
+        >>> lc.layouts.LatentLayout.parse("Start_0")
+        Traceback (most recent call last):
+        latent_core.errors.LayoutError: group 'Start_0' has the count '0'; expected a whole ...
+    """
 
 
 class BackboneError(LatentError):
-    """A backbone that is missing, or that cannot honour what latent tokens need."""
+    """A backbone that is missing, or that cannot honour what latent tokens need.
+
+    Example:
+        >>> import latent_core as lc
+        >>> lc.load_backbone("tinny")
+        Traceback (most recent call last):
+        latent_core.errors.BackboneError: cannot load backbone 'tinny'; did you mean 'tiny'? ...
+    """
 
 
 class AdapterError(LatentError):
-    """A saved adapter that is missing, damaged, or made for another backbone."""
+    """A saved adapter that is missing, damaged, or made for another backbone.
+
+    Example:
+        >>> import latent_core as lc
+        >>> lc.load_model("no/such/folder")
+        Traceback (most recent call last):
+        latent_core.errors.AdapterError: no adapter in no/such/folder: expected a file ...
+    """
 
 
 class ArchiveError(LatentError):
-    """An archive of runs that is missing or damaged, or a folder that cannot become one."""
+    """An archive of runs that is missing or damaged, or a folder that cannot become one.
+
+    Example:
+        >>> import latent_core as lc
+        >>> path = lc.shipped_adapter("Start_6", backbone="tiny")
+        >>> lc.write_records(path, lc.load_runs(path, records=True))
+        Traceback (most recent call last):
+        latent_core.errors.ArchiveError: cannot write to ...
+    """
 
 
 class PromptError(LatentError):
-    """A prompt that is empty or too long for the backbone."""
+    """A prompt that is empty or too long for the backbone.
+
+    Example:
+        >>> import latent_core as lc
+        >>> lc.LatentModel("tiny", "Start_2").generate("")
+        Traceback (most recent call last):
+        latent_core.errors.PromptError: the prompt is empty; expected at least one character
+    """
 
 
 class TaskError(LatentError):
-    """A task, split or data file that does not exist or cannot be read."""
+    """A task, split or data file that does not exist or cannot be read.
+
+    Example:
+        >>> import latent_core as lc
+        >>> lc.load_task("repetition").examples("test", 1, seed=0)
+        Traceback (most recent call last):
+        latent_core.errors.TaskError: task 'repetition' has no split 'test'; it has train, ...
+    """
 
 
 class SettingError(LatentError):
-    """A number or option outside its range."""
+    """A number or option outside its range.
+
+    Example:
+        >>> import latent_core as lc
+        >>> lc.mean_interval([0.5], seeds=[0], confidence=2)
+        Traceback (most recent call last):
+        latent_core.errors.SettingError: confidence is 2; expected a number between 0 and 1
+    """
 
 
 class TrainingDivergedError(LatentError):
-    """The training loss became NaN or infinite."""
+    """The training loss became NaN or infinite.
+
+    Example:
+        >>> import latent_core as lc
+        >>> model = lc.LatentModel("tiny", "Start_2")
+        >>> weights = model.trainable_weights()
+        >>> model.assign({name: weight * float("nan") for name, weight in weights.items()})
+        >>> lc.train(model, "repetition", steps=1, batch_size=1, progress=False)
+        Traceback (most recent call last):
+        latent_core.errors.TrainingDivergedError: the loss became nan at step 1, so nothing was ...
+    """
 
 
 class MissingExtraError(ImportError, LatentError):
-    """An optional part of the package whose own packages are not installed."""
+    """An optional part of the package whose own packages are not installed.
+
+    Example:
+        >>> import latent_core as lc
+        >>> with lc.errors.needs_extra("workbench", "this example"):
+        ...     import no_such_package
+        Traceback (most recent call last):
+        latent_core.errors.MissingExtraError: this example needs the package no_such_package, ...
+    """
 
 
 @contextmanager
@@ -75,6 +150,11 @@ def needs_extra(extra: str, what: str) -> Iterator[None]:
 
     Raises:
         MissingExtraError: if one of the packages is not installed.
+
+    Example:
+        >>> import latent_core as lc
+        >>> with lc.errors.needs_extra("ray", "the engine ray"):
+        ...     import json  # a package of the extra
     """
     try:
         yield
@@ -99,6 +179,12 @@ def whole_number(name: str, value: SupportsIndex, least: int, most: int | None =
 
     Raises:
         SettingError: if it is no whole number (a bool is none), or lies outside its bounds.
+
+    Example:
+        >>> import latent_core as lc
+        >>> lc.errors.whole_number("steps", 0, least=1)
+        Traceback (most recent call last):
+        latent_core.errors.SettingError: steps is 0; expected a whole number of at least 1
     """
     expected = f"a whole number of at least {least}"
     if most is not None:

@@ -40,6 +40,12 @@ def nearest_tokens(model: LatentModel, count: int = 10) -> pd.DataFrame:
 
     Raises:
         SettingError: if `count` is less than 1 or more than the vocabulary has.
+
+    Example:
+        >>> import latent_core as lc
+        >>> model = lc.LatentModel("tiny", "Start_1", init="text:7")
+        >>> lc.nearest_tokens(model, count=1)["token"].item()
+        '7'
     """
     ids, embeddings = _vocabulary(model)
     if not 1 <= count <= len(ids):
@@ -66,6 +72,12 @@ def latent_norms(model: LatentModel) -> pd.DataFrame:
     Returns:
         `label`, `group`, `member`, `norm`, `vocabulary_median`, `ratio` (norm to that median),
         `share_shorter` (of the vocabulary's tokens, 0 to 1).
+
+    Example:
+        >>> import latent_core as lc
+        >>> model = lc.LatentModel("tiny", "Start_1+Comma_2")
+        >>> lc.latent_norms(model)["label"].tolist()
+        ['Start.0', 'Comma.0', 'Comma.1']
     """
     norms = _vocabulary(model)[1].norm(dim=-1)
     median = float(norms.median())
@@ -101,6 +113,13 @@ def latent_similarity(
 
     Raises:
         AdapterError: if they are not on one backbone.
+
+    Example:
+        >>> import latent_core as lc
+        >>> model = lc.LatentModel("tiny", "Start_1+Comma_1")
+        >>> frame = lc.latent_similarity(model)
+        >>> frame[["label_a", "label_b"]].values.tolist()
+        [['Start.0', 'Comma.0']]
     """
     named = {"model": models} if isinstance(models, LatentModel) else dict(models)
     entries: list[dict[str, Any]] = []
@@ -163,6 +182,13 @@ def logit_lens(
 
     Raises:
         SettingError: for a layer that does not exist, or a `count` out of its range.
+
+    Example:
+        >>> import latent_core as lc
+        >>> model = lc.LatentModel("tiny", "Start_2")
+        >>> frame = lc.logit_lens(model, "1+1=", count=1, layers=[0, 1])
+        >>> frame[["label", "layer"]].values.tolist()
+        [['Start.0', 0], ['Start.1', 0], ['Start.0', 1], ['Start.1', 1]]
     """
     size = model.backbone.vocabulary_size
     if not 1 <= count <= size:
@@ -215,6 +241,13 @@ def slot_pca(
 
     Raises:
         SettingError: for a layer that does not exist, or fewer latent slots than components.
+
+    Example:
+        >>> import latent_core as lc
+        >>> model = lc.LatentModel("tiny", "Comma_1")
+        >>> frame = lc.slot_pca(model, ["1,2,3,", "4,5,6,"], layers=0)
+        >>> frame["occurrence"].tolist()
+        [0, 1, 2, 0, 1, 2]
     """
     found: dict[int, list[Tensor]] = {}
     names: list[dict[str, Any]] = []

@@ -86,6 +86,13 @@ def trace(
 
     Raises:
         LayoutError, SettingError: for a group, layer or head that does not exist, or no examples.
+
+    Example:
+        >>> import latent_core as lc
+        >>> model = lc.LatentModel("tiny", "Start_1+Comma_1")
+        >>> effects = lc.trace(model, ("a=1,b=2,", "1."), progress=False)
+        >>> effects.groupby("group")["effect"].size().to_dict()  # one row per layer
+        {'Comma': 4, 'Start': 4}
     """
     pairs = [
         (e.prompt, e.answer) if isinstance(e, Example) else e
@@ -172,6 +179,16 @@ def attention_against_effect(mass: pd.DataFrame, effects: pd.DataFrame) -> Agree
 
     Raises:
         SettingError: if a column is missing, or fewer than three cells are in both.
+
+    Example:
+        >>> import latent_core as lc
+        >>> model = lc.LatentModel("tiny", "Start_1+Comma_1")
+        >>> prompt, answer = "a=1,b=2,", "1."
+        >>> mass = lc.capture_attention(model, prompt, answer).by_group()
+        >>> effects = lc.trace(model, (prompt, answer), heads="each", progress=False)
+        >>> agreement = lc.attention_against_effect(mass, effects)
+        >>> -1 <= agreement.rho <= 1
+        True
     """
     cell = ["group", "layer"] if effects["head"].isna().all() else ["group", "layer", "head"]
     for name, frame, column in (("mass", mass, "mass"), ("effects", effects, "effect")):

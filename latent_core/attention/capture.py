@@ -67,6 +67,13 @@ def capture_attention(
         SettingError: for a slot, layer, head or response token that does not exist.
         PromptError: for a prompt that is empty or too long.
         BackboneError: if the family shows its attention neither way, or has no gradients to show.
+
+    Example:
+        >>> import latent_core as lc
+        >>> model = lc.LatentModel("tiny", "Start_1+Comma_1")
+        >>> record = lc.capture_attention(model, "a=1,b=2,", "1.")
+        >>> [record.slots[key].label for key in record.keys]
+        ['Start.0', 'Comma.0', 'Comma.0']
     """
     backbone = model.backbone
     if response is None:

@@ -59,6 +59,18 @@ class AttentionCall:
         sinks: (H,), one more logit per head, which takes weight and gives nothing (GPT-OSS).
         module: the attention module that called.
         extra: whatever else the family passes to its attention function.
+
+    Example:
+        >>> import latent_core as lc
+        >>> backbone = lc.load_backbone("tiny")
+        >>> shapes = set()
+        >>> class Look(lc.AttentionHook):
+        ...     def before(self, call):
+        ...         shapes.add((call.num_heads, call.num_queries, call.num_keys))
+        >>> with lc.hooked(backbone, Look()):
+        ...     _ = lc.LatentModel(backbone, "Start_2").generate("1+1=", max_new_tokens=1)
+        >>> sorted(shapes)
+        [(4, 6, 6)]
     """
 
     layer: int
@@ -115,7 +127,20 @@ class AttentionCall:
 
 
 class AttentionHook(Protocol):
-    """Called around every attention of a hooked model; subclass it and override what is needed."""
+    """Called around every attention of a hooked model; subclass it and override what is needed.
+
+    Example:
+        >>> import latent_core as lc
+        >>> import torch
+        >>> model = lc.LatentModel("tiny", "Start_2")
+        >>> class NoLatents(lc.AttentionHook):
+        ...     def before(self, call):
+        ...         edges = torch.zeros(1, 1, 1, call.num_keys, dtype=torch.bool)
+        ...         edges[..., :2] = True  # the two latents come first
+        ...         return call.without(edges)
+        >>> with lc.hooked(model.backbone, NoLatents()):
+        ...     texts = model.generate("1+1=", max_new_tokens=4)
+    """
 
     def before(self, call: AttentionCall) -> Tensor | None:
         """Return the mask to use instead of `call.mask`, or None to leave it.
@@ -160,6 +185,18 @@ def hooked(backbone: Backbone, *hooks: AttentionHook) -> Iterator[None]:
 
     Raises:
         BackboneError: if the family's attention cannot be hooked.
+
+    Example:
+        >>> import latent_core as lc
+        >>> model = lc.LatentModel("tiny", "Start_2")
+        >>> layers = []
+        >>> class Count(lc.AttentionHook):
+        ...     def after(self, call, output):
+        ...         layers.append(call.layer)
+        >>> with lc.hooked(model.backbone, Count()):
+        ...     texts = model.generate("1+1=", max_new_tokens=1)
+        >>> layers
+        [0, 1, 2, 3]
     """
     attention_shape(backbone)
     with _attached(backbone, hooks):

@@ -48,6 +48,15 @@ class AttentionRecord:
         route: `columns`, or `eager` where the family's attention could only be had from
             `output_attentions=True`, with its full maps.
         note: what else a reader should know, such as that no latents were placed.
+
+    Example:
+        >>> import latent_core as lc
+        >>> model = lc.LatentModel("tiny", "Start_1+Comma_1")
+        >>> record = lc.capture_attention(model, "a=1,b=2,", "1.")
+        >>> record.weights.shape  # (L, H, T, M)
+        torch.Size([4, 4, 14, 3])
+        >>> record.mass().columns.tolist()
+        ['layer', 'head', 'source', 'target', 'mass']
     """
 
     weights: Tensor

@@ -38,6 +38,14 @@ class Backbone(Decoder):
 
     Raises:
         BackboneError: if the decoder cannot carry latent tokens, with the reason.
+
+    Example:
+        >>> import latent_core as lc
+        >>> backbone = lc.load_backbone("tiny")
+        >>> backbone.decode(backbone.encode("1+1="))
+        '1+1='
+        >>> backbone.hidden_size
+        128
     """
 
     tokenizer: PreTrainedTokenizerBase

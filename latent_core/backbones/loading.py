@@ -51,6 +51,11 @@ def load_backbone(
 
     Raises:
         BackboneError: if it cannot be found, or cannot honour what latent tokens need.
+
+    Example:
+        >>> import latent_core as lc
+        >>> lc.load_backbone("tiny").name
+        'tiny'
     """
     if isinstance(name, Backbone):
         return name

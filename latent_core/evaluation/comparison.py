@@ -81,6 +81,12 @@ def compare(
 
     Raises:
         SettingError: if no run has been evaluated, or the metric is unknown.
+
+    Example:
+        >>> import latent_core as lc
+        >>> paths = [lc.shipped_adapter(m, backbone="tiny") for m in ("Start_6", "Comma_2")]
+        >>> lc.compare(paths)[["method", "trainable"]].values.tolist()
+        [['Start_6', 768.0], ['Comma_2', 256.0]]
     """
     if metric not in ("graded", "exact"):
         raise SettingError(f"unknown metric {metric!r}; expected graded or exact")

@@ -59,6 +59,13 @@ def evaluate(
     Raises:
         TaskError: for a split the task does not have.
         SettingError: for a number out of its range.
+
+    Example:
+        >>> import latent_core as lc
+        >>> model = lc.LatentModel("tiny", "Start_2")
+        >>> frame = lc.evaluate(model, lc.load_task("repetition"), "id", examples=2, progress=False)
+        >>> frame[["split", "method"]].values.tolist()
+        [['id', 'Start_2'], ['id', 'Start_2']]
     """
     if "seed" in renamed:
         raise SettingError(

@@ -60,6 +60,13 @@ def evaluate_intervention(
     Raises:
         SettingError: if both are the same, or an argument is wrong.
         LayoutError: if the model lacks a group that is named.
+
+    Example:
+        >>> import latent_core as lc
+        >>> model, task = lc.LatentModel("tiny", "Start_2"), lc.load_task("repetition")
+        >>> frame = lc.effect(model, task, "drop(Start.1)", "id", examples=2, progress=False)
+        >>> frame["method"].tolist()
+        ['none', 'drop(Start.1)', 'none', 'drop(Start.1)']
     """
     chosen = [parse_intervention(control), parse_intervention(intervention)]
     if str(chosen[0]) == str(chosen[1]):

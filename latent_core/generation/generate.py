@@ -47,6 +47,15 @@ class Generation:
             stopping criterion), rather than at `max_new_tokens`.
         decode_steps: forward passes that its tokens took, that of the prompt included. A cost, not
             a result: a batch beside it may need more, so two equal answers may differ in it.
+
+    Example:
+        >>> import latent_core as lc
+        >>> model = lc.LatentModel("tiny", "Start_2")
+        >>> (answer,) = model.generate("1+1=", max_new_tokens=3, return_details=True)
+        >>> [slot.label for slot in answer.slots[:3]]
+        ['Start.0', 'Start.1', '1']
+        >>> answer.prompt
+        '1+1='
     """
 
     prompt: str

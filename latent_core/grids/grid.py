@@ -57,6 +57,12 @@ class Grid:
 
     Raises:
         SettingError: if a name is unknown or a value is out of its range; the error has the fix.
+
+    Example:
+        >>> import latent_core as lc
+        >>> grid = lc.Grid(["tiny"], ["repetition"], ["Start_2", "zero-shot"], seeds=2)
+        >>> [(spec.method, spec.seed) for spec in grid.specs()]
+        [('Start_2', 0), ('zero-shot', 0), ('Start_2', 1)]
     """
 
     backbones: list[str]
@@ -165,6 +171,15 @@ def read_grid(path: str | Path) -> Grid:
 
     Raises:
         SettingError: if the file is missing, is no YAML, or has a setting that `Grid` refuses.
+
+    Example:
+        >>> import pathlib
+        >>> import tempfile
+        >>> import latent_core as lc
+        >>> path = pathlib.Path(tempfile.mkdtemp(), "mine.yaml")
+        >>> _ = path.write_text("{backbones: [tiny], tasks: [repetition], methods: [Start_2]}")
+        >>> lc.read_grid(path).methods
+        ['Start_2']
     """
     import yaml
 

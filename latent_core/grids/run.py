@@ -91,6 +91,14 @@ def run_grid(
 
     Raises:
         SettingError: if the engine finds no cluster.
+
+    Example:
+        >>> import tempfile
+        >>> import latent_core as lc
+        >>> asked = {"splits": ["id"], "examples": 2}
+        >>> grid = lc.Grid(["tiny"], ["repetition"], ["zero-shot"], evaluation=asked)
+        >>> [outcome.status for outcome in lc.run_grid(grid, tempfile.mkdtemp())]
+        ['failed']
     """
     out = Path(out)
     if engine is None:

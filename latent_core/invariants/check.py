@@ -89,6 +89,12 @@ def check_backbone(
 
     Raises:
         BackboneError: if the backbone is refused outright, with the reason.
+
+    Example:
+        >>> import latent_core as lc
+        >>> frame = lc.check_backbone("tiny", layouts=["Comma_1"])
+        >>> bool(frame["holds"].dropna().all())
+        True
     """
     import pandas as pd
 

@@ -38,6 +38,11 @@ def build_model(
         LayoutError: if the name is no method's.
         SettingError: for a seed below 0, or a method that needs more memory than there is.
         BackboneError: if PEFT cannot put the method on this backbone.
+
+    Example:
+        >>> import latent_core as lc
+        >>> lc.build_model("tiny", "prefix-2").num_trainable
+        2048
     """
     method = Method.parse(method) if isinstance(method, str) else method
     if seed < 0:
@@ -69,6 +74,14 @@ def load_model(
 
     Raises:
         AdapterError: if it is missing, damaged, or made for another backbone.
+
+    Example:
+        >>> import tempfile
+        >>> import latent_core as lc
+        >>> folder = tempfile.mkdtemp()
+        >>> _ = lc.LatentModel("tiny", "Start_2").save_pretrained(folder)
+        >>> lc.load_model(folder).method
+        'Start_2'
     """
     folder = locate(source)
     config = read_saved(folder)

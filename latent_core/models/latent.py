@@ -42,6 +42,13 @@ class LatentModel(SteeredModel):
     Raises:
         LayoutError: if the layout cannot be read, or the tokenizer lacks one of its triggers.
         BackboneError: if the backbone cannot carry latent tokens.
+
+    Example:
+        >>> import latent_core as lc
+        >>> model = lc.LatentModel("tiny", "Start_1+Comma_2", seed=0)
+        >>> model.num_trainable  # 3 latents of width 128
+        384
+        >>> texts = model.generate("Repeat 2 times: 1+1=2", max_new_tokens=8)
     """
 
     def __init__(

@@ -61,6 +61,11 @@ def cost(
         split: where they come from.
         examples: how many to average over.
         seed: draws them.
+
+    Example:
+        >>> import latent_core as lc
+        >>> lc.cost("Comma_2", "tiny", lc.load_task("repetition"), examples=4)
+        Cost(trainable=256, extra_slots=3.0)
     """
     model = build_model(backbone, method, to_train=False)
     backbone = model.backbone
@@ -104,6 +109,11 @@ def matched(
 
     Raises:
         SettingError: if the match makes no sense, or something is missing for it.
+
+    Example:
+        >>> import latent_core as lc
+        >>> lc.matched("Start_1+Comma_2", by="parameters", against="end").name
+        'End_3'
     """
     layout = LatentLayout.parse(layout)
     if against not in AGAINST:

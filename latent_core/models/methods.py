@@ -32,6 +32,12 @@ class Method:
         shots: solved examples in front of each prompt.
         size: rank of LoRA, or virtual tokens of a prefix or a tuned prompt.
         parameters: numbers that LoRA should train, where it has no rank.
+
+    Example:
+        >>> import latent_core as lc
+        >>> method = lc.Method.parse("lora-r4")
+        >>> method.kind, method.size
+        ('lora', 4)
     """
 
     name: str

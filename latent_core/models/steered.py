@@ -85,6 +85,12 @@ class SteeredModel(nn.Module, ABC):
         shots: solved examples that evaluation puts in front of each prompt.
         virtual_tokens: positions beyond the placed slots that attention sees at every step.
         learning_rate: of AdamW, where a user chooses none.
+
+    Example:
+        >>> import latent_core as lc
+        >>> model = lc.build_model("tiny", "lora-r4")
+        >>> isinstance(model, lc.SteeredModel), model.method
+        (True, 'lora-r4')
     """
 
     # Tells Transformers' Trainer to pass `num_items_in_batch`, which makes accumulation exact.

@@ -47,6 +47,14 @@ def write_records(folder: str | Path, frame: pd.DataFrame, *, replace: bool = Fa
     Raises:
         SettingError: if records of a split would be lost.
         LatentError: if the folder cannot be written.
+
+    Example:
+        >>> import tempfile
+        >>> import latent_core as lc
+        >>> model = lc.LatentModel("tiny", "Start_2")
+        >>> frame = lc.evaluate(model, lc.load_task("repetition"), "id", examples=2, progress=False)
+        >>> lc.write_records(tempfile.mkdtemp(), frame).name
+        'records.parquet'
     """
     folder = Path(folder)
     refuse_packed(folder)

@@ -38,7 +38,14 @@ class ShippedAdapter(NamedTuple):
 
 
 def shipped_adapters() -> list[ShippedAdapter]:
-    """All of them, in alphabetical order, seed by seed."""
+    """All of them, in alphabetical order, seed by seed.
+
+    Example:
+        >>> import latent_core as lc
+        >>> found = lc.shipped_adapters()
+        >>> sorted({adapter.task for adapter in found if adapter.backbone == "tiny"})
+        ['generation', 'repetition', 'summation']
+    """
     found = []
     for path, names in run_folders(str(SHIPPED)):
         if ADAPTER_FILE in names:
@@ -54,6 +61,11 @@ def shipped_adapter(
 
     Raises:
         AdapterError: if there is none, with what there is.
+
+    Example:
+        >>> import latent_core as lc
+        >>> lc.load_model(lc.shipped_adapter("Comma_2", backbone="tiny")).method
+        'Comma_2'
     """
     for adapter in shipped_adapters():
         if adapter[:4] == (backbone, task, method, seed):

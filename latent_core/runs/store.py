@@ -64,6 +64,12 @@ def load_runs(
 
     Raises:
         SettingError: if a folder does not exist, or no run has a column that `where` names.
+
+    Example:
+        >>> import latent_core as lc
+        >>> frame = lc.load_runs("shipped:tiny/repetition/Start_6")
+        >>> frame["seed"].nunique(), frame["split"].unique().tolist()
+        (10, ['id', 'ood-6', 'ood-8', 'ood-10', 'ood-15'])
     """
     rows = {}
     if isinstance(where, Mapping):

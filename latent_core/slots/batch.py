@@ -29,6 +29,15 @@ class LatentBatch:
             sequence.
         position_ids: (B, T) int64.
         labels: (B, T) int64, the id that this very slot predicts (not shifted), -100 elsewhere.
+
+    Example:
+        >>> import latent_core as lc
+        >>> model = lc.LatentModel("tiny", "Start_2")
+        >>> batch = model.batch([model.insert("1+1="), model.insert("1+12=")])
+        >>> batch.input_ids.shape  # (B, T): two latents, and four or five verbal tokens
+        torch.Size([2, 7])
+        >>> batch.attention_mask.sum(dim=1).tolist()
+        [6, 7]
     """
 
     input_ids: Tensor

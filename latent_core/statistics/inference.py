@@ -69,6 +69,12 @@ class Effect:
         records: differences it rests on.
         seed_means: the mean of each seed, in the order of the seeds.
         confidence: share of the interval.
+
+    Example:
+        >>> import latent_core as lc
+        >>> effect = lc.paired_effect([0.1, 0.3, 0.2, 0.2], seeds=[0, 0, 1, 1], keys=[0, 1, 0, 1])
+        >>> effect.low < effect.mean < effect.high
+        True
     """
 
     mean: float
@@ -109,6 +115,12 @@ def paired_effect(
 
     Raises:
         SettingError: if a seed lacks a term, or has fewer than two examples of it.
+
+    Example:
+        >>> import latent_core as lc
+        >>> effect = lc.paired_effect([0.1, 0.3, 0.2, 0.2], seeds=[0, 0, 1, 1], keys=[0, 1, 0, 1])
+        >>> round(effect.mean, 2), effect.seeds
+        (0.2, 2)
     """
     if not 0 < confidence < 1:
         raise SettingError(f"confidence is {confidence}; expected a number between 0 and 1")

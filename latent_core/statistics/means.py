@@ -61,6 +61,12 @@ def mean_interval(
 
     Raises:
         SettingError: if there are no records, or `confidence` is out of its range.
+
+    Example:
+        >>> import latent_core as lc
+        >>> interval = lc.mean_interval([0.5, 0.7, 0.6, 0.8], seeds=[0, 0, 1, 1])
+        >>> round(interval.mean, 2)
+        0.65
     """
     if not 0 < confidence < 1:
         raise SettingError(f"confidence is {confidence}; expected a number between 0 and 1")
@@ -103,6 +109,13 @@ def summarise(
 
     Raises:
         SettingError: if a column is missing.
+
+    Example:
+        >>> import latent_core as lc
+        >>> path = lc.shipped_adapter("Start_6", backbone="tiny")
+        >>> frame = lc.load_runs(path, where={"split": "id"}, records=True)
+        >>> lc.summarise(frame)[["method", "split", "records"]].values.tolist()
+        [['Start_6', 'id', 100]]
     """
     missing = {*by, metric, "seed"} - set(frame.columns)
     if missing:
@@ -134,6 +147,13 @@ def paired_difference(
 
     Raises:
         SettingError: if a method is missing, or no example was answered by both at the same seed.
+
+    Example:
+        >>> import latent_core as lc
+        >>> paths = [lc.shipped_adapter(m, backbone="tiny") for m in ("Start_6", "Comma_2")]
+        >>> records = lc.load_runs(paths, where={"split": "id"}, records=True)
+        >>> lc.paired_difference(records, "Comma_2", "Start_6").records
+        100
     """
     keys = ["seed", "split", "example", "key"]
     sides = []

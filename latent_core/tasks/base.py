@@ -40,6 +40,12 @@ class Example:
         split: the name of the example's split.
         level: the length on the task's own axis (repeats, equations, variables).
         key: the content that keeps the splits disjoint.
+
+    Example:
+        >>> import latent_core as lc
+        >>> (example,) = lc.load_task("repetition").examples("id", 1, seed=0)
+        >>> example.level, example.split
+        (1, 'id')
     """
 
     prompt: str
@@ -51,7 +57,15 @@ class Example:
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """A judged part of a response: characters `start` (included) to `end` (excluded)."""
+    """A judged part of a response: characters `start` (included) to `end` (excluded).
+
+    Example:
+        >>> import latent_core as lc
+        >>> task = lc.load_task("repetition")
+        >>> (example,) = task.examples("id", 1, seed=0)
+        >>> task.score(example, "1+1=3").marks
+        (Mark(start=0, end=5, correct=False),)
+    """
 
     start: int
     end: int
@@ -60,7 +74,16 @@ class Mark:
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """The score of one response: `exact` match, `graded` in [0, 1], and its judged parts."""
+    """The score of one response: `exact` match, `graded` in [0, 1], and its judged parts.
+
+    Example:
+        >>> import latent_core as lc
+        >>> task = lc.load_task("repetition")
+        >>> (example,) = task.examples("ood-6", 1, seed=0)
+        >>> score = task.score(example, example.answer)
+        >>> score.exact, score.graded, len(score.marks)
+        (True, 1.0, 6)
+    """
 
     exact: bool
     graded: float
@@ -95,6 +118,20 @@ class Task(ABC):
             end-of-sequence token, and decoding stops at the answer's own length.
         split_rule: where the splits come from, if the user can change that. The error for a missing
             split says it.
+
+    Example:
+        >>> import latent_core as lc
+        >>> class Echo(lc.Task):
+        ...     name, description, hypothesis = "echo", "write a digit again", "none"
+        ...     exact_metric, graded_metric = "the same digit", "the same digit"
+        ...     level_name, id_levels, ood_levels = "digits", (1,), ()
+        ...     def examples(self, split, count, seed):
+        ...         return [lc.Example(f"{i}>", f"{i}", split, 1, f"{i}") for i in range(count)]
+        ...     def score(self, example, response):
+        ...         right = response == example.answer
+        ...         return lc.Score(right, float(right), ())
+        >>> Echo().examples("id", 1, seed=0)
+        [Example(prompt='0>', answer='0', split='id', level=1, key='0')]
     """
 
     name: str
@@ -205,6 +242,11 @@ def resolve_splits(task: Task, names: str | Iterable[str]) -> tuple[str, ...]:
 
     Raises:
         TaskError: if the task has no such split; the error lists those it has.
+
+    Example:
+        >>> import latent_core as lc
+        >>> lc.tasks.resolve_splits(lc.load_task("repetition"), ["id", "ood"])
+        ('id', 'ood-6', 'ood-8', 'ood-10', 'ood-15')
     """
     names = (names,) if isinstance(names, str) else tuple(names)
     far = [split for split in task.splits if split.startswith("ood-")]

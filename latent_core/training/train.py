@@ -68,6 +68,13 @@ class TrainingResult:
         loaded: whether it was finished before, and nothing was trained.
         occurrences: mean number of occurrences of each latent group in a training example, by
             name; empty for a loaded run and for methods without latents.
+
+    Example:
+        >>> import latent_core as lc
+        >>> model = lc.LatentModel("tiny", "Start_2")
+        >>> result = lc.train(model, "repetition", steps=2, batch_size=2, progress=False)
+        >>> result.log.columns.tolist()
+        ['step', 'loss', 'learning_rate', 'grad_norm']
     """
 
     log: pd.DataFrame
@@ -147,6 +154,13 @@ def train(
         SettingError: for a number out of its range, or a folder that already holds another run.
         TrainingDivergedError: if the loss becomes NaN or infinite; the folder is free again.
         LatentError: if the run folder cannot be written.
+
+    Example:
+        >>> import latent_core as lc
+        >>> model = lc.LatentModel("tiny", "Start_2")
+        >>> result = lc.train(model, "repetition", steps=2, batch_size=2, progress=False)
+        >>> len(result.log)
+        2
     """
     task = load_task(task) if isinstance(task, str | Path) else task
     settings = _Settings(
