@@ -23,10 +23,10 @@ from typing import Any, Literal, TypeVar, cast, final
 from latent_core.evaluation.timing import Pace
 from latent_core.progress import Progress, listening
 
-__all__ = ["CancelledError", "Job", "Jobs", "State"]
+__all__ = ["CancelledError", "Job", "JobState", "Jobs"]
 
 _R = TypeVar("_R")
-State = Literal["queued", "running", "done", "failed", "cancelled"]
+JobState = Literal["queued", "running", "done", "failed", "cancelled"]
 
 
 class CancelledError(Exception):
@@ -38,8 +38,8 @@ class Job:
     """One piece of work.
 
     Attributes:
-        key: what it is for; only one job of a key is queued or running at any time.
-        state: how it stands.
+        key: its purpose; only one job of a key is queued or running at any time.
+        state: queued, running, or how it ended.
         progress: the last that its work reported, if any.
         result: what the work returned, once `done`.
         error: what it, `then` or `watch` raised, once `failed`.
@@ -56,7 +56,7 @@ class Job:
         watch: Callable[[Job], None] | None,
     ) -> None:
         self.key = key
-        self.state: State = "queued"
+        self.state: JobState = "queued"
         self.progress: Progress | None = None
         self.result: Any = None
         self.error: BaseException | None = None
@@ -104,7 +104,7 @@ class Job:
         self._cancel.set()
 
     def _keep(self, error: BaseException) -> None:
-        """Remember what went wrong first; the rest follows from it."""
+        """Keep the first error; later ones follow from it."""
         if self.error is None:
             self.error = error
             self.details = "".join(traceback.format_exception(error))
@@ -288,7 +288,7 @@ class Jobs:
         job._keep(error)
         self._end(job, "failed")
 
-    def _end(self, job: Job, state: State) -> None:
+    def _end(self, job: Job, state: JobState) -> None:
         job._stopped = time.monotonic()
         job.state = state if job.error is None else "failed"
         self._tell(job)

@@ -1,7 +1,7 @@
-"""What every panel of a workbench shares: models A and B, task, example, intervention.
+"""The state that all panels of a workbench share: models A and B, task, example, intervention.
 
-Set a trait anywhere, in a panel or in code, and whoever observes it follows. A value that makes no
-sense is refused with the reason, and the old one stays.
+Set a trait in a panel or in code, and everything that observes it follows. An invalid value raises
+an error with the reason, and the old value stays.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class Session(HasTraits):
         prompt: what the models are asked. Follows `example`; typing one forgets the example.
         intervention: text form of what is done to A and B, such as `drop(Comma, after=3)`, or
             `none`. See `latent_core.interventions`.
-        notice: what the session did of its own accord, until another task or adapter is chosen.
+        notice: which adapters the session switched to, until another task or adapter is chosen.
         jobs: where all work on the models is queued.
         folders: where the adapters lie, by the names of their models; none for a model that is in
             memory only.
@@ -145,9 +145,9 @@ class Session(HasTraits):
         title = str(model.layout if folder is None else notes.get("method", folder.name))
         if model.backbone.fingerprint != self.backbone.fingerprint:
             raise AdapterError(
-                f"the model stands on {model.backbone.name} ({model.backbone.fingerprint}), this "
-                f"workbench on {self.backbone.name} ({self.backbone.fingerprint}); open another "
-                "workbench for it"
+                f"the model is for backbone {model.backbone.name} ({model.backbone.fingerprint}), "
+                f"this workbench for {self.backbone.name} ({self.backbone.fingerprint}); open "
+                "another workbench for it"
             )
         name = name or title
         if name in self.models and self.models[name] is not model:
@@ -212,7 +212,7 @@ class Session(HasTraits):
     @observe("task")
     def _new_task(self, change: Any) -> None:
         if self.adapter_a and self.adapter_b:
-            self._take_what_ships()
+            self._switch_to_shipped()
         if self.example is not None:
             self.example = self._first_example()
 
@@ -230,10 +230,10 @@ class Session(HasTraits):
         if self.example is not None and self.prompt != self.example.prompt:
             self.example = None
 
-    def _take_what_ships(self) -> None:
-        """Replace what ships for another task by what ships for this one, and say so.
+    def _switch_to_shipped(self) -> None:
+        """Replace shipped adapters of another task by those of this task, and say so.
 
-        A side without latents stays so, and so do both where one is an adapter of the user's own.
+        A side without latents stays as it is. Both sides stay if one has an adapter of the user's.
         """
         self.notice = ""
         ships = {adapter.path: adapter for adapter in shipped_adapters()}
@@ -249,8 +249,8 @@ class Session(HasTraits):
         if found:
             names = " and ".join(getattr(self, side) for side in sides[: len(found)])
             self.notice = (
-                f"What shipped for another task gave way to what ships for {self.task.name}: "
-                f"{names}. The others stay in the lists of A and B."
+                f"Switched to the adapters trained on {self.task.name}: {names}. The others stay "
+                "in the lists of A and B."
             )
 
 

@@ -231,7 +231,7 @@ def test_a_change_of_the_session_from_code_reaches_the_open_panel(notebook: Note
 
 def download(panel: Locator, kind: str) -> Path:
     with panel.page.expect_download() as waiting:
-        panel.get_by_role("button", name=kind, exact=True).click()
+        panel.get_by_role("button", name=f"Download {kind}", exact=True).click()
     return Path(waiting.value.path())
 
 
@@ -255,7 +255,7 @@ def test_every_format_downloads_and_the_code_reproduces_the_view(
         expect(page.page.locator("svg")).to_be_visible()
         expect(page.page.locator("td", has_text="Comma.1@0").first).to_be_visible()
 
-    panel.get_by_role("button", name="Copy as code").click()
+    panel.get_by_role("button", name="Copy code").click()
     expect(panel.get_by_text("Copied")).to_be_visible()
     code = notebook.page.evaluate("navigator.clipboard.readText()")
     reproduced = notebook.run(
@@ -280,7 +280,7 @@ def assert_exports(panel: Locator, browser: Browser, tmp_path: Path) -> None:
         expect(alone.page.locator("svg")).to_be_visible()
         assert alone.page.locator("tbody tr").count() > 0
         expect(alone.page.locator("pre")).to_contain_text("import")
-    panel.get_by_role("button", name="Copy as code").click()
+    panel.get_by_role("button", name="Copy code").click()
     expect(panel.get_by_text("Copied")).to_be_visible()
     compile(panel.page.evaluate("navigator.clipboard.readText()"), "copied", "exec")
 
@@ -346,7 +346,7 @@ def test_training_is_cancelled_within_a_step_and_the_kernel_answers_meanwhile(
     expect(start).to_be_disabled()
     assert notebook.run("print(6 * 7, len(wb.session.jobs.active))") == "42 1\n"
     at = int(re.search(r"train: (\d+) of", status.inner_text()).group(1))
-    status.get_by_role("button", name="Cancel").click()
+    status.get_by_role("button", name="Cancel job").click()
     expect(status).to_contain_text("Cancelled")
     expect(panel).to_contain_text("Cancelled at step")
     ended = int(re.search(r"Cancelled at step (\d+) of 500", panel.inner_text()).group(1))
@@ -378,7 +378,7 @@ def test_an_error_is_shown_where_the_user_looks(notebook: Notebook) -> None:
     panel.get_by_role("button", name="Add runs", exact=True).click()
     alert = panel.get_by_role("alert")
     expect(alert).to_contain_text("/nowhere/at all")
-    panel.get_by_text("Details").click()
+    panel.get_by_text("Show details").click()
     expect(panel.locator("pre")).to_contain_text("Traceback")
     notebook.run("wb.comparison.errors.clear(); wb.comparison.status.say('')")
 

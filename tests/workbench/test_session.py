@@ -73,7 +73,7 @@ def test_adding_tells_observers_and_the_same_model_keeps_its_name(session: Sessi
 
 
 def test_an_adapter_of_another_backbone_is_refused(session: Session, tmp_path: Path) -> None:
-    with pytest.raises(AdapterError, match="stands on llama"):
+    with pytest.raises(AdapterError, match="is for backbone llama"):
         session.add(lc.LatentModel(tiny_backbone("llama"), "Start_1", seed=0))
     with pytest.raises(AdapterError, match="no adapter 'Comma_9' ships for tiny on repetition"):
         session.add("Comma_9")
@@ -158,7 +158,7 @@ def test_a_new_task_brings_what_ships_for_it_and_says_so(backbone: lc.Backbone) 
     session.task = lc.load_task("summation")
     assert (session.adapter_a, session.adapter_b) == ("Comma_2 (summation)", "8_2 (summation)")
     assert session.folders[session.adapter_b] == lc.shipped_adapter("8_2", "summation", "tiny")
-    assert "ships for summation: Comma_2 (summation) and 8_2 (summation)" in session.notice
+    assert "trained on summation: Comma_2 (summation) and 8_2 (summation)" in session.notice
     session.task = lc.load_task("repetition")
     assert (session.adapter_a, session.adapter_b) == ("Comma_2", "8_2"), "loaded once"
     assert session.model_a is first["Comma_2"]

@@ -1,6 +1,6 @@
 """Python that reproduces parts of a session: the session itself, a model, a task, a path.
 
-"Copy as code" of every panel is made of these. A model that was given as an object is in no file:
+The code that a panel copies is made of these. A model that was given as an object is in no file:
 its code makes an untrained one of the same layout.
 """
 

@@ -1,4 +1,4 @@
-"""BertViz's own views, latents labelled, where BertViz itself stays blank: JupyterLab 4, offline.
+"""BertViz's views with labelled latents, for JupyterLab 4 and offline, where BertViz is blank.
 
     bertviz_view(model, "3, 1, 2 sorted:", "1, 2, 3", kind="head")
 
@@ -7,8 +7,7 @@ Here its scripts, taken from the installed package, lie with jQuery and d3 in on
 page, packed, inside a sandboxed frame that may load nothing. Token text travels as data and is
 drawn as text. The views draw one line per head, query and key, so a page holds chosen layers.
 
-Knows models, not sessions. What the views show, and how they look, is BertViz's (Vig 2019,
-arXiv 1906.05714).
+The content and the look of the views are BertViz's (Vig 2019, arXiv 1906.05714).
 """
 
 from __future__ import annotations
@@ -20,7 +19,6 @@ import json
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
-from html import escape
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final, Literal, cast, final, get_args
@@ -36,6 +34,7 @@ from latent_core.errors import BackboneError, LatentError, SettingError
 from latent_core.interventions.kinds import parse_intervention
 from latent_core.models.latent import LatentModel
 from workbench.pictures.slots import slot_text
+from workbench.templates import render
 
 __all__ = ["BertVizKind", "BertVizView", "bertviz_view"]
 
@@ -49,17 +48,12 @@ MOST_MEGABYTES: Final = 10.0
 MOST_LINES: Final = 500_000
 """More lines at once are refused: each is an SVG element, and browsers stall."""
 
-_CONTROLS: Final[dict[str, str]] = {
-    "head": '<label>Layer: <select id="layer"></select></label>',
-    "model": "",
-    "neuron": '<label>Layer: <select id="layer"></select></label> '
-    '<label>Head: <select id="att_head"></select></label>',
-}
 _HELP: Final[dict[str, str]] = {
-    "head": "Hover over a slot to see where it looks (left) or who looks at it (right). Colours "
-    "are heads, {heads} from the left: click one to switch it, double-click to see it alone.",
+    "head": "Hover over a slot on the left to see the slots it attends to, or on the right to see "
+    "the slots that attend to it. Colours are heads, {heads} from the left: click one to switch "
+    "it, double-click to see it alone.",
     "model": "Click a cell to enlarge it.",
-    "neuron": "Hover over a slot on the left; its plus sign opens query, key and their product.",
+    "neuron": "Hover over a slot on the left. Its plus sign opens query, key and their product.",
 }
 
 
@@ -93,10 +87,11 @@ class BertVizView:
         return target
 
     def _repr_html_(self) -> str:
-        return (
-            f'<iframe sandbox="allow-scripts" title="{escape(self.title)}" '
-            f'style="width:100%;height:480px;border:0" srcdoc="{escape(self.page)}"></iframe>'
-            f"<script>{_static('bertviz_frame.js')}</script>"
+        return render(
+            "widgets/bertviz_frame.html",
+            title=self.title,
+            page=self.page,
+            script=_static("bertviz_frame.js"),
         )
 
     def __repr__(self) -> str:
@@ -202,20 +197,15 @@ def _page(
     text = json.dumps(content, separators=(",", ":"))
     packed = base64.b64encode(gzip.compress(text.encode(), mtime=0)).decode()
     # Only scripts that carry the nonce run; the browser refuses every request, whoever asks.
-    nonce = secrets.token_urlsafe(16)
-    policy = (
-        f"default-src 'none'; script-src 'nonce-{nonce}'; style-src 'unsafe-inline'; "
-        "form-action 'none'; base-uri 'none'"
-    )
-    return (
-        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
-        f"<title>{escape(title)}</title>\n<style>{_static('bertviz_page.css')}</style>\n</head>\n"
-        f"<body><header><b>{escape(title)}</b><br>{escape(help_text)}</header>\n"
-        f'<main id="bertviz" class="{kind}"></main>\n'
-        f'<template id="controls">{_CONTROLS[kind]}<div id="vis"></div></template>\n'
-        f'<script id="packed" type="text/plain">{packed}</script>\n'
-        f'<script nonce="{nonce}">{_static("bertviz_page.js")}</script>\n</body>\n</html>\n'
+    return render(
+        "widgets/bertviz_page.html",
+        title=title,
+        help=help_text,
+        kind=kind,
+        nonce=secrets.token_urlsafe(16),
+        style=_static("bertviz_page.css"),
+        packed=packed,
+        script=_static("bertviz_page.js"),
     )
 
 

@@ -54,7 +54,7 @@ function render({ model, el }) {
       });
       head.append(open);
     }
-    item.append(head, line("prompt", row.prompt), line("wanted", row.answer), line("response", ...row.parts.map(piece)));
+    item.append(head, line("prompt", row.prompt), line("expected", row.answer), line("response", ...row.parts.map(piece)));
     return item;
   }
 

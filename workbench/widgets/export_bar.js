@@ -36,12 +36,12 @@ function render({ model, el }) {
   const box = document.createElement("textarea");
   box.readOnly = box.hidden = true;
   box.setAttribute("aria-label", "code");
-  const kinds = [...model.get("formats").map((kind) => [kind, kind.toUpperCase()]), ["code", "Copy as code"]];
+  const kinds = [...model.get("formats").map((kind) => [kind, `Download ${kind.toUpperCase()}`]), ["code", "Copy code"]];
   for (const [kind, label] of kinds) {
     const button = document.createElement("button");
     button.type = "button";
     button.textContent = label;
-    button.title = kind === "code" ? "Copy the Python that reproduces this view" : `Download as ${label}`;
+    button.title = kind === "code" ? "Copy the Python that reproduces this view" : `Download this view as ${kind.toUpperCase()}`;
     button.addEventListener("click", () => {
       said.textContent = "…";
       model.send({ kind });

@@ -166,11 +166,11 @@ function render({ model, el }) {
   model.on("msg:custom", hear);
   const again = document.createElement("button");
   again.type = "button";
-  again.textContent = "Ask again";
+  again.textContent = "Request library again";
   again.addEventListener("click", () => ask(model, place));
   const patience = setTimeout(() => {
-    wait.textContent = "The kernel, which holds the drawing library, has not answered. ";
-    wait.append("It may be busy; if it is not running, run this cell again.", again);
+    wait.textContent = "The kernel has not sent the drawing library. ";
+    wait.append("It may be busy. If it is not running, run this cell again. ", again);
   }, PATIENCE);
   figure.hidden = true;
   wait.textContent = "Drawing …";

@@ -10,7 +10,7 @@ function render({ model, el }) {
   const text = document.createElement("span");
   const cancel = document.createElement("button");
   cancel.type = "button";
-  cancel.textContent = "Cancel";
+  cancel.textContent = "Cancel job";
   cancel.addEventListener("click", () => {
     cancel.disabled = true;
     model.send({ kind: "cancel" });
@@ -18,7 +18,7 @@ function render({ model, el }) {
   line.append(bar, text, cancel);
   const fold = document.createElement("details");
   const summary = document.createElement("summary");
-  summary.textContent = "Details";
+  summary.textContent = "Show details";
   const trace = document.createElement("pre");
   fold.append(summary, trace);
   el.append(line, fold);

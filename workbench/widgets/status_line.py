@@ -1,4 +1,4 @@
-"""The line under a panel: what runs, how far it is, a way to stop it, and what went wrong.
+"""The line under a panel: the job's progress, a button to cancel it, and its error.
 
 Messages and tracebacks are data: they are shown as text, never parsed as HTML.
 """
@@ -46,9 +46,9 @@ class StatusLine(anywidget.AnyWidget):
         self.on_msg(self._hear)
 
     def watch(self, job: Job) -> None:
-        """Show how a job stands; called at each of its changes.
+        """Show the state of a job; called at each of its changes.
 
-        What was said, or went wrong, while its `then` ran says more than that it is done: it stays.
+        A message or an error from the job's `then` stays: it says more than "done".
         """
         if job.state == "cancelled" and self._job is not job and self._job is not None:
             return  # it was replaced by the job that is shown
@@ -77,7 +77,7 @@ class StatusLine(anywidget.AnyWidget):
             self.state = "failed"
 
     def say(self, message: str) -> None:
-        """Show one line; whatever was there goes."""
+        """Show one line in place of the last."""
         self._told = False
         with self.hold_trait_notifications():
             self.details, self.message, self.fraction, self.state = "", message, -1.0, "idle"
@@ -92,10 +92,10 @@ class StatusLine(anywidget.AnyWidget):
 
 
 def standing(job: Job) -> str:
-    """How a job stands, in one line; while it is queued, what it waits for."""
+    """Describe a job's state in one line; for a queued job, the job it waits for."""
     if job.state == "queued":
         ahead = job.ahead
-        return "waiting" if ahead is None else f"waits for {ahead.key} ({standing(ahead)})"
+        return "waiting" if ahead is None else f"waiting for {ahead.key} ({standing(ahead)})"
     if job.state == "failed":
         return _name(job.error)
     if job.state == "cancelled":
@@ -110,7 +110,7 @@ def standing(job: Job) -> str:
 
 
 def _name(error: BaseException | None) -> str:
-    """What went wrong in one line; our own errors speak for themselves."""
+    """An error in one line; one of our own needs no class name."""
     text = " ".join(str(error).split())
     kind = type(error).__name__
     return (

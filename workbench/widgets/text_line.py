@@ -1,4 +1,4 @@
-"""A line of text under or above a view: a verdict, a note, an error in place. Text is only text."""
+"""A line of text beside a view: a verdict, a note, or an error in place. Text is only text."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ __all__ = ["TextLine"]
 
 STATIC: Final = Path(__file__).parent
 
-Kind = Literal["", "good", "bad", "note", "error"]
+LineKind = Literal["", "good", "bad", "note", "error"]
 
 
 class TextLine(anywidget.AnyWidget):
     """One or more lines of text, with a sign of their kind in front.
 
     Attributes:
-        text: what it says; empty for nothing.
-        kind: `good`, `bad` (a verdict), `note` (mind this), `error`, or plain.
-        quiet: whether an empty line takes no room. Otherwise its room is kept, and nothing jumps.
+        text: its text; empty for none.
+        kind: `good` and `bad` (verdicts), `note`, `error`, or empty for plain text.
+        quiet: whether an empty line takes no room. Otherwise nothing below it jumps.
     """
 
     _esm = STATIC / "text_line.js"
@@ -31,7 +31,7 @@ class TextLine(anywidget.AnyWidget):
     kind = traitlets.Unicode("").tag(sync=True)
     quiet = traitlets.Bool(False).tag(sync=True)
 
-    def say(self, text: str, kind: Kind = "") -> None:
+    def say(self, text: str, kind: LineKind = "") -> None:
         """Show this instead."""
         with self.hold_sync():
             self.text, self.kind = text, kind

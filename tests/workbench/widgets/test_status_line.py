@@ -5,6 +5,7 @@ import threading
 import pytest
 
 from latent_core.errors import SettingError
+from latent_core.evaluation.timing import Pace
 from latent_core.progress import Progress, heartbeat
 from workbench.jobs import Job, Jobs
 from workbench.widgets.status_line import StatusLine
@@ -14,6 +15,9 @@ def new_job(state: str, progress: Progress | None = None, seconds: float = 0.0) 
     job = Job("work", lambda: None, None, None)
     job.state, job.progress = state, progress
     job._started, job._stopped = 1.0, 1.0 + seconds
+    if progress is not None and progress.done:
+        job._pace = Pace(progress.total, planned=seconds / progress.done)
+        job._pace.done = progress.done
     return job
 
 
@@ -27,10 +31,10 @@ def waiting_for(ahead: Job) -> Job:
     ("job", "message", "fraction"),
     [
         (new_job("queued"), "waiting", -1.0),
-        (waiting_for(new_job("running")), "waits for work (running)", -1.0),
+        (waiting_for(new_job("running")), "waiting for work (running)", -1.0),
         (
             waiting_for(new_job("running", Progress("train", 2, 8, "step"), 10)),
-            "waits for work (train: 2 of 8 steps, 30 s left)",
+            "waiting for work (train: 2 of 8 steps, 30 s left)",
             -1.0,
         ),
         (new_job("running"), "running", -1.0),
@@ -103,7 +107,7 @@ def test_what_waits_leaves_the_line_to_what_runs_and_to_errors() -> None:
     running.state = "done"
     line.watch(running)
     line.watch(queued)
-    assert line.message == "waits for work (running)"
+    assert line.message == "waiting for work (running)"
     line.show_error(ValueError("that was no number"))
     line.watch(queued)
     assert line.message == "that was no number"

@@ -92,8 +92,8 @@ def running_words(plan: TrainingPlan) -> str:
     """Say what is being trained, and how it can be ended."""
     return (
         f"Training {plan.method} on {plan.task.name} in {plan.folder}.\n"
-        "'Cancel' keeps a checkpoint to resume from. 'Finish training now' ends the run and keeps "
-        "the adapter."
+        "'Cancel job' keeps a checkpoint to resume from. 'Finish training now' ends the run and "
+        "keeps the adapter."
     )
 
 

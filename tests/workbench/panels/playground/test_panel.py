@@ -140,7 +140,7 @@ def test_while_something_else_runs_both_sides_say_what_they_wait_for(panel: Play
     said = [view.lines["clean"].text for view in panel.views.values()]
     gate.set()
     settle(panel)
-    assert all(line.startswith("waits for Training (train: 2 of 8 steps") for line in said)
+    assert all(line.startswith("waiting for Training (train: 2 of 8 steps") for line in said)
 
 
 def test_cancel_stops_a_response_and_says_so(panel: Playground) -> None:
@@ -406,7 +406,7 @@ def test_an_adapter_of_another_task_is_named_as_such_on_its_side(backbone: Backb
     panel.picker.task.value = "generation"
     assert session.adapter_a == panel.views["A"].adapter.value == "Comma_2 (generation)"
     assert panel.views["A"].trained.text == ""
-    assert "ships for generation: Comma_2 (generation)" in panel.picker.notice.text
+    assert "trained on generation: Comma_2 (generation)" in panel.picker.notice.text
     session.adapter_a = "Comma_2"
     assert panel.picker.notice.text == ""
     assert panel.views["A"].trained.text == "Trained on repetition; the prompt is from generation."
