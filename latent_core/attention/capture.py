@@ -1,10 +1,10 @@
-"""Capture attention onto latents, or any slots, of one prompt and response, at any length.
+"""Capture of attention onto latents, or onto any slots, of one prompt and response of any length.
 
     record = lc.capture_attention(model, "3, 1, 2 sorted:", "1, 2, 3")
     record.mass()
 
-What is kept is (L, H, T, M) for M chosen key slots, computed in chunks beside the model's own
-attention (`attention_columns`); the full maps are never made unless `of="all"` asks for them.
+The result is (L, H, T, M) for M chosen key slots. It is computed in chunks beside the model's own
+attention (`attention_columns`). The full maps are made only if `of="all"` asks for them.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Columns of attention, computed in chunks from queries and keys without the full T x T map.
 
-`attention_columns` is the arithmetic for one layer; `ColumnCapture` is the hook that runs it on
-every layer of a forward pass. One example at a time (B = 1): M key slots are chosen by index.
-Knows attention calls; nothing of latents, slots or records.
+`attention_columns` is the arithmetic of one layer; `ColumnCapture` is the hook that runs it on
+every layer of a forward pass. There is one example at a time (B = 1), and M key slots are chosen by
+index.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""One safetensors file of tensors and notes, written whole or not at all.
+"""A safetensors file of tensors and notes, written whole or not at all.
 
-Knows nothing of what the tensors are; `AttentionRecord.save` and `.load` do.
+`AttentionRecord.save` and `.load` say what the tensors are.
 """
 
 from __future__ import annotations

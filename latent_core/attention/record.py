@@ -1,7 +1,7 @@
-"""What a capture found: attention onto chosen key slots, with every slot's name, and views of it.
+"""The record of a capture: attention onto chosen key slots, with the name of every slot.
 
-Attention says where a model looks, not what it uses: set these views beside the effect of cutting
-the same edges. Axes: L layers, H heads, T slots as queries, M key slots. Knows no models.
+Attention says where a model looks, not what it uses. Set these views beside the effect of cutting
+the same edges. Axes: L layers, H heads, T slots as queries, M key slots.
 """
 
 from __future__ import annotations
@@ -166,7 +166,7 @@ class AttentionRecord:
     def rollout(self, residual: float = 0.5) -> NDArray[np.float64]:
         """(L, T, T), share of each input slot in each slot after each layer.
 
-        Abnar & Zuidema 2020 (arXiv 2005.00928), eq. 1; see `attention_views.attention_rollout`.
+        Abnar & Zuidema 2020 (arXiv 2005.00928), eq. 1; see `attention_rollout`.
 
         Raises:
             SettingError: unless every slot, layer and head was captured.
@@ -176,7 +176,7 @@ class AttentionRecord:
     def flow(self, query: int, residual: float = 0.5) -> NDArray[np.float64]:
         """(T,), maximum flow from slot `query` after the last layer to each input slot.
 
-        Abnar & Zuidema 2020, section 3.2; see `attention_views.attention_flow`.
+        Abnar & Zuidema 2020, section 3.2; see `attention_flow`.
 
         Raises:
             SettingError: unless every slot, layer and head was captured, and `query` is a slot.

@@ -1,8 +1,7 @@
-"""Attention across layers as one picture: rollout and flow (Abnar & Zuidema 2020).
+"""Attention across layers as one map: rollout and flow (Abnar & Zuidema 2020).
 
-Both work on head-averaged maps of every layer, with half of each slot's information taken to come
-through the residual connection (section 3 of arXiv 2005.00928). Plain arithmetic on arrays: knows
-no records.
+Both work on the head-averaged maps of every layer. Half of each slot's information is taken to come
+through the residual connection (section 3 of arXiv 2005.00928).
 """
 
 from __future__ import annotations

@@ -1,12 +1,10 @@
-"""Is a decoder fit for latent tokens? Tried out on five tokens when it is loaded.
+"""The probe of a decoder on five tokens: can it carry latent tokens?
 
-Latent tokens need five things: the decoder takes `inputs_embeds`, it obeys `position_ids`, no token
-sees those after it, going on from a cache is as good as one pass, and its output head can be
-applied to single slots. A family that fails (ALiBi
-decoders swallow position ids without a word) is refused with the reason instead of giving quietly
-wrong results. `latent_core.invariants.check` checks far more, on demand.
-
-Knows nothing of latents beyond that.
+Latent tokens need five things. The decoder takes `inputs_embeds`. It obeys `position_ids`. No token
+sees those after it. Going on from a cache gives the same as one pass. Its output head can be
+applied to single slots. A family that fails is refused with the reason, because it would give wrong
+results without a word: ALiBi decoders swallow position ids. `latent_core.invariants.check` checks
+far more, on demand.
 """
 
 from __future__ import annotations

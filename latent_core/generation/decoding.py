@@ -1,12 +1,12 @@
-"""The decoding loop: rows of slots through a backbone with a cache, until each row has ended.
+"""The decoding loop: rows of slots go through a backbone with a cache until each row has ended.
 
-One forward pass per verbal token: the latents that stand before or after it ride along. Rows of a
-batch are independent of each other: prompts are padded on the left, and the holes that arise when a
-row has fewer new slots than its neighbours are masked. On backbones with a sliding window, which
-counts cache slots and would count holes too, every row is instead fed exactly one slot per pass, so
-that there are no holes; that is exact as well, at the price of a pass per latent.
+A verbal token takes one forward pass, which also feeds the latents before or after it. Rows of a
+batch are independent of each other. Prompts are padded on the left. Where a row has fewer new slots
+than its neighbours, the holes are masked.
 
-Knows slots, tables and backbones; how a token is chosen is the caller's business.
+A sliding window counts cache slots, so it would count holes too. On backbones with one, each row of
+a batch gets exactly one slot per pass, and there are no holes. Both ways are exact; the second
+takes a pass per latent. The caller chooses the tokens.
 """
 
 from __future__ import annotations

@@ -1,10 +1,8 @@
-"""Prompts become responses, with latents in their places: `generate` and what it gives.
+"""`generate`: prompts become responses, with latents in their places.
 
 The settings are those of Transformers' `generate`; they count, see and stream verbal tokens only.
-The loop over tokens is in `latent_core.generation.decoding`; `latent_core.generation.writer`
-writes what comes out.
-
-Knows tables, slots and backbones; nothing of tasks.
+`latent_core.generation.decoding` has the loop over tokens; `latent_core.generation.writer` chooses
+tokens and ends rows.
 """
 
 from __future__ import annotations

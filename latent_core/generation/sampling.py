@@ -1,11 +1,9 @@
-"""From logits to the next verbal token, by Transformers' own settings and processors.
+"""The choice of the next verbal token from logits, by Transformers' own settings and processors.
 
-A setting has the name and the meaning it has in Transformers' `GenerationConfig`. Each row of a
-batch is processed by itself, on its verbal ids alone, without latents and without padding: a
-repetition penalty gives the same in a ragged batch as for the row alone, and what a row draws does
+A setting has the name and the meaning that it has in Transformers' `GenerationConfig`. Each row of
+a batch is processed by itself, on its verbal ids alone, without latents and without padding. So a
+repetition penalty gives the same in a ragged batch as for the row alone, and the draws of a row do
 not depend on its neighbours.
-
-Knows no slots and no backbones.
 """
 
 from __future__ import annotations

@@ -1,11 +1,9 @@
-"""Text of a response while it grows: whole characters only, as they become certain.
+"""The text of a response while it grows, in whole characters.
 
-A token may hold part of a character (bytes of an emoji), and what it decodes to may depend on the
-tokens before it (the blank that SentencePiece drops at the start). So the new text is the
-difference between the last tokens decoded with the new one and without it, held back while it ends
-in an incomplete character.
-
-Knows a decoding function and ids; nothing of models.
+A token may hold part of a character, such as some bytes of an emoji. The text of a token may also
+depend on the tokens before it: SentencePiece drops a blank at the start. So the new text is the
+difference between the last tokens decoded with the new one and without it. It is held back while it
+ends in an incomplete character.
 """
 
 from __future__ import annotations

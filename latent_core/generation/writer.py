@@ -1,7 +1,4 @@
-"""What becomes of logits while rows are decoded: tokens, streamed text, and the end of a row.
-
-Knows rows, settings and a tokenizer; nothing of how rows go through a model.
-"""
+"""The writer of responses: it chooses tokens, streams their text, and ends rows."""
 
 from __future__ import annotations
 

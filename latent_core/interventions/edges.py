@@ -1,10 +1,7 @@
-"""Attention edges that are cut while the backbone runs: from query slots to key slots.
+"""Attention edges, from query slots to key slots, that are cut while the backbone runs.
 
-Edges are found by which slot is which, not by place in a tensor, so that they are the same in a
-teacher-forced pass, while decoding with a cache, and in a ragged batch. A slot's edge to itself
-stays: a slot always sees itself.
-
-Knows slots and hooks; nothing of latents' vectors.
+An edge is known by its two slots, not by its place in a tensor. So the same edges are cut in a
+teacher-forced pass, while decoding with a cache, and in a ragged batch. A slot always sees itself.
 """
 
 from __future__ import annotations

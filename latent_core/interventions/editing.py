@@ -1,7 +1,4 @@
-"""What interventions on tokens share: which latents they hit, and new rows for those.
-
-Knows scenes; no single intervention.
-"""
+"""Helpers of interventions on tokens: the latents that they hit, and new rows for those."""
 
 from __future__ import annotations
 

@@ -1,11 +1,9 @@
-"""Which slots the current forward pass sees: those that are new, and those in the cache.
+"""The slots that the current forward pass sees: the new ones, and those in the cache.
 
-Inside a block each latent's row is a ticket: a number under which the observer keeps which latent
-it is (group, member, occurrence, step) and which vector it reads. So a pass through the tables
-tells which slots are new. The tickets of cached slots travel in the cache itself, as one more
-layer, where they are selected and reordered together with keys and values.
-
-Knows tickets and passes; nothing of scenes or of single interventions.
+Inside a block the row of a latent is a ticket. Under this number the observer keeps which latent it
+is (group, member, occurrence, step) and which vector it reads. So a pass through the tables tells
+which slots are new. The tickets of cached slots travel in the cache itself, as one more layer,
+where they are selected and reordered together with keys and values.
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
-"""Activation patching: hidden states of one run stand in for those of another.
+"""Activation patching: hidden states of one run replace those of another.
 
-Before each pass of the main run the backbone runs once more over the same slots, as another scene
-would have it, with a cache of its own that travels as further layers of the main run's cache. The
-chosen slots' hidden states after the chosen layers are kept, and put into the main run.
+Before each pass of the main run, the backbone runs once more over the same slots, as the source
+scene says. The source run has a cache of its own, which travels as further layers of the main run's
+cache. The chosen slots' hidden states after the chosen layers are kept, and put into the main run.
 
-Knows scenes and slots. Both runs go over the same slots: a source that drops or moves latents is
-refused. States of another prompt are `borrowing`'s.
+Both runs go over the same slots: a source that drops or moves latents is refused. For states of
+another prompt see `latent_core.interventions.borrowing`.
 """
 
 from __future__ import annotations

@@ -1,9 +1,7 @@
-"""A model behaves as a scene says, inside a block, and is exactly as it was after it.
+"""The block inside which a model behaves as a scene says; after it, the model is as before.
 
-Inside the block the model has another placement, whose rows are tickets of an `Observer`, and its
-tables are stood in for by `EditedTables`, which know what each ticket reads.
-
-Knows nothing of single interventions.
+Inside the block the model has another placement, whose rows are tickets of an `Observer`.
+`EditedTables` replace its tables and know what each ticket reads.
 """
 
 from __future__ import annotations

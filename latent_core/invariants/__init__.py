@@ -1,1 +1,1 @@
-"""What has to hold of latent tokens on a backbone, checked by running it."""
+"""Invariants of latent tokens on a backbone, checked by running it."""

@@ -1,11 +1,10 @@
-"""What has to hold of latent tokens on a backbone, checked by running it.
+"""`check_backbone`: whether latent tokens are exact on a backbone.
 
-`check_backbone` tries a backbone with layouts of every kind of place, on short ragged prompts, and
-says what holds, how far two ways of computing the same thing were apart, and how far they may be.
-Differences of logits are relative to the largest logit; arithmetic in another order moves them by
-about 1e-6 in float32.
-
-It trains nothing, and leaves the backbone as it was. Knows models; nothing of tasks.
+It tries a backbone with layouts of every kind of place, on short ragged prompts. Each invariant
+computes the same thing in two ways. The table says whether it holds, how far the two were apart,
+and how far they may be. Differences of logits are relative to the largest logit; another order of
+arithmetic moves them by about 1e-6 in float32. Nothing is trained, and the backbone stays as it
+was.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""A model under examination: its decoding, its logits, and how two of them are compared.
-
-Knows models; nothing of what is checked.
-"""
+"""A model under examination: its decoding, its logits, and comparisons of two results."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""What has to hold of latent tokens on a backbone, one function each.
+"""The single invariants, one function each.
 
-Every check computes the same thing in two ways, or the same way twice, and says how far the two
-were apart. A check takes an `ExaminedModel` and returns a `CheckResult`.
+A check takes an `ExaminedModel`. It computes the same thing in two ways, or the same way twice, and
+returns in a `CheckResult` how far the two were apart.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A model for a method, and one that was saved, whatever its method. Nothing of training."""
+"""Models by their method: a new one, or one that was saved."""
 
 from __future__ import annotations
 

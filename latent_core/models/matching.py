@@ -1,7 +1,7 @@
-"""Controls of the same size: as many trainable numbers as a layout, or as many extra slots.
+"""Controls of the same size as a layout: equal trainable numbers, or equal extra slots.
 
-Both are computed: the numbers from layout and backbone, the slots by placing the layout in examples
-of the task, answers included. Knows methods, tasks and backbones; nothing of training.
+The numbers follow from layout and backbone. The slots are counted by placing the layout in examples
+of the task, answers included.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Methods that can be compared: latent layouts and their baselines, by one name each.
+"""Methods that can be compared: latent layouts and their baselines, each by its name.
 
-A method's name is its whole description, so any layout is a method: `Start_1+Comma_2`. The other
-names are in `BASELINES`. Knows names; their models are made by `building`.
+A method's name describes it in full, so any layout is a method: `Start_1+Comma_2`. The other names
+are in `BASELINES`. `latent_core.models.build` makes their models.
 """
 
 from __future__ import annotations

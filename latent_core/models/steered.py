@@ -1,8 +1,8 @@
-"""`SteeredModel`: what every method gives, be it latents, LoRA or nothing at all.
+"""`SteeredModel`: the interface of every method, be it latents, LoRA or nothing at all.
 
-A backbone, a rule for what is placed between its verbal tokens, and some trainable numbers: with
-these, all methods share one training path (the loss below), one decoding path (`generation`) and
-one evaluation path. Knows nothing of tasks, of training loops, or of how results are judged.
+It has a backbone, a rule that places vectors between verbal tokens, and some trainable numbers. All
+methods share one training path (the loss below), one decoding path (`latent_core.generation`) and
+one evaluation path.
 """
 
 from __future__ import annotations

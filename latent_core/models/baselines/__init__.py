@@ -1,5 +1,5 @@
-"""What latents are compared with: LoRA, prefix and prompt tuning through PEFT, full fine-tuning.
+"""Baselines of latents: LoRA, prefix and prompt tuning through PEFT, full fine-tuning.
 
-Each is a `SteeredModel`, so that it trains, decodes and is judged as latents are. None of them
+Each is a `SteeredModel`, so it is trained, decoded and evaluated as latents are. None of them
 changes the backbone it is given.
 """
