@@ -11,10 +11,9 @@ from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HFValidationError, HTTPError  # type: ignore[attr-defined]
 
 from latent_core.adapters.adapter import CONFIG_NAME
-from latent_core.archives.folders import has_file, is_folder, place_of
-from latent_core.archives.names import SHIPPED, SHIPPED_PREFIX, on_disk
+from latent_core.archives.folders import has_file, is_folder, nothing_at
+from latent_core.archives.names import SHIPPED_PREFIX, on_disk
 from latent_core.errors import AdapterError
-from latent_core.wording import did_you_mean
 
 __all__ = ["HUB_ERRORS", "locate"]
 
@@ -57,14 +56,7 @@ def _shipped(path: Path, name: str) -> Path:
     for folder in (path, path / "seed-0"):
         if has_file(folder, CONFIG_NAME):
             return folder
-    known = [
-        f"{SHIPPED_PREFIX}{archive.name}/{name}"
-        for archive in sorted(SHIPPED.iterdir())
-        if (place := place_of(archive)) is not None
-        for name in place.folders
-    ]
-    methods = list(dict.fromkeys(one.rpartition("/")[0] for one in known))
     raise AdapterError(
-        f"nothing ships as {name}{did_you_mean(name, [*methods, *known])} Expected "
-        f"{SHIPPED_PREFIX}BACKBONE/TASK/METHOD or .../seed-N, as `latent shipped` lists them"
+        f"{nothing_at(name)} Expected {SHIPPED_PREFIX}BACKBONE/TASK/METHOD or .../seed-N; `latent "
+        "shipped` lists them"
     )

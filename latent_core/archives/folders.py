@@ -17,10 +17,11 @@ from typing import NamedTuple
 import pandas as pd
 
 from latent_core.archives.format import RECORDS
-from latent_core.archives.names import on_disk
+from latent_core.archives.names import SHIPPED, SHIPPED_PREFIX, on_disk
 from latent_core.archives.reading import Archive, is_archive, open_archive
 from latent_core.archives.tables import RecordsTable, frame_of, read_records_table
 from latent_core.errors import ArchiveError
+from latent_core.wording import did_you_mean
 
 __all__ = [
     "Place",
@@ -28,6 +29,7 @@ __all__ = [
     "has_file",
     "is_folder",
     "modified_ns",
+    "nothing_at",
     "place_of",
     "read_file",
     "read_frame",
@@ -68,13 +70,14 @@ def place_of(path: str | Path) -> Place | None:
     folder = os.path.normpath(on_disk(path))
     parts: list[str] = []
     while not os.path.isdir(folder):
-        folder, part = os.path.split(folder)
+        above, part = os.path.split(folder)
         if not part:
             return None
+        folder = above or os.curdir
         parts.append(part)
-    if not is_archive(folder or "."):
+    if not is_archive(folder):
         return None
-    place = Place(open_archive(folder or "."), "/".join(reversed(parts)))
+    place = Place(open_archive(folder), "/".join(reversed(parts)))
     known = not place.name or place.name in place.archive.folders
     return place if known or place.name in place.archive.parents else None
 
@@ -82,6 +85,20 @@ def place_of(path: str | Path) -> Place | None:
 def is_folder(path: str | Path) -> bool:
     """Whether a folder is there, in either form."""
     return os.path.isdir(on_disk(path)) or place_of(path) is not None
+
+
+def nothing_at(path: str | Path) -> str:
+    """A sentence about a path or a name that leads nowhere, with the nearest name that ships."""
+    text = os.fspath(path)
+    if not text.startswith(SHIPPED_PREFIX):
+        return f"no folder {text}."
+    names = {
+        f"{SHIPPED_PREFIX}{archive.name}/{name}"
+        for archive in SHIPPED.iterdir()
+        if (place := place_of(archive)) is not None
+        for name in {*place.archive.parents, *place.archive.folders} - {"."}
+    }
+    return f"nothing ships as {text}{did_you_mean(text, sorted(names))}"
 
 
 def file_names(folder: str | Path) -> set[str]:

@@ -136,14 +136,14 @@ def check_names(folders: Iterable[str], files: Iterable[str]) -> None:
         path = PurePosixPath(name)
         parts = path.parts
         if path.is_absolute() or str(path) != name or not parts or not all(map(_is_safe, parts)):
-            raise ArchiveError(f"cannot pack a folder named {name!r}; {_EXPECTED}")
+            raise ArchiveError(f"a folder is named {name!r}; {_EXPECTED}")
         if above := known.intersection(map(str, path.parents)):
             raise ArchiveError(
                 f"folder {name!r} lies in folder {above.pop()!r}; expected each beside the others"
             )
     for name in set(files):
         if not _is_safe(name) or name.startswith(".") or name in COLUMNS:
-            raise ArchiveError(f"cannot pack a file named {name!r}; {_EXPECTED}")
+            raise ArchiveError(f"a file is named {name!r}; {_EXPECTED}")
 
 
 #: Characters that part a path, or name a drive, on this system.

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import functools
 import hashlib
 import json
 import os
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -108,11 +109,12 @@ class Archive:
         self._texts: dict[str, Sequence[Any]] = {}
         self._groups: dict[int, pa.Table] = {}
         self._checked: State | None = None
-        try:
+        os.stat(folder / RUNS)
+        with _damage(folder):
             with pq.ParquetFile(folder / RUNS, page_checksum_verification=True) as file:
                 said = json.loads((file.metadata.metadata or {})[KEY])
                 self._columns = tuple(file.schema_arrow.names)
-                _refuse_above("folders", file.metadata.num_rows, MOST_FOLDERS)
+                self._refuse_above("folders", file.metadata.num_rows, MOST_FOLDERS)
             if said["version"] != VERSION:
                 raise ArchiveError(
                     f"{folder} is an archive of version {said['version']}; expected {VERSION}. "
@@ -126,18 +128,15 @@ class Archive:
                 found = PackedFolder.parse(row, start, text)
                 self.folders.setdefault(name, found)
                 start += found.rows
-            _refuse_above("records", start, MOST_ROWS)
+            self._refuse_above("records", start, MOST_ROWS)
             files = {file for found in self.folders.values() for file in found.files}
-            check_names(names, files)
+            try:
+                check_names(names, files)
+            except ArchiveError as error:
+                raise ValueError(error) from error
             self.parents = frozenset(
                 str(parent) for name in names for parent in PurePosixPath(name).parents
             )
-        except FileNotFoundError:
-            raise
-        except ArchiveError as error:
-            raise _damaged(folder, error) from error
-        except _DAMAGE as error:
-            raise _damaged(folder, error) from error
 
     def read(self, folder: str, name: str) -> bytes:
         """The content of a file, compared with its hash.
@@ -151,18 +150,14 @@ class Archive:
         file = self.file(folder, name)
         if name == RECORDS:
             return parquet_bytes(self.records(folder))
-        try:
+        with _damage(self.path):
             if file.header is not None:
                 content = self._tensors().file(file.header, f"{folder}/{name}/")
             else:
                 found = self._column(name)[self.folders[folder].row]
                 content = found.encode() if isinstance(found, str) else bytes(found)
-        except ArchiveError:
-            raise
-        except (*_DAMAGE, SafetensorError) as error:
-            raise _damaged(self.path, error) from error
-        if digest(content) != file.sha256:
-            raise _damaged(self.path, f"{folder}/{name} has another hash than when it was packed")
+            if digest(content) != file.sha256:
+                raise ValueError(f"{folder}/{name} has another hash than when it was packed")
         return content
 
     def file(self, folder: str, name: str) -> Any:
@@ -192,19 +187,12 @@ class Archive:
         Raises:
             ArchiveError: if they are damaged.
         """
-        try:
-            with self._lock, self._records_file() as file:
-                ends, end = [], 0
-                for number in range(file.num_row_groups):
-                    end += file.metadata.row_group(number).num_rows
-                    ends.append(end)
-                return [self._slice(file, ends, self.folders[name]) for name in folders]
-        except FileNotFoundError as error:
-            raise _damaged(self.path, error) from error
-        except ArchiveError:
-            raise
-        except _DAMAGE as error:
-            raise _damaged(self.path, error) from error
+        with _damage(self.path), self._lock, self._records_file() as file:
+            ends, end = [], 0
+            for number in range(file.num_row_groups):
+                end += file.metadata.row_group(number).num_rows
+                ends.append(end)
+            return [self._slice(file, ends, self.folders[name]) for name in folders]
 
     def _slice(self, file: pq.ParquetFile, ends: list[int], folder: PackedFolder) -> RecordsTable:
         said = folder.files[RECORDS]
@@ -218,7 +206,7 @@ class Archive:
         whole = pa.concat_tables(parts) if parts else _without_metadata(file).empty_table()
         table = whole.select(list(said.columns.values()))
         if table.num_rows != folder.rows:
-            raise ArchiveError(f"expected {folder.rows} records, found {table.num_rows}")
+            raise ValueError(f"{folder.rows} records were packed, {table.num_rows} are there")
         return RecordsTable(table.rename_columns(list(said.columns)), said.metadata, said.typed)
 
     def _group(self, file: pq.ParquetFile, number: int) -> pa.Table:
@@ -236,10 +224,16 @@ class Archive:
         if self._checked != state:
             with open(path, "rb") as content:
                 if hashlib.file_digest(content, "sha256").hexdigest() != self._records_sha256:
-                    raise ArchiveError(f"{RECORDS} has another hash than when it was packed")
+                    raise ValueError(f"{RECORDS} has another hash than when it was packed")
             self._groups.clear()
             self._checked = state
         return pq.ParquetFile(path)
+
+    def _refuse_above(self, what: str, count: int, most: int) -> None:
+        if count > most:
+            raise ArchiveError(
+                f"the archive {self.path} holds {count:,} {what}; expected at most {most:,}"
+            )
 
     def _tensors(self) -> TensorStore:
         path = self.path / TENSORS
@@ -257,7 +251,7 @@ class Archive:
                     column = file.read([name]).column(0)
                 for chunk in column.chunks:  # a few repeated bytes may stand for many
                     lengths = pc.binary_length(chunk.dictionary).take(chunk.indices)
-                    _refuse_above(f"bytes of {name}", pc.sum(lengths).as_py() or 0, MOST_BYTES)
+                    self._refuse_above(f"bytes of {name}", pc.sum(lengths).as_py() or 0, MOST_BYTES)
                 self._texts[name] = column.to_pylist()
             return self._texts[name]
 
@@ -271,13 +265,15 @@ def _without_metadata(file: pq.ParquetFile) -> pa.Schema:
     return pa.schema([pa.field(one.name, one.type) for one in file.schema_arrow])
 
 
-def _refuse_above(what: str, count: int, most: int) -> None:
-    if count > most:
-        raise ArchiveError(f"{count:,} {what}; expected at most {most:,}")
-
-
-def _damaged(folder: Path, reason: object) -> ArchiveError:
-    return ArchiveError(
-        f"the archive {folder} is damaged: {reason}; expected the three files that were packed "
-        "together. Copy all three again from where they were packed"
-    )
+@contextlib.contextmanager
+def _damage(folder: Path) -> Iterator[None]:
+    """Turn what a damaged file makes libraries raise into one clear error."""
+    try:
+        yield
+    except ArchiveError:
+        raise
+    except (*_DAMAGE, SafetensorError) as error:
+        raise ArchiveError(
+            f"the archive {folder} is damaged: {error}; expected the three files that were packed "
+            "together. Copy all three again from where they were packed"
+        ) from error

@@ -12,9 +12,7 @@ import os
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from safetensors import SafetensorError, safe_open
-
-from latent_core.errors import ArchiveError
+from safetensors import safe_open
 
 __all__ = ["TensorFile", "TensorStore", "put_together", "taken_apart", "tensors_of"]
 
@@ -92,19 +90,16 @@ class TensorStore:
         path: the file, which is checked as a whole.
 
     Raises:
-        ArchiveError: if it is damaged.
+        SafetensorError: if it is damaged.
         OSError: if it cannot be read.
     """
 
     def __init__(self, path: Path) -> None:
-        try:
-            with safe_open(path, framework="numpy"):
-                pass  # checks names, types, shapes and places
-            with open(path, "rb") as file:
-                length = int.from_bytes(file.read(_LENGTH), "little")
-                self._tensors = tensors_of(file.read(length).decode())
-        except (SafetensorError, ValueError) as error:
-            raise ArchiveError(f"{path} is damaged: {error}") from error
+        with safe_open(path, framework="numpy"):
+            pass  # checks names, types, shapes and places
+        with open(path, "rb") as file:
+            length = int.from_bytes(file.read(_LENGTH), "little")
+            self._tensors = tensors_of(file.read(length).decode())
         self._path, self._start = path, _LENGTH + length
 
     def file(self, header: str, prefix: str) -> bytes:

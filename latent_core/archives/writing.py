@@ -52,7 +52,7 @@ def write_archive(
     Args:
         out: the archive's folder; must not exist, or be empty.
         folders: where they are, by the names that they get.
-        wanted: whether a file of this name is packed.
+        wanted: whether a file of this name is packed; hidden files never are.
         told: called with the number of steps that are done, and of all.
 
     Raises:
@@ -64,7 +64,8 @@ def write_archive(
     names = sorted(folders)
     contents = _Contents()
     for number, name in enumerate(names):
-        contents.add(name, folders[name], sorted(filter(wanted, file_names(folders[name]))))
+        files = sorted(file for file in file_names(folders[name]) if not file.startswith("."))
+        contents.add(name, folders[name], filter(wanted, files))
         told(number + 1, 2 * len(names))
     check_names(names, {file for files in contents.described.values() for file in files})
     with new_folder(out, f"the archive to {out}", ArchiveError) as staging:

@@ -13,8 +13,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from latent_core.archives.folders import is_folder, place_of, write_folder
+from latent_core.archives.folders import is_folder, nothing_at, place_of, write_folder
 from latent_core.archives.names import on_disk
+from latent_core.archives.reading import is_archive
 from latent_core.archives.writing import write_archive
 from latent_core.errors import ArchiveError
 from latent_core.files import new_folder
@@ -63,7 +64,7 @@ def pack_runs(
     """
     root = Path(os.path.normpath(on_disk(folder)))
     if not is_folder(root):
-        raise ArchiveError(f"no folder {folder}; expected one that holds runs")
+        raise ArchiveError(f"{nothing_at(folder)} Expected a folder that holds runs")
     target = root.with_name(f"{root.name}-packed") if out is None else Path(out)
     _refuse_filled(target)
     packed: dict[str, str] = {}
@@ -101,8 +102,8 @@ def unpack_runs(
     place = place_of(root)
     if place is None:
         raise ArchiveError(
-            f"no archive in {archive}; expected a folder that `latent runs pack` made, or a path "
-            "in one"
+            f"no archive in {archive}; expected a folder that `latent runs pack` made, a path in "
+            "one, or a name that `latent shipped` lists"
         )
     target = root.with_name(f"{root.name}-unpacked") if out is None else Path(out)
     _refuse_filled(target)
@@ -147,7 +148,7 @@ def _others(root: Path, packed: set[str], left_out: set[str]) -> dict[str, str]:
     """What lies below a folder and was not packed."""
     found = {}
     for path, folders, files in os.walk(root):
-        if path in left_out:
+        if path in left_out or is_archive(path):
             folders.clear()
             continue
         for name in (*folders, *files):

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from latent_core.archives.folders import is_folder, place_of
+from latent_core.archives.folders import is_folder, nothing_at, place_of
 from latent_core.archives.names import on_disk
 from latent_core.archives.reading import is_archive
 from latent_core.errors import ArchiveError, SettingError
@@ -53,7 +53,7 @@ def find_runs(
     for one in given:
         root = Path(on_disk(one))
         if not is_folder(root):
-            raise SettingError(f"no folder {one}; expected one that holds runs")
+            raise SettingError(f"{nothing_at(one)} Expected a folder that holds runs")
         folders = list(run_folders(str(root)))
         # A run is called by its path below the root, or below the root's parent where the root's
         # own name tells it from others.

@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from latent_core.cli import app
-from latent_core.errors import SettingError
+from latent_core.errors import ArchiveError, SettingError
 from latent_core.runs import folder as runs
 from latent_core.runs.evaluation_file import write_records
 from latent_core.runs.folder import remove_run
@@ -184,3 +184,27 @@ def test_evaluate_loses_nothing_that_was_measured(tmp_path: Path) -> None:
     assert counts(first) == {"id": 2, "ood-6": 2, "validation": 3}
     assert called("evaluate", first, "--examples", 4, "--splits", "id").exit_code == 0
     assert counts(first) == {"id": 4, "ood-6": 2, "validation": 3}
+
+
+def test_runs_are_packed_compared_and_unpacked(root: Path, tmp_path_factory) -> None:
+    out = tmp_path_factory.mktemp("packed") / "my runs"
+    said = latent("pack", root, "--out", out).stdout
+    assert f"left out: {root / 'going'} is running" in said and f"3 runs, 0.0 MB: {out}" in said
+    listed = latent("list", root, "-w", "status=finished,failed").stdout
+    assert latent("list", out).stdout == listed
+    error = latent("pack", root, "--out", out).exception
+    assert isinstance(error, ArchiveError)
+    assert f"{out} is there already; expected --out with a new folder" in str(error)
+    said = latent("unpack", out).stdout
+    unpacked = out.with_name("my runs-unpacked")
+    assert f"3 runs, 0.0 MB: {unpacked}" in said
+    assert (unpacked / "s1" / "run.json").read_bytes() == (root / "s1" / "run.json").read_bytes()
+
+
+def test_pruning_leaves_archives_alone(root: Path, tmp_path_factory) -> None:
+    runs.fail_run(root / "s0", {}, {}, "LatentError: full")
+    (root / "s0" / "records.parquet").unlink()
+    out = tmp_path_factory.mktemp("packed") / "archive"
+    latent("pack", root, "--out", out)
+    assert "nothing to delete" in latent("prune", out, "--yes").stdout
+    assert "s0" in latent("list", out).stdout
