@@ -64,7 +64,8 @@ def evaluate_intervention(
     Example:
         >>> import latent_core as lc
         >>> model, task = lc.LatentModel("tiny", "Start_2"), lc.load_task("repetition")
-        >>> frame = lc.effect(model, task, "drop(Start.1)", "id", examples=2, progress=False)
+        >>> drop = "drop(Start.1)"
+        >>> frame = lc.evaluate_intervention(model, task, drop, "id", examples=2, progress=False)
         >>> frame["method"].tolist()
         ['none', 'drop(Start.1)', 'none', 'drop(Start.1)']
     """

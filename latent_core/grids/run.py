@@ -98,7 +98,7 @@ def run_grid(
         >>> asked = {"splits": ["id"], "examples": 2}
         >>> grid = lc.Grid(["tiny"], ["repetition"], ["zero-shot"], evaluation=asked)
         >>> [outcome.status for outcome in lc.run_grid(grid, tempfile.mkdtemp())]
-        ['failed']
+        ['finished']
     """
     out = Path(out)
     if engine is None:

@@ -19,9 +19,17 @@ from typing import Any, Final, Literal, final, get_args
 
 from latent_core.errors import TaskError
 
-#: What a task demands of the latent tokens, one value for each hypothesis of the paper: keep a rule
-#: alive over a long output (H1), find things in the input (H2), keep an instruction alive (H3).
 Demand = Literal["self-prompting", "retrieval", "instruction"]
+"""What a task demands of the latent tokens, one value for each hypothesis of the paper.
+
+Keep a rule alive over a long output (H1), find things in the input (H2), keep an instruction alive
+(H3).
+
+Example:
+    >>> import latent_core as lc
+    >>> lc.load_task("lookup").demand
+    'retrieval'
+"""
 
 #: Per cent of all keys that go to each bucket; the rest (20 %) is for testing.
 TRAIN_PERCENT: Final = 70

@@ -28,6 +28,13 @@ TASKS: Final[dict[str, type[Task]]] = {
     "lookup": Lookup,
     "repetition": Repetition,
 }
+"""The built-in tasks by name.
+
+Example:
+    >>> import latent_core as lc
+    >>> list(lc.tasks.TASKS)
+    ['generation', 'counting', 'summation', 'lookup', 'repetition']
+"""
 
 
 def load_task(name_or_path: str | Path) -> Task:
@@ -40,7 +47,8 @@ def load_task(name_or_path: str | Path) -> Task:
         TaskError: if the name is unknown, or the file is missing or has a broken line.
 
     Example:
-        >>> load_task("repetition").demand
+        >>> import latent_core as lc
+        >>> lc.load_task("repetition").demand
         'instruction'
     """
     name = str(name_or_path)
