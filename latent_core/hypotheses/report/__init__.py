@@ -1,1 +1,1 @@
-"""The report of a test: an HTML page and its figures."""
+"""The report of tests: one HTML page, and drawings that the workbench shows as well."""

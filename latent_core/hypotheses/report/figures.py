@@ -1,153 +1,178 @@
-"""The few figures of a report as plain SVG text: no plotting library, nothing fetched, no script.
-
-Colours are CSS classes of the page (`report`), so that a figure follows its theme and prints in
-black; shapes, not colours, tell things apart. Every label is escaped.
-"""
+"""The figures of tests: effects with intervals, scores of each seed, and scores by split."""
 
 from __future__ import annotations
 
 import itertools
 import math
 from collections.abc import Callable, Sequence
-from html import escape
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 
-__all__ = ["Bar", "curves", "intervals", "slopes", "ticks"]
+from latent_core.hypotheses.report.drawing import (
+    Box,
+    Drawing,
+    Label,
+    Line,
+    Mark,
+    Style,
+    Symbol,
+    Tip,
+)
 
-WIDTH = 660
-LETTER = 6.6  # average width of a letter at the figures' 12 px
+__all__ = ["EffectRow", "curves", "effects", "slopes", "ticks"]
+
+WIDTH: Final = 720
+#: Average width of a letter of 12 pixels.
+LETTER: Final = 6.3
+#: Letters of a line of a row's label.
+WRAP: Final = 36
+#: How each outcome is marked; a row without an outcome is a control.
+SYMBOLS: Final[dict[str, tuple[Style, Symbol, bool]]] = {
+    "supported": ("supported", "circle", False),
+    "refuted": ("refuted", "cross", False),
+    "inconclusive": ("inconclusive", "diamond", True),
+    "": ("soft", "tick", False),
+}
 
 
-class Bar(NamedTuple):
-    """One line of an interval plot: a mean and its interval; `minor` ones are drawn lighter."""
+class EffectRow(NamedTuple):
+    """An effect with its interval.
+
+    Attributes:
+        label: name of the row.
+        mean, low, high: estimate and interval.
+        least: the smallest effect with the direction's sign; None for a control.
+        outcome: supported, refuted or inconclusive; empty for a control.
+        verdict: text beside the row.
+        tip: text for the pointer, after the label and the numbers.
+    """
 
     label: str
     mean: float
     low: float
     high: float
-    minor: bool = False
+    least: float | None = None
+    outcome: str = ""
+    verdict: str = ""
+    tip: str = ""
 
 
-def intervals(bars: Sequence[Bar], least: float, caption: str) -> str:
-    """Intervals under one another, with zero and the region that the claim has to reach.
+def effects(rows: Sequence[EffectRow], measured: str) -> Drawing:
+    """Lay out effects under one another, each with the region that its claim has to reach.
 
     Args:
-        bars: from top to bottom.
-        least: the smallest effect with the direction's sign.
-        caption: what is measured, for the axis and for who cannot see the figure.
+        rows: from top to bottom.
+        measured: name of the axis.
     """
-    left = min(250.0, 16 + LETTER * max(len(bar.label) for bar in bars))
-    numbers = [least * 1.3, 0.0] + [v for bar in bars for v in (bar.low, bar.high)]
+    broken = [_broken(row.label) for row in rows]
+    left = 24 + LETTER * max(len(line) for lines in broken for line in lines)
+    right = WIDTH - 24 - LETTER * max(len(row.verdict) for row in rows)
+    numbers = [0.0, *(v for row in rows for v in (row.low, row.high, 1.3 * (row.least or 0.0)))]
     axis = ticks(min(numbers), max(numbers))
-    low, high = min(axis[0], *numbers), max(axis[-1], *numbers)
-    height = 34 * len(bars)
+    low, high = axis[0], axis[-1]
+    top, step = 24, 44
+    bottom = top + step * len(rows)
 
     def x(value: float) -> float:
-        return left + (WIDTH - 24 - left) * (value - low) / (high - low)
+        return left + (right - left) * (value - low) / (high - low)
 
-    edge = x(high) if least > 0 else x(low)
-    first, last = sorted((x(least), edge))
-    parts = [
-        f'<rect class="reached" x="{first:.1f}" y="18" width="{last - first:.1f}" '
-        f'height="{height}"/>',
-        _line(x(least), 18, x(least), 18 + height, "edge"),
-        _line(x(0), 12, x(0), 18 + height, "zero"),
-        _text(x(least), 10, f"smallest effect {least:+g}", "small", "middle"),
-    ]
-    for number, bar in enumerate(bars):
-        y = 18 + 34 * number + 17
-        kind = "minor" if bar.minor else "main"
-        parts += [
-            _text(left - 10, y + 4, bar.label, kind, "end"),
-            _line(x(bar.low), y, x(bar.high), y, kind),
-            _line(x(bar.low), y - 5, x(bar.low), y + 5, kind),
-            _line(x(bar.high), y - 5, x(bar.high), y + 5, kind),
-            _dot(x(bar.mean), y, kind, 3.5 if bar.minor else 5),
-            _text(x(bar.mean), y - 9, f"{bar.mean:+.3f}", "small", "middle"),
+    boxes, lines, marks, labels, tips = [], [], [], [], []
+    for value in axis:
+        lines.append(Line(x(value), top, x(value), bottom, "grid"))
+        labels.append(Label(x(value), bottom + 18, f"{value:g}", "soft", "middle"))
+    for number, (row, names) in enumerate(zip(rows, broken, strict=True)):
+        y = top + step * number + step / 2 + 3
+        style, symbol, hollow = SYMBOLS[row.outcome]
+        if row.least is not None:
+            first, last = sorted((x(row.least), x(high if row.least > 0 else low)))
+            boxes.append(Box(first, y - step / 2, last - first, step - 4))
+            lines.append(Line(x(row.least), y - step / 2, x(row.least), y + step / 2 - 4, "edge"))
+        lines += [
+            Line(x(row.low), y, x(row.high), y, style),
+            Line(x(row.low), y - 5, x(row.low), y + 5, style),
+            Line(x(row.high), y - 5, x(row.high), y + 5, style),
         ]
-    parts += _axis(axis, x, 18 + height, caption, (left + WIDTH - 24) / 2)
-    return _svg(parts, 18 + height + 42, caption)
+        marks.append(Mark(x(row.mean), y, 5, style, symbol, hollow))
+        ink: Style = "soft" if row.least is None else "ink"
+        labels += [
+            Label(left - 12, y + 4 + 14 * (place - (len(names) - 1) / 2), name, ink, "end")
+            for place, name in enumerate(names)
+        ]
+        labels.append(Label(x(row.mean), y - 9, f"{row.mean:+.3f}", "soft", "middle"))
+        labels.append(Label(right + 12, y + 4, row.verdict, style))
+        said = f"{row.label}: {row.mean:+.3f} [{row.low:+.3f}, {row.high:+.3f}]"
+        said = "; ".join(filter(None, (said, row.verdict, row.tip)))
+        tips.append(Tip(0, y - step / 2, WIDTH, step - 4, said))
+    lines.append(Line(x(0), top - 4, x(0), bottom, "ink"))
+    least = {row.least for row in rows if row.least is not None}
+    if len(least) == 1:
+        value = least.pop()
+        labels.append(Label(x(value), top - 8, f"smallest effect {value:+g}", "soft", "middle"))
+    labels.append(Label((left + right) / 2, bottom + 38, measured, "soft", "middle"))
+    return Drawing(WIDTH, bottom + 46, measured, boxes, lines, marks, labels, tips)
 
 
-def slopes(names: tuple[str, str], pairs: Sequence[tuple[str, float, float]], caption: str) -> str:
-    """Each seed's mean score under control and treatment, joined by a line.
+def slopes(
+    names: tuple[str, str], pairs: Sequence[tuple[str, float, float]], measured: str
+) -> Drawing:
+    """Lay out each seed's mean score under control and treatment, joined by a line.
 
     Args:
         names: of the left and the right side.
         pairs: label, left value, right value.
-        caption: what is measured.
+        measured: name of the axis.
     """
     values = [v for _, a, b in pairs for v in (a, b)]
     axis = ticks(min(0.0, *values), max(values))
-    low, high, height = axis[0], max(axis[-1], *values), 190
-    left, right = 190, WIDTH - 190
-
-    def y(value: float) -> float:
-        return 30 + height - height * (value - low) / (high - low)
-
-    parts = []
-    for value in axis:
-        parts += [
-            _line(left, y(value), right, y(value), "grid"),
-            _text(left - 34, y(value) + 4, f"{value:g}", "small", "end"),
-        ]
-    for side, name, at in ((left, names[0], "middle"), (right, names[1], "middle")):
-        parts.append(_text(side, 16, name, "main", at, limit=52))
+    height, left, right = 190, 190, WIDTH - 190
+    y = _scale(axis, 30, height)
+    lines, marks = _grid(axis, y, left, right), list[Mark]()
+    labels = [Label(left - 34, y(value) + 4, f"{value:g}", "soft", "end") for value in axis]
+    labels += [_cut(left, 16, names[0], 52), _cut(right, 16, names[1], 52)]
     ends = _apart([y(b) for _, _, b in pairs])
     for (label, a, b), end in zip(pairs, ends, strict=True):
-        parts += [
-            _line(left, y(a), right, y(b), "main"),
-            _dot(left, y(a), "hollow", 4),
-            _dot(right, y(b), "main", 4),
-            _text(right + 12, end + 4, f"{label}: {b - a:+.3f}", "small", "start"),
-        ]
-    parts.append(_text(WIDTH / 2, height + 52, caption, "small", "middle"))
-    return _svg(parts, height + 60, caption)
+        lines.append(Line(left, y(a), right, y(b), "main"))
+        marks += [Mark(left, y(a), 4, "main", hollow=True), Mark(right, y(b), 4, "main")]
+        labels.append(Label(right + 12, end + 4, f"{label}: {b - a:+.3f}", "soft"))
+    labels.append(Label(WIDTH / 2, height + 52, measured, "soft", "middle"))
+    return Drawing(WIDTH, height + 60, measured, (), lines, marks, labels)
 
 
 def curves(
-    splits: Sequence[str], lines: Sequence[tuple[str, Sequence[float]]], caption: str
-) -> str:
-    """Mean scores by split, one line per condition.
+    splits: Sequence[str], rows: Sequence[tuple[str, Sequence[float]]], measured: str
+) -> Drawing:
+    """Lay out mean scores by split, one line per condition.
 
     Args:
         splits: along the axis.
-        lines: label and one value per split; the first is drawn full, the second dashed.
-        caption: what is measured.
+        rows: label and one value per split; the first line is solid, the others are dashed.
+        measured: name of the axis.
     """
-    values = [v for _, row in lines for v in row]
+    values = [v for _, row in rows for v in row]
     axis = ticks(min(0.0, *values), max(values))
-    low, high, height, left, right = axis[0], max(axis[-1], *values), 190, 60, WIDTH - 200
-
-    def y(value: float) -> float:
-        return 20 + height - height * (value - low) / (high - low)
+    height, left, right = 190, 60, WIDTH - 200
+    y = _scale(axis, 20, height)
 
     def x(number: int) -> float:
         return left + 20 + (right - left - 40) * number / max(1, len(splits) - 1)
 
-    parts = []
-    for value in axis:
-        parts += [
-            _line(left, y(value), right, y(value), "grid"),
-            _text(left - 8, y(value) + 4, f"{value:g}", "small", "end"),
-        ]
-    parts += [_text(x(i), height + 40, name, "small", "middle") for i, name in enumerate(splits)]
-    ends = _apart([y(row[-1]) for _, row in lines])
-    for number, ((label, row), end) in enumerate(zip(lines, ends, strict=True)):
-        kind = "dashed" if number else "main"
-        for i in range(len(row) - 1):
-            parts.append(_line(x(i), y(row[i]), x(i + 1), y(row[i + 1]), kind))
-        mark = "hollow" if number else "main"
-        parts += [_dot(x(i), y(v), mark, 4) for i, v in enumerate(row)]
-        parts.append(_text(x(len(row) - 1) + 12, end + 4, label, "small", "start", limit=30))
-    parts.append(_text((left + right) / 2, height + 60, caption, "small", "middle"))
-    return _svg(parts, height + 68, caption)
+    lines, marks = _grid(axis, y, left, right), list[Mark]()
+    labels = [Label(left - 8, y(value) + 4, f"{value:g}", "soft", "end") for value in axis]
+    labels += [Label(x(i), height + 40, name, "soft", "middle") for i, name in enumerate(splits)]
+    ends = _apart([y(row[-1]) for _, row in rows])
+    for number, ((label, row), end) in enumerate(zip(rows, ends, strict=True)):
+        style: Style = "dashed" if number else "main"
+        for i, (value, following) in enumerate(itertools.pairwise(row)):
+            lines.append(Line(x(i), y(value), x(i + 1), y(following), style))
+        marks += [Mark(x(i), y(v), 4, "main", hollow=number > 0) for i, v in enumerate(row)]
+        labels.append(Label(x(len(row) - 1) + 12, end + 4, label, "soft"))
+    labels.append(Label((left + right) / 2, height + 60, measured, "soft", "middle"))
+    return Drawing(WIDTH, height + 68, measured, (), lines, marks, labels)
 
 
 def ticks(low: float, high: float, about: int = 5) -> list[float]:
-    """Round numbers that span from `low` to `high`, about so many."""
+    """Return round numbers that span from `low` to `high`, about so many."""
     if high - low < 1e-6:
         high = low + 1.0
     span = high - low
@@ -158,47 +183,39 @@ def ticks(low: float, high: float, about: int = 5) -> list[float]:
     return [round(number * step, 10) for number in range(first, last + 1)]
 
 
+def _scale(axis: Sequence[float], top: float, height: float) -> Callable[[float], float]:
+    """Return the height in pixels of a value; the axis spans `height` from `top`."""
+    return lambda value: top + height * (axis[-1] - value) / (axis[-1] - axis[0])
+
+
+def _grid(
+    axis: Sequence[float], y: Callable[[float], float], left: float, right: float
+) -> list[Line]:
+    return [Line(left, y(value), right, y(value), "grid") for value in axis]
+
+
+def _cut(x: float, y: float, text: str, limit: int) -> Label:
+    """Return a centred label of at most `limit` letters."""
+    if len(text) <= limit:
+        return Label(x, y, text, "ink", "middle")
+    return Label(x, y, text[: limit - 1] + "…", "ink", "middle", full=text)
+
+
+def _broken(label: str) -> list[str]:
+    """Return a label as one line, or as two if it is long."""
+    if len(label) <= WRAP:
+        return [label]
+    cut = label.rfind(" ", 0, WRAP)
+    cut = WRAP if cut < 1 else cut
+    rest = label[cut:].strip()
+    return [label[:cut], rest if len(rest) <= WRAP else rest[: WRAP - 1] + "…"]
+
+
 def _apart(places: Sequence[float], least: float = 15.0) -> list[float]:
-    """Heights of labels, moved apart so that none covers another; the order stays."""
+    """Return heights of labels, moved apart so that none covers another; the order stays."""
     order = np.argsort(places, kind="stable")
     found = list(places)
     for before, after in itertools.pairwise(order):
         found[after] = max(found[after], found[before] + least)
     excess = max(0.0, max(found) - max(places)) / 2 if found else 0.0
     return [place - excess for place in found]
-
-
-def _axis(
-    values: Sequence[float], x: Callable[[float], float], y: float, caption: str, middle: float
-) -> list[str]:
-    parts = [_line(x(values[0]), y, x(values[-1]), y, "zero")]
-    for value in values:
-        parts += [
-            _line(x(value), y, x(value), y + 5, "zero"),
-            _text(x(value), y + 18, f"{value:g}", "small", "middle"),
-        ]
-    return [*parts, _text(middle, y + 36, caption, "small", "middle")]
-
-
-def _line(x1: float, y1: float, x2: float, y2: float, kind: str) -> str:
-    return f'<line class="{kind}" x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}"/>'
-
-
-def _dot(x: float, y: float, kind: str, radius: float) -> str:
-    return f'<circle class="{kind}" cx="{x:.1f}" cy="{y:.1f}" r="{radius}"/>'
-
-
-def _text(x: float, y: float, text: str, kind: str, anchor: str, limit: int = 90) -> str:
-    shown = text if len(text) <= limit else text[: limit - 1] + "…"
-    title = f"<title>{escape(text)}</title>" if shown != text else ""
-    return (
-        f'<text class="{kind}" x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{title}'
-        f"{escape(shown)}</text>"
-    )
-
-
-def _svg(parts: Sequence[str], height: float, caption: str) -> str:
-    return (
-        f'<svg viewBox="0 0 {WIDTH} {height:.0f}" role="img" aria-label="{escape(caption)}">'
-        f"{''.join(parts)}</svg>"
-    )

@@ -19,13 +19,12 @@ from latent_core.hypotheses import Journal
 from workbench.jobs import Job
 from workbench.panels.base import Panel
 from workbench.panels.hypotheses.asked import Asked
-from workbench.panels.hypotheses.figure import effects_figure, effects_picture
+from workbench.panels.hypotheses.figure import effects_html, effects_picture
 from workbench.panels.hypotheses.form import ClaimForm
 from workbench.panels.hypotheses.source import SourceForm
 from workbench.panels.hypotheses.tables import journal_html, plan_html, verdict_html
 from workbench.panels.hypotheses.work import Planned, Result, make_plans, run_plans
 from workbench.session import Session
-from workbench.widgets.plotly_view import PlotlyView
 from workbench.widgets.visibility import Visibility
 
 __all__ = ["HypothesesPanel"]
@@ -61,7 +60,7 @@ class HypothesesPanel(Panel):
         )
         self.hint = widgets.HTML()
         self.plan_view = widgets.HTML()
-        self.view = PlotlyView(label="Effects and their intervals")
+        self.view = widgets.HTML()
         self.verdict = widgets.HTML()
         self.report = widgets.HTML()
         self.journal = widgets.HTML()
@@ -164,11 +163,7 @@ class HypothesesPanel(Panel):
         if result is None:
             return
         self.verdict.value = verdict_html(result)
-        parts = f"{len(result.parts)} parts of " if len(result.parts) > 1 else ""
-        self.view.show(
-            effects_figure(result.table()),
-            f"Effects and 95 % intervals: {parts}{result.planned.asked.title}",
-        )
+        self.view.value = effects_html(result.parts)
         page = base64.b64encode(result.report.read_bytes()).decode()
         name = escape(result.report.name, quote=True)
         self.report.value = (
@@ -231,7 +226,7 @@ class HypothesesPanel(Panel):
         """Effects, intervals and verdicts."""
         result = self._shown()
         outcome = f"{result.outcome}: " if result.outcome else ""
-        return effects_picture(result.table(), f"{outcome}{result.planned.asked.title}")
+        return effects_picture(result.parts, f"{outcome}{result.planned.asked.title}")
 
     def code(self) -> str:
         """The test that is shown, or else the one that the fields describe."""
