@@ -16,7 +16,7 @@ from latent_core.hypotheses.report.verdict_figures import effects_of
 from latent_core.hypotheses.verdict import Verdict
 from workbench.templates import render
 
-__all__ = ["effects_html", "effects_picture"]
+__all__ = ["effects_html", "effects_picture", "painted"]
 
 #: Pixels of a drawing to an inch of a picture.
 _DPI: Final = 80
@@ -39,10 +39,10 @@ def effects_html(verdicts: Mapping[str, Verdict]) -> str:
 
 def effects_picture(verdicts: Mapping[str, Verdict], title: str) -> Figure:
     """Return the same drawing on white, below its title."""
-    return _painted(effects_of(verdicts), title)
+    return painted(effects_of(verdicts), title)
 
 
-def _painted(drawing: Drawing, title: str) -> Figure:
+def painted(drawing: Drawing, title: str) -> Figure:
     """Paint a drawing with Matplotlib."""
     colours = PALETTES["light"]
     figure = Figure(figsize=(drawing.width / _DPI, (drawing.height + 36) / _DPI))

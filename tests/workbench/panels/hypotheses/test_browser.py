@@ -36,7 +36,7 @@ def test_from_claim_to_verdict(browser: Browser, jupyter_lab: Jupyter, tmp_path:
         run.click()
         verdict = panel.get_by_role("table", name="verdict")
         expect(verdict).to_contain_text("This is about this adapter only")
-        expect(panel.locator(".latent-plotly-figure .main-svg").first).to_be_visible()
+        expect(panel.locator(".latent-effects svg").first).to_be_visible()
         expect(panel.get_by_text("1 test in")).to_be_visible()
         with page.expect_download() as download:
             panel.get_by_role("link", name="download it").click()

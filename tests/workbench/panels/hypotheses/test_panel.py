@@ -107,7 +107,7 @@ def test_what_was_planned_is_run_shown_and_kept(panel: HypothesesPanel, tmp_path
     (verdict,) = panel.result.parts.values()
     assert f"{verdict.effect.mean:+.3f}" in words(panel.verdict.value)
     assert verdict.title.lower() in words(panel.verdict.value)
-    assert verdict.title.lower() in [a["text"] for a in panel.view.figure["layout"]["annotations"]]
+    assert verdict.title.lower() in words(panel.view.value)
     assert [e["kind"] for e in Journal("runs/hypotheses").entries()] == ["plan", "test"]
     assert "1 test in runs/hypotheses" in words(panel.journal.value)
     report = Path("runs/hypotheses/prediction.html")
