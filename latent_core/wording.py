@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
-__all__ = ["counted", "did_you_mean", "duration", "duration_range"]
+__all__ = ["counted", "did_you_mean", "duration", "duration_range", "meant"]
 
 
 def counted(number: int, what: str) -> str:
@@ -15,8 +15,13 @@ def counted(number: int, what: str) -> str:
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """How a sentence about an unknown name ends: `; did you mean 'tiny'?`, or with a full stop."""
+    return f"; {found}" if (found := meant(name, known)) else "."
+
+
+def meant(name: str, known: Iterable[str]) -> str:
+    """`did you mean 'tiny'?`, or nothing if no known name is like it."""
     close = difflib.get_close_matches(name, list(known), 1)
-    return f"; did you mean {close[0]!r}?" if close else "."
+    return f"did you mean {close[0]!r}?" if close else ""
 
 
 def duration(seconds: float) -> str:

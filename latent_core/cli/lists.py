@@ -73,7 +73,7 @@ def methods() -> None:
     """List the methods: layouts of latent tokens, and their baselines."""
     from latent_core.models.methods import BASELINES, EXAMPLE_LAYOUTS
 
-    show_words("baseline", {name: known.description for name, known in BASELINES.items()})
+    show_words("baseline", {known.form: known.description for known in BASELINES.values()})
     show_words("layout (examples)", EXAMPLE_LAYOUTS)
 
 

@@ -16,16 +16,22 @@ Knows the text forms of methods and interventions; runs neither.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+import json
+import re
+from dataclasses import dataclass, replace
+from typing import cast, get_args
 
 from latent_core.backbones.backbone import Backbone
 from latent_core.errors import SettingError
-from latent_core.interventions.kinds import VERBS, parse_intervention
-from latent_core.models.matching import AGAINST, matched
+from latent_core.interventions.kinds import intervention_of
+from latent_core.models.matching import AGAINST, By, matched
 from latent_core.models.methods import Method
-from latent_core.slots.notation import split
+from latent_core.slots.layout import LatentLayout
+from latent_core.slots.notation import CONDITION
+from latent_core.slots.parts import MatchedParts, MethodParts
+from latent_core.slots.pointing import Part
 from latent_core.tasks.base import Task
+from latent_core.wording import meant
 
 __all__ = ["ADAPTER", "CHANCE", "Condition", "Contrast"]
 
@@ -54,24 +60,14 @@ class Condition:
         """Read the text form of the module's table.
 
         Raises:
-            SettingError: for an intervention that does not exist.
-            LayoutError: for what is no method either.
+            SettingError: with the column, for a text that is no condition, or for an intervention
+                that does not exist.
+            LayoutError: for a method that does not exist.
         """
-        text = text.strip()
-        if text == CHANCE:
+        side, change, within, chance = CONDITION.read(text)
+        if chance:
             return cls(intervention=CHANCE)
-        method, under, intervention = text.partition(" under ")
-        first = text.partition("(")[0].strip()
-        if not under and (text == "none" or first in VERBS):
-            method, intervention = "", text
-        if not intervention:
-            intervention = "none"
-        method = method.strip()
-        if method.startswith(MATCHED):
-            _matched_arguments(method)
-        elif method and not method.startswith(ADAPTER):
-            Method.parse(method)
-        return cls(method, str(parse_intervention(intervention)))
+        return cls(_method(side), *(str(intervention_of(calls)) for calls in (change, within)))
 
     @property
     def latents_placed(self) -> bool:
@@ -85,7 +81,7 @@ class Condition:
         if not self.method:
             return " within ".join(reversed(changes)) or "none"
         return " under ".join(
-            [self.method, *([" within ".join(reversed(changes))] * bool(changes))]
+            [_written(self.method), *([" within ".join(reversed(changes))] * bool(changes))]
         )
 
 
@@ -125,7 +121,7 @@ class Contrast:
     @property
     def needs_backbone(self) -> bool:
         """Whether a side has to be matched to the other first."""
-        return MATCHED in self.treatment + self.control
+        return any(condition.method.startswith(MATCHED) for condition in self.conditions)
 
     def resolved(self, backbone: Backbone | str, task: Task) -> Contrast:
         """The same contrast, `matched(...)` replaced by the method that it comes to."""
@@ -140,25 +136,47 @@ class Contrast:
         return plain if self.minus_split is None else f"({plain}), less on {self.minus_split}"
 
 
-def _matched_arguments(method: str) -> tuple[str, Literal["parameters", "compute"], str]:
+def _method(side: MethodParts | MatchedParts | Part | None) -> str:
+    """What answers the examples, in its one spelling."""
+    match side:
+        case None:
+            return ""
+        case MethodParts():
+            return Method.of(side).name
+        case MatchedParts():
+            return f"matched({', '.join(map(str, _matched(side)))})"
+        case _:
+            return ADAPTER + side
+
+
+def _matched(parts: MatchedParts) -> tuple[LatentLayout, By, str]:
     """Layout, by and against of a `matched(...)`."""
-    parts = split(method.removeprefix(MATCHED).removesuffix(")"), ",")
-    parts += ["start"] * (len(parts) == 2)
-    if len(parts) == 3 and parts[2] in AGAINST and method.endswith(")"):
-        if parts[1] == "parameters":
-            return parts[0], "parameters", parts[2]
-        if parts[1] == "compute":
-            return parts[0], "compute", parts[2]
-    raise SettingError(
-        f"cannot read {method!r}; expected matched(LAYOUT, parameters or compute, "
-        f"{' or '.join(AGAINST)}), such as matched(Start_1+Comma_1, compute, start)"
-    )
+    layout, by, against = parts
+    if by not in get_args(By):
+        raise by.fault(
+            SettingError, f"cannot match by {str(by)!r}", f"expected {' or '.join(get_args(By))}"
+        )
+    if against is not None and against not in AGAINST:
+        known = f"expected {' or '.join(AGAINST)}"
+        raise against.fault(
+            SettingError, f"cannot match against {str(against)!r}", meant(against, AGAINST) or known
+        )
+    return LatentLayout.of(layout), cast(By, str(by)), str(against or "start")
+
+
+def _written(method: str) -> str:
+    """A condition's method as its text has it: a folder in quotes where it would be misread."""
+    folder = method.removeprefix(ADAPTER)
+    if folder == method or (
+        folder == folder.strip() and folder[:1] != '"' and not re.search(r"\sunder\s", folder)
+    ):
+        return method
+    return ADAPTER + json.dumps(folder, ensure_ascii=False)
 
 
 def _resolved(text: str, backbone: Backbone | str, task: Task) -> str:
-    if not text.startswith(MATCHED):
+    side = CONDITION.read(text).side
+    if not isinstance(side, MatchedParts):
         return text
-    method, under, intervention = text.partition(" under ")
-    layout, by, against = _matched_arguments(method)
-    found = matched(layout, by, against, backbone=backbone, task=task).name
-    return f"{found}{under}{intervention}"
+    method = matched(*_matched(side), backbone=backbone, task=task).name
+    return str(replace(Condition.parse(text), method=method))

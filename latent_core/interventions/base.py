@@ -12,9 +12,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Self, cast, final
 
 from latent_core.errors import SettingError
+from latent_core.interventions.arguments import read_arguments
 from latent_core.interventions.running import running
 from latent_core.interventions.scene import Scene
-from latent_core.slots.notation import Piece, format_value, parse_numbers
+from latent_core.slots.parts import Call
+from latent_core.slots.writing import format_value
 
 if TYPE_CHECKING:
     from latent_core.models.latent import LatentModel
@@ -66,24 +68,13 @@ class Intervention(ABC):
         return (self,)
 
     @classmethod
-    def from_piece(cls, piece: Piece) -> Self:
-        """Read the arguments of a text form.
+    def from_call(cls, call: Call) -> Self:
+        """The intervention that a `verb(...)` of the text form means.
 
         Raises:
-            SettingError: with the arguments there are.
+            LayoutError, SettingError: with the column of an argument that cannot be read.
         """
-        fields = {field.name: str(field.type) for field in _fields(cls)}
-        values = dict(zip(fields, piece.positional, strict=False)) | piece.named
-        unknown = set(values) - set(fields)
-        required = [f.name for f in _fields(cls) if f.default is dataclasses.MISSING]
-        twice = set(piece.named) & set(list(fields)[: len(piece.positional)])
-        if unknown or twice or len(piece.positional) > len(fields) or {*required} - {*values}:
-            optional = [f"{f.name}=..." for f in _fields(cls) if f.name not in required]
-            raise SettingError(
-                f"cannot read the arguments {[*piece.positional, *piece.named]} of {piece.verb}; "
-                f"expected {piece.verb}({', '.join([*required, *optional])})"
-            )
-        return cls(**{name: _read(name, fields[name], text) for name, text in values.items()})
+        return cls(**read_arguments(cls, call))
 
     def arguments(self) -> list[str]:
         """The arguments of the text form, without those that have their default."""
@@ -135,17 +126,3 @@ def at_least(name: str, value: int | None, least: int) -> None:
 
 def _fields(cls: type[Intervention]) -> tuple[dataclasses.Field[Any], ...]:
     return dataclasses.fields(cast(Any, cls))
-
-
-def _read(name: str, kind: str, text: str) -> Any:
-    """An argument's text as the type of its field."""
-    try:
-        if kind.startswith("int"):
-            return int(text)
-        if kind.startswith("float"):
-            return float(text)
-        if kind.startswith("bool"):
-            return {"True": True, "False": False}[text]
-    except (ValueError, KeyError):
-        raise SettingError(f"{name} is {text!r}; expected {kind.split()[0]}") from None
-    return parse_numbers(text) if kind.startswith("tuple") else text

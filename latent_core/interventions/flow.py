@@ -12,10 +12,13 @@ from typing import ClassVar, Self
 from latent_core.attention.hooks import attention_shape
 from latent_core.backbones.layers import pick
 from latent_core.errors import SettingError
+from latent_core.interventions.arguments import Indices, Slots
 from latent_core.interventions.base import Intervention, at_least
 from latent_core.interventions.edges import Cut, PairRule
 from latent_core.interventions.scene import Scene
-from latent_core.slots.notation import Piece, split
+from latent_core.slots.notation import EDGES
+from latent_core.slots.parts import Argument, Call
+from latent_core.slots.pointing import Part
 from latent_core.slots.selection import Selection
 
 __all__ = ["KnockOut", "numbers"]
@@ -37,10 +40,10 @@ class KnockOut(Intervention):
     """
 
     verb: ClassVar[str] = "knock_out"
-    queries: str
-    keys: str
-    layers: tuple[int, ...] | int | None = None
-    heads: tuple[int, ...] | int | None = None
+    queries: Slots
+    keys: Slots
+    layers: Indices | None = None
+    heads: Indices | None = None
     both: bool = False
     from_step: int = 0
 
@@ -73,21 +76,20 @@ class KnockOut(Intervention):
         )
 
     @classmethod
-    def from_piece(cls, piece: Piece) -> Self:
-        """See `Intervention.from_piece`."""
-        if not piece.positional:
-            return super().from_piece(piece)
-        first, *rest = piece.positional
-        ways = split(first, "<->")
-        both = len(ways) == 2
-        ends = ways if both else split(first, "->")
-        if len(ends) > 2:
-            raise SettingError(
-                f"cannot read {first!r}; expected queries -> keys, queries <-> keys, or keys"
-            )
-        ends = ends if len(ends) == 2 else ["all", *ends]
-        named = piece.named | ({"both": "True"} if both else {})
-        return super().from_piece(Piece(piece.verb, [*ends, *rest], named))
+    def from_call(cls, call: Call) -> Self:
+        """See `Intervention.from_call`. The first argument without a name is `queries -> keys`."""
+        arguments = list(call.arguments)
+        first = next((i for i, a in enumerate(arguments) if a.name is None), None)
+        if first is not None:
+            text = arguments[first].value
+            queries, arrow, keys = EDGES.read(text)
+            ends = [str(queries or "all"), str(keys)]
+            parts = [Argument(None, Part(e, text.source, text.start, text.length)) for e in ends]
+            if arrow == "<->":
+                name, yes = (Part(t, arrow.source, arrow.start, 3) for t in ("both", "True"))
+                parts.append(Argument(name, yes))
+            arguments[first : first + 1] = parts
+        return super().from_call(Call(call.verb, tuple(arguments)))
 
     def arguments(self) -> list[str]:
         """See `Intervention.arguments`."""

@@ -5,11 +5,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Final
+from typing import Annotated, ClassVar, Final
 
 from latent_core.backbones.layers import decoder_layers, pick
 from latent_core.errors import SettingError
+from latent_core.interventions.arguments import Indices, Slots
 from latent_core.interventions.base import Combined, Intervention, at_least
 from latent_core.interventions.borrowing import Borrowing
 from latent_core.interventions.flow import KnockOut, numbers
@@ -17,11 +19,15 @@ from latent_core.interventions.patching import Patching
 from latent_core.interventions.places import Drop, Move, Positions, Recount
 from latent_core.interventions.scene import Scene
 from latent_core.interventions.vectors import Replace, Scale, Shuffle, Swap
-from latent_core.slots.notation import pieces
+from latent_core.slots.notation import INTERVENTION
+from latent_core.slots.parts import Call
 from latent_core.slots.selection import Selection
-from latent_core.wording import did_you_mean
+from latent_core.wording import meant
 
-__all__ = ["VERBS", "Patch", "parse_intervention"]
+__all__ = ["VERBS", "Patch", "intervention_of", "parse_intervention"]
+
+Run = Annotated[str, lambda part: str(parse_intervention(part))]
+"""The type of a field that names another run, by the intervention that it is under."""
 
 
 @dataclass(frozen=True)
@@ -45,9 +51,9 @@ class Patch(Intervention):
     """
 
     verb: ClassVar[str] = "patch"
-    latents: str
-    layers: tuple[int, ...] | int | None = None
-    source: str = "none"
+    latents: Slots
+    layers: Indices | None = None
+    source: Run = "none"
     prompt: str = ""
     from_step: int = 0
 
@@ -97,16 +103,24 @@ def parse_intervention(text: str | Intervention) -> Intervention:
     """Read the one-line text form; `none` is no change. An intervention is returned as it is.
 
     Raises:
-        SettingError: with the piece that could not be read, and what was expected.
+        LayoutError, SettingError: with the column, what was expected there, and what came.
     """
-    if isinstance(text, Intervention):
-        return text
+    return text if isinstance(text, Intervention) else intervention_of(INTERVENTION.read(text))
+
+
+def intervention_of(calls: Sequence[Call]) -> Intervention:
+    """The intervention of a text that is taken apart already.
+
+    Raises:
+        LayoutError, SettingError: for a verb or an argument that does not exist.
+    """
     found: list[Intervention] = []
-    for piece in pieces(text):
-        if piece.verb not in VERBS:
-            raise SettingError(
-                f"unknown intervention {piece.verb!r} in {text!r}"
-                f"{did_you_mean(piece.verb, VERBS)} Expected one of {', '.join(VERBS)}"
+    for call in calls:
+        if call.verb not in VERBS:
+            raise call.verb.fault(
+                SettingError,
+                f"unknown intervention {call.verb!r}",
+                meant(call.verb, VERBS) or f"expected one of {', '.join(VERBS)}",
             )
-        found.append(VERBS[piece.verb].from_piece(piece))
+        found.append(VERBS[call.verb].from_call(call))
     return found[0] if len(found) == 1 else Combined(tuple(found))

@@ -8,13 +8,13 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
-from latent_core.errors import LayoutError, SettingError
+from latent_core.errors import SettingError
+from latent_core.interventions.arguments import Group, Place, Slots
 from latent_core.interventions.base import Intervention, at_least
 from latent_core.interventions.edges import Cut, NearestRule
 from latent_core.interventions.editing import edited, hit_by
 from latent_core.interventions.scene import Scene
-from latent_core.slots.layout import Before, LatentGroup, LatentLayout, PositionScheme
-from latent_core.slots.notation import split
+from latent_core.slots.layout import LatentGroup, PositionScheme
 from latent_core.slots.selection import Selection
 
 __all__ = ["Drop", "Move", "Positions", "Recount"]
@@ -34,7 +34,7 @@ class Drop(Intervention):
     """
 
     verb: ClassVar[str] = "drop"
-    latents: str
+    latents: Slots
     after: int | None = None
     nearest: int | None = None
     from_step: int = 0
@@ -64,7 +64,7 @@ class Recount(Intervention):
     """
 
     verb: ClassVar[str] = "recount"
-    group: str
+    group: Group
     count: int
     from_step: int = 0
 
@@ -100,8 +100,8 @@ class Move(Intervention):
     """
 
     verb: ClassVar[str] = "move"
-    group: str
-    to: str
+    group: Group
+    to: Place
     from_step: int = 0
 
     def apply(self, scene: Scene) -> Scene:
@@ -109,15 +109,7 @@ class Move(Intervention):
         at_least("from_step", self.from_step, 0)
         group = scene.layout.group(self.group)
         number, rows = scene.layout.groups.index(group), scene.rows
-        place, at, predict = self.to.rpartition("@")
-        if not at or predict not in ("latent", "verbal"):
-            place, predict = self.to, ""
-        if len(split(place, "+")) != 1 or place == "none":
-            raise LayoutError(f"cannot move to {self.to!r}; expected one place, such as Comma or 8")
-        suffix = f"@{predict}" if predict else ""
-        (moved,) = LatentLayout.parse(f"{place}_{group.count}{suffix}").groups
-        if not predict and not isinstance(moved.place, Before):
-            moved = replace(moved, predict_from=group.predict_from)
+        moved = LatentGroup.at(self.to, group.count, group.predict_from)
         if self.from_step == 0:
             return _with_group(scene, number, moved)
         groups = (*scene.layout.groups, moved)

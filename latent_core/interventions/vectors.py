@@ -19,6 +19,7 @@ from torch import Tensor
 
 from latent_core.adapters.adapter import read_adapter
 from latent_core.errors import AdapterError, SettingError
+from latent_core.interventions.arguments import Group, Slots
 from latent_core.interventions.base import Intervention, at_least
 from latent_core.interventions.editing import borrow, edited, hit_by
 from latent_core.interventions.scene import Scene
@@ -45,7 +46,7 @@ class Replace(Intervention):
     """
 
     verb: ClassVar[str] = "replace"
-    latents: str
+    latents: Slots
     by: str
     seed: int = 0
     after: int | None = None
@@ -125,7 +126,7 @@ class Scale(Intervention):
     """
 
     verb: ClassVar[str] = "scale"
-    latents: str
+    latents: Slots
     factor: float
     after: int | None = None
     from_step: int = 0
@@ -152,7 +153,7 @@ class Shuffle(Intervention):
     """
 
     verb: ClassVar[str] = "shuffle"
-    latents: str
+    latents: Slots
     of: Literal["members", "occurrences"] = "members"
     seed: int = 0
     from_step: int = 0
@@ -192,8 +193,8 @@ class Swap(Intervention):
     """
 
     verb: ClassVar[str] = "swap"
-    a: str
-    b: str
+    a: Group
+    b: Group
     from_step: int = 0
 
     def apply(self, scene: Scene) -> Scene:

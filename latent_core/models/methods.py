@@ -1,18 +1,26 @@
 """Methods that can be compared: latent layouts and their baselines, each by its name.
 
 A method's name describes it in full, so any layout is a method: `Start_1+Comma_2`. The other names
-are in `BASELINES`. `latent_core.models.build` makes their models.
+are in `BASELINES`. `Method.name` is the one spelling of a method: `Start_1 + Comma_2` and
+`Start_1+Comma_2` are one method, as `lora` and `lora-r4` are. A place is an exception: it keeps the
+name that was typed, so `Comma_1` and `Before[,]_1` are two.
+
+`latent_core.models.build` makes their models.
 """
 
 from __future__ import annotations
 
+import difflib
 import re
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Final, Literal, NamedTuple
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Final, Literal, NamedTuple
 
 from latent_core.errors import LayoutError, SettingError
-from latent_core.slots.layout import LatentLayout
+from latent_core.slots.layout import ALIASES, End, LatentGroup, LatentLayout
+from latent_core.slots.notation import METHOD, whole_number
+from latent_core.slots.parts import MethodParts
+from latent_core.slots.pointing import Part, clipped
 
 __all__ = ["BASELINES", "EXAMPLE_LAYOUTS", "Baseline", "Method"]
 
@@ -24,7 +32,7 @@ class Method:
     """A way to steer a backbone.
 
     Attributes:
-        name: as the user wrote it.
+        name: its one spelling, which `parse` reads back.
         kind: what builds its model.
         layout: latents to insert; no groups for none.
         trained: whether there is anything to train.
@@ -58,106 +66,99 @@ class Method:
             init: how latents or a tuned prompt start.
 
         Raises:
-            LayoutError: if it is neither a baseline nor a layout.
+            LayoutError: if it is neither a baseline nor a layout, with the column.
             SettingError: if `init` is chosen for a method that has no vectors to start.
         """
-        name = text.strip()
-        for baseline in BASELINES.values():
-            if match := re.fullmatch(baseline.pattern, name):
-                method = baseline.read(name, match, init)
-                if init != "vocab" and method.init != init and method.trained:
-                    raise SettingError(
-                        f"init is {init!r}, but {name} has no vectors of the vocabulary's kind to "
-                        "start; leave it out"
-                    )
-                return method
-        try:
-            return cls(name, layout=LatentLayout.parse(name), trained=True, init=init)
-        except LayoutError as error:
-            for known, baseline in BASELINES.items():
-                if name.lower().startswith(re.split(r"[-(]", known)[0]):
-                    raise LayoutError(
-                        f"{name!r} is no method; did you mean {known}? {baseline.description}"
-                    ) from error
-            if "_" in name:  # meant as a layout
-                raise LayoutError(f"{name!r} is no method: {error}") from error
-            raise LayoutError(
-                f"{name!r} is no method: neither a baseline ({', '.join(BASELINES)}) nor a "
-                f"layout; {error}"
-            ) from error
+        return cls.of(METHOD.read(text), init)
+
+    @classmethod
+    def of(cls, parts: MethodParts, init: str = "vocab") -> Method:
+        """The method of a text that is taken apart already. See `parse`."""
+        method = _baseline(parts) if parts.word else _latents(parts)
+        if init == "vocab" or not method.trained:
+            return method
+        if method.kind not in ("latents", "prompt-tuning"):
+            raise SettingError(
+                f"init is {init!r}, but {method} has no vectors of the vocabulary's kind to "
+                "start; leave it out"
+            )
+        return replace(method, init=init)
+
+    def __str__(self) -> str:
+        return self.name
 
 
 class Baseline(NamedTuple):
     """A method that is no layout.
 
     Attributes:
+        form: how its name is written.
         description: what it is.
-        pattern: the whole of its name.
-        read: name, match and init -> the method.
+        usual: the method that the word alone means.
+        sizes: by the form of a size, such as `-r{}`, the fields that a number sets.
+        least: the smallest size.
     """
 
+    form: str
     description: str
-    pattern: str
-    read: Callable[[str, re.Match[str], str], Method]
+    usual: Method
+    sizes: Mapping[str, Callable[[int], dict[str, Any]]] = {}
+    least: int = 1
 
 
-def _filler(name: str, match: re.Match[str], init: str) -> Method:
-    return Method(name, layout=LatentLayout.parse(match[1] or "End_2"), init="text:.")
-
-
-def _pause(name: str, match: re.Match[str], init: str) -> Method:
-    layout = LatentLayout.parse(f"End_{match[1] or 2}")
-    return Method(name, layout=layout, trained=True, init=init)
-
-
-def _lora(name: str, match: re.Match[str], init: str) -> Method:
-    if match[2]:
-        return Method(name, "lora", trained=True, parameters=int(match[2]))
-    return Method(name, "lora", trained=True, size=int(match[1] or 4))
+def _end(count: int) -> LatentLayout:
+    return LatentLayout((LatentGroup("End", count, End(), "latent"),))
 
 
 BASELINES: Final[dict[str, Baseline]] = {
     "zero-shot": Baseline(
+        "zero-shot",
         "the backbone alone, nothing added, nothing trained",
-        r"zero-shot|none",
-        lambda name, match, init: Method("zero-shot"),
+        Method("zero-shot"),
     ),
-    "few-shot-K": Baseline(
+    "few-shot": Baseline(
+        "few-shot-K",
         "K solved training examples before the prompt, untrained; few-shot is K=4",
-        r"few-shot(?:-(\d+))?",
-        lambda name, match, init: Method(name, shots=int(match[1] or 4)),
+        Method("few-shot-4", shots=4),
+        {"-{}": lambda number: {"shots": number}},
+        least=0,
     ),
-    "filler(LAYOUT)": Baseline(
+    "filler": Baseline(
+        "filler(LAYOUT)",
         "untrained dots in the layout's places, as filler(End_2): computation only",
-        r"filler(?:\((.+)\))?",
-        _filler,
+        Method("filler(End_2)", layout=_end(2), init="text:."),
     ),
-    "pause-M": Baseline(
+    "pause": Baseline(
+        "pause-M",
         "M trained pause tokens after the prompt, which is End_M; pause is M=2",
-        r"pause(?:-([1-9]\d*))?",
-        _pause,
+        Method("pause-2", layout=_end(2), trained=True),
+        {"-{}": lambda number: {"layout": _end(number)}},
     ),
-    "prompt-tuning-M": Baseline(
+    "prompt-tuning": Baseline(
+        "prompt-tuning-M",
         "PEFT's prompt tuning with M virtual tokens: Start_M, numbered on; prompt-tuning is M=2",
-        r"prompt-tuning(?:-([1-9]\d*))?",
-        lambda name, match, init: Method(
-            name, "prompt-tuning", trained=True, init=init, size=int(match[1] or 2)
-        ),
+        Method("prompt-tuning-2", "prompt-tuning", trained=True, size=2),
+        {"-{}": lambda number: {"size": number}},
     ),
-    "prefix-M": Baseline(
+    "prefix": Baseline(
+        "prefix-M",
         "PEFT's prefix tuning: M keys and values in every layer before the prompt; prefix is M=2",
-        r"prefix(?:-([1-9]\d*))?",
-        lambda name, match, init: Method(name, "prefix", trained=True, size=int(match[1] or 2)),
+        Method("prefix-2", "prefix", trained=True, size=2),
+        {"-{}": lambda number: {"size": number}},
     ),
-    "lora-rR": Baseline(
+    "lora": Baseline(
+        "lora-rR",
         "PEFT's LoRA of rank R, or lora-Np for about N trainable parameters; lora is rank 4",
-        r"lora(?:-(?:r([1-9]\d*)|([1-9]\d*)p))?",
-        _lora,
+        Method("lora-r4", "lora", trained=True, size=4),
+        {
+            "-r{}": lambda number: {"size": number},
+            "-{}p": lambda number: {"size": None, "parameters": number},
+        },
     ),
     "full": Baseline(
+        "full",
         "all weights of a copy of the backbone, where memory allows",
-        r"full",
-        lambda name, match, init: Method(name, "full", trained=True),
+        Method("full", "full", trained=True),
     ),
 }
 EXAMPLE_LAYOUTS: Final[dict[str, str]] = {
@@ -170,3 +171,57 @@ EXAMPLE_LAYOUTS: Final[dict[str, str]] = {
     "Start_2; positions=sequential": "slots numbered one by one, instead of sharing positions",
     "Before[=]_1, After[.|!]_2": "latents around any trigger text",
 }
+
+
+def _latents(parts: MethodParts) -> Method:
+    """A layout's method; a layout without groups is the backbone alone."""
+    assert parts.layout is not None
+    for group in parts.layout.groups:
+        if group.place.lower() in BASELINES:
+            raise _no_method(group.place, str(group.place))
+    layout = LatentLayout.of(parts.layout)
+    if not layout.groups:
+        return BASELINES["zero-shot"].usual
+    return Method(str(layout), layout=layout, trained=True)
+
+
+def _baseline(parts: MethodParts) -> Method:
+    word, size, inner = parts
+    assert word is not None
+    baseline = BASELINES.get(word)
+    if baseline is None:
+        raise _no_method(word, word + (size or ""))
+    if inner is not None:
+        layout = LatentLayout.of(inner)
+        return replace(baseline.usual, name=f"{word}({layout})", layout=layout)
+    if size is None:
+        return baseline.usual
+    for form, fields in baseline.sizes.items():
+        head, _, tail = form.partition("{}")
+        if digits := re.fullmatch(f"{head}([0-9]+){tail}", size):
+            number = whole_number(
+                size.within(*digits.span(1)), "the size", LayoutError, baseline.least, 10**9
+            )
+            return replace(baseline.usual, name=word + form.format(number), **fields(number))
+    raise _no_method(word, word + size)
+
+
+def _no_method(word: Part, name: str) -> LayoutError:
+    """The error for a word that is none, or that has no such size."""
+    wrong = f"{clipped(name)} is no method"
+    places = ["Start", "End", *ALIASES]
+    if word in places:
+        fix = f"a place needs a count of at least 1, as in '{word}_2'"
+        return word.fault(LayoutError, f"group {str(word)!r} has no count", fix)
+    known = next((known for known in BASELINES if word.lower().startswith(known)), None)
+    close = difflib.get_close_matches(word, [*BASELINES, *places], 1)
+    meant = known or (close[0] if close else "")
+    if meant in BASELINES:
+        form, description, *_ = BASELINES[meant]
+        return word.fault(LayoutError, wrong, f"did you mean {form}? {description}")
+    if meant:
+        return word.fault(LayoutError, wrong, f"did you mean '{meant}_2'?")
+    forms = ", ".join(baseline.form for baseline in BASELINES.values())
+    return word.fault(
+        LayoutError, wrong, f"expected a baseline ({forms}) or a layout such as 'Start_1+Comma_2'"
+    )

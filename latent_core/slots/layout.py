@@ -23,30 +23,37 @@ This module knows no tokenizer, no tensor and no model: which token ids are trig
 
 from __future__ import annotations
 
-import difflib
 import re
+from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal, cast
+from typing import Final, Literal, cast
 
 from latent_core.errors import LayoutError
+from latent_core.slots.notation import LAYOUT, MOVED, whole_number
+from latent_core.slots.parts import LayoutParts, OptionParts
+from latent_core.slots.pointing import Part, clipped
+from latent_core.wording import meant
 
 __all__ = ["After", "Before", "End", "Every", "LatentGroup", "LatentLayout", "Place", "Start"]
 
 PredictFrom = Literal["latent", "verbal"]
 PositionScheme = Literal["shared", "sequential"]
 
-ALIASES: dict[str, str] = {
+ALIASES: Final[dict[str, str]] = {
     "Comma": "Before[,]",
     "Newline": r"Before[\n]",
     "Equals": "Before[=]",
     "Sentence": "Before[.|!|?]",
 }
-_ESCAPES = {"\\n": "\n", "\\t": "\t", "\\|": "|", "\\]": "]", "\\\\": "\\"}
-_GRAMMAR = (
-    "a layout is 'none' or a sum of groups PLACE_COUNT with a count of at least 1, where PLACE is "
-    "Start, End, Comma, Newline, Equals, Sentence, a whole number k (after every k verbal tokens), "
-    "Before[text] or After[text]; for example 'Start_1+Comma_2'"
+_ESCAPES: Final = {"\\n": "\n", "\\t": "\t", "\\|": "|", "\\]": "]", "\\\\": "\\"}
+#: Latents of one occurrence, and verbal tokens between two: no layout needs more.
+MOST: Final = 1_000_000
+#: The options of a layout, and what each may be set to.
+_OPTIONS: Final = {"tied": ("",), "positions": ("shared", "sequential")}
+_PLACES: Final = (
+    f"Start, End, {', '.join(ALIASES)}, a whole number k (after every k verbal tokens), "
+    "Before[text] or After[text]"
 )
 
 
@@ -109,14 +116,29 @@ class LatentGroup:
                 f"group {self.name!r} has {self.count} latents; expected at least 1 "
                 f"(leave the group out for none)"
             )
+        if self.count > MOST:
+            raise LayoutError(
+                f"group {self.name!r} has {self.count:,} latents; expected at most {MOST:,}"
+            )
         if isinstance(self.place, Every) and self.place.k < 1:
             raise LayoutError(f"group {self.name!r}: expected a whole number k >= 1, as in '8_2'")
         if isinstance(self.place, Before) and self.predict_from == "latent":
-            raise LayoutError(
-                f"group {self.name!r} cannot use '@latent': the token after it must be known "
-                "before the group is placed, so the verbal slot before the group predicts it. "
-                "Write '@verbal' or leave it out"
-            )
+            raise LayoutError("; ".join(_unknown_ahead(self.name)))
+
+    @classmethod
+    def at(cls, place: str, count: int, predict_from: PredictFrom | None = None) -> LatentGroup:
+        """The group of `count` latents at a place such as `8`, `Comma` or `End@verbal`.
+
+        Args:
+            place: in the notation of layouts, without a count.
+            count: latents per occurrence.
+            predict_from: which slot predicts, where the place admits it and does not say it.
+
+        Raises:
+            LayoutError: if it is no place, or not one.
+        """
+        parts = MOVED.read(place)
+        return _group(parts.place, count, parts.predictor, predict_from)
 
     @property
     def known_ahead(self) -> bool:
@@ -154,36 +176,40 @@ class LatentLayout:
     positions: PositionScheme = "shared"
 
     def __post_init__(self) -> None:
-        names = [group.name for group in self.groups]
-        for name in names:
-            if names.count(name) > 1:
-                raise LayoutError(
-                    f"group {name!r} appears twice; expected each place once (add the counts up)"
-                )
+        for name, times in Counter(group.name for group in self.groups).items():
+            if times > 1:
+                raise LayoutError("; ".join(_twice(name)))
 
     @classmethod
     def parse(cls, text: str | LatentLayout) -> LatentLayout:
         """Read the notation of the module's docstring; a layout is returned as it is.
 
         Raises:
-            LayoutError: with the piece that could not be read and the grammar.
+            LayoutError: with the column, what was expected there, and what came.
         """
-        if isinstance(text, LatentLayout):
-            return text
-        terms, *options = (part.strip() for part in _split(text, ";"))
-        tied, positions = False, "shared"
-        for option in options:
-            if option == "tied":
-                tied = True
-            elif option in ("positions=shared", "positions=sequential"):
-                positions = option.removeprefix("positions=")
-            else:
-                raise LayoutError(
-                    f"unknown option {option!r} in layout {text!r}; "
-                    "expected 'tied', 'positions=shared' or 'positions=sequential'"
-                )
-        groups = () if terms == "none" else tuple(_parse_group(t, text) for t in _split(terms, "+"))
-        return cls(groups, tied, positions)  # type: ignore[arg-type]
+        return text if isinstance(text, LatentLayout) else cls.of(LAYOUT.read(text))
+
+    @classmethod
+    def of(cls, parts: LayoutParts) -> LatentLayout:
+        """The layout of a text that is taken apart already.
+
+        Raises:
+            LayoutError: for a place, a count or an option that does not exist.
+        """
+        groups: dict[str, LatentGroup] = {}
+        for group in parts.groups:
+            if group.place in groups:
+                raise group.place.fault(LayoutError, *_twice(group.place))
+            count = whole_number(
+                group.latents, f"the count of {group.place!r}", LayoutError, 1, MOST
+            )
+            groups[group.place] = _group(group.place, count, group.predictor)
+        options = _options(parts.options)
+        return cls(
+            tuple(groups.values()),
+            tied="tied" in options,
+            positions=cast(PositionScheme, options.get("positions", "shared")),
+        )
 
     @cached_property
     def table_sizes(self) -> dict[str, int]:
@@ -224,63 +250,81 @@ class LatentLayout:
         return "; ".join(["+".join(map(str, self.groups)) or "none", *options])
 
 
-def _split(text: str, separator: str) -> list[str]:
-    """Split at `separator` outside square brackets; a backslash protects the next character."""
-    parts, depth, escaped = [""], 0, False
-    for char in text:
-        if not escaped and char in "[]":
-            depth = 1 if char == "[" else 0
-        if char == separator and depth == 0:
-            parts.append("")
-        else:
-            parts[-1] += char
-        escaped = char == "\\" and not escaped
-    return parts
+def _group(
+    name: Part, count: int, predictor: Part | None, predict_from: PredictFrom | None = None
+) -> LatentGroup:
+    """The group at a place. The text says who predicts, or `predict_from`, or the place."""
+    place = _place(name)
+    before = isinstance(place, Before)
+    if predictor is None:
+        default: PredictFrom = "verbal" if before else predict_from or "latent"
+        return LatentGroup(str(name), count, place, default)
+    if predictor not in ("latent", "verbal"):
+        raise predictor.fault(
+            LayoutError, f"unknown '@{predictor}'", "write '@latent' or '@verbal'"
+        )
+    if before and predictor == "latent":
+        raise predictor.fault(LayoutError, *_unknown_ahead(name))
+    return LatentGroup(str(name), count, place, cast(PredictFrom, str(predictor)))
 
 
-def _parse_group(term: str, layout: str) -> LatentGroup:
-    term = term.strip()
-    match = re.fullmatch(r"(?P<place>.+)_(?P<count>\d+)(?:@(?P<predict>\w+))?", term, re.DOTALL)
-    if match is None or int(match["count"]) < 1:
-        raise LayoutError(_why_unreadable(term, layout))
-    name, count, predict = match["place"], int(match["count"]), match["predict"]
-    if predict not in (None, "latent", "verbal"):
-        raise LayoutError(f"'@{predict}' in layout {layout!r}: expected '@latent' or '@verbal'")
-    place = _parse_place(name)
-    if place is None:
-        meant = difflib.get_close_matches(name, ["Start", "End", *ALIASES], n=1)
-        fix = f"did you mean {meant[0]!r}?" if meant else _GRAMMAR
-        raise LayoutError(f"unknown place {name!r} in layout {layout!r}; {fix}")
-    default = "verbal" if isinstance(place, Before) else "latent"
-    return LatentGroup(name, count, place, cast(PredictFrom, predict or default))
-
-
-def _why_unreadable(term: str, layout: str) -> str:
-    """What is wrong with a group that is no PLACE_COUNT: the count, if the place is known."""
-    place, _, count = term.rpartition("_") if "_" in term else (term, "", "")
-    if _parse_place(place) is None:
-        return f"cannot read group {term!r} in layout {layout!r}; {_GRAMMAR}"
-    found = f"has the count {count!r}" if count else "has no count"
-    return (
-        f"group {term!r} {found}; expected a whole number of at least 1 after the place, as in "
-        f"'{place}_2'"
-    )
-
-
-def _parse_place(name: str) -> Place | None:
+def _place(name: Part) -> Place:
     if name in ("Start", "End"):
         return Start() if name == "Start" else End()
-    if re.fullmatch(r"[1-9]\d*", name):
-        return Every(int(name))
-    match = re.fullmatch(r"(Before|After)\[(.+)\]", ALIASES.get(name, name), re.DOTALL)
-    if match is None:
-        return None
+    if re.fullmatch("[1-9][0-9]*", name):
+        return Every(whole_number(name, "the distance", LayoutError, 1, MOST))
+    kind, bracket, rest = ALIASES.get(name, str(name)).partition("[")
+    if kind not in ("Before", "After") or not bracket:
+        known = ["Start", "End", "Before[text]", "After[text]", *ALIASES]
+        raise name.fault(
+            LayoutError,
+            f"unknown place {clipped(name)}",
+            meant(name, known) or f"expected {_PLACES}",
+        )
     texts: list[str] = [""]
-    for piece in re.findall(r"\\.|.", match[2], re.DOTALL):
+    for piece in re.findall(r"\\.|.", rest.removesuffix("]"), re.DOTALL):
         if piece == "|":
             texts.append("")
         else:
             texts[-1] += _ESCAPES.get(piece, piece)
     if not all(texts):
-        return None
-    return (Before if match[1] == "Before" else After)(tuple(texts))
+        raise name.fault(
+            LayoutError, f"a trigger text of {clipped(name)} is empty", "expected text between '|'"
+        )
+    return (Before if kind == "Before" else After)(tuple(texts))
+
+
+def _options(parts: tuple[OptionParts, ...]) -> dict[str, str]:
+    """Settings by option; that of `tied` is empty."""
+    found: dict[str, str] = {}
+    for name, setting in parts:
+        settings = _OPTIONS.get(name)
+        if settings is None:
+            raise name.fault(
+                LayoutError,
+                f"unknown option {clipped(name)}",
+                meant(name, _OPTIONS) or "expected tied or positions=...",
+            )
+        if name in found:
+            raise name.fault(LayoutError, f"option {name} appears twice", "expected it once")
+        if (setting or "") not in settings:
+            given = "" if setting is None else f"={setting}"
+            raise (setting or name).fault(
+                LayoutError,
+                f"unknown option {name + given!r}",
+                f"expected {' or '.join(f'{name}={s}' if s else str(name) for s in settings)}",
+            )
+        found[str(name)] = str(setting or "")
+    return found
+
+
+def _twice(name: str) -> tuple[str, str]:
+    return f"group {name!r} appears twice", "expected each place once (add the counts up)"
+
+
+def _unknown_ahead(name: str) -> tuple[str, str]:
+    return (
+        f"group {name!r} cannot use '@latent'",
+        "the token after it must be known before the group is placed, so the verbal slot before "
+        "the group predicts it: write '@verbal' or leave it out",
+    )

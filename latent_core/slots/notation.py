@@ -1,138 +1,222 @@
-"""The one-line text form of interventions: taken apart and put together again.
+"""The notation: one grammar for layouts, methods, selections, interventions and conditions.
 
-    drop(Comma, after=3) & scale(Start, 0.5)
+`notation.lark` is the grammar. A `Language` reads one kind of text by it and returns its parts.
+What the words mean is decided by the code that owns them. A text that breaks the grammar raises an
+error with the column, what was expected there, and what came:
 
-A piece is `verb(argument, name=argument)`; ` & ` joins pieces. Nothing is split inside square
-brackets, where layouts write trigger texts, or inside double quotes, which are JSON strings.
-
-Knows no verbs, no layouts and no tensors.
+    cannot read the intervention: expected '&' or the end at column 22, got 'drop'
+        drop(Comma, after=3) drop(Start)
+                             ^ expected '&' or the end
 """
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Iterable
-from typing import NamedTuple
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Final, Generic, TypeVar, cast
 
-from latent_core.errors import SettingError
+from lark import Lark
+from lark.exceptions import UnexpectedInput, UnexpectedToken, VisitError
 
-__all__ = ["Piece", "format_numbers", "format_value", "parse_numbers", "pieces", "split"]
+from latent_core.errors import LatentError, LayoutError, SettingError
+from latent_core.slots.parts import (
+    Call,
+    ConditionParts,
+    EdgeParts,
+    LayoutParts,
+    MethodParts,
+    MovedParts,
+    PartsOf,
+    RangeParts,
+    SelectionParts,
+)
+from latent_core.slots.pointing import Part, clipped, pointed
 
+__all__ = [
+    "CONDITION",
+    "EDGES",
+    "INTERVENTION",
+    "LAYOUT",
+    "METHOD",
+    "MOVED",
+    "NAME",
+    "NUMBERS",
+    "PLAIN",
+    "SELECTION",
+    "Language",
+    "whole_number",
+]
 
-class Piece(NamedTuple):
-    """One `verb(...)`: its positional and its named arguments, as text."""
+#: No number in a text is larger.
+MOST: Final = 10**18
 
-    verb: str
-    positional: list[str]
-    named: dict[str, str]
-
-
-def split(text: str, separator: str) -> list[str]:
-    """Split at `separator` outside brackets, parentheses and quotes; the parts are stripped."""
-    parts, start, depth = [], 0, 0
-    bracket = quote = escaped = False
-    index = 0
-    while index < len(text):
-        char = text[index]
-        free = not bracket and not quote
-        if free and depth == 0 and text.startswith(separator, index):
-            parts.append(text[start:index].strip())
-            index += len(separator)
-            start = index
-            continue
-        if escaped:
-            escaped = False
-        elif char == "\\" and not free:
-            escaped = True
-        elif quote:
-            quote = char != '"'
-        elif bracket:
-            bracket = char != "]"
-        elif char == '"':
-            quote = True
-        elif char == "[":
-            bracket = True
-        elif char in "()":
-            depth += 1 if char == "(" else -1
-        index += 1
-    return [*parts, text[start:].strip()]
+T = TypeVar("T")
 
 
-def pieces(text: str) -> list[Piece]:
-    """The pieces of a text form; none for `none`.
+@dataclass(frozen=True)
+class Language(Generic[T]):
+    """One kind of text.
 
-    Raises:
-        SettingError: if a piece is not of the form `verb(...)`.
+    Attributes:
+        rule: where the grammar starts.
+        example: how an error describes a text that can be read.
+        error: what is raised for one that cannot.
+        most: characters that a text may have.
     """
-    found: list[Piece] = []
-    for part in split(text, "&"):
-        if part == "none" or not text.strip():
-            continue
-        match = re.fullmatch(r"(\w+)\s*\((.*)\)", part, re.DOTALL)
-        if match is None:
-            raise SettingError(
-                f"cannot read {part!r} in intervention {text!r}; expected verb(arguments), several "
-                "of them joined by '&', or none: for example 'drop(Comma, after=3)'"
+
+    rule: str
+    example: str
+    error: type[LatentError]
+    most: int = 10_000
+
+    def read(self, text: str) -> T:
+        """The parts of a text. Those of a `Part` point into the text that it was taken from.
+
+        Raises:
+            LatentError: `error`, with the column, if the text breaks the grammar.
+        """
+        part = text if isinstance(text, Part) else Part(self._checked(text))
+        try:
+            tree = _parser(self.rule).parse(str(part))
+            return cast(T, PartsOf(part, self.error).transform(tree))
+        except UnexpectedInput as unexpected:
+            raise self._misread(part, unexpected) from None
+        except VisitError as caused:
+            raise caused.orig_exc from None
+
+    def _checked(self, text: str) -> str:
+        """The text, unless it is none, is too long, or holds half a character."""
+        if not isinstance(text, str):
+            raise self.error(
+                f"expected {self.example}, got {clipped(str(text))}, which is "
+                f"{type(text).__name__}; put quotes around it"
             )
-        positional: list[str] = []
-        named: dict[str, str] = {}
-        for argument in split(match[2], ",") if match[2].strip() else []:
-            name = re.match(r"(\w+)\s*=\s*(.*)", argument, re.DOTALL)
-            if name:
-                named[name[1]] = _unquote(name[2])
-            else:
-                positional.append(_unquote(argument))
-        found.append(Piece(match[1], positional, named))
-    return found
-
-
-def format_value(value: object) -> str:
-    """A value as an argument; quoted where it could not be read back otherwise."""
-    if isinstance(value, tuple):
-        return format_numbers(value)
-    if isinstance(value, float):
-        return f"{value!r}".removesuffix(".0")
-    text = str(value)
-    plain = split(text, ",") == [text] and split(text, "&") == [text]
-    closed = split(f"{text},x", ",") == [text, "x"]  # nothing left open
-    if plain and closed and text and not re.match(r'\w+\s*=|"', text):
+        if len(text) > self.most:
+            raise self.error(
+                f"expected {self.example} of at most {self.most:,} characters, got "
+                f"{len(text):,} characters"
+            )
+        if half := re.search("[\ud800-\udfff]", text):
+            raise Part(half[0], text, half.start()).fault(
+                self.error, f"{half[0]!r} is half of a character", "expected whole characters"
+            )
         return text
-    return json.dumps(text, ensure_ascii=False)
 
-
-def format_numbers(numbers: Iterable[int]) -> str:
-    """Whole numbers as ranges: `0-3|7`."""
-    runs: list[list[int]] = []
-    for number in sorted(numbers):
-        if runs and number == runs[-1][1] + 1:
-            runs[-1][1] = number
+    def _misread(self, part: Part, unexpected: UnexpectedInput) -> LatentError:
+        """What could have stood where the grammar was broken, and what came."""
+        at = unexpected.pos_in_stream or 0
+        if isinstance(unexpected, UnexpectedToken) and unexpected.token.type == "$END":
+            at = len(part)
+        at = min(at, len(part.rstrip()))
+        came = re.match(r"\w+|\S", part[at:])
+        closing = _CLOSING.get(came[0]) if came else None
+        column = part.start + at + 1
+        if closing is not None and closing not in part[at + 1 :]:
+            expected, got = f"a closing {closing}", "the end"
+            said = f"expected {expected} for the {part[at]} at column {column}, got the end"
         else:
-            runs.append([number, number])
-    return "|".join(f"{a}" if a == b else f"{a}-{b}" for a, b in runs)
+            tokens = set(unexpected.interactive_parser.accepts())
+            expected = _expected(tokens) if part[:at].strip() else self.example
+            got = clipped(came[0]) if came else "the end"
+            said = f"expected {expected} at column {column}, got {got}"
+            if got == "']'":
+                said += r"; write '\]' for a bracket within brackets"
+        return self.error(said + pointed(part.source, column - 1, note=f"expected {expected}"))
 
 
-def parse_numbers(text: str) -> tuple[int, ...]:
-    """What `format_numbers` wrote.
+LAYOUT: Final = Language[LayoutParts]("layout", "a layout such as Start_1+Comma_2", LayoutError)
+METHOD: Final = Language[MethodParts](
+    "method", "a method such as Start_1+Comma_2 or lora-r4", LayoutError
+)
+MOVED: Final = Language[MovedParts]("moved", "one place such as Comma or 8", LayoutError)
+SELECTION: Final = Language[SelectionParts](
+    "selection", "a selection such as Comma or Comma.0", SettingError
+)
+EDGES: Final = Language[EdgeParts](
+    "edges", "queries -> keys, queries <-> keys, or keys", SettingError
+)
+NAME: Final = Language[Part]("name", "a group such as Comma", SettingError)
+NUMBERS: Final = Language[tuple[RangeParts, ...]](
+    "numbers", "numbers such as 5, 0-3 or 0-3|7", SettingError
+)
+INTERVENTION: Final = Language[tuple[Call, ...]](
+    "intervention", "an intervention such as drop(Comma, after=3)", SettingError, 50_000
+)
+PLAIN: Final = Language[None]("plain", "an argument", SettingError)
+CONDITION: Final = Language[ConditionParts](
+    "condition", "a condition such as Start_2 under drop(Start)", SettingError, 50_000
+)
+
+_CLOSING: Final = {'"': '"', "[": "]"}
+#: What an error calls the tokens that could have come, in this order.
+_TOKENS: Final[dict[str, str]] = {
+    "WORD": "a place such as Comma",
+    "NAME": "a group such as Comma",
+    "VERB": "an intervention such as drop(Comma)",
+    "KEY": "an argument",
+    "UNDERSCORE": "'_' and a count",
+    "COUNT": "a count of at least 1",
+    "MEMBER": "a whole number",
+    "OCCURRENCE": "a whole number",
+    "NUMBER": "a whole number",
+    "SIZE": "a size such as -4",
+    "PREDICTOR": "latent or verbal",
+    "OPTION": "tied or positions=sequential",
+    "SETTING": "shared or sequential",
+    "EQUAL": "'='",
+    "BY": "parameters or compute",
+    "AGAINST": "what to hold it against, such as end",
+    "PLUS": "'+'",
+    "AT": "'@'",
+    "DOT": "'.'",
+    "MINUS": "'-'",
+    "VBAR": "'|'",
+    "ARROW": "'->' or '<->'",
+    "SEMICOLON": "';'",
+    "COMMA": "','",
+    "RPAR": "')'",
+    "AND": "'&'",
+    "_UNDER": "'under'",
+    "_WITHIN": "'within'",
+    "$END": "the end",
+}
+
+
+def _expected(tokens: set[str]) -> str:
+    """Tokens in words: `'&' or the end`."""
+    if {"NONE", "WORD"} <= tokens:
+        return LAYOUT.example
+    if "TEXT" in tokens:
+        tokens = tokens - {"AND"}  # Free text goes on with nearly anything; say what ends it.
+    words = list(dict.fromkeys(said for token, said in _TOKENS.items() if token in tokens))
+    return " or ".join([", ".join(words[:-1])] * (len(words) > 1) + words[-1:])
+
+
+def whole_number(
+    part: Part, called: str, error: type[LatentError], least: int = -MOST, most: int = MOST
+) -> int:
+    """A whole number within limits.
 
     Raises:
-        SettingError: if it is something else.
+        LatentError: `error`, if it is none, or beyond a limit.
     """
-    if not re.fullmatch(r"\d+(-\d+)?(\|\d+(-\d+)?)*", text):
-        raise SettingError(f"cannot read {text!r} as numbers; expected for example 5, 0-3 or 0-3|7")
-    found: set[int] = set()
-    for run in text.split("|"):
-        first, _, last = run.partition("-")
-        if int(last or first) < int(first):
-            raise SettingError(f"{run} ends before it begins; expected for example {last}-{first}")
-        found.update(range(int(first), int(last or first) + 1))
-    return tuple(sorted(found))
+    if re.fullmatch("[+-]?[0-9]+(_[0-9]+)*", part) and len(part) <= 30:
+        number = int(part)
+        if least <= number <= most:
+            return number
+    limits = "between -10^18 and 10^18" if most == MOST else f"from {least:,} to {most:,}"
+    raise part.fault(error, f"{called} is {clipped(part)}", f"expected a whole number {limits}")
 
 
-def _unquote(text: str) -> str:
-    if not text.startswith('"'):
-        return text
-    try:
-        return str(json.loads(text))
-    except json.JSONDecodeError as error:
-        raise SettingError(f"cannot read {text} as a quoted text: {error}") from error
+@cache
+def _parser(rule: str) -> Lark:
+    """The parser of one language, built when its first text comes."""
+    return Lark(
+        Path(__file__).with_name("notation.lark").read_text("utf-8"),
+        parser="lalr",
+        start=rule,
+        propagate_positions=True,
+        maybe_placeholders=True,
+    )

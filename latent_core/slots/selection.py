@@ -16,7 +16,6 @@ Members and occurrences count from 0, as in slot labels. Knows the layout; no mo
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -24,10 +23,12 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from latent_core.errors import SettingError
+from latent_core.errors import LayoutError, SettingError
 from latent_core.slots.layout import LatentLayout
-from latent_core.slots.notation import split
+from latent_core.slots.notation import SELECTION, whole_number
+from latent_core.slots.parts import TermParts
 from latent_core.slots.placement import Slot
+from latent_core.wording import meant
 
 __all__ = ["PADDING", "VERBAL", "PassSlots", "Selection"]
 
@@ -80,10 +81,16 @@ class PassSlots:
 
 
 class _Term(NamedTuple):
+    """A word of the module's table, or latents of the group `word`, which has number `group`."""
+
     word: str
     group: int = -1
     member: int | None = None
     occurrence: int | None = None
+
+    def __str__(self) -> str:
+        member = "" if self.member is None else f".{self.member}"
+        return self.word + member + ("" if self.occurrence is None else f"@{self.occurrence}")
 
 
 @dataclass(frozen=True)
@@ -98,9 +105,14 @@ class Selection:
 
         Raises:
             LayoutError: for a group that the layout lacks.
-            SettingError: for a latent that its group lacks, or verbal slots where only latents fit.
+            SettingError: for a latent that its group lacks, verbal slots where only latents fit, or
+                a text that is no selection.
         """
-        return cls(tuple(_parse(term, layout, latents_only) for term in split(text, "+")))
+        terms = SELECTION.read(text).terms
+        return cls(tuple(_read(term, layout, latents_only) for term in terms))
+
+    def __str__(self) -> str:
+        return "+".join(map(str, self.terms))
 
     def has(self, group: int, member: int, occurrence: int) -> bool:
         """Whether a latent is chosen."""
@@ -151,23 +163,40 @@ class Selection:
         return chosen
 
 
-def _parse(text: str, layout: LatentLayout, latents_only: bool) -> _Term:
-    if text in _WORDS:
-        if latents_only and text != "latents":
-            raise SettingError(
-                f"{text!r} means verbal slots too; expected latents: a group, one of its latents "
-                "such as Comma.0, or 'latents' for all"
+def _read(parts: TermParts, layout: LatentLayout, latents_only: bool) -> _Term:
+    name, member, occurrence = parts
+    names = [group.name for group in layout.groups]
+    if name in _WORDS:
+        if part := member or occurrence:
+            raise part.fault(
+                SettingError, f"{name!r} is no group, so it has no {part}", f"write {name} alone"
             )
-        return _Term(text)
-    match = re.fullmatch(r"(.+?)(?:\.(\d+))?(?:@(\d+))?", text, re.DOTALL)
-    if match is None:
-        raise SettingError("a selection of slots is empty; expected for example Comma or Comma.0")
-    group = layout.group(match[1])
-    member = None if match[2] is None else int(match[2])
-    if member is not None and member >= group.count:
-        raise SettingError(
-            f"group {group.name!r} has no latent {text!r}; its {group.count} latents are "
-            f"{group.name}.0 to {group.name}.{group.count - 1}"
+        if latents_only and name != "latents":
+            raise name.fault(
+                SettingError,
+                f"{name!r} means verbal slots too",
+                "expected latents: a group, one of its latents such as Comma.0, or 'latents' for "
+                "all",
+            )
+        return _Term(str(name))
+    if name not in names:
+        raise name.fault(
+            LayoutError,
+            f"layout {layout} has no group {name!r}",
+            meant(name, [*names, *_WORDS]) or f"its groups: {', '.join(names) or 'none'}",
         )
-    occurrence = None if match[3] is None else int(match[3])
-    return _Term("group", layout.groups.index(group), member, occurrence)
+    number = names.index(name)
+    group = layout.groups[number]
+    chosen = None
+    if member is not None:
+        chosen = whole_number(member, "a latent", SettingError, 0)
+        if chosen >= group.count:
+            raise member.fault(
+                SettingError,
+                f"group {name!r} has no latent {str(parts)!r}",
+                f"its {group.count} latents are {name}.0 to {name}.{group.count - 1}",
+            )
+    where = (
+        None if occurrence is None else whole_number(occurrence, "an occurrence", SettingError, 0)
+    )
+    return _Term(str(name), number, chosen, where)

@@ -27,7 +27,6 @@ from latent_core.interventions.running import InterventionWarning
 from latent_core.interventions.vectors import Replace, Scale, Shuffle, Swap
 from latent_core.models.latent import LatentModel
 from latent_core.slots.layout import LatentLayout
-from latent_core.slots.notation import format_numbers, parse_numbers, split
 from latent_core.slots.placement import IGNORE
 from latent_core.tasks import load_task
 from tests.copying import HEAD, LAYER, copying_model, holding
@@ -124,41 +123,63 @@ def test_and_joins_flat() -> None:
     assert parse_intervention(f"none & {a}") == parse_intervention(f"{a} & none") == a
 
 
-@given(st.sets(st.integers(0, 40), min_size=1))
-def test_numbers_are_read_back(numbers: set[int]) -> None:
-    assert parse_numbers(format_numbers(numbers)) == tuple(sorted(numbers))
-
-
 @given(st.text(st.characters(codec="utf-8"), min_size=1))
 def test_any_words_can_be_an_argument(words: str) -> None:
     intervention = Replace("Comma", f"text:{words}") & Drop("Start")
     assert parse_intervention(str(intervention)) == intervention
 
 
-def test_nothing_is_split_inside_brackets_parentheses_and_quotes() -> None:
-    assert split(r'a[,\],],b(,),c",",d', ",") == [r"a[,\],]", "b(,)", 'c","', "d"]
-
-
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("drop", "cannot read 'drop'"),
-        ("dorp(Comma)", r"; did you mean .drop.\? Expected one of drop, replace"),
-        ("drop()", r"expected drop\(latents, after="),
-        ("drop(Comma, Start, 1, 2, 3, 4)", "cannot read the arguments"),
-        ("drop(Comma, latents=Start)", "cannot read the arguments"),
-        ("drop(Comma, befor=3)", "befor"),
-        ("drop(Comma, after=x)", "after is 'x'; expected int"),
-        ("scale(Comma, much)", "factor is 'much'; expected float"),
-        ("knock_out(Comma, layers=a)", "expected for example 5, 0-3"),
-        ("knock_out(Comma, layers=3-1)", "ends before it begins"),
-        ("knock_out(a -> b -> c)", "queries -> keys"),
-        ('replace(Comma, "x)', "quoted"),
+        ("drop", "expected an intervention such as .* at column 1, got 'drop'"),
+        ("dorp(Comma)", "unknown intervention 'dorp' at column 1; did you mean 'drop'?"),
+        ("drop(Start) & f(Comma)", "unknown intervention 'f' at column 15; expected one of drop,"),
+        ("drop(Comma, after=3) drop(Start, after=2)", "expected '&' or the end at column 22, got"),
+        ("drop()", r"drop lacks latents at column 1; expected drop\(latents, after="),
+        ("drop(Comma, 1, 2, 3, 4)", r"drop takes no '4' at column 22; expected drop\(latents"),
+        ("drop(Comma, latents=Start)", "latents is given twice at column 13"),
+        ("drop(Comma, after=3, after=4)", "after is given twice at column 22"),
+        ("drop(Comma, 3, after=4)", "after is given twice at column 16"),
+        ("drop(Comma,)", "expected an argument at column 12"),
+        (
+            "drop(Comma, form_step=3)",
+            "no argument 'form_step' at column 13; did you mean 'from_ste",
+        ),
+        (
+            "drop(Comma, befor=3)",
+            r"no argument 'befor' at column 13; expected drop\(latents, after=",
+        ),
+        ("drop(Comma, after=x)", "after is 'x' at column 19; expected a whole number"),
+        ("drop(Comma, after=)", "after is '' at column 18; expected a whole number"),
+        ("drop(Comma, after=" + "9" * 5_000 + ")", "a whole number between"),
+        ("drop(Comma+)", r"expected a group such as Comma at column 12, got the end"),
+        ('drop("Comma+")', r"expected a group such as Comma at column 13, got the end"),
+        ("scale(Comma, much)", "factor is 'much' at column 14; expected a number"),
+        ("positions(random)", "scheme is 'random' at column 11; expected shared or sequential"),
+        ("shuffle(Comma, of=rows)", "of is 'rows' at column 19; expected members or occurrences"),
+        ("recount(Comma+Start, 1)", r"expected the end at column 14, got '\+'"),
+        ("knock_out(Comma, layers=a)", "expected numbers such as 5, 0-3 .* at column 25"),
+        ("knock_out(Comma, layers=3-1)", "3-1 ends before it begins at column 25; write 1-3"),
+        ("knock_out(Comma, layers=0-9999999999)", "at column 27; .* from 0 to 9,999"),
+        ("knock_out(a -> b -> c)", "expected the end at column 18, got '-'"),
+        ("knock_out(-> b)", "expected queries -> keys, queries <-> keys, or keys at column 11"),
+        ("knock_out(a <-> b, both=False)", "both is given twice at column 20"),
+        ("knock_out(a, b, c, both=yes)", "expected numbers"),
+        ("knock_out(a, both=yes)", "both is 'yes' at column 19; expected True or False"),
+        ("patch(a, source=drop(Comma) drop(Start))", "expected '&' or the end at column 29"),
+        ("patch(" * 2_000 + ")" * 2_000, "nested 1,999 deep at column 7; expected at most 20"),
+        ('replace(Comma, "x)', 'expected a closing "'),
     ],
 )
 def test_a_text_that_cannot_be_read_is_explained(text: str, said: str) -> None:
     with pytest.raises(SettingError, match=said):
         parse_intervention(text)
+
+
+def test_spaces_in_a_selection_make_no_other_intervention() -> None:
+    assert parse_intervention("drop( Start +\tComma.1 )") == Drop("Start+Comma.1")
+    assert parse_intervention("knock_out(a+ b<->c )") == KnockOut("a+b", "c", both=True)
 
 
 # --- leaving restores everything ------------------------------------------------------------------
@@ -768,10 +789,14 @@ def test_an_effect_or_an_idle_block_is_not_commented() -> None:
 @pytest.mark.parametrize(
     ("text", "error", "said"),
     [
-        ("drop(Newline)", LayoutError, "no group 'Newline'; its groups: Start, Comma, 3"),
+        (
+            "drop(Newline)",
+            LayoutError,
+            "no group 'Newline' at column 1; its groups: Start, Comma, 3",
+        ),
         ("drop(Comma.2)", SettingError, "its 2 latents are Comma.0 to Comma.1"),
         ("drop(verbal)", SettingError, "verbal slots too"),
-        ("drop(Comma+)", SettingError, "empty"),
+        ("drop(Comma+)", SettingError, "expected a group"),
         ("drop(Comma, after=-1)", SettingError, "after is -1"),
         ("drop(Comma, nearest=0)", SettingError, "nearest is 0"),
         ("drop(Comma, after=1, nearest=1)", SettingError, "not both"),
@@ -788,9 +813,9 @@ def test_an_effect_or_an_idle_block_is_not_commented() -> None:
         ("recount(Comma, 0)", SettingError, "count is 0"),
         ("move(Comma, Nowhere)", LayoutError, "unknown place"),
         ("move(Comma, Start)", LayoutError, "appears twice"),
-        ("move(Comma, Start+End)", LayoutError, "expected one place"),
+        ("move(Comma, Start+End)", LayoutError, "expected '@' or the end at column 18"),
         ("move(Start, Comma@latent)", LayoutError, "cannot use '@latent'"),
-        ("positions(random)", SettingError, "shared or sequential"),
+        ("positions(random)", SettingError, "expected shared or sequential"),
         ("knock_out(Comma, layers=2)", SettingError, "no layer 2; its 2 layers are 0 to 1"),
         ("knock_out(Comma, heads=1|4|9)", SettingError, "no head 4, 9; its 4 heads are 0 to 3"),
         ("knock_out(End)", LayoutError, "no group 'End'"),

@@ -5,7 +5,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from latent_core.errors import LayoutError
-from latent_core.slots.layout import After, Before, End, Every, LatentGroup, LatentLayout, Start
+from latent_core.slots.layout import (
+    After,
+    Before,
+    End,
+    Every,
+    LatentGroup,
+    LatentLayout,
+    PredictFrom,
+    Start,
+)
 
 PLACES = {
     "Start_3": Start(),
@@ -84,56 +93,108 @@ def test_the_slot_before_a_trigger_predicts_it() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "names"),
+    ("text", "column", "said"),
     [
-        ("Comma_x", "'Comma_x'"),
-        ("Comma", "'Comma'"),
-        ("", "''"),
-        ("Start_0", "'Start_0'"),
-        ("Start_-1", "'Start_-1'"),
-        ("Start_1+", "''"),
-        ("Comm_2", "'Comm'"),
-        ("0_2", "'0'"),
-        ("-3_2", "'-3'"),
-        ("Before[]_1", r"'Before\[\]'"),
-        ("Before[a|]_1", r"'Before\[a\|\]'"),
-        ("Middle[a]_1", r"'Middle\[a\]'"),
-        ("none+Start_1", "'none'"),
-        ("Start_1@last", "'@last'"),
-        ("Start_1; bound", "'bound'"),
-        ("Start_1; positions=none", "'positions=none'"),
-        ("Start_1+End_2+Start_3", "'Start' appears twice"),
+        ("Comma_x", 7, "expected a count of at least 1 at column 7, got 'x'"),
+        ("Comma", 6, "expected '_' and a count at column 6, got the end"),
+        ("8", 2, "expected '_' and a count at column 2, got the end"),
+        ("", 1, r"expected a layout such as Start_1\+Comma_2 at column 1, got the end"),
+        ("Start_2+Comma_0", 15, "the count of 'Comma' is '0' .* from 1 to 1,000,000"),
+        ("Before[a_b]_0", 13, "the count of .* is '0'"),
+        ("Start_-1", 7, "expected a count of at least 1 at column 7, got '-'"),
+        ("Start_1+", 9, "expected a place such as Comma at column 9, got the end"),
+        ("Start_1,Comma_1", 8, "expected '\\+', '@', ';' or the end at column 8, got ','"),
+        ("Start_1 Comma_1", 9, "expected .* got 'Comma_1'"),
+        ("Comm_2", 1, "unknown place 'Comm' .* did you mean 'Comma'?"),
+        ("0_2", 1, "unknown place '0'"),
+        ("-3_2", 1, "expected a layout .* got '-'"),
+        ("Before[]_1", 1, r"a trigger text of 'Before\[\]' is empty"),
+        ("Before[a|]_1", 1, "is empty"),
+        ("Before[a_1", 7, r"expected a closing \] for the \[ at column 7, got the end"),
+        ("Before[a]b]_1", 10, "expected '_' and a count"),
+        ("Before[]]_1", 9, r"got '\]'; write '\\\]' for a bracket within brackets"),
+        ("Middle[a]_1", 1, r"unknown place 'Middle\[a\]'"),
+        ("none+Start_1", 5, "expected ';' or the end at column 5, got '\\+'"),
+        ("Start_1@last", 9, "unknown '@last' .* write '@latent' or '@verbal'"),
+        ("Start_1; bound", 10, "unknown option 'bound'"),
+        ("Start_1; tide", 10, "did you mean 'tied'?"),
+        ("Start_1;", 9, "expected tied or positions=sequential at column 9, got the end"),
+        ("Start_1; tied; tied", 16, "option tied appears twice"),
+        ("Start_1; positions=shared; positions=sequential", 28, "option positions appears twice"),
+        ("Start_1; positions=none", 20, "unknown option 'positions=none'"),
+        ("Start_1; positions", 10, "unknown option 'positions'"),
+        ("Start_1; tied=yes", 15, "unknown option 'tied=yes'"),
+        ("Start_1+End_2+Start_3", 15, "'Start' appears twice"),
+        ("Start_1+Comma_1@latent", 17, "'Comma' cannot use '@latent'"),
     ],
 )
-def test_what_cannot_be_read_is_named(text: str, names: str) -> None:
-    with pytest.raises(LayoutError, match=names):
+def test_what_cannot_be_read_is_pointed_at(text: str, column: int, said: str) -> None:
+    with pytest.raises(LayoutError, match=said) as caught:
         LatentLayout.parse(text)
+    assert f"at column {column}" in str(caught.value)
+    if text:
+        _, shown, carets = str(caught.value).splitlines()
+        assert shown == f"    {text}"
+        assert carets.index("^") == 4 + column - 1
 
 
-def test_an_unknown_place_is_answered_with_the_grammar() -> None:
-    with pytest.raises(LayoutError, match=r"Start, End, Comma.*for example 'Start_1\+Comma_2'"):
+def test_an_unknown_place_is_answered_with_the_places() -> None:
+    with pytest.raises(LayoutError, match=r"expected Start, End, Comma, .* or After\[text\]"):
         LatentLayout.parse("Middle_2")
-    with pytest.raises(LayoutError, match=r"unknown place 'comma'.*did you mean 'Comma'\?$"):
+    with pytest.raises(LayoutError, match=r"unknown place 'comma'.*did you mean 'Comma'\?\n"):
         LatentLayout.parse("comma_2")
 
 
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("Comma_x", "group 'Comma_x' has the count 'x'"),
-        ("Start_2+Start_0", "group 'Start_0' has the count '0'"),
-        ("8", "group '8' has no count"),
-        ("Before[a_b]_0", r"group 'Before\[a_b\]_0' has the count '0'"),
+        ("Start_" + "9" * 5_000, "expected a whole number from 1 to 1,000,000"),
+        ("9" * 5_000 + "_1", "the distance is '9999.*expected a whole number from 1 to 1,000,000"),
+        ("Start_1000001", "from 1 to 1,000,000"),
+        ("+".join(f"{k}_1" for k in range(1, 3_000)), "at most 10,000 characters"),
+        ("Before[" * 1_400, "expected a closing"),
     ],
 )
-def test_a_known_place_without_a_count_is_answered_with_one(text: str, said: str) -> None:
-    with pytest.raises(LayoutError, match=said + r"; expected .* at least 1 .*, as in '.*_2'$"):
+def test_a_layout_out_of_bounds_is_refused_at_once(text: str, said: str) -> None:
+    with pytest.raises(LayoutError, match=said) as caught:
         LatentLayout.parse(text)
+    assert len(str(caught.value)) < 500
+
+
+def test_what_is_no_text_is_refused() -> None:
+    with pytest.raises(
+        LayoutError, match=r"expected a layout .* got '82', which is int; put quotes"
+    ):
+        LatentLayout.parse(82)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("place", "otherwise", "group"),
+    [
+        ("8", None, "8_2"),
+        ("8", "verbal", "8_2@verbal"),
+        ("8@latent", "verbal", "8_2"),
+        ("Comma", "latent", "Comma_2"),
+        (" End @ verbal ", None, "End_2@verbal"),
+    ],
+)
+def test_a_group_at_a_place(place: str, otherwise: PredictFrom | None, group: str) -> None:
+    assert str(LatentGroup.at(place, 2, otherwise)) == group
+
+
+@pytest.mark.parametrize("place", ["Start+End", "Comma_1", "none", "Nowhere", "", "Start@last"])
+def test_a_group_at_what_is_not_one_place_is_refused(place: str) -> None:
+    with pytest.raises(LayoutError):
+        LatentGroup.at(place, 1)
 
 
 def test_groups_made_in_code_are_checked_too() -> None:
     with pytest.raises(LayoutError, match="has 0 latents"):
         LatentGroup("Start", 0, Start(), "latent")
+    with pytest.raises(LayoutError, match="has 1,000,001 latents; expected at most 1,000,000"):
+        LatentGroup("Start", 1_000_001, Start(), "latent")
+    with pytest.raises(LayoutError, match="'Start' appears twice"):
+        LatentLayout((LatentGroup("Start", 1, Start(), "latent"),) * 2)
     with pytest.raises(LayoutError, match="whole number k >= 1"):
         LatentGroup("0", 1, Every(0), "latent")
 

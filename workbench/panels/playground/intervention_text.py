@@ -10,12 +10,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, Literal, NamedTuple
 
-from latent_core.errors import LayoutError
 from latent_core.interventions.base import Combined, Intervention
 from latent_core.interventions.kinds import parse_intervention
 from latent_core.interventions.places import Drop, Move, Recount
-from latent_core.slots.layout import LatentLayout
-from latent_core.slots.notation import format_value, split
+from latent_core.slots.layout import LatentGroup
+from latent_core.slots.notation import SELECTION
+from latent_core.slots.writing import format_value
 
 __all__ = [
     "OPERATIONS",
@@ -66,7 +66,7 @@ def write_switch(text: str, groups: Sequence[str], group: str, switch: Switch) -
         LayoutError: for a text that names no place.
     """
     if switch.place:
-        _check_place(switch.place)
+        LatentGroup.at(switch.place, 1)
     parts = _parts(text, groups)
     wanted: dict[type[Intervention], Intervention | None] = {
         Drop: None if switch.on else Drop(group),
@@ -103,7 +103,11 @@ def _parts(text: str, groups: Sequence[str]) -> list[Intervention]:
     found: list[Intervention] = []
     for part in parse_intervention(text).parts:
         if isinstance(part, Drop) and part == Drop(part.latents):
-            names = list(groups) if part.latents == "latents" else split(part.latents, "+")
+            names = (
+                list(groups)
+                if part.latents == "latents"
+                else [str(term) for term in SELECTION.read(part.latents).terms]
+            )
             if set(names) <= set(groups):
                 found += map(Drop, names)
                 continue
@@ -121,13 +125,6 @@ def _switched(part: Intervention, groups: Sequence[str]) -> str | None:
         case _:
             return None
     return name if name in groups else None
-
-
-def _check_place(place: str) -> None:
-    at = place.rfind("@")
-    bare = place[:at] if place[at:] in ("@latent", "@verbal") else place
-    if len(LatentLayout.parse(f"{bare}_1").groups) != 1:
-        raise LayoutError(f"{place!r} is more than one place; expected one, such as Comma or 8")
 
 
 # --- operations -----------------------------------------------------------------------------------

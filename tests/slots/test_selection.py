@@ -1,0 +1,75 @@
+"""Which slots a selection means, and how it is read and refused."""
+
+import pytest
+import torch
+
+from latent_core.errors import LatentError, LayoutError, SettingError
+from latent_core.slots.layout import LatentLayout
+from latent_core.slots.selection import PassSlots, Selection
+from tests.slots.test_placement import COMMA, place
+
+LAYOUT = LatentLayout.parse("Start_2+Comma_2+8_1")
+
+
+@pytest.mark.parametrize(
+    ("text", "written"),
+    [
+        ("Comma", "Comma"),
+        (" Comma.1@2 ", "Comma.1@2"),
+        ("Start + 8.0@03", "Start+8.0@3"),
+        ("latents+verbal", "latents+verbal"),
+        ("8", "8"),
+    ],
+)
+def test_a_selection_is_read_and_written_back(text: str, written: str) -> None:
+    selection = Selection.parse(text, LAYOUT)
+    assert str(selection) == written
+    assert Selection.parse(written, LAYOUT) == selection
+
+
+def test_a_selection_finds_its_slots() -> None:
+    placed = place("Start_2+Comma_2").insert([1, COMMA, COMMA], [5])
+    slots = PassSlots.of(placed.slots, 3)
+    layout = LatentLayout.parse("Start_2+Comma_2")
+    found = {
+        text: Selection.parse(text, layout).mask(slots)[0].nonzero().flatten().tolist()
+        for text in ("Start", "Comma.1", "Comma@1", "Comma.0@1+Start.1", "prompt", "response")
+    }
+    assert found == {
+        "Start": [0, 1],
+        "Comma.1": [4, 7],
+        "Comma@1": [6, 7],
+        "Comma.0@1+Start.1": [1, 6],
+        "prompt": [2, 5, 8],
+        "response": [9],
+    }
+    everything = Selection.parse("latents+verbal", layout).mask(slots)
+    assert torch.equal(everything, Selection.parse("all", layout).mask(slots))
+
+
+@pytest.mark.parametrize(
+    ("text", "error", "said"),
+    [
+        ("", SettingError, "expected a selection such as Comma or Comma.0 at column 1"),
+        ("Comma+", SettingError, "expected a group such as Comma at column 7, got the end"),
+        ("+Comma", SettingError, "expected a selection"),
+        ("Comma.x", SettingError, "expected a whole number at column 7, got 'x'"),
+        ("Comma@", SettingError, "expected a whole number at column 7, got the end"),
+        ("Comma Start", SettingError, r"expected '\+', '@', '.' or the end at column 7"),
+        ("Start+Comma.2", SettingError, r"'Comma' has no latent 'Comma.2' at column 13; its 2"),
+        ("Comma." + "9" * 5_000, SettingError, "a latent is '999"),
+        ("verbal.1", SettingError, "'verbal' is no group, so it has no 1 at column 8"),
+        ("Newline", LayoutError, "no group 'Newline' at column 1; its groups: Start, Comma, 8"),
+        ("Start+Coma", LayoutError, "no group 'Coma' at column 7; did you mean 'Comma'?"),
+        ("Before[a", SettingError, r"expected a closing \] for the \[ at column 7"),
+    ],
+)
+def test_what_is_no_selection_is_pointed_at(text: str, error: type[LatentError], said: str) -> None:
+    with pytest.raises(error, match=said):
+        Selection.parse(text, LAYOUT)
+
+
+def test_verbal_slots_are_refused_where_only_latents_fit() -> None:
+    assert str(Selection.parse("latents", LAYOUT, latents_only=True)) == "latents"
+    with pytest.raises(SettingError, match="'all' means verbal slots too at column 7"):
+        Selection.parse("Start+all", LAYOUT, latents_only=True)
