@@ -11,7 +11,7 @@ from typing import Final, TypeVar
 
 from latent_core.errors import LatentError
 
-__all__ = ["Part", "clipped", "pointed"]
+__all__ = ["Part", "clipped", "pointed", "sentence_and_lines"]
 
 Kind = TypeVar("Kind", bound=LatentError)
 
@@ -67,6 +67,12 @@ def pointed(source: str, at: int, length: int = 1, note: str = "") -> str:
     carets = "^" * max(1, min(length, last - at))
     margin = " " * (len(before) + at - first)
     return f"\n    {shown}\n    {margin}{carets} {note}".rstrip()
+
+
+def sentence_and_lines(error: BaseException) -> tuple[str, str]:
+    """What an error says, and the two lines by which it points into a text, if it does."""
+    sentence, found, lines = str(error).partition("\n    ")
+    return sentence, f"    {lines}" if found else ""
 
 
 def clipped(text: str, most: int = 40) -> str:

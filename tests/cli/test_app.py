@@ -107,8 +107,8 @@ def test_broken_jsonl_line_is_named(refusal: Callable[..., str], tmp_path: Path)
         (("--prompt", "1" * 1100), "has 1100 tokens, but tiny has a context window of 1024"),
         (("--prompt", "1", "--temperature", "-1"), "temperature"),
         (("--prompt", "1", "--max-new-tokens", "0"), "max_new_tokens is 0"),
-        (("--prompt", "1", "-i", "drop(Comma"), "cannot read 'drop(Comma' in intervention"),
-        (("--prompt", "1", "-i", "dorp(Start)"), "'dorp' in 'dorp(Start)'; did you mean 'drop'?"),
+        (("--prompt", "1", "-i", "drop(Comma"), "expected ',' or ')' at column 11, got the end"),
+        (("--prompt", "1", "-i", "dorp(Start)"), "'dorp' at column 1; did you mean 'drop'?"),
         (("--prompt", "1", "-i", "drop(Comma)"), "'Comma'"),
     ],
 )

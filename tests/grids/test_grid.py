@@ -65,7 +65,7 @@ def test_a_task_file_is_found_beside_the_grid_and_known_by_its_content(tmp_path:
         ({"training": [1]}, SettingError, r"training is \[1\]; expected settings by name"),
         ({"methods": "Start_2"}, SettingError, "methods is 'Start_2'; expected a list"),
         ({"methods": ["Start_2", "Start_2"]}, SettingError, "methods names something twice"),
-        ({"methods": ["Comma_x"]}, LayoutError, "'Comma_x' is no method"),
+        ({"methods": ["Comma_x"]}, LayoutError, "expected a count of at least 1 at column 7"),
         ({"methods": [8]}, SettingError, r"methods has 8; expected names \(put text into quotes\)"),
         ({"seeds": 0}, SettingError, "seeds is 0"),
         ({"tasks": ["nothing"]}, TaskError, "unknown task 'nothing'"),

@@ -384,8 +384,8 @@ def test_the_command_line_runs_a_test(capsys, monkeypatch, tmp_path) -> None:
         ({"contrast": ("Start_2", "chance")}, SettingError, "what metric agreement is compared"),
         ({"contrast": ("Start_2", "End_2", "ood-8")}, SettingError, "no example in common"),
         ({"contrast": ("drop(Comma)", "drop(Comma)")}, SettingError, "expected two conditions"),
-        ({"contrast": ("lora-r0", "Start_2")}, LayoutError, "is no method"),
-        ({"contrast": ("matched(Start_2, luck)", "End_2")}, SettingError, "cannot read 'matched"),
+        ({"contrast": ("lora-r0", "Start_2")}, LayoutError, "the size is '0' at column 7"),
+        ({"contrast": ("matched(Start_2, luck)", "End_2")}, SettingError, "cannot match by 'luck'"),
     ],
 )
 def test_a_hypothesis_that_makes_no_sense_is_refused(gain, change, error, says) -> None:

@@ -12,6 +12,7 @@ from typing import Any, Final
 import anywidget
 import traitlets
 
+from latent_core.slots.pointing import sentence_and_lines
 from latent_core.wording import duration
 from workbench.jobs import Job
 
@@ -110,8 +111,11 @@ def standing(job: Job) -> str:
 
 
 def _name(error: BaseException | None) -> str:
-    """An error in one line; one of our own needs no class name."""
-    text = " ".join(str(error).split())
+    """An error in one line; one of our own needs no class name.
+
+    The lines by which it points into a text are in the details: the sentence says the column.
+    """
+    text = "" if error is None else " ".join(sentence_and_lines(error)[0].split())
     kind = type(error).__name__
     return (
         text

@@ -25,6 +25,7 @@ from workbench.panels.hypotheses.source import SourceForm
 from workbench.panels.hypotheses.tables import journal_html, plan_html, verdict_html
 from workbench.panels.hypotheses.work import Planned, Result, make_plans, run_plans
 from workbench.session import Session
+from workbench.widgets.error_html import error_html
 from workbench.widgets.visibility import Visibility
 
 __all__ = ["HypothesesPanel"]
@@ -187,7 +188,7 @@ class HypothesesPanel(Panel):
             self.asked()
         except LatentError as error:
             self._lock(wrong=True)
-            self._hint(escape(str(error)), wrong=True)
+            self._hint(error_html(error), wrong=True)
             return
         self._lock()
         self._hint(_AGAIN if before is not None or self.result is not None else _FIRST)
@@ -212,7 +213,7 @@ class HypothesesPanel(Panel):
         try:
             entries = Journal(folder).entries()
         except LatentError as error:
-            self.journal.value = f"<p><b>Journal:</b> {escape(str(error))}</p>"
+            self.journal.value = f"<div><b>Journal:</b> {error_html(error)}</div>"
             return
         self.journal.value = journal_html(entries, str(folder))
 

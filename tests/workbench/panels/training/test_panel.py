@@ -115,7 +115,7 @@ def test_finishing_early_keeps_the_adapter(panel: TrainingPanel) -> None:
     ("method", "said"),
     [
         ("Strat_2", "unknown place 'Strat'"),
-        ("Start_2+<b>", "cannot read group '<b>'"),
+        ("Start_2+<b>", "Start_2+<b>\n            ^ expected a place such as Comma"),
         ("zero-shot", "nothing to train"),
         ("Before[€uro]_1", "no token of tiny"),
     ],
@@ -195,7 +195,7 @@ def test_accuracy_is_said_to_be_of_validation_examples_everywhere(panel: Trainin
 
 def test_a_typo_is_answered_in_the_words_of_its_field(panel: TrainingPanel) -> None:
     panel.method.value = "Strat_2"
-    assert "is no method" in panel.hint.text
+    assert "did you mean 'Start'?" in panel.hint.text
     assert panel.method.description == "Method"
 
 
