@@ -20,9 +20,9 @@ import pandas as pd
 
 import latent_core as lc
 from latent_core.errors import LatentError, SettingError
-from latent_core.models.methods import Method
 from latent_core.runs.folder import read_run
 from latent_core.runs.shipped import SHIPPED
+from latent_core.slots.methods import Method
 from latent_core.statistics.inference import holm
 from latent_core.statistics.means import Interval
 from latent_core.wording import counted

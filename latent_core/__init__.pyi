@@ -43,13 +43,13 @@ from .models.build import load_model as load_model
 from .models.latent import LatentModel as LatentModel
 from .models.matching import cost as cost
 from .models.matching import matched as matched
-from .models.methods import Method as Method
 from .models.steered import SteeredModel as SteeredModel
 from .runs.evaluation_file import write_records as write_records
 from .runs.shipped import shipped_adapter as shipped_adapter
 from .runs.shipped import shipped_adapters as shipped_adapters
 from .runs.store import load_runs as load_runs
 from .slots.batch import LatentBatch as LatentBatch
+from .slots.methods import Method as Method
 from .statistics.inference import Effect as Effect
 from .statistics.inference import paired_effect as paired_effect
 from .statistics.means import mean_interval as mean_interval

@@ -32,7 +32,7 @@ WITHOUT_TORCH = (
     "backbones.known",
     "backbones.smollm2",
     "runs.store",
-    "models.methods",
+    "slots.methods",
     "cli",
 )
 # --- what is installed ----------------------------------------------------------------------------

@@ -20,10 +20,10 @@ from latent_core.backbones.loading import load_backbone
 from latent_core.errors import AdapterError, TaskError
 from latent_core.interventions.kinds import parse_intervention
 from latent_core.models.latent import LatentModel
-from latent_core.models.methods import Method
 from latent_core.runs.evaluation_file import overall_graded, read_summary
 from latent_core.runs.shipped import ShippedAdapter, shipped_adapter, shipped_adapters
 from latent_core.slots.layout import LatentLayout
+from latent_core.slots.methods import Method
 from latent_core.tasks.base import Example, Task
 from latent_core.tasks.table import load_task
 from workbench.jobs import Jobs

@@ -71,7 +71,7 @@ def tasks() -> None:
 @app.command()
 def methods() -> None:
     """List the methods: layouts of latent tokens, and their baselines."""
-    from latent_core.models.methods import BASELINES, EXAMPLE_LAYOUTS
+    from latent_core.slots.methods import BASELINES, EXAMPLE_LAYOUTS
 
     show_words("baseline", {known.form: known.description for known in BASELINES.values()})
     show_words("layout (examples)", EXAMPLE_LAYOUTS)

@@ -51,7 +51,7 @@ def train(
 
     Example: `latent train --task repetition --method Start_1+Comma_1 --backbone tiny --out runs/a`
     """
-    from latent_core.models.methods import Method
+    from latent_core.slots.methods import Method
     from latent_core.tasks.table import load_task
 
     chosen, loaded = Method.parse(method, init), load_task(task)
@@ -249,10 +249,10 @@ def _asked(folder: Path, splits: list[str], examples: int, eval_seed: int, repla
     """
     from latent_core.adapters.saved import BaselineConfig, config_file, read_saved
     from latent_core.archives.folders import modified_ns
-    from latent_core.models.methods import Method
     from latent_core.runs.evaluation_file import kept_records
     from latent_core.runs.folder import RECORDS_FILE
     from latent_core.runs.records import check_loss, hold_answers_to
+    from latent_core.slots.methods import Method
     from latent_core.tasks.base import resolve_splits
     from latent_core.tasks.table import load_task
 

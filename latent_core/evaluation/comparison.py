@@ -15,6 +15,7 @@ from latent_core.archives.folders import has_file, read_frame
 from latent_core.errors import SettingError
 from latent_core.runs.find import StoredRun, find_runs
 from latent_core.runs.folder import RECORDS_FILE
+from latent_core.slots.methods import method_name
 from latent_core.statistics.means import accuracy_interval
 
 __all__ = ["compare", "read_records"]
@@ -58,7 +59,7 @@ def _records_of(run: StoredRun) -> pd.DataFrame:
         "decode_steps": float("nan"),
     }
     missing = {name: value for name, value in defaults.items() if name not in records.columns}
-    method = run.about["method"] or records.get("method", records["layout"])
+    method = run.about["method"] or records.get("method", records["layout"]).map(method_name)
     seconds = float("nan" if run.about["train_seconds"] is None else run.about["train_seconds"])
     return records.assign(**missing, method=method, run=run.path, training_seconds=seconds)
 

@@ -20,9 +20,9 @@ from latent_core.backbones.loading import load_backbone
 from latent_core.evaluation.timing import STOPWATCH, Pace
 from latent_core.grids.spec import RunSpec
 from latent_core.models.build import build_model
-from latent_core.models.methods import Method
 from latent_core.runs.evaluation_file import read_summary
 from latent_core.runs.folder import read_run
+from latent_core.slots.methods import Method
 from latent_core.tasks.table import load_task
 
 __all__ = ["RunCost", "RunEstimate", "TimeLeft", "estimate_grid"]

@@ -22,7 +22,7 @@ from typing import Any, Final
 
 from latent_core.errors import LatentError, SettingError
 from latent_core.grids.spec import Evaluation, RunSpec, Search, Training
-from latent_core.models.methods import Method
+from latent_core.slots.methods import Method
 from latent_core.tasks.base import resolve_splits
 from latent_core.tasks.table import load_task
 from latent_core.wording import did_you_mean

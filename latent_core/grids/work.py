@@ -25,10 +25,10 @@ from latent_core.files import remove_leftovers
 from latent_core.grids.search import choose, settled
 from latent_core.grids.spec import RunSpec, Training
 from latent_core.models.build import build_model
-from latent_core.models.methods import Method
 from latent_core.models.steered import SteeredModel
 from latent_core.runs.evaluation_file import read_evaluation, write_records
 from latent_core.runs.folder import LOCK_FILE, RUN_FILE, fail_run, read_run, reopen_run, run_lock
+from latent_core.slots.methods import Method
 from latent_core.tasks.base import Task
 from latent_core.tasks.table import load_task
 from latent_core.training.train import keep_untrained, train

@@ -25,8 +25,8 @@ from latent_core.backbones.backbone import Backbone
 from latent_core.errors import SettingError
 from latent_core.interventions.kinds import intervention_of
 from latent_core.models.matching import AGAINST, By, matched
-from latent_core.models.methods import Method
 from latent_core.slots.layout import LatentLayout
+from latent_core.slots.methods import Method
 from latent_core.slots.notation import CONDITION
 from latent_core.slots.parts import MatchedParts, MethodParts
 from latent_core.slots.pointing import Part

@@ -24,8 +24,8 @@ from latent_core.hypotheses.sources import TRAINING, Given
 from latent_core.interventions.kinds import parse_intervention
 from latent_core.interventions.running import running
 from latent_core.models.build import build_model
-from latent_core.models.methods import Method
 from latent_core.models.steered import SteeredModel
+from latent_core.slots.methods import Method
 from latent_core.wording import counted
 
 __all__ = ["conditions_of", "cost_of", "cost_together", "steps_of", "work_of"]

@@ -28,6 +28,7 @@ from latent_core.hypotheses.verdict import ControlFinding, Finding, Verdict, jud
 from latent_core.interventions.running import CHANGED_NOTHING
 from latent_core.models.steered import SteeredModel
 from latent_core.progress import progress_bar
+from latent_core.slots.methods import method_name
 from latent_core.statistics.inference import holm
 
 __all__ = ["DEFAULT_FOLDER", "find_out", "judge_family", "run_test"]
@@ -195,11 +196,14 @@ def _from_table(plan: Plan, table: pd.DataFrame) -> Finding:
             f"or {h.contrast.control!r} (as `effect` and `load_runs(..., records=True)` give)"
         )
 
+    # Of an intervention's effect, `none` is the model as it is, and no method.
+    methods = table["method"].map(lambda name: name if name == "none" else method_name(name))
+
     def fetch(condition: Condition) -> pd.DataFrame:
         names = {str(condition)}
         if condition.within == "replace(latents, text:.)" and condition.intervention == "none":
             names.add(f"filler({condition.method})")
-        found = table[table["method"].isin(names)]
+        found = table[methods.isin(names)]
         if found.empty:
             have = ", ".join(map(repr, table["method"].unique()))
             raise SettingError(f"no records of {str(condition)!r}; there are {have}")

@@ -24,10 +24,10 @@ from latent_core.errors import SettingError
 from latent_core.hypotheses.conditions import ADAPTER
 from latent_core.models.build import build_model, load_model
 from latent_core.models.latent import LatentModel
-from latent_core.models.methods import Method
 from latent_core.models.steered import SteeredModel
 from latent_core.runs.find import StoredRun, find_runs
 from latent_core.runs.folder import RECORDS_FILE, RUN_FILE, read_run, run_lock
+from latent_core.slots.methods import Method
 from latent_core.tasks.base import Task
 from latent_core.training.train import train
 

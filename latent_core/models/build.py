@@ -17,8 +17,8 @@ from latent_core.models.baselines.peft_baseline import PeftBaseline
 from latent_core.models.baselines.prefix import PrefixModel
 from latent_core.models.baselines.prompt import PromptModel
 from latent_core.models.latent import LatentModel
-from latent_core.models.methods import Method
 from latent_core.models.steered import SteeredModel, backbone_for
+from latent_core.slots.methods import Method
 
 __all__ = ["build_model", "load_model"]
 
@@ -53,11 +53,11 @@ def build_model(
             _name(model, method)
             return model
         case "lora":
-            return LoraModel(backbone, method.size, method.parameters, method.name, seed)
+            return LoraModel(backbone, method.size, method.parameters, seed)
         case "prefix":
-            return PrefixModel(backbone, method.size or 2, method.name, seed)
+            return PrefixModel(backbone, method.size or 2, seed)
         case "prompt-tuning":
-            return PromptModel(backbone, method.size or 2, method.init, method.name, seed)
+            return PromptModel(backbone, method.size or 2, method.init, seed)
         case "full":
             return FullModel(backbone, to_train)
 

@@ -12,8 +12,8 @@ from latent_core.backbones.backbone import Backbone
 from latent_core.backbones.loading import load_backbone
 from latent_core.errors import SettingError
 from latent_core.models.build import build_model
-from latent_core.models.methods import Method
 from latent_core.slots.layout import LatentLayout
+from latent_core.slots.methods import Method
 from latent_core.tasks.base import Task
 
 __all__ = ["AGAINST", "By", "Cost", "cost", "matched"]

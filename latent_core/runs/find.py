@@ -18,6 +18,7 @@ from latent_core.archives.names import on_disk
 from latent_core.archives.reading import is_archive
 from latent_core.errors import ArchiveError, SettingError
 from latent_core.runs.folder import ADAPTER_FILE, RECORDS_FILE, RUN_FILE, checked_run, read_json
+from latent_core.slots.methods import method_name
 
 __all__ = ["StoredRun", "Where", "find_runs", "run_folders", "several", "warn_of"]
 
@@ -152,13 +153,14 @@ def _about(path: str, name: str, names: set[str]) -> dict[str, Any] | None:
 def _flat(path: str, name: str, record: dict[str, Any]) -> dict[str, Any]:
     settings, notes = record["settings"], record.get("notes", {})
     layout = settings.get("layout")
+    method = notes.get("method", layout)
     first = {
         "run": name.replace(os.sep, "/"),
         "path": path,
         "status": record["status"],
         "task": settings.get("task"),
         "backbone": settings.get("backbone"),
-        "method": notes.get("method", layout),
+        "method": method_name(method) if isinstance(method, str) else method,
         "layout": layout,
         "seed": settings.get("seed", 0),
         "learning_rate": settings.get("learning_rate"),
@@ -176,7 +178,11 @@ def _selected(about: dict[str, Any], where: Where) -> bool:
         return True
     if callable(where):
         return bool(where(about))
-    return all(about.get(name) in several(wanted) for name, wanted in where.items())
+    return all(
+        about.get(name) in several(wanted)
+        or (name == "method" and about[name] in map(method_name, several(wanted)))
+        for name, wanted in where.items()
+    )
 
 
 def several(wanted: Any) -> list[Any]:

@@ -16,6 +16,7 @@ from latent_core.archives.names import SHIPPED
 from latent_core.errors import AdapterError
 from latent_core.runs.find import run_folders
 from latent_core.runs.folder import ADAPTER_FILE
+from latent_core.slots.methods import method_name
 from latent_core.wording import did_you_mean
 
 __all__ = ["SHIPPED", "ShippedAdapter", "shipped_adapter", "shipped_adapters"]
@@ -68,7 +69,7 @@ def shipped_adapter(
         'Comma_2'
     """
     for adapter in shipped_adapters():
-        if adapter[:4] == (backbone, task, method, seed):
+        if adapter[:4] == (backbone, task, method_name(method), seed):
             return adapter.path
     here = [a.method for a in shipped_adapters() if a[:2] == (backbone, task) and a.seed == seed]
     raise AdapterError(

@@ -34,7 +34,8 @@ def refusal(
         assert ended.value.code == 2
         said = capfd.readouterr().err
         assert said.startswith("latent: ")
-        assert said.count("\n") == 1, "one sentence, and nothing beside it"
+        _, *pointing = said.splitlines()
+        assert [line[:4] for line in pointing] in ([], ["    "] * 2), "one sentence, and where"
         return said
 
     return called
@@ -72,8 +73,8 @@ def test_help_names_every_command_and_where_to_start() -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("--method", "Comma_x"), "Comma_x"),
-        (("--method", "Start_0"), "Start_0"),
+        (("--method", "Comma_x"), "got 'x'\n    Comma_x\n          ^ expected a count"),
+        (("--method", "Start_0"), "the count of 'Start' is '0' at column 7"),
         (("--method", "Before[🦉]_1"), "no token of tiny's vocabulary contains '🦉'"),
         (("--method", "Start_1", "--steps", "0"), "steps is 0; expected at least 1"),
         (("--method", "Start_1", "--batch-size", "0"), "batch_size is 0"),

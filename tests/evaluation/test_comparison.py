@@ -53,12 +53,12 @@ def write(folder: Path, frame: pd.DataFrame, seconds: float | None = None) -> Pa
 
 def test_means_and_costs_are_those_of_the_records(tmp_path: Path) -> None:
     folders = [
-        write(tmp_path / "a", records("lora", 0, [1, 0, 0.5, 0]), 10),
-        write(tmp_path / "b", records("lora", 1, [1, 1, 1, 0.5]), 20),
+        write(tmp_path / "a", records("lora-r4", 0, [1, 0, 0.5, 0]), 10),
+        write(tmp_path / "b", records("lora-r4", 1, [1, 1, 1, 0.5]), 20),
         write(tmp_path / "c", records("zero-shot", 0, [0, 0, 0, 0], trainable=0)),
     ]
     frame = compare(folders).set_index("method")
-    lora = frame.loc["lora"]
+    lora = frame.loc["lora-r4"]
     assert (lora["seeds"], lora["id"], lora["ood"]) == (2, 0.75, 0.5)
     assert lora["id_low"] < 0.75 < lora["id_high"] and lora["ood_low"] < 0.5 < lora["ood_high"]
     assert lora[["trainable", "extra_slots", "decode_steps"]].tolist() == [64, 4, 6]
@@ -67,14 +67,14 @@ def test_means_and_costs_are_those_of_the_records(tmp_path: Path) -> None:
     assert pd.isna(frame.loc["zero-shot", "training_seconds"])
     assert frame["same_examples"].all()
     exact = compare(folders, "exact").set_index("method")
-    assert exact.loc["lora", ["id", "ood"]].tolist() == [0.75, 0.25]
+    assert exact.loc["lora-r4", ["id", "ood"]].tolist() == [0.75, 0.25]
 
 
 def test_other_examples_are_said_to_be_others(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", "200")
-    one = records("lora", 0, [1, 0, 0, 0]).assign(run="a", training_seconds=1.0)
+    one = records("lora-r4", 0, [1, 0, 0, 0]).assign(run="a", training_seconds=1.0)
     other = records("full", 0, [1, 0, 0, 0], key=list("cdcd")).assign(run="b", training_seconds=2.0)
     frame = compare(pd.concat([one, other]))
     assert not frame["same_examples"].any()
@@ -85,7 +85,7 @@ def test_other_examples_are_said_to_be_others(
     show_comparison(same, "graded")
     said = capsys.readouterr().out
     assert "did not answer" not in said
-    assert all(word in said for word in ("ID", "OOD", "trainable", "lora", "full", "0.50"))
+    assert all(word in said for word in ("ID", "OOD", "trainable", "lora-r4", "full", "0.50"))
 
 
 def test_records_of_before_have_what_can_be_known(tmp_path: Path) -> None:
@@ -108,8 +108,8 @@ def test_backbones_are_not_averaged(
 ) -> None:
     """Each is compared on its own, also where it answered other examples than the next."""
     monkeypatch.setenv("COLUMNS", "200")
-    one = records("lora", 0, [1, 1, 1, 1]).assign(run="a", training_seconds=1.0)
-    other = records("lora", 0, [0, 0, 0, 0], backbone="big", key=list("cdcd"))
+    one = records("lora-r4", 0, [1, 1, 1, 1]).assign(run="a", training_seconds=1.0)
+    other = records("lora-r4", 0, [0, 0, 0, 0], backbone="big", key=list("cdcd"))
     both = pd.concat([one, other.assign(run="b", training_seconds=2.0)])
     frame = compare(both)
     assert frame[["backbone", "task", "id"]].values.tolist() == [
@@ -154,20 +154,20 @@ def test_means_by_split_are_in_one_piece_where_there_is_room(
     frames = [
         records(m, 0, [1, 0, 0, 0]).assign(split=list(levels)) for m in methods for _ in range(2)
     ]
-    frames.append(records("lora", 0, [1] * 4).assign(split="ood-15"))
+    frames.append(records("full", 0, [1] * 4).assign(split="ood-15"))
     show_summary(summarise(pd.concat(frames), BY, "graded"), "graded")
     said = capsys.readouterr().out
     assert max(map(len, said.splitlines())) <= width
     for method in methods:
         assert (method in said) is not torn
     assert (said.count("[0.00, 0.84]") == 6) is not torn
-    (row,) = (line for line in said.splitlines() if line.startswith("lora"))
-    assert row.split()[1:5] == ["-"] * 4, "lora did not answer these"
+    (row,) = (line for line in said.splitlines() if line.startswith("full"))
+    assert row.split()[1:5] == ["-"] * 4, "it did not answer these"
     assert "training seeds per method: 1\n" in said
 
 
 def test_a_split_that_is_missing_is_a_dash(capsys: pytest.CaptureFixture[str]) -> None:
-    only = records("lora", 0, [1, 0, 0, 0]).assign(run="a", training_seconds=1.0)
+    only = records("lora-r4", 0, [1, 0, 0, 0]).assign(run="a", training_seconds=1.0)
     frame = compare(only[only["split"] == "id"])
     assert pd.isna(frame["ood"]).all()
     show_comparison(frame, "graded")
@@ -177,11 +177,11 @@ def test_a_split_that_is_missing_is_a_dash(capsys: pytest.CaptureFixture[str]) -
 def test_what_cannot_be_compared_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SettingError, match="run `latent evaluate"):
         read_records([add_run(tmp_path / "trained")])
-    write(tmp_path / "evaluated", records("lora", 0, [1, 0, 0.5, 0]))
+    write(tmp_path / "evaluated", records("lora-r4", 0, [1, 0, 0.5, 0]))
     with pytest.warns(UserWarning, match="trained is left out: it has not been evaluated"):
-        assert set(compare([tmp_path])["method"]) == {"lora"}
+        assert set(compare([tmp_path])["method"]) == {"lora-r4"}
     said = CliRunner().invoke(app, ["compare", str(tmp_path)])
-    assert said.exit_code == 0 and "lora" in said.stdout
+    assert said.exit_code == 0 and "lora-r4" in said.stdout
     assert said.stderr == f"latent: {tmp_path / 'trained'} is left out: it has not been evaluated\n"
     with pytest.raises(SettingError, match="no runs to compare"):
         compare([])

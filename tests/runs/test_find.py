@@ -9,7 +9,7 @@ import latent_core as lc
 from latent_core.adapters import adapter
 from latent_core.archives.folders import real_folder
 from latent_core.runs import folder as runs
-from tests.runs.samples import add_run
+from tests.runs.samples import add_run, records
 
 
 @pytest.mark.parametrize(
@@ -67,3 +67,22 @@ def test_methods_are_told_apart_by_what_differs(tmp_path: Path) -> None:
     assert apart.tolist() == names
     chosen = lc.load_runs(tmp_path, {"method": names[1]}, apart=True)
     assert chosen["run"].tolist() == ["b"]
+
+
+def test_two_spellings_of_a_method_are_one_method(tmp_path: Path) -> None:
+    for seed, spelling in enumerate(("Start_1 + Comma_1", "Start_1+Comma_1")):
+        folder = add_run(tmp_path / str(seed), spelling, seed=seed)
+        lc.write_records(folder, records().assign(method=spelling, seed=seed))
+    assert set(lc.load_runs(tmp_path)["method"]) == {"Start_1+Comma_1"}
+    assert set(lc.load_runs(tmp_path, records=True)["method"]) == {"Start_1+Comma_1"}
+    (row,) = lc.compare([tmp_path]).to_dict("records")
+    assert (row["method"], row["seeds"]) == ("Start_1+Comma_1", 2)
+    for spelling in ("Start_1+Comma_1", " Start_1 +Comma_1", "Start_1@latent+Comma_1"):
+        assert lc.load_runs(tmp_path, {"method": spelling})["run"].nunique() == 2
+        assert lc.load_runs(tmp_path, {"method": [spelling]})["run"].nunique() == 2
+    assert lc.load_runs(tmp_path, {"method": "Comma_1+Start_1"}).empty
+
+
+def test_a_name_that_is_no_methods_is_kept(tmp_path: Path) -> None:
+    add_run(tmp_path / "a", "my own method")
+    assert lc.load_runs(tmp_path, {"method": "my own method"})["run"].tolist() == ["a"]

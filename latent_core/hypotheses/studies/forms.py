@@ -16,8 +16,8 @@ from latent_core.errors import LatentError, SettingError
 from latent_core.hypotheses.costs import trained_methods
 from latent_core.hypotheses.sources import Given
 from latent_core.hypotheses.studies.study import Study
-from latent_core.models.methods import Method
 from latent_core.runs.find import StoredRun, find_runs
+from latent_core.slots.methods import Method
 
 __all__ = ["Fit", "fitted", "methods_of", "on_runs"]
 

@@ -26,7 +26,7 @@ from latent_core.hypotheses.evidence import DEFAULT_FOLDER, as_source, find_out,
 from latent_core.hypotheses.plan import Plan, as_html
 from latent_core.hypotheses.sources import TRAINING
 from latent_core.hypotheses.verdict import Outcome, Verdict, interval_text
-from latent_core.models.methods import Method
+from latent_core.slots.methods import Method
 from latent_core.statistics.inference import holm
 from latent_core.wording import counted, duration_range
 

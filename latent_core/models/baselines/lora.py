@@ -46,7 +46,6 @@ class LoraModel(PeftBaseline):
         backbone: a `Backbone` or what `load_backbone` takes; it is never touched.
         rank: r; or None, to come as close to `trainable` as rank and modules allow.
         trainable: numbers to train, where there is no rank.
-        method: the method's name.
         seed: of the initial values.
     """
 
@@ -57,7 +56,6 @@ class LoraModel(PeftBaseline):
         backbone: Backbone | str | Path,
         rank: int | None = 4,
         trainable: int = 0,
-        method: str = "lora",
         seed: int = 0,
     ) -> None:
         def config(own: Backbone) -> LoraConfig:
@@ -70,7 +68,8 @@ class LoraModel(PeftBaseline):
                 fan_in_fan_out=_is_conv1d(own.model, size.modules[0]),
             )
 
-        super().__init__(backbone, config, "none", method, seed)
+        name = f"lora-{trainable}p" if rank is None else f"lora-r{rank}"
+        super().__init__(backbone, config, "none", name, seed)
 
     def slot_embeddings(self, batch: LatentBatch) -> Tensor:
         """Input embeddings (B, T, D): LoRA places nothing."""

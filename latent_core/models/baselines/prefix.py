@@ -31,7 +31,6 @@ class PrefixModel(PeftBaseline):
     Args:
         backbone: a `Backbone` or what `load_backbone` takes; it is never touched.
         count: virtual tokens, m.
-        method: the method's name.
         seed: of the initial values.
     """
 
@@ -41,13 +40,12 @@ class PrefixModel(PeftBaseline):
         self,
         backbone: Backbone | str | Path,
         count: int = 2,
-        method: str = "prefix",
         seed: int = 0,
     ) -> None:
         def config(own: Backbone) -> PrefixTuningConfig:
             return PrefixTuningConfig(task_type=TaskType.CAUSAL_LM, num_virtual_tokens=count)
 
-        super().__init__(backbone, config, "none", method, seed)
+        super().__init__(backbone, config, "none", f"prefix-{count}", seed)
         self.virtual_tokens = count
 
     def slot_embeddings(self, batch: LatentBatch) -> Tensor:

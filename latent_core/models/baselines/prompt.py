@@ -30,7 +30,6 @@ class PromptModel(PeftBaseline):
         backbone: a `Backbone` or what `load_backbone` takes; it is never touched.
         count: virtual tokens, m.
         init: how they start, as latents do; the same seed gives the vectors of `Start_m`.
-        method: the method's name.
         seed: of the initial vectors.
     """
 
@@ -39,7 +38,6 @@ class PromptModel(PeftBaseline):
         backbone: Backbone | str | Path,
         count: int = 2,
         init: str = "vocab",
-        method: str = "prompt-tuning",
         seed: int = 0,
     ) -> None:
         def config(own: Backbone) -> PromptTuningConfig:
@@ -51,7 +49,7 @@ class PromptModel(PeftBaseline):
             )
 
         layout = f"Start_{count}; positions=sequential"
-        super().__init__(backbone, config, layout, method, seed)
+        super().__init__(backbone, config, layout, f"prompt-tuning-{count}", seed)
         rows = starting_rows(self.backbone, self.placement.layout, init, seed)
         with torch.no_grad():
             self._vectors().copy_(rows["Start"])

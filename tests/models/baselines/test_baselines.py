@@ -322,7 +322,7 @@ def test_a_family_that_peft_cannot_change_is_refused_in_a_sentence(monkeypatch) 
         raise ValueError("Target modules not found")
 
     monkeypatch.setattr("latent_core.models.baselines.peft_baseline.get_peft_model", refuse)
-    with pytest.raises(BackboneError, match=r"PEFT cannot put prefix on llama \(llama\): Target"):
+    with pytest.raises(BackboneError, match=r"PEFT cannot put prefix-2 on llama \(llama\): Target"):
         PrefixModel(tiny_backbone("llama"))
 
 

@@ -15,7 +15,7 @@ from latent_core.errors import LatentError, SettingError
 from latent_core.hypotheses import STUDIES, Contrast, Hypothesis, Study, load_study
 from latent_core.hypotheses.claim import CONTROLS, METRICS
 from latent_core.hypotheses.studies.forms import fitted
-from latent_core.models.methods import EXAMPLE_LAYOUTS
+from latent_core.slots.methods import EXAMPLE_LAYOUTS
 from latent_core.tasks.table import TASKS, load_task
 from workbench.panels.base import Panel
 from workbench.panels.code import task_source

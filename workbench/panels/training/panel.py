@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 
 from latent_core.errors import LatentError, SettingError
 from latent_core.models.latent import LatentModel
-from latent_core.models.methods import EXAMPLE_LAYOUTS
+from latent_core.slots.methods import EXAMPLE_LAYOUTS
 from latent_core.tasks.table import TASKS, load_task
 from workbench.jobs import Job
 from workbench.panels.base import Panel

@@ -9,9 +9,9 @@ from typing import Literal
 
 from latent_core.backbones.backbone import Backbone
 from latent_core.errors import SettingError
-from latent_core.models.methods import Method
 from latent_core.runs.checkpoints import last_checkpoint
 from latent_core.runs.folder import RUN_FILE, holds_finished_run
+from latent_core.slots.methods import Method
 from latent_core.tasks.base import Task
 from workbench.panels.code import task_source
 from workbench.panels.runs_folder import runs_folder
@@ -101,7 +101,9 @@ class TrainingPlan:
         """The run folder."""
         if self.folder is not None:
             return self.folder
-        name = re.sub(r"[^\w+.,=@-]+", "_", f"{self.task.name}-{self.method.strip()}-{self.seed}")
+        name = re.sub(
+            r"[^\w+.,=@-]+", "_", f"{self.task.name}-{Method.parse(self.method)}-{self.seed}"
+        )
         folder = runs_folder() / "workbench"
         candidate, number = folder / name, 1
         while candidate.exists() and not self._unfinished_in(candidate, backbone):

@@ -7,7 +7,7 @@ from typing import Final
 
 import pandas as pd
 
-from latent_core.models.methods import EXAMPLE_LAYOUTS
+from latent_core.slots.methods import EXAMPLE_LAYOUTS
 from latent_core.wording import counted
 from workbench.panels.training.plan import Outlook, TrainingPlan
 from workbench.panels.training.work import CHECKED_SPLIT, WatchedRun

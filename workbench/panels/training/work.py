@@ -15,6 +15,7 @@ from latent_core.evaluation.evaluate import evaluate
 from latent_core.models.build import build_model
 from latent_core.models.latent import LatentModel
 from latent_core.progress import heartbeats_only
+from latent_core.slots.methods import Method
 from latent_core.training.train import train
 from workbench.panels.code import task_source
 from workbench.panels.training.plan import TrainingPlan
@@ -72,7 +73,7 @@ class WatchedRun:
             resume=True,
             progress=False,
             on_step=on_step,
-            notes={"method": plan.method, "task_source": task_source(plan.task)},
+            notes={"method": Method.parse(plan.method).name, "task_source": task_source(plan.task)},
         )
         self.losses = [
             (int(step), float(loss)) for step, loss in result.log[["step", "loss"]].to_numpy()

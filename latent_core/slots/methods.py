@@ -5,7 +5,8 @@ are in `BASELINES`. `Method.name` is the one spelling of a method: `Start_1 + Co
 `Start_1+Comma_2` are one method, as `lora` and `lora-r4` are. A place is an exception: it keeps the
 name that was typed, so `Comma_1` and `Before[,]_1` are two.
 
-`latent_core.models.build` makes their models.
+`latent_core.models.build` makes their models. This module stands with the other texts of the
+notation, below the records of runs, which are read by these names.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import difflib
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Any, Final, Literal, NamedTuple
 
 from latent_core.errors import LayoutError, SettingError
@@ -22,7 +24,7 @@ from latent_core.slots.notation import METHOD, whole_number
 from latent_core.slots.parts import MethodParts
 from latent_core.slots.pointing import Part, clipped
 
-__all__ = ["BASELINES", "EXAMPLE_LAYOUTS", "Baseline", "Method"]
+__all__ = ["BASELINES", "EXAMPLE_LAYOUTS", "Baseline", "Method", "method_name"]
 
 MethodKind = Literal["latents", "lora", "prefix", "prompt-tuning", "full"]
 
@@ -171,6 +173,15 @@ EXAMPLE_LAYOUTS: Final[dict[str, str]] = {
     "Start_2; positions=sequential": "slots numbered one by one, instead of sharing positions",
     "Before[=]_1, After[.|!]_2": "latents around any trigger text",
 }
+
+
+@lru_cache(maxsize=1024)
+def method_name(name: str) -> str:
+    """The one spelling of a recorded name; a name that is no method's stays as it is."""
+    try:
+        return Method.parse(name).name
+    except LayoutError:
+        return name
 
 
 def _latents(parts: MethodParts) -> Method:
