@@ -35,6 +35,10 @@ __all__ = ["latent_norms", "latent_similarity", "logit_lens", "nearest_tokens", 
 def nearest_tokens(model: LatentModel, count: int = 10) -> pd.DataFrame:
     """The vocabulary tokens nearest to each latent, by cosine in embedding space.
 
+    Args:
+        model: its tables are compared with the vocabulary.
+        count: tokens per latent.
+
     Returns:
         `label`, `group`, `member`, `rank` (from 0), `token_id`, `token`, `cosine`.
 
@@ -68,6 +72,9 @@ def nearest_tokens(model: LatentModel, count: int = 10) -> pd.DataFrame:
 @torch.no_grad()
 def latent_norms(model: LatentModel) -> pd.DataFrame:
     """Each latent's length beside the lengths of the vocabulary's embeddings.
+
+    Args:
+        model: its tables are measured.
 
     Returns:
         `label`, `group`, `member`, `norm`, `vocabulary_median`, `ratio` (norm to that median),

@@ -183,6 +183,10 @@ def hooked(backbone: Backbone, *hooks: AttentionHook) -> Iterator[None]:
     masks. On leaving, also by an exception, the model is as it was. One model serves one thread
     at a time.
 
+    Args:
+        backbone: the decoder whose attention is watched.
+        hooks: called in this order before an attention, and in the reverse order after it.
+
     Raises:
         BackboneError: if the family's attention cannot be hooked.
 

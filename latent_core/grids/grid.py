@@ -167,7 +167,10 @@ class Grid:
 
 
 def read_grid(path: str | Path) -> Grid:
-    """Read a grid from a YAML file. Paths of task files are relative to the grid's own folder.
+    """Read a grid from a YAML file.
+
+    Args:
+        path: the file. Paths of task files in it are relative to its own folder.
 
     Raises:
         SettingError: if the file is missing, is no YAML, or has a setting that `Grid` refuses.

@@ -29,6 +29,15 @@ class Intervention(ABC):
 
     `str()` gives the one-line text form, which `parse_intervention` reads back; `a & b` is both,
     `b` on what `a` has made. Subclasses are frozen dataclasses whose fields are the arguments.
+
+    Example:
+        >>> import latent_core as lc
+        >>> model = lc.LatentModel("tiny", "Start_1+Comma_1")
+        >>> change = lc.parse_intervention("drop(Comma)") & lc.interventions.Scale("Start", 0.5)
+        >>> with change.on(model):
+        ...     texts = model.generate("1,2,", max_new_tokens=2)
+        >>> str(change)
+        'drop(Comma) & scale(Start, 0.5)'
     """
 
     verb: ClassVar[str]
@@ -94,7 +103,14 @@ class Intervention(ABC):
 @final
 @dataclass(frozen=True)
 class Combined(Intervention):
-    """Several interventions, each on what the ones before it have made; none of them: no change."""
+    """Several interventions, each on what the ones before it have made; none of them: no change.
+
+    Example:
+        >>> import latent_core as lc
+        >>> change = lc.parse_intervention("drop(Start) & scale(Comma, 2)")
+        >>> len(change.members)
+        2
+    """
 
     verb: ClassVar[str] = "&"
     members: tuple[Intervention, ...] = ()

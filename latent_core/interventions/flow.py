@@ -37,6 +37,15 @@ class KnockOut(Intervention):
         layers, heads: where, from 0; None for all. A number, or several.
         both: also from `keys` to `queries`.
         from_step: only for queries from so many response tokens on.
+
+    Example:
+        >>> import latent_core as lc
+        >>> model = lc.LatentModel("tiny", "Start_1+Comma_1")
+        >>> change = lc.interventions.KnockOut("response", "Comma", layers=(0, 1))
+        >>> with change.on(model):
+        ...     texts = model.generate("1,2,", max_new_tokens=2)
+        >>> str(change)
+        'knock_out(response -> Comma, layers=0-1)'
     """
 
     verb: ClassVar[str] = "knock_out"

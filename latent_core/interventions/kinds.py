@@ -48,6 +48,15 @@ class Patch(Intervention):
             states of the one with the same group, member and occurrence there, if there is one.
             Empty: the other run goes over the same prompt and response.
         from_step: only slots from so many response tokens on.
+
+    Example:
+        >>> import latent_core as lc
+        >>> model = lc.LatentModel("tiny", "Start_1+Comma_1")
+        >>> change = lc.interventions.Patch("Comma", layers=2, prompt="3,4,")
+        >>> with change.on(model):
+        ...     texts = model.generate("1,2,", max_new_tokens=2)
+        >>> str(change)
+        'patch(Comma, layers=2, prompt="3,4,")'
     """
 
     verb: ClassVar[str] = "patch"
@@ -97,13 +106,29 @@ VERBS: Final[dict[str, type[Intervention]]] = {
     "knock_out": KnockOut,
     "patch": Patch,
 }
+"""The kinds of interventions by the verb of their text form.
+
+Example:
+    >>> import latent_core as lc
+    >>> lc.interventions.VERBS["knock_out"].__name__
+    'KnockOut'
+"""
 
 
 def parse_intervention(text: str | Intervention) -> Intervention:
-    """Read the one-line text form; `none` is no change. An intervention is returned as it is.
+    """Read the one-line text form of an intervention.
+
+    Args:
+        text: such as `drop(Comma, after=3) & scale(Start, 0.5)`; `none` is no change. An
+            intervention is returned as it is.
 
     Raises:
         LayoutError, SettingError: with the column, what was expected there, and what came.
+
+    Example:
+        >>> import latent_core as lc
+        >>> lc.parse_intervention("drop(Comma, after=3)")
+        Drop(latents='Comma', after=3, nearest=None, from_step=0)
     """
     return text if isinstance(text, Intervention) else intervention_of(INTERVENTION.read(text))
 

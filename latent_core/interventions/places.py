@@ -31,6 +31,14 @@ class Drop(Intervention):
             its own). These latents are placed, since each is the nearest at first, and hidden from
             then on.
         from_step: only from so many response tokens on.
+
+    Example:
+        >>> import latent_core as lc
+        >>> model = lc.LatentModel("tiny", "Start_1+Comma_1")
+        >>> with lc.interventions.Drop("Comma", after=1).on(model):
+        ...     (answer,) = model.generate("1,2,", max_new_tokens=1, return_details=True)
+        >>> [slot.label for slot in answer.slots[:5]]
+        ['Start.0', '1', 'Comma.0', ',', '2']
     """
 
     verb: ClassVar[str] = "drop"
@@ -61,6 +69,14 @@ class Recount(Intervention):
         group: a group.
         count: latents per occurrence, at least 1 (`drop` for none).
         from_step: only from so many response tokens on.
+
+    Example:
+        >>> import latent_core as lc
+        >>> model = lc.LatentModel("tiny", "Start_1+Comma_1")
+        >>> with lc.interventions.Recount("Comma", 2).on(model):
+        ...     (answer,) = model.generate("1,2,", max_new_tokens=1, return_details=True)
+        >>> [slot.label for slot in answer.slots[:5]]
+        ['Start.0', '1', 'Comma.0', 'Comma.1', ',']
     """
 
     verb: ClassVar[str] = "recount"
@@ -97,6 +113,14 @@ class Move(Intervention):
         group: a group.
         to: a place in the notation of layouts, without a count.
         from_step: only from so many response tokens on; the group keeps its name before that.
+
+    Example:
+        >>> import latent_core as lc
+        >>> model = lc.LatentModel("tiny", "Start_1+Comma_1")
+        >>> with lc.interventions.Move("Comma", to="2").on(model):
+        ...     (answer,) = model.generate("1,2,", max_new_tokens=1, return_details=True)
+        >>> [slot.label for slot in answer.slots[:4]]
+        ['Start.0', '1', ',', '2.0']
     """
 
     verb: ClassVar[str] = "move"
@@ -131,6 +155,14 @@ class Positions(Intervention):
     Attributes:
         scheme: `shared` or `sequential`, as in a layout.
         from_step: only for latents from so many response tokens on; numbers go on from there.
+
+    Example:
+        >>> import latent_core as lc
+        >>> model = lc.LatentModel("tiny", "Start_1+Comma_1")
+        >>> with lc.interventions.Positions("sequential").on(model):
+        ...     (answer,) = model.generate("1,2,", max_new_tokens=1, return_details=True)
+        >>> [slot.position_id for slot in answer.slots[:4]]
+        [0, 1, 2, 3]
     """
 
     verb: ClassVar[str] = "positions"

@@ -30,7 +30,19 @@ CHANGED_NOTHING: Final = "changed nothing"
 
 
 class InterventionWarning(UserWarning):
-    """An intervention made no difference, or left no latents."""
+    """An intervention made no difference, or left no latents.
+
+    Example:
+        >>> import warnings
+        >>> import latent_core as lc
+        >>> model = lc.LatentModel("tiny", "Start_1+Comma_1")
+        >>> with warnings.catch_warnings(record=True) as caught:
+        ...     warnings.simplefilter("always")
+        ...     with lc.interventions.Drop("Comma").on(model):
+        ...         texts = model.generate("1+1=", max_new_tokens=1)
+        >>> caught[0].category.__name__
+        'InterventionWarning'
+    """
 
 
 class EditedTables(nn.Module):

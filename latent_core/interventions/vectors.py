@@ -43,6 +43,15 @@ class Replace(Intervention):
         seed: of what is random.
         after: only occurrences after so many.
         from_step: only from so many response tokens on.
+
+    Example:
+        >>> import latent_core as lc
+        >>> model = lc.LatentModel("tiny", "Start_1+Comma_1")
+        >>> change = lc.interventions.Replace("Comma", "random", seed=1)
+        >>> with change.on(model):
+        ...     texts = model.generate("1,2,", max_new_tokens=2)
+        >>> str(change)
+        'replace(Comma, random, seed=1)'
     """
 
     verb: ClassVar[str] = "replace"
@@ -123,6 +132,15 @@ class Scale(Intervention):
         factor: what to multiply by.
         after: only occurrences after so many.
         from_step: only from so many response tokens on.
+
+    Example:
+        >>> import latent_core as lc
+        >>> model = lc.LatentModel("tiny", "Start_1+Comma_1")
+        >>> change = lc.interventions.Scale("Start", 0.5)
+        >>> with change.on(model):
+        ...     texts = model.generate("1,2,", max_new_tokens=2)
+        >>> str(change)
+        'scale(Start, 0.5)'
     """
 
     verb: ClassVar[str] = "scale"
@@ -150,6 +168,15 @@ class Shuffle(Intervention):
             `occurrences`: a random order for each occurrence.
         seed: of the order.
         from_step: only from so many response tokens on.
+
+    Example:
+        >>> import latent_core as lc
+        >>> model = lc.LatentModel("tiny", "Start_1+Comma_2")
+        >>> change = lc.interventions.Shuffle("latents")
+        >>> with change.on(model):
+        ...     texts = model.generate("1,2,", max_new_tokens=2)
+        >>> str(change)
+        'shuffle(latents)'
     """
 
     verb: ClassVar[str] = "shuffle"
@@ -190,6 +217,15 @@ class Swap(Intervention):
     Attributes:
         a, b: two groups.
         from_step: only from so many response tokens on.
+
+    Example:
+        >>> import latent_core as lc
+        >>> model = lc.LatentModel("tiny", "Start_1+Comma_1")
+        >>> change = lc.interventions.Swap("Start", "Comma")
+        >>> with change.on(model):
+        ...     texts = model.generate("1,2,", max_new_tokens=2)
+        >>> str(change)
+        'swap(Start, Comma)'
     """
 
     verb: ClassVar[str] = "swap"

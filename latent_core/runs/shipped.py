@@ -60,6 +60,12 @@ def shipped_adapter(
 ) -> Path:
     """The packed folder of one adapter, as `load_model` and `load_runs` take it.
 
+    Args:
+        method: its method, such as `Start_2`.
+        task: the task it was trained on.
+        backbone: the backbone it was trained for.
+        seed: its training seed.
+
     Raises:
         AdapterError: if there is none, with what there is.
 

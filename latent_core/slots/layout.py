@@ -59,36 +59,73 @@ _PLACES: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """Before the first verbal token."""
+    """Before the first verbal token.
+
+    Example:
+        >>> import latent_core as lc
+        >>> lc.layouts.LatentLayout.parse("Start_2").groups[0].place
+        Start()
+    """
 
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """After the prompt, before the first response token."""
+    """After the prompt, before the first response token.
+
+    Example:
+        >>> import latent_core as lc
+        >>> lc.layouts.LatentLayout.parse("End_2").groups[0].place
+        End()
+    """
 
 
 @dataclass(frozen=True, slots=True)
 class Every:
-    """After every `k` verbal tokens, counted from the start of the prompt."""
+    """After every `k` verbal tokens, counted from the start of the prompt.
+
+    Example:
+        >>> import latent_core as lc
+        >>> lc.layouts.LatentLayout.parse("8_2").groups[0].place
+        Every(k=8)
+    """
 
     k: int
 
 
 @dataclass(frozen=True, slots=True)
 class Before:
-    """Before every verbal token whose text contains one of `texts`."""
+    """Before every verbal token whose text contains one of `texts`.
+
+    Example:
+        >>> import latent_core as lc
+        >>> lc.layouts.LatentLayout.parse("Comma_2").groups[0].place
+        Before(texts=(',',))
+    """
 
     texts: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class After:
-    """After every verbal token whose text contains one of `texts`."""
+    """After every verbal token whose text contains one of `texts`.
+
+    Example:
+        >>> import latent_core as lc
+        >>> lc.layouts.LatentLayout.parse("After[.|!]_2").groups[0].place
+        After(texts=('.', '!'))
+    """
 
     texts: tuple[str, ...]
 
 
 Place = Start | End | Every | Before | After
+"""Any place of latents.
+
+Example:
+    >>> import latent_core as lc
+    >>> isinstance(lc.layouts.Every(8), lc.layouts.Place)
+    True
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +140,12 @@ class LatentGroup:
             last latent, possible where the place is known before that token is. `verbal`: the
             verbal slot before the group, the only choice for `Before`, where the token has to be
             sampled first.
+
+    Example:
+        >>> import latent_core as lc
+        >>> group = lc.layouts.LatentGroup("Comma", 2, lc.layouts.Before((",",)), "verbal")
+        >>> str(group), group.repeats
+        ('Comma_2', True)
     """
 
     name: str
@@ -169,6 +212,12 @@ class LatentLayout:
             function specialisation) instead of a table each.
         positions: `shared`: a latent takes the position id of the verbal token after it (section 3
             of the paper). `sequential`: slots are numbered 0, 1, 2, ... (an ablation).
+
+    Example:
+        >>> import latent_core as lc
+        >>> layout = lc.layouts.LatentLayout.parse("Start_1+Comma_2")
+        >>> layout.num_latents, layout.table_sizes
+        (3, {'Start': 1, 'Comma': 2})
     """
 
     groups: tuple[LatentGroup, ...] = ()

@@ -248,6 +248,10 @@ def resolve_splits(task: Task, names: str | Iterable[str]) -> tuple[str, ...]:
 
     Beside other names, "ood" may stand for no split at all: a task need not have OOD splits.
 
+    Args:
+        task: says which splits there are.
+        names: one name or several.
+
     Raises:
         TaskError: if the task has no such split; the error lists those it has.
 
