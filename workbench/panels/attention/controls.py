@@ -49,7 +49,7 @@ class AttentionControls(widgets.VBox):
         self.direction = field(widgets.Dropdown, "Query → key", "210px", options=list(DIRECTIONS))
         self.latents = field(widgets.Dropdown, "Latent group", "200px", options=[_ALL_GROUPS])
         self.latents.tooltip = "Show the edges of this latent group only"
-        self.response = _toggle("Response", [ANSWER, OWN], "130px")
+        self.response = _toggle("Response", [ANSWER, OWN], "150px")
         self.response.tooltips = [
             "The model reads the example's answer (teacher forcing)",
             "The model generates its own response first",

@@ -71,7 +71,7 @@ class GroupSwitch(widgets.HBox):
             description="Count",
             tooltip=f"Latents of {name} per occurrence",
             layout=_stretching("158px", "190px"),
-            style={"description_width": "38px"},
+            style={"description_width": "46px"},
         )
         self.place = widgets.Combobox(
             options=_PLACES,
@@ -80,7 +80,7 @@ class GroupSwitch(widgets.HBox):
             tooltip=f"Where {name} goes, in the notation of layouts: Start, 8, Before[=], ...",
             continuous_update=False,
             layout=_stretching("120px", "240px"),
-            style={"description_width": "38px"},
+            style={"description_width": "46px"},
         )
         self.switch = Switch()
         self._change = change
