@@ -1,6 +1,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
 from latent_core.errors import SettingError
 from latent_core.statistics.inference import mean_ends_p
@@ -61,7 +62,9 @@ def test_copies_of_one_run_say_no_more_than_the_run() -> None:
     once = mean_interval(values, np.zeros(100), np.arange(100))
     copied = mean_interval(np.tile(values, 5), np.repeat(np.arange(5), 100), list(range(100)) * 5)
     assert copied.mean == once.mean == 0.5
-    assert copied.high - copied.low == pytest.approx(once.high - once.low, rel=0.05)
+    # The error is that of the examples; the degrees of freedom are those of five seeds.
+    wider = stats.t.ppf(0.975, 4) / stats.t.ppf(0.975, 99)
+    assert copied.high - copied.low == pytest.approx(wider * (once.high - once.low), rel=0.05)
 
 
 def test_a_seed_may_have_more_examples_than_two_bytes_count() -> None:
