@@ -5,8 +5,8 @@ Knows a tokenizer; nothing of models.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, cast
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final, cast
 
 from jinja2 import TemplateError
 from transformers import PreTrainedTokenizerBase
@@ -28,6 +28,10 @@ Conversation = Sequence[Mapping[str, Any]]
 Prompt = str | Conversation | Sequence[int]
 """A text, a conversation, or verbal ids that are fed as they are."""
 
+_EXPECTED: Final = (
+    "expected a text, a list of messages, or a list of verbal ids; or a list of several of these"
+)
+
 
 def is_conversation(prompt: Any) -> bool:
     """Whether this is one conversation, rather than a text or a list of prompts."""
@@ -43,16 +47,32 @@ def is_verbal_ids(prompt: Any) -> bool:
     """Whether this is one prompt as verbal ids, rather than a text or a list of prompts."""
     return (
         isinstance(prompt, Sequence)
+        and not isinstance(prompt, bytes)
         and len(prompt) > 0
         and all(isinstance(one, int) and not isinstance(one, bool) for one in prompt)
     )
 
 
-def as_prompts(prompts: Prompt | Sequence[Prompt]) -> list[Prompt]:
-    """A list of prompts, of one or many."""
-    if isinstance(prompts, str) or is_conversation(prompts) or is_verbal_ids(prompts):
+def as_prompts(prompts: Prompt | Iterable[Prompt]) -> list[Prompt]:
+    """A list of prompts, of one or many.
+
+    Raises:
+        PromptError: if it is neither.
+    """
+    if _is_prompt(prompts):
         return [cast("Prompt", prompts)]
-    return list(cast("Sequence[Prompt]", prompts))
+    if isinstance(prompts, Mapping | bytes) or not isinstance(prompts, Iterable):
+        raise PromptError(f"got {prompts!r:.80} as a prompt; {_EXPECTED}")
+    found = list(cast("Iterable[Prompt]", prompts))
+    for number, prompt in enumerate(found):
+        # What is wrong with a list of messages, its own reader says.
+        if not _is_prompt(prompt) and not isinstance(prompt, list | tuple):
+            raise PromptError(f"prompt {number} is {prompt!r:.80}; {_EXPECTED}")
+    return found
+
+
+def _is_prompt(prompt: object) -> bool:
+    return isinstance(prompt, str) or is_conversation(prompt) or is_verbal_ids(prompt)
 
 
 def render_chat(tokenizer: PreTrainedTokenizerBase, messages: Conversation, name: str) -> str:

@@ -17,7 +17,7 @@ from transformers.generation.streamers import BaseStreamer
 
 from latent_core.backbones.backbone import Backbone
 from latent_core.backbones.chat import Conversation, Prompt, is_verbal_ids
-from latent_core.errors import PromptError, SettingError
+from latent_core.errors import PromptError, SettingError, whole_number
 from latent_core.generation.decoding import Row, decode
 from latent_core.generation.sampling import read_settings
 from latent_core.generation.steps import DecodingModel
@@ -93,7 +93,9 @@ def generate(
         logits_processor, stopping_criteria: Transformers' or your own. They are called for one row
             at a time, with its verbal ids (1, L), prompt and response without latents or padding,
             and its scores (1, V).
-        seed: of the sampling; what a prompt draws does not depend on the batch it is in.
+        seed: of the sampling. The same seed draws the same for a prompt wherever it stands in the
+            list, whatever stands beside it. A prompt that is given twice draws anew the second
+            time, as with `num_return_sequences=2`. None draws something new each time.
         batch_size: responses decoded side by side.
         on_token: called with the response's index, the token's id and the new text as each token is
             chosen. A character of several tokens comes with its last.
@@ -114,14 +116,13 @@ def generate(
     one_limit = None if per_prompt else max_new_tokens
     options = read_settings(generation_config, max_new_tokens=one_limit, **settings)
     given = options.num_return_sequences
-    copies = 1 if given is None else given
-    if copies < 1 or (copies > 1 and not options.do_sample):
+    copies = 1 if given is None else whole_number("num_return_sequences", given, 1)
+    if copies > 1 and not options.do_sample:
         raise SettingError(
-            f"num_return_sequences is {copies}; expected at least 1, and 1 unless do_sample=True, "
-            "since greedy responses to one prompt are all the same"
+            f"num_return_sequences is {copies}; expected 1 unless do_sample=True, since greedy "
+            "responses to one prompt are all the same"
         )
-    if batch_size < 1:
-        raise SettingError(f"batch_size is {batch_size}; expected at least 1")
+    batch_size = whole_number("batch_size", batch_size, 1)
     if streamer is not None and len(prompts) * copies != 1:
         raise SettingError(
             f"a streamer shows one response; got {len(prompts)} prompts with {copies} responses "
@@ -152,6 +153,11 @@ def _encode(backbone: Backbone, prompt: Prompt) -> tuple[str, list[int]]:
         return prompt, backbone.encode(prompt)
     if is_verbal_ids(prompt):
         ids = list(cast("Sequence[int]", prompt))
+        if not 0 <= min(ids) <= max(ids) < backbone.vocabulary_size:
+            raise PromptError(
+                f"the prompt {ids!r:.40} has ids outside the vocabulary of {backbone.name}; "
+                f"expected 0 to {backbone.vocabulary_size - 1}"
+            )
         return backbone.decode(ids, special=True), ids
     text = backbone.chat_text(cast("Conversation", prompt))
     return text, backbone.encode(text, special=False)  # the template writes special tokens itself
@@ -162,23 +168,23 @@ def _limits(
 ) -> list[int]:
     """Verbal tokens of each response at most."""
     if isinstance(max_new_tokens, Sequence):
-        limits = list(max_new_tokens)
-    elif options.max_new_tokens is None and options.max_length is not None:
-        limits = [options.max_length - length for length in lengths]
-        if min(limits, default=1) < 1:
+        if len(max_new_tokens) != len(lengths):
             raise SettingError(
-                f"max_length is {options.max_length}, prompt included, but a prompt has "
-                f"{max(lengths)} tokens; set max_new_tokens instead"
+                f"max_new_tokens is {max_new_tokens}; expected a whole number, or a list of "
+                f"{len(lengths)}, one for each prompt"
             )
-    else:
-        given = options.max_new_tokens
-        limits = [DEFAULT_NEW_TOKENS if given is None else given] * len(lengths)
-    if len(limits) != len(lengths) or min(limits, default=1) < 1:
-        several = f", or a list of {len(lengths)}, one for each prompt" if len(lengths) > 1 else ""
-        raise SettingError(
-            f"max_new_tokens is {max_new_tokens}; expected a whole number of at least 1{several}"
-        )
-    return limits
+        return [whole_number("max_new_tokens", limit, 1) for limit in max_new_tokens]
+    if options.max_new_tokens is None and options.max_length is not None:
+        whole = whole_number("max_length", options.max_length, 1)
+        if whole <= max(lengths, default=0):
+            raise SettingError(
+                f"max_length is {whole}, prompt included, but a prompt has {max(lengths)} tokens; "
+                "set max_new_tokens instead"
+            )
+        return [whole - length for length in lengths]
+    given = options.max_new_tokens
+    limit = DEFAULT_NEW_TOKENS if given is None else whole_number("max_new_tokens", given, 1)
+    return [limit] * len(lengths)
 
 
 def _check_window(

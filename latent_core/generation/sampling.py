@@ -2,15 +2,19 @@
 
 A setting has the name and the meaning that it has in Transformers' `GenerationConfig`. Each row of
 a batch is processed by itself, on its verbal ids alone, without latents and without padding. So a
-repetition penalty gives the same in a ragged batch as for the row alone, and the draws of a row do
-not depend on its neighbours.
+repetition penalty gives the same in a ragged batch as for the row alone. The draws of a row depend
+on the seed, on its prompt, and on how often the same prompt came before it. They do not depend on
+other prompts.
 """
 
 from __future__ import annotations
 
 import copy
 import difflib
+import hashlib
+import secrets
 import warnings
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, cast
@@ -43,18 +47,30 @@ from transformers import (
     TypicalLogitsWarper,
 )
 
-from latent_core.errors import SettingError
+from latent_core.errors import SettingError, whole_number
 
 __all__ = ["Chooser", "RowFacts", "Scores", "read_settings"]
 
 
 class RowFacts(NamedTuple):
-    """What processors need to know of a row: tokens of its prompt, and of its response at most."""
+    """A row, as processors and the sampling need to know it.
 
-    prompt_length: int
+    Attributes:
+        prompt_ids: verbal ids of the prompt.
+        limit: tokens of the response at most.
+        eos_ids: tokens that end it.
+        device: where its scores lie.
+    """
+
+    prompt_ids: tuple[int, ...]
     limit: int
     eos_ids: list[int]
     device: torch.device
+
+    @property
+    def prompt_length(self) -> int:
+        """Verbal tokens of the prompt."""
+        return len(self.prompt_ids)
 
 
 Make = Callable[[Any, RowFacts], LogitsProcessor]
@@ -204,7 +220,7 @@ class Chooser:
         settings: what to do.
         processors: further processors, applied to each row after the settings' own; each is called
             with `input_ids` (1, L), the row's verbal ids, and `scores` (1, V).
-        seed: of the drawing; None draws something new each time.
+        seed: of the drawing, 0 or more; None draws something new each time.
 
     Raises:
         SettingError: if a setting is out of its range.
@@ -218,8 +234,8 @@ class Chooser:
     ) -> None:
         self._settings = settings
         self._further = list(processors)
-        self._seeds = torch.Generator()
-        self._seeds.seed() if seed is None else self._seeds.manual_seed(seed)
+        self._seed = secrets.randbits(64) if seed is None else whole_number("seed", seed, 0)
+        self._occurrences: Counter[tuple[int, ...]] = Counter()
         self._warpers = LogitsProcessorList()
         if settings.do_sample:
             for name, (off, make) in WARPERS.items():
@@ -229,7 +245,7 @@ class Chooser:
             self._warpers.append(LogitNormalization())
 
     def scores_of(self, row: RowFacts) -> Scores:
-        """What belongs to one row; to be asked for in the order of the prompts."""
+        """What belongs to one row; rows with the same prompt are told apart by their order."""
         processors = LogitsProcessorList()
         for name, (off, make) in PROCESSORS.items():
             value = getattr(self._settings, name)
@@ -237,9 +253,11 @@ class Chooser:
             if value is not None and value != off and (row.eos_ids or name not in NEED_EOS):
                 processors.append(_made(make, value, row))
         processors.extend(self._further)
-        seed = int(torch.randint(2**62, (), generator=self._seeds))
         if not self._settings.do_sample:
             return Scores(processors, None)
+        occurrence = self._occurrences[row.prompt_ids]
+        self._occurrences[row.prompt_ids] += 1
+        seed = _mixed(self._seed, occurrence, *row.prompt_ids)
         return Scores(processors, torch.Generator(row.device).manual_seed(seed))
 
     def choose(
@@ -273,6 +291,12 @@ class Chooser:
             for number, row in enumerate(rows)
         ]
         return torch.cat(drawn), scores
+
+
+def _mixed(*numbers: int) -> int:
+    """A seed of 63 bits from whole numbers, the same on every machine."""
+    digest = hashlib.blake2b(repr(numbers).encode(), digest_size=8).digest()
+    return int.from_bytes(digest) >> 1
 
 
 def _long(ids: list[list[int]], device: torch.device) -> torch.LongTensor:

@@ -16,7 +16,7 @@
 | `positions(sequential)`                     | other position ids                                |
 | `knock_out(verbal -> Comma, layers=0-3)`    | cuts attention edges                              |
 | `patch(Comma, source="knock_out(Start)")`   | hidden states of another run                      |
-| `patch(Start, prompt="Repeat 2 times: ")`   | hidden states of another prompt                   |
+| `patch(End, prompt="Repeat 2 times: ")`     | hidden states of another prompt                   |
 
 Each takes `from_step=n`: only from n response tokens on. Which slots a word such as `Comma.1@2`
 means is in `latent_core.slots.selection`.

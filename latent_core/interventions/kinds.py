@@ -19,6 +19,7 @@ from latent_core.interventions.patching import Patching
 from latent_core.interventions.places import Drop, Move, Positions, Recount
 from latent_core.interventions.scene import Scene
 from latent_core.interventions.vectors import Replace, Scale, Shuffle, Swap
+from latent_core.slots.layout import Start
 from latent_core.slots.notation import INTERVENTION
 from latent_core.slots.parts import Call
 from latent_core.slots.selection import Selection
@@ -36,11 +37,13 @@ class Patch(Intervention):
 
     `replace(Start, zero) & patch(Comma, layers=4)` takes Start away, but leaves the Comma latents
     what they were without that after layer 4. `patch(Comma, layers=4, source="knock_out(Start)")`
-    is the reverse. `patch(Start, prompt="Repeat 5 times: 1+1=2\\n")` gives the Start latents what
-    they are in another prompt.
+    is the reverse. `patch(End, prompt="Repeat 5 times: 1+1=2\\n")` gives the End latents what they
+    are in another prompt.
 
     Attributes:
-        latents: a selection; verbal slots too, unless `prompt` is given.
+        latents: a selection; verbal slots too, unless `prompt` is given. With `prompt`, some latent
+            has to stand after a token of the prompt: a decoder's states before it are the same in
+            every prompt.
         layers: after which layers, from 0; one or several, None for every layer.
         source: the other run, as an intervention on the model as it is outside the block; `none`
             is the clean run. It goes over the same slots.
@@ -82,7 +85,7 @@ class Patch(Intervention):
                 f"{scene.layout}; expected two runs over the same slots (no move, recount or "
                 "positions in only one of them)"
             )
-        selection = Selection.parse(self.latents, scene.layout)
+        selection = Selection.parse(self.latents, scene.layout, latents_only=bool(self.prompt))
         if not self.prompt:
             return scene.with_flow(Patching(selection, layers, source, self.from_step))
         if source.flows:
@@ -91,7 +94,28 @@ class Patch(Intervention):
                 "block's changes to the flow; expected a source that changes tokens only (drop, "
                 "replace, scale, shuffle, swap)"
             )
+        if _is_same_in_every_prompt(selection, scene, source):
+            raise SettingError(
+                f"{self} cannot change anything: {self.latents} stands before the prompt's first "
+                "token, and a decoder's states there are the same in every prompt; expected "
+                "latents that stand after a token, such as End or Comma, or a source that changes "
+                'these, such as source="scale(Start, 0.5)"'
+            )
         return scene.with_flow(Borrowing(selection, layers, source, self.prompt, self.from_step))
+
+
+def _is_same_in_every_prompt(selection: Selection, scene: Scene, source: Scene) -> bool:
+    """Whether the selected latents see no prompt, and the same latents in both runs."""
+    groups = scene.layout.groups
+    first = [number for number, group in enumerate(groups) if isinstance(group.place, Start)]
+    if scene.flows or any(group not in first for group, _ in selection.members(scene.layout)):
+        return False
+
+    def seen(of: Scene) -> list[list[float] | None]:
+        rows = [of.rows(group, m, 0, 0) for group in first for m in range(groups[group].count)]
+        return [None if row is None else of.vectors[row].tolist() for row in rows]
+
+    return seen(scene) == seen(source)
 
 
 VERBS: Final[dict[str, type[Intervention]]] = {

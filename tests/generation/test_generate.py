@@ -198,6 +198,36 @@ def test_what_is_drawn_does_not_hang_on_the_batch() -> None:
     assert model.generate(PROMPTS[:2], 8, **settings) == wanted[:2]
 
 
+def test_what_is_drawn_does_not_hang_on_the_place_in_the_list() -> None:
+    model = LatentModel(tiny_backbone("llama"), "Start_1+2_1", seed=1)
+    settings = {"do_sample": True, "temperature": 2.0, "seed": 3}
+    wanted = model.generate(PROMPTS, 8, **settings)
+    assert model.generate(PROMPTS[::-1], 8, **settings) == wanted[::-1]
+    assert [model.generate(prompt, 8, **settings)[0] for prompt in PROMPTS] == wanted
+
+
+def test_a_prompt_given_twice_draws_as_often_as_two_returned_sequences() -> None:
+    model = LatentModel(tiny_backbone("llama"), "Start_1+2_1", seed=1)
+    settings = {"do_sample": True, "temperature": 2.0, "seed": 3}
+    twice = model.generate(["ab,c", "x", "ab,c"], 8, **settings)
+    assert twice[0] != twice[2]
+    assert [twice[0], twice[2]] == model.generate("ab,c", 8, num_return_sequences=2, **settings)
+
+
+def test_prompts_of_like_seed_draw_differently() -> None:
+    """Otherwise rows of equal probabilities would all draw the same token."""
+    model = LatentModel(tiny_backbone("llama"), "Start_1", seed=1)
+    rows = model.generate(
+        [f"{'a' * number}b" for number in range(1, 30)],
+        1,
+        do_sample=True,
+        temperature=1e6,
+        seed=0,
+        return_details=True,
+    )
+    assert len({row.response_ids for row in rows}) > 10
+
+
 def test_several_responses_to_each_prompt() -> None:
     model = LatentModel(tiny_backbone("llama"), "Start_1+2_1", seed=1)
     rows = model.generate(
@@ -253,7 +283,7 @@ def test_keywords_win_over_the_object_which_stays_as_it_was() -> None:
     model = LatentModel(tiny_backbone("llama"), "Start_1", seed=1)
     config = GenerationConfig(max_new_tokens=3, do_sample=True, temperature=2.0)
     assert [len(r.response_ids) for r in model.generate("ab", 5, return_details=True)] == [5]
-    drawn = model.generate("ab", generation_config=config, seed=0, return_details=True)
+    drawn = model.generate("ab", generation_config=config, seed=1, return_details=True)
     assert len(drawn[0].response_ids) == 3
     greedy = model.generate("ab", 5, generation_config=config, do_sample=False, temperature=1.0)
     assert greedy == model.generate("ab", 5)
@@ -522,7 +552,20 @@ def test_a_tokenizer_without_a_chat_template_says_so() -> None:
         ({"max_new_tokens": 0}, "max_new_tokens is 0"),
         ({"max_new_tokens": [3, 0]}, "max_new_tokens"),
         ({"max_new_tokens": [3]}, "a list of 2, one for each prompt"),
+        ({"max_new_tokens": 2.5}, "max_new_tokens is 2.5; expected a whole number of at least 1"),
+        ({"max_new_tokens": True}, "max_new_tokens is True; expected a whole number"),
+        ({"max_new_tokens": [3, 2.5]}, "max_new_tokens is 2.5; expected a whole number"),
+        ({"max_new_tokens": "5"}, "max_new_tokens is 5; expected .* a list of 2"),
+        (
+            {"generation_config": GenerationConfig(max_new_tokens=2.5)},
+            "max_new_tokens is 2.5; expected a whole number",
+        ),
+        ({"max_length": 7.5}, "max_length is 7.5; expected a whole number"),
         ({"batch_size": 0}, "batch_size is 0"),
+        ({"batch_size": 1.5}, "batch_size is 1.5; expected a whole number"),
+        ({"batch_size": True}, "batch_size is True"),
+        ({"do_sample": True, "seed": 1.5}, "seed is 1.5; expected a whole number of at least 0"),
+        ({"num_return_sequences": 1.5, "do_sample": True}, "num_return_sequences is 1.5"),
         ({"do_sample": True, "temperature": 0.0}, "temperature.* strictly positive"),
         ({"do_sample": True, "temperature": float("nan")}, "temperature.* strictly positive"),
         ({"do_sample": True, "top_k": -1}, "top_k.* strictly positive"),
@@ -544,6 +587,27 @@ def test_numbers_out_of_range_are_refused(kwargs, reason: str) -> None:
     model = LatentModel(tiny_backbone("llama"), "Start_1")
     with pytest.raises(SettingError, match=reason):
         model.generate(["ab", "c"], **kwargs)
+
+
+@pytest.mark.parametrize(
+    ("prompts", "said"),
+    [
+        (5, "got 5 as a prompt; expected a text, a list of messages, or a list of verbal ids"),
+        (None, "got None as a prompt; expected a text"),
+        (b"ab", "got b'ab' as a prompt; expected a text"),
+        ({"role": "user", "content": "a"}, "got {'role': .* as a prompt; expected a text"),
+        (["ab", 5], "prompt 1 is 5; expected a text"),
+        (["ab", None], "prompt 1 is None; expected a text"),
+        ([1.5, 2.5], "prompt 0 is 1.5; expected a text"),
+        (torch.tensor([1, 2]), r"prompt 0 is tensor\(1\); expected a text"),
+        ([VOCABULARY], f"outside the vocabulary of llama; expected 0 to {VOCABULARY - 1}"),
+        ([[3, -1]], "outside the vocabulary of llama"),
+    ],
+)
+def test_what_is_no_prompt_is_refused(prompts: object, said: str) -> None:
+    model = LatentModel(tiny_backbone("llama"), "Start_1")
+    with pytest.raises(PromptError, match=said):
+        model.generate(prompts, 3)
 
 
 def test_prompts_that_cannot_be_answered_are_refused_before_any_work(monkeypatch) -> None:

@@ -64,7 +64,7 @@ TEXTS = [
     "patch(Comma, layers=0-1)",
     "patch(Comma, layers=0, from_step=1)",
     "patch(Start, layers=1, source=drop(Comma, nearest=3))",
-    'patch(Start, layers=1, prompt="a, b)\\n")',
+    'patch(Comma, layers=1, prompt="a, b)\\n")',
     "drop(Comma, after=3) & scale(Start, 0.5)",
 ]
 
@@ -824,12 +824,49 @@ def test_an_effect_or_an_idle_block_is_not_commented() -> None:
         ("patch(Comma, 0, source=move(Comma, 2))", SettingError, "over the same slots"),
         ("positions(sequential, from_step=1) & patch(Comma, 0)", SettingError, "the same slots"),
         ('patch(Comma, 0, source="knock_out(Start)", prompt="a")', SettingError, "tokens only"),
+        ('patch(Start, prompt="a")', SettingError, "cannot change anything: Start stands before"),
+        ('scale(Comma, 2) & patch(Start.1, prompt="a")', SettingError, "cannot change anything"),
+        (
+            'patch(Start, source="scale(Comma, 2)", prompt="a")',
+            SettingError,
+            "the same in every prompt; expected latents that stand after a token, such as End",
+        ),
+        ('patch(verbal, 0, prompt="a")', SettingError, "means verbal slots too"),
     ],
 )
 def test_what_does_not_exist_is_refused(text: str, error: type[Exception], said: str) -> None:
     model = random_latents("llama")
     with pytest.raises(error, match=said), parse_intervention(text).on(model):
         pass
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'patch(End, prompt="Repeat 2 times: ")',
+        'patch(Start+End, prompt="a")',
+        'patch(Start, source="scale(Start, -3)", prompt="a")',
+        'replace(Start, zero) & patch(Start, prompt="a")',
+    ],
+)
+def test_a_patch_from_another_prompt_that_is_accepted_changes_something(text: str) -> None:
+    model = random_latents("llama", "Start_2+End_2")
+    unpatched = text.partition(" & ")[0] if " & " in text else "none"
+    found = []
+    for change in (unpatched, text):
+        with parse_intervention(change).on(model):
+            found.append(model.logits(model.batch([model.insert("ab,c")])))
+    assert not torch.allclose(*found, atol=1e-2)
+
+
+def test_states_that_differ_by_rounding_alone_count_as_unchanged() -> None:
+    """Both prompts begin alike, and the other one ran in a batch of another shape."""
+    model = random_latents("llama", "3_2")
+    with (
+        pytest.warns(InterventionWarning, match="changed nothing"),
+        parse_intervention('patch(3@0, prompt="12,9")').on(model),
+    ):
+        model.generate(["12,3", "12,44444444444"], 3)
 
 
 def test_a_source_that_drops_is_refused_when_it_happens() -> None:
