@@ -12,9 +12,7 @@ import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
-
-import pandas as pd
+from typing import TYPE_CHECKING, NamedTuple
 
 from latent_core.archives.format import RECORDS
 from latent_core.archives.names import SHIPPED, SHIPPED_PREFIX, on_disk
@@ -22,6 +20,9 @@ from latent_core.archives.reading import Archive, is_archive, open_archive
 from latent_core.archives.tables import RecordsTable, frame_of, read_records_table
 from latent_core.errors import ArchiveError
 from latent_core.wording import did_you_mean
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = [
     "Place",

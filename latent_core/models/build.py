@@ -1,9 +1,13 @@
-"""Models by their method: a new one, or one that was saved."""
+"""Models by their method: a new one, or one that was saved.
+
+The module of a baseline is imported when the baseline is asked for: PEFT takes about a second to
+import, and latents do without it.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from latent_core.adapters.adapter import AdapterConfig
 from latent_core.adapters.locate import locate
@@ -11,14 +15,13 @@ from latent_core.adapters.saved import read_saved
 from latent_core.archives.folders import real_folder
 from latent_core.backbones.backbone import Backbone
 from latent_core.errors import SettingError
-from latent_core.models.baselines.full import FullModel
-from latent_core.models.baselines.lora import LoraModel
-from latent_core.models.baselines.peft_baseline import PeftBaseline
-from latent_core.models.baselines.prefix import PrefixModel
-from latent_core.models.baselines.prompt import PromptModel
 from latent_core.models.latent import LatentModel
 from latent_core.models.steered import SteeredModel, backbone_for
 from latent_core.slots.methods import Method
+
+if TYPE_CHECKING:
+    from latent_core.models.baselines.full import FullModel
+    from latent_core.models.baselines.peft_baseline import PeftBaseline
 
 __all__ = ["build_model", "load_model"]
 
@@ -47,19 +50,11 @@ def build_model(
     method = Method.parse(method) if isinstance(method, str) else method
     if seed < 0:
         raise SettingError(f"seed is {seed}; expected a whole number of 0 or more")
-    match method.kind:
-        case "latents":
-            model = LatentModel(backbone, method.layout, seed=seed, init=method.init)
-            _name(model, method)
-            return model
-        case "lora":
-            return LoraModel(backbone, method.size, method.parameters, seed)
-        case "prefix":
-            return PrefixModel(backbone, method.size or 2, seed)
-        case "prompt-tuning":
-            return PromptModel(backbone, method.size or 2, method.init, seed)
-        case "full":
-            return FullModel(backbone, to_train)
+    if method.kind != "latents":
+        return _baseline(backbone, method, seed, to_train)
+    model = LatentModel(backbone, method.layout, seed=seed, init=method.init)
+    _name(model, method)
+    return model
 
 
 def load_model(
@@ -90,11 +85,34 @@ def load_model(
         _name(model, Method.parse(config.notes.get("method", config.layout)))
         return model
     loaded = backbone_for(source, config, backbone, **load)
-    baseline = build_model(loaded, config.method, to_train=False)
-    assert isinstance(baseline, PeftBaseline | FullModel)
+    baseline = _baseline(loaded, Method.parse(config.method), seed=0, to_train=False)
     with real_folder(folder) as files:  # PEFT and Transformers read files
         baseline.load_weights(files)
     return baseline
+
+
+def _baseline(
+    backbone: Backbone | str, method: Method, seed: int, to_train: bool
+) -> PeftBaseline | FullModel:
+    match method.kind:
+        case "lora":
+            from latent_core.models.baselines.lora import LoraModel
+
+            return LoraModel(backbone, method.size, method.parameters, seed)
+        case "prefix":
+            from latent_core.models.baselines.prefix import PrefixModel
+
+            return PrefixModel(backbone, method.size or 2, seed)
+        case "prompt-tuning":
+            from latent_core.models.baselines.prompt import PromptModel
+
+            return PromptModel(backbone, method.size or 2, method.init, seed)
+        case "full":
+            from latent_core.models.baselines.full import FullModel
+
+            return FullModel(backbone, to_train)
+        case "latents":
+            raise AssertionError(method)
 
 
 def _name(model: LatentModel, method: Method) -> None:

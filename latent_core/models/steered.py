@@ -24,7 +24,6 @@ from latent_core.backbones.chat import Prompt, as_prompts
 from latent_core.backbones.loading import load_backbone
 from latent_core.errors import AdapterError, PromptError
 from latent_core.generation.generate import Generation, generate
-from latent_core.sharing.push import push_folder
 from latent_core.slots.batch import LatentBatch, collate
 from latent_core.slots.placement import IGNORE, Placement, Slots
 
@@ -130,6 +129,8 @@ class SteeredModel(nn.Module, ABC):
         Returns:
             its address.
         """
+        from latent_core.sharing.push import push_folder  # whose card's intervals need SciPy
+
         with tempfile.TemporaryDirectory() as folder:
             return push_folder(self.save_pretrained(folder), repo_id, **options)
 

@@ -120,6 +120,22 @@ def test_bad_prompts_are_one_sentence_and_exit_code_2(
     assert said in refusal("generate", str(tmp_path), *arguments)
 
 
+def test_a_plain_adapter_answers_without_peft_scipys_statistics_and_pandas(tmp_path: Path) -> None:
+    """Transformers itself imports SciPy, but not its statistics."""
+    LatentModel("tiny", "Start_1").save_pretrained(tmp_path)
+    heavy = {"peft", "scipy.stats", "statsmodels", "pandas"}
+    code = (
+        "import sys; from latent_core.cli import main; sys.argv[0] = 'latent'\n"
+        f"try: main()\nfinally: print(sorted({heavy} & set(sys.modules)))"
+    )
+    command = [sys.executable, "-c", code, "generate", str(tmp_path), "--prompt", "1+1="]
+    command += ["-i", "scale(Start, 2)"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    said = done.stdout.splitlines()
+    assert done.returncode == 0, done.stderr
+    assert said[0].startswith("[Start.0]1+1=") and said[-1] == "[]"
+
+
 def test_a_cut_answer_says_so_beside_it(answered: Callable[..., tuple[str, str]]) -> None:
     said, aside = answered("--max-new-tokens", "3")
     assert said.startswith("[Start.0]1+1[Equals.0]=")
