@@ -12,6 +12,7 @@ from typing import Final
 
 from latent_core.cli import comparing, grid, hypotheses, lists, runs, sharing, shipped, training
 from latent_core.cli.app import app
+from latent_core.cli.terminal import neutral_warnings, say
 from latent_core.errors import LatentError
 
 __all__ = [
@@ -37,9 +38,10 @@ def main() -> None:
     if unbounded:
         os.environ["COLUMNS"] = _NO_WIDTH
     try:
-        app()
+        with neutral_warnings():
+            app()
     except LatentError as error:
-        print(f"latent: {error}", file=sys.stderr)
+        say(f"latent: {error}")
         sys.exit(2)
     finally:
         if unbounded:

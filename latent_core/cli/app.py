@@ -8,12 +8,12 @@ from typing import Annotated, Any, Final
 
 import typer
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 from typer.core import TyperGroup
 
 import latent_core
+from latent_core.cli.terminal import Terminal
 
 __all__ = [
     "COMMANDS",
@@ -57,7 +57,7 @@ app = typer.Typer(
 )
 #: Of several processes that Accelerate starts, the first one speaks, and holds the run's lock.
 FIRST_PROCESS: Final = os.environ.get("RANK", "0") == "0"
-console = Console(quiet=not FIRST_PROCESS)
+console = Terminal(quiet=not FIRST_PROCESS)
 
 BackboneOption = Annotated[
     str,

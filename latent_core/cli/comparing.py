@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-import sys
 import warnings
 from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
 from latent_core.cli.app import BackboneOption, Runs, app, console, table_of, table_of_numbers
+from latent_core.cli.terminal import fit_numbers, keep_first_column, say
 from latent_core.errors import SettingError
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def compare(
         frame = side_by_side(folders, metric)
     for warning in caught:
         if warning.category is UserWarning:
-            print(f"latent: {warning.message}", file=sys.stderr)
+            say(f"latent: {warning.message}")
     show_comparison(frame, metric)
 
 
@@ -82,6 +82,7 @@ def show_summary(frame: pd.DataFrame, metric: str) -> None:
             found = [means.get(split, _MISSING) for split in splits]
             shown = [_interval(row["mean"], row["low"], row["high"], between) for row in found]
             table.add_row(str(method), *shown)
+        keep_first_column(table, console.width)
         console.print(table)
         console.print(f"training seeds per method: {_range(rows['seeds'])}")
 
@@ -108,7 +109,10 @@ def show_comparison(frame: pd.DataFrame, metric: str) -> None:
                 _number(row["seconds"], ".3f"),
                 _number(row["training_seconds"], ".0f"),
             )
+        gone = fit_numbers(table, console.width, keep=3)
         console.print(table)
+        if gone:
+            console.print(f"left out for want of width: {', '.join(gone)}", highlight=False)
         console.print(f"training seeds per method: {_range(rows['seeds'])}")
         if not rows["same_examples"].all():
             console.print(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
@@ -15,6 +14,7 @@ from rich.text import Text
 
 from latent_core.cli.app import FIRST_PROCESS, BackboneOption, Runs, app, console
 from latent_core.cli.comparing import show_comparison, show_summary
+from latent_core.cli.terminal import say
 from latent_core.errors import AdapterError, SettingError
 from latent_core.wording import counted, duration
 
@@ -203,7 +203,7 @@ def _under(change: Intervention, model: SteeredModel) -> contextlib.AbstractCont
 def _say(text: str) -> None:
     """Say something beside the answers, which may go into a file."""
     if FIRST_PROCESS:
-        print(text, file=sys.stderr)
+        say(text)
 
 
 @contextlib.contextmanager
