@@ -18,16 +18,20 @@ import math
 import multiprocessing
 import os
 import time
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import latent_core as lc
-from latent_core.hypotheses import Journal, Plan, Study, StudyVerdict, Verdict
+from latent_core.hypotheses.journal import Journal
+from latent_core.hypotheses.plan import Plans
 from latent_core.hypotheses.sources import TRAINING
 from latent_core.hypotheses.studies.forms import on_runs
-from latent_core.hypotheses.studies.study import FULL
+from latent_core.hypotheses.study import Study
+from latent_core.hypotheses.study_verdict import StudyVerdict
+from latent_core.hypotheses.verdict import Verdict
 from latent_core.runs.shipped import SHIPPED
 from latent_core.wording import counted
 
@@ -47,19 +51,23 @@ def main() -> None:
     )
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--examples", type=int, default=40, help="per seed and split")
-    parser.add_argument("--steps", type=int, default=FULL["steps"], help="of training each adapter")
+    parser.add_argument(
+        "--steps", type=int, default=lc.lab.FULL_TEST["steps"], help="of training each adapter"
+    )
     parser.add_argument("--folder", type=Path, default=ROOT / "runs" / "hypotheses")
     parser.add_argument("--page", type=Path, default=ROOT / "docs" / "hypotheses.md")
     parser.add_argument("--workers", type=int, default=os.cpu_count(), help="studies at a time")
     options = parser.parse_args()
     verdicts = []
-    # All is planned before anything is run: studies share records, which no plan may come after.
+    # All plans are written before anything is run: studies share records, and records that are
+    # older than their plan make a test exploration.
     journal = Journal(options.folder)
     planned = []
     for key in options.only:
         study, target = _asked(options, key)
-        plans = study.plan(options.seeds, options.examples, target=target, measure=False)
-        planned.append((key, {name: journal.write_plan(plan) for name, plan in plans.items()}))
+        plans = lc.lab.plan(study, options.seeds, options.examples, target=target, measure=False)
+        written = {name: journal.write_plan(plan) for name, plan in plans.items()}
+        planned.append((key, replace(plans, parts=written)))
     # Adapters that two studies need are trained by one, for which the other waits.
     with multiprocessing.get_context("spawn").Pool(options.workers, _alone) as pool:
         for verdict in pool.imap(partial(_verdict, options), planned):
@@ -77,14 +85,14 @@ def _alone() -> None:
     torch.set_num_threads(1)
 
 
-def _verdict(options: argparse.Namespace, planned: tuple[str, dict[str, Plan]]) -> StudyVerdict:
+def _verdict(options: argparse.Namespace, planned: tuple[str, Plans]) -> StudyVerdict:
     """Test one study and write its report."""
     started = time.perf_counter()
     key, plans = planned
     study, target = _asked(options, key)
     training = {"steps": options.steps}
-    verdict = study.test(target, plans, options.folder, training=training, progress=False)
-    verdict.report(options.folder / f"{key.replace(':', '-')}.html")
+    verdict = lc.lab.run(study, target, plans, options.folder, training=training, progress=False)
+    lc.lab.report(verdict, options.folder / f"{key.replace(':', '-')}.html")
     print(f"{key}: {time.perf_counter() - started:.0f} s", flush=True)
     return verdict
 
@@ -155,7 +163,7 @@ def _page(verdicts: list[StudyVerdict], options: argparse.Namespace) -> str:
                 f"| {_sentences(verdict)} |"
             )
         lines += [f"\nNot run: {name}: {why}" for name, why in found.not_run.items()]
-        notes = {note for part in found.parts.values() for note in part.finding.notes}
+        notes = {note for part in found.parts.values() for note in part.evidence.notes}
         lines += [f"\nNote: {note}." for note in sorted(notes)]
         lines += [f"\nJournal: {note}." for note in _histories(found)]
     return "\n".join(lines) + "\n"

@@ -7,7 +7,7 @@ them; the command line turns every one into exit code 2.
 import operator
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import SupportsIndex
+from typing import Any, Final, NoReturn, SupportsIndex
 
 __all__ = [
     "AdapterError",
@@ -16,6 +16,7 @@ __all__ = [
     "LatentError",
     "LayoutError",
     "MissingExtraError",
+    "MovedName",
     "PromptError",
     "SettingError",
     "TaskError",
@@ -196,3 +197,20 @@ def whole_number(name: str, value: SupportsIndex, least: int, most: int | None =
     if isinstance(value, bool) or number < least or (most is not None and number > most):
         raise SettingError(f"{name} is {value!r}; expected {expected}")
     return number
+
+
+class MovedName:
+    """An attribute that another call replaces: whoever reads it is told which.
+
+    Example:
+        `test = MovedName("lc.lab.run(hypothesis, target)")` in the body of a class.
+    """
+
+    def __init__(self, instead: str) -> None:
+        self.instead: Final = instead
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._old = f"{owner.__name__}.{name}"
+
+    def __get__(self, instance: Any, owner: type) -> NoReturn:
+        raise AttributeError(f"{self._old} has moved; use {self.instead}")

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from html import escape
 
-__all__ = ["counted", "did_you_mean", "duration", "duration_range", "meant"]
+__all__ = ["as_html", "counted", "did_you_mean", "duration", "duration_range", "meant"]
 
 
 def counted(number: int, what: str) -> str:
@@ -41,3 +42,8 @@ def duration_range(seconds: float) -> str:
     first = max(1, coarse * round(low / size / coarse))
     last = max(first + 1, coarse * round(high / size / coarse))
     return f"{first}-{last} {unit}"
+
+
+def as_html(text: str) -> str:
+    """Lines of text as a notebook shows them, in letters of one width."""
+    return f'<pre style="font-family: monospace; white-space: pre-wrap">{escape(text)}</pre>'

@@ -12,7 +12,8 @@ from latent_core.cli.app import BackboneOption, app, console, table_of
 from latent_core.errors import SettingError
 
 if TYPE_CHECKING:
-    from latent_core.hypotheses import Study, StudyVerdict
+    from latent_core.hypotheses.study import Study
+    from latent_core.hypotheses.study_verdict import StudyVerdict
 
 __all__ = ["hypotheses", "test"]
 
@@ -22,8 +23,7 @@ def hypotheses(
     name: Annotated[str, typer.Argument(help="Explain one of them at length.")] = "",
 ) -> None:
     """List the built-in hypotheses, or explain one."""
-    from latent_core.hypotheses import STUDIES, load_study
-    from latent_core.hypotheses.studies.study import other_keys
+    from latent_core.hypotheses.studies.table import STUDIES, load_study, other_keys
 
     if not name:
         table = table_of("name", "question", "claim", "parts")
@@ -78,34 +78,34 @@ def test(
     the same command goes on where it was.
     Example: latent test H1 --backbone tiny
     """
+    from latent_core.hypotheses import lab
     from latent_core.hypotheses.sources import Source
-    from latent_core.hypotheses.studies.study import FIRST_ANSWER, FULL
 
     train = train or (backbone == "tiny" and not shipped)
     study, target, why = _target(name, layout, backbone, runs, train)
-    sizes = dict(FULL if full else FIRST_ANSWER)
+    sizes = dict(lab.FULL_TEST if full else lab.QUICK_TEST)
     if isinstance(target, Source) and not full:
         sizes["examples"] //= 2  # of a backbone that is larger than `tiny`
     chosen = {"seeds": seeds, "examples": examples, "steps": steps}
     sizes |= {key: value for key, value in chosen.items() if value is not None}
     verdict = run_study(study, target, sizes, out, why)
     console.print(Text(verdict.summary()))
-    report = verdict.report(out / f"{study.key}.html")
+    report = lab.report(verdict, out / f"{study.key}.html")
     console.print(f"report: {report}", highlight=False, soft_wrap=True)
 
 
 def run_study(
     study: Study, target: Any, sizes: dict[str, int], out: Path, why: str = ""
 ) -> StudyVerdict:
-    """Print the plan of a study and run it."""
+    """Print the plans of a study and run it."""
+    from latent_core.hypotheses import lab
+
     if sizes["steps"] < 1:
         raise SettingError(f"steps is {sizes['steps']}; expected at least 1")
     training = {"steps": sizes["steps"]}
-    plans = study.plan(
-        sizes["seeds"], sizes["examples"], target=target, training=training, measure=False
-    )
+    plans = lab.plan(study, sizes["seeds"], sizes["examples"], target=target, training=training)
     console.print(Text(f"{study.key}: {study.claim}\n{why}".strip()))
-    console.print(Text(f"\n{study.plan_summary(plans, target, training)}\n"))
+    console.print(Text(f"\n{plans.summary()}\n"))
     table = table_of("part", "contrast", "on", "expected", "supports", "refutes")
     for part, plan in plans.items():
         h = plan.hypothesis
@@ -115,10 +115,11 @@ def run_study(
         table.add_row(*map(Text, (part, str(h.contrast), where, least, *powers)))
     console.print(table)
     console.print(
-        "supports: chance to, if the effect is twice what is expected; refutes: if there is none\n",
+        "supports: chance to support, if the effect is twice what is expected; "
+        "refutes: chance to refute, if there is no effect\n",
         highlight=False,
     )
-    return study.test(target, plans, out, training=training)
+    return lab.run(study, target, plans, out, training=training)
 
 
 def _target(
@@ -126,8 +127,8 @@ def _target(
 ) -> tuple[Study, Any, str]:
     """The study, what to test it on, and what to say of that."""
     from latent_core.backbones.loading import load_backbone
-    from latent_core.hypotheses import load_study
     from latent_core.hypotheses.studies.forms import on_runs
+    from latent_core.hypotheses.studies.table import load_study
     from latent_core.runs.shipped import SHIPPED
 
     study = load_study(name, layout)

@@ -1,37 +1,23 @@
-"""The hypothesis lab: a claim about latent tokens, what evidence it takes, and a verdict.
+"""The hypothesis lab: a claim about latent tokens, the evidence it takes, and its verdict.
 
-    h = Hypothesis(
-        claim="Comma latents keep the rule alive in long outputs",
-        task="generation", split="ood", metric="graded",
-        contrast=Contrast(treatment="drop(Comma, after=3)", control="none"),
-        direction="less", smallest_effect=0.10)
-    plan = h.plan(seeds=5, examples=100)
-    verdict = h.test(models, plan)
+Each file imports only files that stand above it here:
 
-`STUDIES` holds the built-in ones, each a family of hypotheses.
+| file                                | concept                                                    |
+|-------------------------------------|------------------------------------------------------------|
+| `conditions`, `claim`, `study`      | values: what is claimed, and of what it is the difference  |
+| `controls`, `pairs`, `power`        | stand-ins for latents, paired records, power of a test     |
+| `sources`, `targets`                | where adapters come from                                   |
+| `answers`, `costs`                  | answers under a condition, time of the work                |
+| `plan`                              | the plan of a test                                         |
+| `evidence`                          | estimates from adapters or records                         |
+| `settle`, `verdict`, `study_verdict`| the judgement                                              |
+| `journal`, `report`                 | the record of all tests, and the page for readers          |
+| `execution`, `lab`                  | many tests run and judged together                         |
+| `studies`                           | the built-in studies                                       |
+
+`lab` is the public module, `lc.lab`. It is imported on first use, because it loads torch.
 """
 
-from latent_core.hypotheses.claim import Hypothesis
-from latent_core.hypotheses.conditions import Condition, Contrast
-from latent_core.hypotheses.evidence import find_out, judge_family
-from latent_core.hypotheses.journal import Journal
-from latent_core.hypotheses.plan import Assumptions, Plan
-from latent_core.hypotheses.studies.builtin import STUDIES
-from latent_core.hypotheses.studies.study import Study, StudyVerdict, load_study
-from latent_core.hypotheses.verdict import Verdict
+import lazy_loader
 
-__all__ = [
-    "STUDIES",
-    "Assumptions",
-    "Condition",
-    "Contrast",
-    "Hypothesis",
-    "Journal",
-    "Plan",
-    "Study",
-    "StudyVerdict",
-    "Verdict",
-    "find_out",
-    "judge_family",
-    "load_study",
-]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,9 +1,7 @@
-"""What one adapter scores under one condition, kept on disk, so that a test resumes where it was.
+"""The answers of one adapter under one condition, kept on disk so that a stopped test goes on.
 
-Each set of records lies under a name made of all that determines it: the adapter's numbers, the
-interventions, the examples asked, and the measure. Sets are shared by all tests of a folder.
-
-Knows how to measure one subject; nothing of contrasts.
+The name of each file follows from all that determines its records: the adapter's numbers, the
+interventions, the examples, and the measure. All tests of a folder share the files.
 """
 
 from __future__ import annotations
@@ -18,6 +16,7 @@ from statistics import fmean
 from typing import Any, Literal
 
 import pandas as pd
+import torch
 
 from latent_core.analysis.tracing import attention_against_effect, trace
 from latent_core.archives.folders import modified_ns
@@ -28,7 +27,7 @@ from latent_core.evaluation.evaluate import evaluate
 from latent_core.files import write_file
 from latent_core.hypotheses.claim import Hypothesis
 from latent_core.hypotheses.conditions import CHANCE, Condition
-from latent_core.hypotheses.sources import Subject, fingerprint_of
+from latent_core.hypotheses.seed_adapter import SeedAdapter
 from latent_core.interventions.kinds import parse_intervention
 from latent_core.interventions.running import running
 from latent_core.models.latent import LatentModel
@@ -44,38 +43,38 @@ _KEPT = ("task", "backbone", "split", "level", "example", "key", "exact", "grade
 
 
 def answers(
-    subject: Subject,
+    adapter: SeedAdapter,
     condition: Condition,
     hypothesis: Hypothesis,
     examples: int,
     eval_seed: int,
     folder: Path,
 ) -> pd.DataFrame:
-    """Records of one subject under one condition, from the disk where they are there.
+    """Records of one adapter under one condition, from the disk where they are there.
 
     Returns:
         a row per example: the columns of `evaluate` that tests need, `seed` (of training), `note`
         (what an intervention said of itself) and `made` (when, ISO 8601).
     """
     plain = condition.intervention == condition.within == "none"
-    if plain and (kept := _kept(subject, hypothesis, examples, eval_seed)) is not None:
+    if plain and (kept := _kept(adapter, hypothesis, examples, eval_seed)) is not None:
         return kept
     if condition.intervention == CHANCE:
-        return _by_chance(hypothesis, examples, eval_seed, subject.seed)
-    model = subject.model
+        return _by_chance(hypothesis, examples, eval_seed, adapter.seed)
+    model = adapter.model
     asked = {
         split: hypothesis.loaded_task.examples(split, examples, eval_seed)
         for split in hypothesis.terms
     }
     measure = "agreement" if hypothesis.metric == "agreement" else "score"
     determined = [
-        [fingerprint_of(model), condition.intervention, condition.within, measure],
+        [_fingerprint_of(model), condition.intervention, condition.within, measure],
         {split: [(e.prompt, e.answer) for e in found] for split, found in asked.items()},
     ]
     digest = hashlib.sha256(json.dumps(determined, sort_keys=True).encode()).hexdigest()[:24]
     path = folder / "records" / f"{digest}.parquet"
     if path.is_file():
-        return pd.read_parquet(path).assign(seed=subject.seed)
+        return pd.read_parquet(path).assign(seed=adapter.seed)
     notes: list[str] = []
     with contextlib.ExitStack() as stack:
         stack.enter_context(heartbeats_only())
@@ -100,7 +99,7 @@ def answers(
     frame = frame[[name for name in _KEPT if name in frame.columns]]
     frame = frame.assign(note="; ".join(notes), made=_now())
     write_file(path, frame.to_parquet(index=False))
-    return frame.assign(seed=subject.seed)
+    return frame.assign(seed=adapter.seed)
 
 
 def agreement_records(
@@ -144,24 +143,26 @@ def agreement_records(
     return pd.DataFrame(rows)
 
 
-def kept_eval_seed(subjects: list[Subject], hypothesis: Hypothesis, examples: int) -> int | None:
-    """The evaluation seed under which all subjects have the records that are needed, if any."""
+def kept_eval_seed(
+    adapters: list[SeedAdapter], hypothesis: Hypothesis, examples: int
+) -> int | None:
+    """The evaluation seed under which all adapters have the records that are needed, if any."""
     seeds = set()
-    for subject in subjects:
-        records = subject.records
+    for adapter in adapters:
+        records = adapter.records
         if records is None or "eval_seed" not in records or hypothesis.metric not in records:
             return None
         seeds |= set(records["eval_seed"])
-        if len(seeds) != 1 or _kept(subject, hypothesis, examples, int(max(seeds))) is None:
+        if len(seeds) != 1 or _kept(adapter, hypothesis, examples, int(max(seeds))) is None:
             return None
     return int(seeds.pop()) if seeds else None
 
 
 def _kept(
-    subject: Subject, hypothesis: Hypothesis, examples: int, eval_seed: int
+    adapter: SeedAdapter, hypothesis: Hypothesis, examples: int, eval_seed: int
 ) -> pd.DataFrame | None:
-    """The subject's own records of these very examples, if it has them."""
-    frame = subject.records
+    """The adapter's own records of these very examples, if it has them."""
+    frame = adapter.records
     if frame is None or hypothesis.metric not in frame or "eval_seed" not in frame:
         return None
     wanted = frame["split"].isin(list(hypothesis.terms)) & (frame["eval_seed"] == eval_seed)
@@ -172,13 +173,13 @@ def _kept(
         asked = hypothesis.loaded_task.examples(str(split), examples, eval_seed)
         if [e.prompt for e in asked] != list(rows.sort_values("example")["prompt"]):
             raise SettingError(
-                f"{subject.folder} was evaluated on other examples of {split} than the task gives "
+                f"{adapter.folder} was evaluated on other examples of {split} than the task gives "
                 "now; evaluate it anew (`latent evaluate`)"
             )
-    assert subject.folder is not None
-    written = modified_ns(subject.folder, RECORDS_FILE) / 1e9
+    assert adapter.folder is not None
+    written = modified_ns(adapter.folder, RECORDS_FILE) / 1e9
     made = datetime.fromtimestamp(written, UTC).isoformat(timespec="milliseconds")
-    return found.assign(seed=subject.seed, note="", made=made)
+    return found.assign(seed=adapter.seed, note="", made=made)
 
 
 def _by_chance(hypothesis: Hypothesis, examples: int, eval_seed: int, seed: int) -> pd.DataFrame:
@@ -202,3 +203,17 @@ def latents_of(model: SteeredModel) -> LatentModel:
     if not isinstance(model, LatentModel):
         raise SettingError(f"{model.method} has no latents to intervene on; expected a layout")
     return model
+
+
+def _fingerprint_of(model: SteeredModel) -> str:
+    """Name a model: its backbone, its method, the places of its latents, and its numbers."""
+    layout, shots = model.placement.layout, model.shots
+    backbone = model.backbone.fingerprint
+    found = hashlib.sha256(f"{backbone}|{model.method}|{layout}|{shots}".encode())
+    weights = model.trainable_weights()
+    if isinstance(model, LatentModel):
+        weights |= model.tables.named()
+    for name, weight in sorted(weights.items()):
+        found.update(name.encode())
+        found.update(weight.contiguous().view(torch.uint8).numpy().tobytes())
+    return found.hexdigest()[:24]

@@ -1,34 +1,26 @@
-"""A claim that can fail: what is compared, on what, which way, and the least that would matter.
+"""A claim that can fail: what it compares, on which examples, in which direction, by how much.
 
-    h = Hypothesis(
+    claim = Hypothesis(
         claim="Comma latents keep the rule alive in long outputs",
         task="generation", split="ood", metric="graded",
         contrast=Contrast(treatment="drop(Comma, after=3)", control="none"),
         direction="less", smallest_effect=0.10)
-    plan = h.plan(seeds=5, examples=100)
-    verdict = h.test(model, plan)
 
-Knows tasks and contrasts; the plan and the test are made in modules of their own.
+A hypothesis is a value. `latent_core.hypotheses.lab` plans it, runs it and reports on it.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields
 from functools import cached_property
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
-from latent_core.errors import SettingError
+from latent_core.errors import MovedName, SettingError
 from latent_core.hypotheses.conditions import CHANCE, Contrast
 from latent_core.tasks.base import Task, resolve_splits
 from latent_core.tasks.table import load_task
-
-if TYPE_CHECKING:
-    from latent_core.backbones.backbone import Backbone
-    from latent_core.hypotheses.plan import Plan
-    from latent_core.hypotheses.verdict import Verdict
 
 __all__ = ["CONTROLS", "METRICS", "Hypothesis"]
 
@@ -133,13 +125,6 @@ class Hypothesis:
         """The family that Holm counts."""
         return self.family or self.claim
 
-    def resolved(self, backbone: Backbone | str) -> Hypothesis:
-        """The same hypothesis, with whatever its contrast leaves to be matched on a backbone."""
-        if not self.contrast.needs_backbone:
-            return self
-        contrast = self.contrast.resolved(backbone, self.loaded_task)
-        return replace(self, contrast=contrast)
-
     def to_dict(self) -> dict[str, Any]:
         """All of it as plain values, for the journal."""
         found = {field.name: getattr(self, field.name) for field in fields(self)}
@@ -160,37 +145,8 @@ class Hypothesis:
         body = {k: v for k, v in self.to_dict().items() if k in _COMPARED}
         return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()[:16]
 
-    def plan(self, seeds: int = 5, examples: int = 100, **options: Any) -> Plan:
-        """What a test would take and could show; see `latent_core.hypotheses.plan.make_plan`.
-
-        Args:
-            seeds: training seeds.
-            examples: per seed and split.
-            options: further arguments of `make_plan`, such as `effect`, `pilot` and `target`.
-        """
-        from latent_core.hypotheses.plan import make_plan
-
-        return make_plan(self, seeds, examples, **options)
-
-    def test(
-        self,
-        target: Any,
-        plan: Plan | None = None,
-        folder: str | Path = "runs/hypotheses",
-        **options: Any,
-    ) -> Verdict:
-        """Run what the plan says and judge it; see `latent_core.hypotheses.evidence.run_test`.
-
-        Args:
-            target: a `LatentModel`, several (one per seed), a folder of runs, a data frame of
-                records, or the name of a backbone to train on.
-            plan: by default 5 seeds and 100 examples, or as many as the target has.
-            folder: keeps partial results, trained adapters and the journal.
-            options: further arguments of `run_test`, such as `training` and `progress`.
-        """
-        from latent_core.hypotheses.evidence import run_test
-
-        return run_test(self, target, plan, folder, **options)
+    plan = MovedName("lc.lab.plan(hypothesis, seeds, examples, target=...)")
+    test = MovedName("lc.lab.run(hypothesis, target, plan)")
 
 
 _COMPARED = ("task", "split", "metric", "contrast")

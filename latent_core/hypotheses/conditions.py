@@ -1,4 +1,4 @@
-"""What a hypothesis compares: two conditions, on one set of examples or as an interaction.
+"""Conditions and contrasts: the two sides that a claim compares, as text.
 
 | condition                                  | what answers the examples                           |
 |--------------------------------------------|-----------------------------------------------------|
@@ -11,29 +11,28 @@
 | `adapter:runs/first`                       | one saved adapter, also with `under ...`            |
 | `chance`                                   | nothing: an agreement of 0, for metric `agreement`  |
 
-Knows the text forms of methods and interventions; runs neither.
+A contrast is measured on one set of examples, or as an interaction of two. The method that
+`matched(...)` stands for depends on the backbone; `latent_core.hypotheses.targets` finds it.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass, replace
-from typing import cast, get_args
+from dataclasses import dataclass
+from typing import NamedTuple, cast, get_args
 
-from latent_core.backbones.backbone import Backbone
 from latent_core.errors import SettingError
 from latent_core.interventions.kinds import intervention_of
-from latent_core.models.matching import AGAINST, By, matched
+from latent_core.models.matching import AGAINST, By
 from latent_core.slots.layout import LatentLayout
 from latent_core.slots.methods import Method
 from latent_core.slots.notation import CONDITION
 from latent_core.slots.parts import MatchedParts, MethodParts
 from latent_core.slots.pointing import Part
-from latent_core.tasks.base import Task
 from latent_core.wording import meant
 
-__all__ = ["ADAPTER", "CHANCE", "Condition", "Contrast"]
+__all__ = ["ADAPTER", "CHANCE", "Condition", "Contrast", "MatchedControl", "matched_control"]
 
 ADAPTER = "adapter:"
 CHANCE = "chance"
@@ -46,9 +45,9 @@ class Condition:
 
     Attributes:
         method: a method's name or `adapter:FOLDER`; empty for the model that is tested.
-        intervention: text form; `none` for the model as it is.
-        within: an intervention around that one, which a control puts there: it is the model that
-            `intervention` finds, also as the clean run of a patch.
+        intervention: its text form; `none` for the unchanged model.
+        within: a control's intervention, which applies first. `intervention` then changes the model
+            that results, and a patch takes its clean run from it.
     """
 
     method: str = ""
@@ -71,7 +70,7 @@ class Condition:
 
     @property
     def latents_placed(self) -> bool:
-        """Whether the method places latents; unknown of an adapter, so taken for granted."""
+        """Whether the method places latents; assumed of a saved adapter, which is not opened."""
         if not self.method or self.method.startswith((ADAPTER, MATCHED)):
             return True
         return bool(Method.parse(self.method).layout.groups)
@@ -91,9 +90,9 @@ class Contrast:
 
     Attributes:
         treatment, control: conditions in the text form of the module's table.
-        minus_split: makes it an interaction: from the difference on the hypothesis's split, the
-            difference on this one is taken away. `minus_split="id"` asks whether a gain is larger
-            out of distribution than in it.
+        minus_split: makes the contrast an interaction: the difference on this split is subtracted
+            from the difference on the hypothesis's split. `minus_split="id"` asks whether a gain is
+            larger out of distribution than in distribution.
     """
 
     treatment: str
@@ -113,27 +112,46 @@ class Contrast:
         return Condition.parse(self.treatment), Condition.parse(self.control)
 
     @property
+    def methods(self) -> list[str]:
+        """The methods whose adapters answer, each once; empty for the model that is tested."""
+        return list(dict.fromkeys(c.method for c in self.conditions if c.intervention != CHANCE))
+
+    @property
     def is_causal(self) -> bool:
-        """Whether both sides are one model that differs by an intervention."""
+        """Whether both sides are the same model and differ by an intervention only."""
         treatment, control = self.conditions
         return treatment.method == control.method
 
     @property
     def needs_backbone(self) -> bool:
-        """Whether a side has to be matched to the other first."""
+        """Whether a side names a matched control, which depends on the backbone."""
         return any(condition.method.startswith(MATCHED) for condition in self.conditions)
-
-    def resolved(self, backbone: Backbone | str, task: Task) -> Contrast:
-        """The same contrast, `matched(...)` replaced by the method that it comes to."""
-        return Contrast(
-            _resolved(self.treatment, backbone, task),
-            _resolved(self.control, backbone, task),
-            self.minus_split,
-        )
 
     def __str__(self) -> str:
         plain = f"{self.treatment} - {self.control}"
-        return plain if self.minus_split is None else f"({plain}), less on {self.minus_split}"
+        if self.minus_split is None:
+            return plain
+        return f"({plain}) minus the same difference on {self.minus_split}"
+
+
+class MatchedControl(NamedTuple):
+    """What a `matched(...)` says.
+
+    Attributes:
+        layout: the layout that the control is matched to.
+        by: what both have in common: trainable parameters, or computation.
+        against: the kind of method that the control is; see `latent_core.models.matching.AGAINST`.
+    """
+
+    layout: LatentLayout
+    by: By
+    against: str
+
+
+def matched_control(text: str) -> MatchedControl | None:
+    """Return the matched control that a condition's text names, or None if it names none."""
+    side = CONDITION.read(text).side
+    return _matched(side) if isinstance(side, MatchedParts) else None
 
 
 def _method(side: MethodParts | MatchedParts | Part | None) -> str:
@@ -149,8 +167,7 @@ def _method(side: MethodParts | MatchedParts | Part | None) -> str:
             return ADAPTER + side
 
 
-def _matched(parts: MatchedParts) -> tuple[LatentLayout, By, str]:
-    """Layout, by and against of a `matched(...)`."""
+def _matched(parts: MatchedParts) -> MatchedControl:
     layout, by, against = parts
     if by not in get_args(By):
         raise by.fault(
@@ -161,7 +178,7 @@ def _matched(parts: MatchedParts) -> tuple[LatentLayout, By, str]:
         raise against.fault(
             SettingError, f"cannot match against {str(against)!r}", meant(against, AGAINST) or known
         )
-    return LatentLayout.of(layout), cast(By, str(by)), str(against or "start")
+    return MatchedControl(LatentLayout.of(layout), cast(By, str(by)), str(against or "start"))
 
 
 def _written(method: str) -> str:
@@ -172,11 +189,3 @@ def _written(method: str) -> str:
     ):
         return method
     return ADAPTER + json.dumps(folder, ensure_ascii=False)
-
-
-def _resolved(text: str, backbone: Backbone | str, task: Task) -> str:
-    side = CONDITION.read(text).side
-    if not isinstance(side, MatchedParts):
-        return text
-    method = matched(*_matched(side), backbone=backbone, task=task).name
-    return str(replace(Condition.parse(text), method=method))

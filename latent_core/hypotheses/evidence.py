@@ -1,211 +1,151 @@
-"""Run what a plan says, estimate, judge, and write it into the journal.
+"""The evidence of a test: a plan is run, and its effect and controls are estimated.
 
-Knows the order of things; each of them is in a module of its own.
+Answers come from adapters, condition by condition and seed by seed, or from a table of records.
+`latent_core.hypotheses.verdict` judges the evidence.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
-from latent_core.archives.folders import is_folder
-from latent_core.backbones.backbone import Backbone
 from latent_core.errors import SettingError
 from latent_core.hypotheses.answers import answers, kept_eval_seed
 from latent_core.hypotheses.claim import Hypothesis
 from latent_core.hypotheses.conditions import CHANCE, Condition
 from latent_core.hypotheses.controls import Control, controls_of
-from latent_core.hypotheses.journal import Journal
 from latent_core.hypotheses.pairs import check_records, effect_of, p_short_of, pair
-from latent_core.hypotheses.plan import Plan, make_plan
-from latent_core.hypotheses.sources import Given, Source, Trained
-from latent_core.hypotheses.verdict import ControlFinding, Finding, Verdict, judge
+from latent_core.hypotheses.plan import Plan
+from latent_core.hypotheses.sources import Source
 from latent_core.interventions.running import CHANGED_NOTHING
-from latent_core.models.steered import SteeredModel
 from latent_core.progress import progress_bar
 from latent_core.slots.methods import method_name
-from latent_core.statistics.inference import holm
+from latent_core.statistics.inference import Effect
 
-__all__ = ["DEFAULT_FOLDER", "find_out", "judge_family", "run_test"]
+__all__ = ["ControlEvidence", "Evidence", "evidence_from_records", "gather_evidence"]
 
-DEFAULT_FOLDER = "runs/hypotheses"
-Fetch = Callable[[Condition], pd.DataFrame]
+_FULL_STOPS = "replace(latents, text:.)"
+_Fetch = Callable[[Condition], pd.DataFrame]
 
 
-def run_test(
-    hypothesis: Hypothesis,
-    target: Any,
-    plan: Plan | None = None,
-    folder: str | Path = DEFAULT_FOLDER,
-    *,
-    training: dict[str, Any] | None = None,
-    progress: bool = True,
-) -> Verdict:
-    """Test one hypothesis.
+@dataclass(frozen=True, slots=True)
+class ControlEvidence:
+    """The effect that remains when the latents are replaced, and the effect beyond it.
+
+    Attributes:
+        name: the control's name.
+        effect: the effect of the contrast with the replaced latents.
+        specific: the claim's effect minus `effect`, example by example.
+        specific_wide: the same with an interval of 1 - 0.05 / controls. A claim is refuted if any
+            one control shows its effect, so this interval allows for all of them.
+    """
+
+    name: str
+    effect: Effect
+    specific: Effect
+    specific_wide: Effect
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """The estimates of a test, before they are judged.
+
+    Attributes:
+        hypothesis, plan: the claim and its plan.
+        effect: the effect of the contrast.
+        controls: the evidence of each control.
+        not_run: controls that could not be run, with the reason.
+        frame: one row per example: seed, split, level, example, key, treatment, control,
+            difference, and a column `difference_NAME` for each control.
+        records_digest: names the records; equal for equal records.
+        seeds: the training seeds.
+        p_short: two-sided p-value of the hypothesis that the effect, and the effect beyond each
+            control, reaches the smallest effect. If it is small, the claim is refuted.
+        notes: warnings for the reader.
+        untried: whether the treatment's intervention met no latent in any example.
+    """
+
+    hypothesis: Hypothesis
+    plan: Plan
+    effect: Effect
+    controls: tuple[ControlEvidence, ...]
+    not_run: Mapping[str, str]
+    frame: pd.DataFrame
+    records_digest: str
+    seeds: tuple[int, ...]
+    p_short: float
+    notes: tuple[str, ...] = ()
+    untried: bool = False
+
+    @property
+    def records_made(self) -> str | None:
+        """The time when the oldest record was made; None if it is not known."""
+        made = self.frame.attrs.get("made")
+        return None if made is None else str(made)
+
+
+def gather_evidence(plan: Plan, source: Source, folder: Path, progress: bool) -> Evidence:
+    """Run a plan on adapters.
 
     Args:
-        hypothesis: the claim.
-        target: a `LatentModel`, or several (those of one method are its seeds); a folder of runs,
-            or several; a data frame of records with a column `method`; or a backbone, by name or
-            loaded, to train adapters on.
-        plan: by default 5 seeds of 100 examples, or as many as the target has.
-        folder: keeps trained adapters, partial records and the journal; the same call again goes on
-            where an earlier one was stopped.
-        training: arguments of `train`, for adapters that are trained here.
+        plan: the plan.
+        source: gives the adapters.
+        folder: keeps the answers. A test that was stopped goes on from them.
         progress: show a bar with the time left.
 
     Raises:
-        SettingError: if the target cannot answer what the plan asks, with the reason.
+        SettingError: if the source cannot answer what the plan asks, with the reason.
     """
-    plan = plan or default_plan(hypothesis, target)
-    planned = plan.hypothesis
-    if hypothesis.contrast.needs_backbone:  # the plan may know by now what was matched
-        planned = replace(planned, contrast=hypothesis.contrast)
-    if planned != hypothesis:
-        raise SettingError(
-            f"the plan is for another hypothesis, {plan.hypothesis.claim!r}; make one with "
-            "hypothesis.plan(...)"
-        )
-    finding = find_out(plan, target, folder, training=training, progress=progress)
-    return judge_family([finding], folder)[0]
-
-
-def find_out(
-    plan: Plan,
-    target: Any,
-    folder: str | Path = DEFAULT_FOLDER,
-    *,
-    training: dict[str, Any] | None = None,
-    progress: bool = True,
-) -> Finding:
-    """Run a plan and estimate, without judging; arguments as those of `run_test`."""
-    source = None
-    if not isinstance(target, pd.DataFrame):
-        source = as_source(target, plan.hypothesis, folder, training)
-    if plan.hypothesis.contrast.needs_backbone:
-        backbone = target["backbone"].iloc[0] if source is None else source.backbone
-        plan = replace(plan, hypothesis=plan.hypothesis.resolved(backbone))
-    plan = Journal(folder).write_plan(plan)
-    if source is None:
-        return _from_table(plan, target)
-    return _from_subjects(plan, source, Path(folder), progress)
-
-
-def judge_family(findings: Sequence[Finding], folder: str | Path) -> list[Verdict]:
-    """Judge findings that were made together; Holm counts them and what the journal holds."""
-    journal = Journal(folder)
-    verdicts: list[Verdict] = []
-    for finding in findings:
-        mates = [
-            other.effect.p
-            for other in findings
-            if other is not finding
-            and other.hypothesis.family_name == finding.hypothesis.family_name
-        ]
-        together = {other.hypothesis.digest + other.evidence for other in findings}
-        p_values = [finding.effect.p, *mates, *journal.family(finding, together)]
-        made = None if finding.frame.attrs.get("made") is None else str(finding.frame.attrs["made"])
-        history = journal.history(finding, made)
-        verdicts.append(judge(finding, holm(p_values)[0], len(p_values), history))
-    for verdict in verdicts:
-        journal.write_verdict(verdict)
-    return verdicts
-
-
-def as_source(
-    target: Any,
-    hypothesis: Hypothesis,
-    folder: str | Path = DEFAULT_FOLDER,
-    training: dict[str, Any] | None = None,
-) -> Source:
-    """Where a target's adapters come from; see `run_test`.
-
-    Raises:
-        SettingError: if it is none of what a test can run on.
-    """
-    task = hypothesis.loaded_task
-    if isinstance(target, Source):
-        return target
-    if isinstance(target, SteeredModel):
-        return Given.models([target])
-    if isinstance(target, Backbone) or (isinstance(target, str) and not is_folder(target)):
-        return Trained(target, task, folder, training)
-    if isinstance(target, str | Path):
-        return Given.runs([target], task.name)
-    if isinstance(target, list | tuple) and target:
-        if all(isinstance(one, SteeredModel) for one in target):
-            return Given.models(target)
-        if all(isinstance(one, str | Path) for one in target):
-            return Given.runs(target, task.name)
-    raise SettingError(
-        f"cannot test on {type(target).__name__}; expected a LatentModel, several, a folder of "
-        "runs, several, a data frame of records, or a backbone to train on"
-    )
-
-
-def default_plan(hypothesis: Hypothesis, target: Any) -> Plan:
-    """5 seeds of 100 examples, or what a target in memory or a table has."""
-    seeds, examples = 5, 100
-    if isinstance(target, SteeredModel):
-        seeds = 1
-    elif isinstance(target, list | tuple):
-        seeds = len(target)
-    elif isinstance(target, pd.DataFrame) and len(target):
-        own = target[target["split"].isin(list(hypothesis.terms))]
-        seeds = max(1, int(own["seed"].nunique()))
-        sizes = own.groupby(["method", "seed", "split"]).size()
-        examples = int(sizes.min()) if len(sizes) else examples
-    return make_plan(hypothesis, seeds, examples, measure=False)
-
-
-def _from_subjects(plan: Plan, source: Source, folder: Path, progress: bool) -> Finding:
     h = plan.hypothesis
-    conditions = h.contrast.conditions
-    methods = list(dict.fromkeys(c.method for c in conditions if c.intervention != CHANCE))
+    methods = h.contrast.methods
     seeds = source.seeds(methods, plan.seeds)
-    controls = controls_of(h, source.subject(conditions[0].method, seeds[0]).num_latents)
-    wanted = _all(conditions, controls)
+    controls = controls_of(h, source.adapter(h.contrast.conditions[0].method, seeds[0]).num_latents)
+    wanted = _all(h.contrast.conditions, controls)
     frames: dict[Condition, list[pd.DataFrame]] = {c: [] for c in wanted}
     with progress_bar(len(seeds) * len(wanted), "test", "condition", progress) as bar:
-        asked = [source.subject(m, s) for m in methods for s in seeds]
+        asked = [source.adapter(m, s) for m in methods for s in seeds]
         kept = kept_eval_seed(asked, h, plan.examples)
         for seed in seeds:
             eval_seed = 1000 + seed if kept is None else kept
             for condition in wanted:
                 bar.set_description(f"seed {seed}: {condition}"[:60])
                 method = condition.method if condition.intervention != CHANCE else methods[0]
-                subject = source.subject(method, seed)
+                adapter = source.adapter(method, seed)
                 frames[condition].append(
-                    answers(subject, condition, h, plan.examples, eval_seed, folder)
+                    answers(adapter, condition, h, plan.examples, eval_seed, folder)
                 )
                 bar.update(1)
     together = {c: pd.concat(found, ignore_index=True) for c, found in frames.items()}
-    return _finding(plan, together.__getitem__, controls, {})
+    return _estimated(plan, together.__getitem__, controls, {})
 
 
-def _from_table(plan: Plan, table: pd.DataFrame) -> Finding:
+def evidence_from_records(plan: Plan, records: pd.DataFrame) -> Evidence:
+    """Take the answers from a table of records with a column `method`.
+
+    Raises:
+        SettingError: if the records do not hold what the plan asks, with the reason.
+    """
     h = plan.hypothesis
-    if "method" not in table:
+    if "method" not in records:
         raise SettingError(
             f"the records have no column method; expected one that says {h.contrast.treatment!r} "
             f"or {h.contrast.control!r} (as `effect` and `load_runs(..., records=True)` give)"
         )
 
-    # Of an intervention's effect, `none` is the model as it is, and no method.
-    methods = table["method"].map(lambda name: name if name == "none" else method_name(name))
+    # Records of an intervention call the unchanged model `none`, which is not a method.
+    methods = records["method"].map(lambda name: name if name == "none" else method_name(name))
 
     def fetch(condition: Condition) -> pd.DataFrame:
         names = {str(condition)}
-        if condition.within == "replace(latents, text:.)" and condition.intervention == "none":
+        if condition.within == _FULL_STOPS and condition.intervention == "none":
             names.add(f"filler({condition.method})")
-        found = table[methods.isin(names)]
+        found = records[methods.isin(names)]
         if found.empty:
-            have = ", ".join(map(repr, table["method"].unique()))
+            have = ", ".join(map(repr, records["method"].unique()))
             raise SettingError(f"no records of {str(condition)!r}; there are {have}")
         return check_records(h, found, repr(str(condition)))
 
@@ -221,19 +161,19 @@ def _from_table(plan: Plan, table: pd.DataFrame) -> Finding:
             f"the plan needs {plan.examples} examples per seed and split, and the records have "
             f"{least}; plan with examples=... fewer, or bring more"
         )
-    controls, not_run = [], {}
+    controls, not_run = list[Control](), dict[str, str]()
     for control in controls_of(h):
         try:
             fetch(control.treatment), fetch(control.control)
             controls.append(control)
         except SettingError:
             not_run[control.name] = "the records hold none; test on models or run folders for it"
-    return _finding(plan, fetch, controls, not_run)
+    return _estimated(plan, fetch, controls, not_run)
 
 
-def _finding(
-    plan: Plan, fetch: Fetch, controls: Sequence[Control], not_run: dict[str, str]
-) -> Finding:
+def _estimated(
+    plan: Plan, fetch: _Fetch, controls: Sequence[Control], not_run: dict[str, str]
+) -> Evidence:
     h = plan.hypothesis
     treatment, control = (fetch(condition) for condition in h.contrast.conditions)
     frame = pair(h, treatment, control)
@@ -246,7 +186,7 @@ def _finding(
         frame["_beyond"] = frame["difference"] - frame[f"difference_{one.name}"]
         short.append(p_short_of(h, frame, "_beyond") * len(controls))
         found.append(
-            ControlFinding(
+            ControlEvidence(
                 one.name,
                 effect_of(h, frame, f"difference_{one.name}"),
                 effect_of(h, frame, "_beyond"),
@@ -263,17 +203,16 @@ def _finding(
         if note
     ]
     if not made:
-        notes.append("the records came as a table: whether the plan was before them is not known")
+        notes.append("the records came as a table, so they may be older than the plan")
     both = frame[["treatment", "control"]].mean()
     if h.metric != "agreement" and both.max() < 0.05:
         notes.append(
-            f"treatment and control both score below 0.05 ({both.max():.2f} at most): this is "
-            f"about "
-            "how these were trained as much as about the claim"
+            f"treatment and control both score below 0.05 (at most {both.max():.2f}), so the "
+            "result may come from the training and not from the claim"
         )
     frame.attrs["made"] = min(made) if made else None
     content = frame[["seed", "split", "key", "treatment", "control"]].to_csv(index=False)
-    return Finding(
+    return Evidence(
         h,
         plan,
         effect_of(h, frame, exact=True),

@@ -1,9 +1,8 @@
 """The journal: every plan and every test, one line of JSON each, appended and never edited.
 
-Each line carries the hash of the one before, so that an edited or deleted line shows. Holm counts
-what it holds of a family, and a test says whether its contrast had been looked at before its plan.
-
-Knows hypotheses, plans and verdicts as plain values.
+Each line holds the hash of the line before, so an edited or deleted line is noticed. Holm's
+correction counts the tests of a family that the journal holds. A test states whether its contrast
+was tested before its plan was written.
 """
 
 from __future__ import annotations
@@ -20,8 +19,9 @@ from typing import Any
 from filelock import FileLock
 
 from latent_core.errors import LatentError
+from latent_core.hypotheses.evidence import Evidence
 from latent_core.hypotheses.plan import Plan
-from latent_core.hypotheses.verdict import Finding, Verdict
+from latent_core.hypotheses.verdict import Verdict
 from latent_core.wording import counted
 
 __all__ = ["JOURNAL_FILE", "Journal"]
@@ -64,10 +64,10 @@ class Journal:
         return found
 
     def write_plan(self, plan: Plan) -> Plan:
-        """Append a plan, unless it is there, and give it as it was first written.
+        """Append a plan, unless the journal holds it, and return it with its first date.
 
-        The same plan made anew is that one, as long as nothing was tested since: a test that was
-        stopped goes on with the plan it had.
+        A plan that is made again keeps its date until a test follows it: a stopped test goes on
+        with the plan it had.
         """
         entry = _question(plan) | {"kind": "plan"}
         open_since = ""
@@ -87,27 +87,29 @@ class Journal:
 
     def write_verdict(self, verdict: Verdict) -> None:
         """Append the outcome of a test."""
-        finding = verdict.finding
+        evidence = verdict.evidence
         self._append(
-            _question(finding.plan)
+            _question(evidence.plan)
             | {
                 "kind": "test",
-                "training_seeds": list(finding.seeds),
-                "evidence": finding.evidence,
+                "training_seeds": list(evidence.seeds),
+                "evidence": evidence.records_digest,
                 "outcome": verdict.to_dict(),
                 "history": verdict.history,
             }
         )
 
-    def family(self, finding: Finding, together: Collection[str] = ()) -> list[float]:
-        """p-values of the family's other tests; repeating one on the same records is no other.
+    def family(self, evidence: Evidence, together: Collection[str] = ()) -> list[float]:
+        """Return the p-values of the family's other tests.
+
+        A test that was repeated on the same records counts once.
 
         Args:
-            finding: whose family.
-            together: digest and evidence of tests that are judged with it, and counted there.
+            evidence: of a test of the family.
+            together: digest and records' digest of tests that are judged together with it.
         """
-        h = finding.hypothesis
-        seen = {h.digest + finding.evidence, *together}
+        h = evidence.hypothesis
+        seen = {h.digest + evidence.records_digest, *together}
         p_values = []
         for entry in self.entries():
             if entry["kind"] != "test" or entry["hypothesis"]["family"] != h.family_name:
@@ -118,22 +120,21 @@ class Journal:
                 p_values.append(float(entry["outcome"]["p"]))
         return p_values
 
-    def history(self, finding: Finding, records_made: str | None) -> str:
-        """What was known of a contrast before its plan was written; empty if nothing.
+    def history(self, evidence: Evidence) -> str:
+        """Say what was known of a contrast before its plan was written; empty if nothing was.
 
         Args:
-            finding: of the test.
-            records_made: when the oldest record that it rests on was made, if that is known.
+            evidence: of the test.
         """
-        h, plan = finding.hypothesis, finding.plan
+        h, plan, made = evidence.hypothesis, evidence.plan, evidence.records_made
         asked = (h.direction, h.smallest_effect)
-        earlier = {  # what rests on the same records is one test, and its first history stands
+        earlier = {  # tests on the same records are one test, and its first history counts
             (e["evidence"], *_expected(e)): e
             for e in reversed(self.entries())
             if e["kind"] == "test" and e["digest"] == h.digest and e["time"] <= plan.created
         }
-        if (same := earlier.get((finding.evidence, *asked))) is not None:
-            repeated = f"the test of {same['time'][:10]} once more, on the same records"
+        if (same := earlier.get((evidence.records_digest, *asked))) is not None:
+            repeated = f"this repeats the test of {same['time'][:10]} on the same records"
             return "; ".join(filter(None, (repeated, same["history"])))
         parts = []
         if earlier:
@@ -143,10 +144,10 @@ class Journal:
                 f"this contrast was tested {counted(len(looks), 'time')} before "
                 f"the plan was written ({last['outcome']['outcome']} on {last['time'][:10]})"
             )
-        if records_made is not None and records_made < plan.created:
-            parts.append("records it rests on were made before the plan: this is exploration")
+        if made is not None and made < plan.created:
+            parts.append("some of its records are older than the plan, so this is exploration")
         if {_expected(e) for e in earlier.values()} - {asked}:
-            parts.append("direction or smallest effect was another then")
+            parts.append("an earlier test had another direction or smallest effect")
         return "; ".join(parts)
 
     def _lines(self) -> list[str]:

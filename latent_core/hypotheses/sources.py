@@ -1,6 +1,6 @@
-"""Whom a test asks: adapters that are given, lie in run folders, or are trained for it and kept.
+"""Where the adapters of a test come from: models in memory, run folders, or training.
 
-Knows how to come by one adapter of a method and a seed; nothing of what it is asked.
+A source gives one adapter for each method and training seed. It does not know the questions.
 """
 
 from __future__ import annotations
@@ -8,90 +8,68 @@ from __future__ import annotations
 import hashlib
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from functools import cached_property, partial
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-import pandas as pd
-import torch
-
-from latent_core.archives.folders import has_file, read_frame
+from latent_core.archives.folders import is_folder
 from latent_core.backbones.backbone import Backbone
 from latent_core.backbones.loading import load_backbone
 from latent_core.errors import SettingError
 from latent_core.hypotheses.conditions import ADAPTER
-from latent_core.models.build import build_model, load_model
-from latent_core.models.latent import LatentModel
+from latent_core.hypotheses.seed_adapter import SeedAdapter, saved_adapter, stored_adapter
+from latent_core.models.build import build_model
 from latent_core.models.steered import SteeredModel
-from latent_core.runs.find import StoredRun, find_runs
-from latent_core.runs.folder import RECORDS_FILE, RUN_FILE, read_run, run_lock
+from latent_core.runs.find import find_runs
+from latent_core.runs.folder import run_lock
 from latent_core.slots.methods import Method
 from latent_core.tasks.base import Task
 from latent_core.training.train import train
 
-__all__ = ["TRAINING", "Given", "Source", "Subject", "Trained", "fingerprint_of"]
+__all__ = ["TRAINING", "Given", "Source", "Trained", "is_backbone", "source_of"]
 
 TRAINING: Final[dict[str, Any]] = {"steps": 400, "batch_size": 8, "learning_rate": 0.1}
-"""How adapters are trained where nothing else is said."""
-
-
-@dataclass(frozen=True)
-class Subject:
-    """One adapter.
-
-    Attributes:
-        method: its method's name.
-        seed: its training seed.
-        load: gives the model; called when it is needed, and not before.
-        folder: where it lies, if it lies anywhere.
-        versions: of the libraries it was trained with; empty if not known.
-    """
-
-    method: str
-    seed: int
-    load: Callable[[], SteeredModel]
-    folder: Path | None = None
-    versions: tuple[tuple[str, str], ...] = ()
-
-    @cached_property
-    def model(self) -> SteeredModel:
-        """The model."""
-        return self.load()
-
-    @cached_property
-    def records(self) -> pd.DataFrame | None:
-        """What it answered when it was evaluated, if that was kept."""
-        if self.folder is None or not has_file(self.folder, RECORDS_FILE):
-            return None
-        return read_frame(self.folder)
-
-    @property
-    def num_latents(self) -> int:
-        """Latent vectors it places; 0 for baselines that place none."""
-        return Method.parse(self.method).layout.num_latents
+"""Arguments of `train` for adapters that a test trains, unless the caller gives others."""
+_USUAL_SEEDS: Final = 5
 
 
 class Source(ABC):
-    """Where subjects come from."""
+    """A supply of adapters, one for each method and training seed."""
 
     @abstractmethod
     def seeds(self, methods: Sequence[str], wanted: int) -> list[int]:
-        """`wanted` training seeds that every method has.
+        """Return `wanted` training seeds that every method has.
 
         Raises:
             SettingError: if there are fewer.
         """
 
+    @abstractmethod
+    def usual_seeds(self, methods: Sequence[str]) -> int:
+        """Return the number of seeds of a test for which the user names none."""
+
     @property
     @abstractmethod
     def backbone(self) -> Backbone:
-        """What the adapters are for."""
+        """The backbone of the adapters."""
+
+    @property
+    @abstractmethod
+    def training(self) -> dict[str, Any] | None:
+        """The arguments of `train` for adapters that are missing; None if nothing is trained."""
 
     @abstractmethod
-    def subject(self, method: str, seed: int) -> Subject:
-        """The adapter of a method and seed.
+    def adapter(self, method: str, seed: int) -> SeedAdapter:
+        """Return the adapter of a method and seed.
+
+        Raises:
+            SettingError: if there is none.
+        """
+
+    @abstractmethod
+    def sample(self, method: str) -> SteeredModel:
+        """Return a model of the method, trained or not, on which speed can be measured.
 
         Raises:
             SettingError: if there is none.
@@ -99,49 +77,41 @@ class Source(ABC):
 
 
 class Given(Source):
-    """Adapters that are there already.
+    """Adapters that exist already.
 
     Args:
-        subjects: no two of one method and seed.
+        adapters: at most one of each method and seed.
+        most: the largest number of seeds that a test takes by itself; None for all.
     """
 
-    def __init__(self, subjects: Sequence[Subject]) -> None:
-        self._found: dict[tuple[str, int], Subject] = {}
-        for subject in subjects:
-            place = (subject.method, subject.seed)
+    def __init__(self, adapters: Sequence[SeedAdapter], most: int | None = _USUAL_SEEDS) -> None:
+        self._found: dict[tuple[str, int], SeedAdapter] = {}
+        self._most = most
+        for adapter in adapters:
+            place = (adapter.method, adapter.seed)
             if place in self._found:
                 raise SettingError(
-                    f"two adapters of {subject.method}, seed {subject.seed}: "
-                    f"{self._found[place].folder} and {subject.folder}; expected one. Name a "
+                    f"two adapters of {adapter.method}, seed {adapter.seed}: "
+                    f"{self._found[place].folder} and {adapter.folder}; expected one. Name a "
                     "narrower folder"
                 )
-            self._found[place] = subject
-        made_with = {subject.versions for subject in subjects if subject.versions}
-        known = [dict(one) for one in made_with]
-        named = set.intersection(*map(set, known)) if known else set()
-        if any(len({one[name] for one in known}) > 1 for name in named):
-            shown = "; ".join(
-                ", ".join(f"{name} {number}" for name, number in one) for one in sorted(made_with)
-            )
-            raise SettingError(
-                f"the runs were made by different versions ({shown}), so a difference may be "
-                "theirs; expected one. Train them anew, or choose runs of one version"
-            )
+            self._found[place] = adapter
+        _check_versions(adapters)
 
     @classmethod
     def models(cls, models: Sequence[SteeredModel]) -> Given:
-        """Models in memory: those of one method are its seeds 0, 1, 2, ..."""
+        """Take models in memory: those of one method are its seeds 0, 1, 2, ..."""
         counts: dict[str, int] = {}
-        subjects = []
+        adapters = []
         for model in models:
             name = model.method
             counts[name] = counts.get(name, -1) + 1
-            subjects.append(Subject(name, counts[name], partial(_as_it_is, model)))
-        return cls(subjects)
+            adapters.append(SeedAdapter(name, counts[name], partial(_as_it_is, model)))
+        return cls(adapters, most=None)
 
     @classmethod
     def runs(cls, paths: Sequence[str | Path], task: str) -> Given:
-        """The finished runs on a task, at any depth below some folders.
+        """Take the finished runs on a task, at any depth below some folders.
 
         Raises:
             SettingError: if there are none.
@@ -155,17 +125,11 @@ class Given(Source):
                 f"{len(found)} runs, on {tasks}"
             )
         loaded: dict[str, Backbone] = {}
-        return cls([_stored(run, loaded) for run in runs])
+        return cls([stored_adapter(run, loaded) for run in runs])
 
     def seeds(self, methods: Sequence[str], wanted: int) -> list[int]:
         """See `Source.seeds`."""
-        names = [
-            self._named(method)
-            for method in methods
-            if not method.startswith(ADAPTER) and not self._untrained(method)
-        ]
-        each = [{seed for found, seed in self._found if found == name} for name in names]
-        common = sorted(set.intersection(*each)) if each else [0]
+        names, common = self._in_common(methods)
         if len(common) < wanted:
             raise SettingError(
                 f"the plan needs {wanted} training seeds, and {' and '.join(names)} have "
@@ -174,26 +138,49 @@ class Given(Source):
             )
         return common[:wanted]
 
+    def usual_seeds(self, methods: Sequence[str]) -> int:
+        """See `Source.usual_seeds`."""
+        _, common = self._in_common(methods)
+        return max(1, len(common[: self._most]))
+
     @property
     def backbone(self) -> Backbone:
         """See `Source.backbone`."""
         return next(iter(self._found.values())).model.backbone
 
-    def subject(self, method: str, seed: int) -> Subject:
-        """See `Source.subject`."""
+    @property
+    def training(self) -> None:
+        """See `Source.training`: nothing is trained."""
+
+    def adapter(self, method: str, seed: int) -> SeedAdapter:
+        """See `Source.adapter`."""
         if method.startswith(ADAPTER):
-            return _saved(Path(method.removeprefix(ADAPTER)))
+            return saved_adapter(Path(method.removeprefix(ADAPTER)))
         if self._untrained(method):
-            return Subject(method, seed, partial(build_model, self.backbone, method, seed))
+            return SeedAdapter(method, seed, partial(build_model, self.backbone, method, seed))
         return self._found[self._named(method), seed]
 
+    def sample(self, method: str) -> SteeredModel:
+        """See `Source.sample`."""
+        return self.adapter(method, self.seeds([method], 1)[0]).model
+
+    def _in_common(self, methods: Sequence[str]) -> tuple[list[str], list[int]]:
+        """The methods of which adapters are needed, and the seeds that all of them have."""
+        names = [
+            self._named(method)
+            for method in methods
+            if not method.startswith(ADAPTER) and not self._untrained(method)
+        ]
+        each = [{seed for found, seed in self._found if found == name} for name in names]
+        return names, sorted(set.intersection(*each)) if each else [0]
+
     def _untrained(self, method: str) -> bool:
-        """Whether a method is built here: nothing of it is trained, and no run of it is given."""
+        """Whether a method is built here: it trains nothing, and no run of it is given."""
         given = not method or any(method == name for name, _ in self._found)
         return not given and not Method.parse(method).trained
 
     def _named(self, method: str) -> str:
-        """The method meant by a condition's, which is empty where there is but one."""
+        """The method that a condition means; a condition without one means the only method."""
         have = list(dict.fromkeys(name for name, _ in self._found))
         if not method and len(have) == 1:
             return have[0]
@@ -212,9 +199,9 @@ class Trained(Source):
     """Adapters that are trained when they are first needed, and kept.
 
     Args:
-        backbone: what to train on.
-        task: what to train for.
-        folder: keeps them, each under a name made of all that determines it.
+        backbone: the backbone to train on.
+        task: the task to train for.
+        folder: keeps the adapters. Each has a name that follows from all that determines it.
         training: arguments of `train`, on top of `TRAINING`.
     """
 
@@ -227,9 +214,9 @@ class Trained(Source):
     ) -> None:
         self._backbone = load_backbone(backbone)
         self.task = task
-        self.training = training or {}
+        self._training = training or {}
         self._folder = Path(folder) / "adapters" / self.backbone.name.replace("/", "-") / task.name
-        self._subjects: dict[tuple[str, int], Subject] = {}
+        self._adapters: dict[tuple[str, int], SeedAdapter] = {}
 
     def seeds(self, methods: Sequence[str], wanted: int) -> list[int]:
         """See `Source.seeds`."""
@@ -240,34 +227,51 @@ class Trained(Source):
             )
         return list(range(wanted))
 
-    def subject(self, method: str, seed: int) -> Subject:
-        """See `Source.subject`."""
-        place = (method, seed)
-        if place not in self._subjects:
-            if method.startswith(ADAPTER):
-                self._subjects[place] = _saved(Path(method.removeprefix(ADAPTER)), self.backbone)
-            else:
-                self._subjects[place] = Subject(method, seed, lambda: self._model(method, seed))
-        return self._subjects[place]
+    def usual_seeds(self, methods: Sequence[str]) -> int:
+        """See `Source.usual_seeds`."""
+        return _USUAL_SEEDS
 
     @property
     def backbone(self) -> Backbone:
         """See `Source.backbone`."""
         return self._backbone
 
+    @property
+    def training(self) -> dict[str, Any]:
+        """See `Source.training`."""
+        return TRAINING | self._training
+
+    def adapter(self, method: str, seed: int) -> SeedAdapter:
+        """See `Source.adapter`."""
+        place = (method, seed)
+        if place not in self._adapters:
+            if method.startswith(ADAPTER):
+                self._adapters[place] = saved_adapter(
+                    Path(method.removeprefix(ADAPTER)), self.backbone
+                )
+            else:
+                load = partial(self._model, method, seed)
+                self._adapters[place] = SeedAdapter(method, seed, load)
+        return self._adapters[place]
+
+    def sample(self, method: str) -> SteeredModel:
+        """See `Source.sample`: an untrained model is as fast as a trained one."""
+        usable = method and not method.startswith(ADAPTER)
+        return build_model(self.backbone, method if usable else "Start_1", 0)
+
     def _model(self, method: str, seed: int) -> SteeredModel:
         model = build_model(self.backbone, method, seed)
         chosen = Method.parse(method)
         if not chosen.trained:
             return model
-        settings = TRAINING | self.training
-        if chosen.kind != "latents" and "learning_rate" not in self.training:
+        settings = self.training
+        if chosen.kind != "latents" and "learning_rate" not in self._training:
             del settings["learning_rate"]  # each baseline has its own
         sample = [(e.prompt, e.answer) for e in self.task.examples("train", 8, seed)]
         determined = [self.backbone.fingerprint, method, seed, settings, sample]
         name = f"{method}-{seed}-{_digest(determined)}".replace("/", "-").replace(" ", "")
         folder = self._folder / name
-        with run_lock(folder, wait=-1):  # another process may be training this very one
+        with run_lock(folder, wait=-1):  # another process may be training the same adapter
             train(
                 model,
                 self.task,
@@ -281,44 +285,63 @@ class Trained(Source):
         return model
 
 
-def fingerprint_of(model: SteeredModel) -> str:
-    """Names a model: its backbone, its method, its latents' places and vectors, what it trained."""
-    layout, shots = model.placement.layout, model.shots
-    backbone = model.backbone.fingerprint
-    found = hashlib.sha256(f"{backbone}|{model.method}|{layout}|{shots}".encode())
-    weights = model.trainable_weights()
-    if isinstance(model, LatentModel):
-        weights |= model.tables.named()
-    for name, weight in sorted(weights.items()):
-        found.update(name.encode())
-        found.update(weight.contiguous().view(torch.uint8).numpy().tobytes())
-    return found.hexdigest()[:24]
+def is_backbone(target: Any) -> bool:
+    """Whether a target is a backbone, loaded or by name, on which adapters have to be trained."""
+    named = isinstance(target, str) and not is_folder(target)
+    return named or isinstance(target, Backbone)
+
+
+def source_of(
+    target: Any, task: Task, folder: str | Path, training: dict[str, Any] | None = None
+) -> Source:
+    """Find the adapters that a target stands for.
+
+    Args:
+        target: a model, several models, a folder of runs, several folders, a backbone to train on,
+            or a source.
+        task: the task of the runs, or of the training.
+        folder: keeps adapters that are trained.
+        training: arguments of `train`, where adapters are trained.
+
+    Raises:
+        SettingError: if a test cannot run on the target.
+    """
+    if isinstance(target, Source):
+        return target
+    if isinstance(target, SteeredModel):
+        return Given.models([target])
+    if is_backbone(target):
+        return Trained(target, task, folder, training)
+    if isinstance(target, str | Path):
+        return Given.runs([target], task.name)
+    if isinstance(target, list | tuple) and target:
+        if all(isinstance(one, SteeredModel) for one in target):
+            return Given.models(target)
+        if all(isinstance(one, str | Path) for one in target):
+            return Given.runs(target, task.name)
+    raise SettingError(
+        f"cannot test on {type(target).__name__}; expected a LatentModel, several, a folder of "
+        "runs, several, a data frame of records, or a backbone to train on"
+    )
+
+
+def _check_versions(adapters: Sequence[SeedAdapter]) -> None:
+    """Refuse adapters that different versions of a library have trained."""
+    made_with = {adapter.versions for adapter in adapters if adapter.versions}
+    known = [dict(one) for one in made_with]
+    named = set.intersection(*map(set, known)) if known else set()
+    if any(len({one[name] for one in known}) > 1 for name in named):
+        shown = "; ".join(
+            ", ".join(f"{name} {number}" for name, number in one) for one in sorted(made_with)
+        )
+        raise SettingError(
+            f"the runs were made by different versions ({shown}), so the versions may cause a "
+            "difference; expected one version. Train the runs anew, or choose runs of one version"
+        )
 
 
 def _as_it_is(model: SteeredModel) -> SteeredModel:
     return model
-
-
-def _stored(run: StoredRun, loaded: dict[str, Backbone]) -> Subject:
-    folder, about = Path(run.path), run.about
-
-    def load() -> SteeredModel:
-        name = str(about["backbone"])
-        if name not in loaded:
-            loaded[name] = load_backbone(name)
-        return load_model(folder, loaded[name])
-
-    versions = read_run(folder).get("versions", {}) if has_file(folder, RUN_FILE) else {}
-    return Subject(
-        str(about["method"]), int(about["seed"]), load, folder, tuple(sorted(versions.items()))
-    )
-
-
-def _saved(folder: Path, backbone: Backbone | None = None) -> Subject:
-    runs = find_runs(folder)
-    if len(runs) != 1:
-        raise SettingError(f"{len(runs)} adapters in {folder}; expected one")
-    return _stored(runs[0], {} if backbone is None else {str(runs[0].about["backbone"]): backbone})
 
 
 def _digest(body: Any) -> str:

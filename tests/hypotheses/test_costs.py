@@ -10,8 +10,8 @@ import pytest
 
 import latent_core as lc
 from latent_core.evaluation import timing
-from latent_core.hypotheses import costs
-from latent_core.hypotheses.evidence import as_source
+from latent_core.hypotheses import costs, lab
+from latent_core.hypotheses.sources import source_of
 from latent_core.runs.shipped import SHIPPED
 
 
@@ -33,9 +33,11 @@ def test_a_built_in_claim_takes_as_long_as_estimated(
     monkeypatch.setattr(timing, "time", clock)
     monkeypatch.setattr(costs, "STOPWATCH", timing.Stopwatch())
     claim = lc.load_study(study).parts[part]
-    source = as_source([str(SHIPPED / "tiny" / claim.loaded_task.name)], claim, tmp_path)
-    plan = claim.plan(1, 20, target=source)
+    source = source_of(
+        [str(SHIPPED / "tiny" / claim.loaded_task.name)], claim.loaded_task, tmp_path
+    )
+    plan = lab.plan(claim, 1, 20, target=source)
     started = time.process_time()
-    claim.test(source, plan=plan, folder=tmp_path, progress=False)
+    lab.run(claim, source, plan, folder=tmp_path, progress=False)
     assert plan.seconds is not None
     assert 1 / 1.5 < plan.seconds / (time.process_time() - started) < 1.5

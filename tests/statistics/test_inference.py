@@ -10,9 +10,12 @@ from scipy import stats
 from statsmodels.stats.power import TTestPower
 
 from latent_core.errors import SettingError
-from latent_core.hypotheses import Contrast, Hypothesis
-from latent_core.hypotheses.plan import power
-from latent_core.hypotheses.verdict import ControlFinding, Finding, judge
+from latent_core.hypotheses import lab
+from latent_core.hypotheses.claim import Hypothesis
+from latent_core.hypotheses.conditions import Contrast
+from latent_core.hypotheses.evidence import ControlEvidence, Evidence
+from latent_core.hypotheses.power import power
+from latent_core.hypotheses.verdict import judge
 from latent_core.statistics.inference import holm, paired_effect, sign_flip_p
 
 STUDIES, SEEDS, EXAMPLES = 1000, 5, 20
@@ -90,7 +93,7 @@ def test_bca_alone_would_be_too_narrow_for_one_seed() -> None:
 def verdicts(effect: float, control: float):
     """Outcomes of claims of an effect of `LEAST`, with one control, as the lab judges them."""
     claim = Hypothesis("more", "repetition", Contrast("Start_2", "End_2"), "greater", LEAST, "id")
-    plan = claim.plan(SEEDS, EXAMPLES, measure=False)
+    plan = lab.plan(claim, SEEDS, EXAMPLES)
     level = pd.DataFrame({"split": ["id"], "treatment": [0.5], "control": [0.5]})
     rng = np.random.default_rng(11)
     owners, keys = np.repeat(np.arange(SEEDS), EXAMPLES), np.arange(SEEDS * EXAMPLES)
@@ -102,10 +105,10 @@ def verdicts(effect: float, control: float):
     for _ in range(STUDIES):
         main, other = study(rng, effect, 0.1), study(rng, control, 0.1)
         beyond = estimate(main - other)
-        shown = ControlFinding("filler", estimate(other), beyond, beyond)
+        shown = ControlEvidence("filler", estimate(other), beyond, beyond)
         found = estimate(main)
-        finding = Finding(claim, plan, found, (shown,), {}, level, "", tuple(range(SEEDS)), 1.0)
-        outcomes.append(judge(finding, found.p).outcome)
+        evidence = Evidence(claim, plan, found, (shown,), {}, level, "", tuple(range(SEEDS)), 1.0)
+        outcomes.append(judge(evidence, found.p).outcome)
     return outcomes
 
 
@@ -211,6 +214,13 @@ def test_signs_are_flipped_exactly() -> None:
     assert sign_flip_p([1.0, 2.0, 3.0, 4.0, 5.0]) == 2 / 32
     assert sign_flip_p([1.0, -1.0, 1.0, -1.0]) == 1.0
     assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
+
+
+def test_with_one_seed_p_is_no_smaller_than_that_of_flipping_signs() -> None:
+    """Four examples that agree: p is 0.0002 by Student's t, but there are only 16 ways to flip."""
+    effect = paired_effect([0.9, 1.0, 1.1, 1.0], [0, 0, 0, 0], range(4))
+    assert effect.p_exact == effect.p == 2 / 16
+    assert effect.low <= 0 < effect.mean
 
 
 def test_too_little_is_refused() -> None:

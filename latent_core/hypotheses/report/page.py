@@ -110,7 +110,7 @@ def _part(label: str, verdict: Verdict) -> Part:
 
 def _facts(verdict: Verdict) -> list[Fact]:
     h, e, plan = verdict.hypothesis, verdict.effect, verdict.plan
-    assumed, evidence = plan.assumptions, verdict.finding
+    assumed, evidence = plan.assumptions, verdict.evidence
     scores = [
         f"{split}: treatment {row['treatment']:.2f}, control {row['control']:.2f}"
         for split, row in verdict.means().iterrows()

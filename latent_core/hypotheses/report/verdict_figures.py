@@ -68,7 +68,7 @@ def _row(label: str, verdict: Verdict) -> EffectRow:
 
 def _control_rows(verdict: Verdict) -> list[EffectRow]:
     rows = []
-    for control in verdict.finding.controls:
+    for control in verdict.evidence.controls:
         name = _STAND_INS.get(control.name, f"{control.name} latents")
         for text, found in (("with", control.effect), ("beyond", control.specific)):
             rows.append(EffectRow(f"{text} {name}", found.mean, found.low, found.high))

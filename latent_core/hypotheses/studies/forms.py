@@ -15,7 +15,8 @@ from latent_core.backbones.backbone import Backbone
 from latent_core.errors import LatentError, SettingError
 from latent_core.hypotheses.costs import trained_methods
 from latent_core.hypotheses.sources import Given
-from latent_core.hypotheses.studies.study import Study
+from latent_core.hypotheses.study import Study
+from latent_core.hypotheses.targets import resolved
 from latent_core.runs.find import StoredRun, find_runs
 from latent_core.slots.methods import Method
 
@@ -87,7 +88,7 @@ def _answered(study: Study, part: str, have: Set[str], backbone: Backbone | str)
     if not have:
         return False
     try:
-        needed = trained_methods(study.parts[part].resolved(backbone))
+        needed = trained_methods(resolved(study.parts[part], backbone))
     except LatentError:  # a control that cannot be matched
         return False
     return have >= set(needed)

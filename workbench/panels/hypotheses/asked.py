@@ -1,30 +1,28 @@
-"""What is to be tested, and on what, before anything is run; and the Python that says the same.
-
-Knows hypotheses; neither widgets nor how they are tested.
-"""
+"""The claim that the panel's fields describe, the target of its test, and the same as Python."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from latent_core.hypotheses import Hypothesis, Study
+from latent_core.hypotheses.claim import Hypothesis
+from latent_core.hypotheses.study import Study
 
-__all__ = ["Asked", "Target", "one_part", "own_code"]
+__all__ = ["Asked", "Target", "own_code"]
 
 
 @dataclass(frozen=True)
 class Target:
-    """On what is tested.
+    """The target of a test.
 
     Attributes:
-        words: what it is called.
-        given: a backbone to train on, models, or folders of runs: what `Hypothesis.test` takes.
-        code: Python for the same, an expression.
-        training: arguments of `train`; empty where nothing is trained.
+        words: its name for the reader.
+        given: a backbone to train on, models, or folders of runs, as `lab.run` takes them.
+        code: a Python expression for the same.
+        training: arguments of `train`; empty if nothing is trained.
     """
 
     words: str
@@ -35,48 +33,53 @@ class Target:
 
 @dataclass(frozen=True)
 class Asked:
-    """What is to be tested.
+    """A claim, and how it is tested.
 
     Attributes:
         title: the question, or the claim.
         key: names the report.
-        parts: hypotheses by a short name each, all of one family.
-        target: on what.
+        claim: a study, or one hypothesis.
+        target: what it is tested on.
         seeds, examples: of the plan.
         folder: keeps adapters, partial results, journal and report.
-        code: Python whose last line names `claim`, a study or a hypothesis.
-        study: the study, if `parts` are all of it.
+        code: Python whose last line names `claim`.
+        part: the name of a hypothesis that is one part of a study; empty for other claims.
     """
 
     title: str
     key: str
-    parts: Mapping[str, Hypothesis]
+    claim: Hypothesis | Study
     target: Target
     seeds: int
     examples: int
     folder: Path
     code: str
-    study: Study | None = None
+    part: str = ""
+
+    @property
+    def name(self) -> str:
+        """The name of a hypothesis in tables."""
+        return self.part or (self.title if isinstance(self.claim, Study) else self.claim.claim)
 
     @property
     def report(self) -> Path:
-        """Where the report is written."""
+        """The file of the report."""
         return self.folder / (re.sub(r"[^\w-]+", "-", self.key).strip("-")[:60] + ".html")
 
     def python(self) -> str:
-        """Python that plans, tests and reports the same."""
+        """Return Python that plans, runs and reports the same."""
         trains = f", training={dict(self.target.training)!r}" if self.target.training else ""
         return (
             f"import latent_core as lc\n\n{self.code}\ntarget = {self.target.code}\n"
-            f"plan = claim.plan({self.seeds}, {self.examples}, target=target{trains})\n"
-            f"verdict = claim.test(target, plan, {str(self.folder)!r}{trains})\n"
-            f"verdict.report({str(self.report)!r})\n"
+            f"plan = lc.lab.plan(claim, {self.seeds}, {self.examples}, target=target{trains})\n"
+            f"verdict = lc.lab.run(claim, target, plan, {str(self.folder)!r}{trains})\n"
+            f"lc.lab.report(verdict, {str(self.report)!r})\n"
             "verdict\n"
         )
 
 
 def own_code(hypothesis: Hypothesis, task_code: str) -> str:
-    """Python that states a hypothesis as `claim`."""
+    """Return Python that states a hypothesis as `claim`."""
     contrast = hypothesis.contrast
     less = "" if contrast.minus_split is None else f", minus_split={contrast.minus_split!r}"
     return (
@@ -94,8 +97,3 @@ def own_code(hypothesis: Hypothesis, task_code: str) -> str:
         f"    controls={hypothesis.controls!r},\n"
         ")"
     )
-
-
-def one_part(study: Study, name: str) -> dict[str, Hypothesis]:
-    """One part of a study, still of the study's family."""
-    return {name: replace(study.parts[name], family=study.key)}

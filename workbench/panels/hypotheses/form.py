@@ -1,6 +1,6 @@
-"""The fields in which a claim is chosen or stated; what they say comes out as hypotheses.
+"""The fields in which a claim is chosen or stated.
 
-Knows tasks, studies and the session; nothing of what the claim is tested on.
+They give a study or a hypothesis, and do not know what it is tested on.
 """
 
 from __future__ import annotations
@@ -12,15 +12,17 @@ from typing import Any, Final
 import ipywidgets as widgets
 
 from latent_core.errors import LatentError, SettingError
-from latent_core.hypotheses import STUDIES, Contrast, Hypothesis, Study, load_study
-from latent_core.hypotheses.claim import CONTROLS, METRICS
+from latent_core.hypotheses.claim import CONTROLS, METRICS, Hypothesis
+from latent_core.hypotheses.conditions import Contrast
 from latent_core.hypotheses.studies.forms import fitted
+from latent_core.hypotheses.studies.table import STUDIES, load_study
+from latent_core.hypotheses.study import Study
 from latent_core.slots.methods import EXAMPLE_LAYOUTS
 from latent_core.tasks.table import TASKS, load_task
 from workbench.panels.base import Panel
 from workbench.panels.code import task_source
 from workbench.panels.controls import Controls
-from workbench.panels.hypotheses.asked import one_part, own_code
+from workbench.panels.hypotheses.asked import own_code
 
 __all__ = ["OWN", "ClaimForm"]
 
@@ -179,25 +181,22 @@ class ClaimForm(widgets.VBox):
         return study.key if self.part.value == ALL else f"{study.key} {self.part.value}"
 
     @property
-    def whole(self) -> Study | None:
-        """The study, if all of it is chosen."""
-        return self._form if self.part.value == ALL else None
+    def part_name(self) -> str:
+        """The name of the chosen part of a study; empty if all parts are chosen."""
+        return "" if self._form is None or self.part.value == ALL else self.part.value
 
-    def parts(self) -> Mapping[str, Hypothesis]:
-        """The hypotheses by a short name each.
+    def chosen(self) -> Hypothesis | Study:
+        """The study, the part of a study, or your own claim.
 
         Raises:
             LatentError: if the fields make no sense.
         """
         study = self._form
         if study is None:
-            claim = self.own_claim()
-            return {claim.claim: claim}
+            return self.own_claim()
         if self._wrong:
             raise SettingError(self._wrong)
-        if self.part.value == ALL:
-            return study.hypotheses
-        return one_part(study, self.part.value)
+        return study.hypotheses[self.part_name] if self.part_name else study
 
     def own_claim(self) -> Hypothesis:
         """What the fields of one's own claim say.

@@ -1,7 +1,7 @@
-"""The hypotheses panel: state a claim, see what evidence it takes, run it, read the verdict.
+"""The hypotheses panel: state a claim, plan its test, run it, read the verdict.
 
-The lab itself is `latent_core.hypotheses`, as behind `latent test`. What is asked is in
-`hypothesis_form` and `hypothesis_source`, how it is run in `hypothesis_work`.
+The lab is `latent_core.hypotheses.lab`, as behind `latent test`. The fields are in `form` and
+`source`, and `work` calls the lab.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from latent_core.errors import LatentError, SettingError
-from latent_core.hypotheses import Journal
+from latent_core.hypotheses.journal import Journal
 from workbench.jobs import Job
 from workbench.panels.base import Panel
 from workbench.panels.hypotheses.asked import Asked
@@ -102,13 +102,13 @@ class HypothesesPanel(Panel):
         return Asked(
             self.claim.title,
             self.claim.key,
-            self.claim.parts(),
+            self.claim.chosen(),
             self.source.target(),
             self.source.seeds.value,
             self.source.examples.value,
             self.source.where,
             self.claim.code(),
-            self.claim.whole,
+            self.claim.part_name,
         )
 
     def plan(self) -> Job | None:

@@ -15,8 +15,8 @@ import ipywidgets as widgets
 from latent_core.archives.folders import is_folder
 from latent_core.archives.names import on_disk
 from latent_core.errors import SettingError
+from latent_core.hypotheses.lab import FULL_TEST, QUICK_TEST
 from latent_core.hypotheses.studies.forms import methods_of
-from latent_core.hypotheses.studies.study import FIRST_ANSWER, FULL
 from latent_core.runs.find import find_runs
 from latent_core.runs.shipped import SHIPPED, shipped_adapters
 from workbench.panels.base import Panel
@@ -50,20 +50,24 @@ class SourceForm(widgets.VBox):
         self.runs = _field(widgets.Text, "Runs in", "400px", continuous_update=False)
         self.runs.placeholder = "a folder of runs that `latent train` made"
         number = widgets.BoundedIntText
-        self.seeds = _field(number, "Seeds", "170px", value=FIRST_ANSWER["seeds"], min=1, max=1000)
+        self.seeds = _field(number, "Seeds", "170px", value=QUICK_TEST["seeds"], min=1, max=1000)
         self.seeds.tooltip = "training seeds; with one, the verdict is about that adapter only"
         self.examples = _field(
-            number, "Examples", "180px", value=FIRST_ANSWER["examples"], min=2, max=100_000
+            number, "Examples", "180px", value=QUICK_TEST["examples"], min=2, max=100_000
         )
         self.examples.tooltip = "per seed and split"
-        self.steps = _field(number, "Steps", "180px", value=FIRST_ANSWER["steps"], min=1, max=10**6)
+        self.steps = _field(number, "Steps", "180px", value=QUICK_TEST["steps"], min=1, max=10**6)
         self.steps.tooltip = "training steps of each adapter"
         self.folder = _field(
             widgets.Text, "Keep in", "300px", value=_kept_in(), continuous_update=False
         )
         self.folder.tooltip = "adapters, partial results, reports, and the journal"
-        first = panel.button("First answer", lambda: self._size(FIRST_ANSWER), "a look in minutes")
-        full = panel.button("In earnest", lambda: self._size(FULL), "5 seeds of 100 examples")
+        first = panel.button(
+            "Quick test (1 seed)", lambda: self._size(QUICK_TEST), "takes minutes on tiny"
+        )
+        full = panel.button(
+            "Full test (5 seeds)", lambda: self._size(FULL_TEST), "5 seeds of 100 examples"
+        )
         self.fields: tuple[Any, ...] = (
             *(self.source, self.runs, self.seeds, self.examples, self.steps, self.folder),
             *(first, full),

@@ -56,7 +56,7 @@ def plan_html(planned: Planned) -> str:
         f"<td class=n>{_expected(plan.hypothesis)}</td>"
         f"<td class=n>{plan.power:.0%} <small>if it is {plan.effect:g}</small></td>"
         f"<td class=n>{plan.power_refute:.0%} <small>if there is none</small></td>"
-        f"<td class=n>{_time(planned.work[name])}</td></tr>"
+        f"<td class=n>{_time(planned.added_seconds[name])}</td></tr>"
         for name, plan in plans.items()
     )
     heads = ("part", "measured", "expected", "power to support", "power to refute", "more time")
@@ -154,8 +154,8 @@ def _entry(entry: dict[str, Any]) -> str:
 
 def _why(verdict: Any) -> str:
     lines = [verdict.reason[:1].upper() + verdict.reason[1:], verdict.settle, verdict.history]
-    lines += [f"note: {note}" for note in verdict.finding.notes]
-    lines += [f"control {name} not run: {why}" for name, why in verdict.finding.not_run.items()]
+    lines += [f"note: {note}" for note in verdict.evidence.notes]
+    lines += [f"control {name} not run: {why}" for name, why in verdict.evidence.not_run.items()]
     head, *rest = [escape(line) for line in lines if line]
     return "<br>".join([head, *(f"<small>{line}</small>" for line in rest)])
 

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from html import unescape
 from pathlib import Path
 
@@ -10,7 +11,10 @@ import pytest
 import latent_core as lc
 from latent_core.backbones.backbone import Backbone
 from latent_core.errors import SettingError
-from latent_core.hypotheses import Contrast, Hypothesis, Journal, Study
+from latent_core.hypotheses.claim import Hypothesis
+from latent_core.hypotheses.conditions import Contrast
+from latent_core.hypotheses.journal import Journal
+from latent_core.hypotheses.study import Study
 from latent_core.models.latent import LatentModel
 from latent_core.progress import Progress, listening
 from tests.copying import copying_model
@@ -79,7 +83,7 @@ def study() -> Study:
 def result(study: Study, tmp_path_factory: pytest.TempPathFactory) -> Result:
     folder = tmp_path_factory.mktemp("lab")
     target = Target("a model", [copying_model()], "models", {})
-    asked = Asked("title", "own", study.hypotheses, target, 1, 20, folder, "claim = 0", study)
+    asked = Asked("title", "own", study, target, 1, 20, folder, "claim = 0")
     return run_plans(make_plans(asked))
 
 
@@ -119,7 +123,7 @@ def test_what_was_planned_is_run_shown_and_kept(panel: HypothesesPanel, tmp_path
     exec(panel.code(), scope)
     (again,) = scope["verdict"].parts.values()
     assert again.effect.mean == verdict.effect.mean
-    assert again.finding.evidence == verdict.finding.evidence
+    assert again.evidence.records_digest == verdict.evidence.records_digest
 
 
 def test_another_test_has_to_be_planned_anew(panel: HypothesesPanel) -> None:
@@ -171,12 +175,12 @@ def test_an_own_claim_on_adapter_a(tiny, tmp_path, monkeypatch) -> None:
     (verdict,) = panel.result.parts.values()
     h = verdict.hypothesis
     assert (h.task, str(h.contrast), h.split) == (panel.session.task, "drop(Comma) - none", "id")
-    assert [control.name for control in verdict.finding.controls] == ["random"]
+    assert [control.name for control in verdict.evidence.controls] == ["random"]
     for shown in (panel.verdict, panel.journal, panel.plan_view, panel.hint, panel.report):
         assert "<img" not in shown.value
     scope: dict = {}
     exec(panel.code(), scope)
-    assert scope["verdict"].finding.evidence == verdict.finding.evidence
+    assert scope["verdict"].evidence.records_digest == verdict.evidence.records_digest
 
 
 def test_a_built_in_part_can_be_made_ones_own(panel: HypothesesPanel) -> None:
@@ -203,7 +207,7 @@ def test_a_study_asks_about_what_is_there(tiny, tmp_path, monkeypatch) -> None:
     assert panel.claim.about.value == "Start_2+Comma_1" and panel.claim.key == "reach-repetition"
     assert "On repetition." in words(panel.claim.words.value)
     assert "load_study('reach-repetition', 'Start_2+Comma_1')" in panel.claim.code()
-    for part in panel.claim.parts().values():
+    for part in panel.claim.chosen().parts.values():
         assert part.task == "repetition" and "Start_2+Comma_1" in part.contrast.treatment
     panel.claim.about.value = "Start_9+Comma_9"
     assert "Start_9+Comma_9" in panel.claim.code()
@@ -263,22 +267,22 @@ def test_a_part_without_its_adapter_is_named_and_leaves_the_study_open(result: R
     assert set(table["smallest_effect"]) == {-0.2}
 
 
-def test_progress_is_of_all_parts_together(result: Result, tmp_path: Path) -> None:
-    asked = result.planned.asked
-    first = asked.parts["cut"]
+def test_progress_is_of_all_parts_together(study: Study, tmp_path: Path) -> None:
+    first = study.parts["cut"]
     second = Hypothesis("b", first.task, Contrast(CUT, "drop(Comma)"), "less", 0.1, controls=())
     parts = {"cut": first, "drop": second}
     target = Target("a model", [copying_model()], "models", {})
     heard: list[Progress] = []
-    planned = make_plans(Asked("t", "k", parts, target, 1, 20, tmp_path, "", None))
+    both = replace(study, key="k", parts=parts)
+    planned = make_plans(Asked("t", "k", both, target, 1, 20, tmp_path, ""))
     with listening(lambda progress: progress and heard.append(progress)):
         run_plans(planned)
     shares = [progress.done / progress.total for progress in heard]
     assert shares == sorted(shares) and shares[-1] == 1.0
     assert {progress.description.split(",")[0] for progress in heard} == {"cut", "drop"}
-    assert planned.seconds == pytest.approx(sum(planned.work.values()))
+    assert planned.seconds == pytest.approx(sum(planned.added_seconds.values()))
     shared = planned.plans["drop"].seconds
-    assert planned.work["drop"] < shared  # the cut is answered once
+    assert planned.added_seconds["drop"] < shared  # the cut is answered once
 
 
 def test_a_journal_that_was_edited_is_not_believed(panel: HypothesesPanel) -> None:

@@ -1,17 +1,18 @@
 """The built-in studies: the paper's three hypotheses, and the questions its readers ask.
 
-One literal table of words, and for each task that a study can be asked of the layout that it then
-asks about; what it is held against is in `parts`.
+The table gives the words of each study, and the layout that it asks about on each task. The parts
+of a study are in `latent_core.hypotheses.studies.claims`.
 """
 
 from __future__ import annotations
 
 from typing import Final
 
+from latent_core.errors import SettingError
 from latent_core.hypotheses.studies import claims as parts
-from latent_core.hypotheses.studies.study import Study
+from latent_core.hypotheses.study import Study
 
-__all__ = ["STUDIES"]
+__all__ = ["STUDIES", "load_study", "other_keys"]
 
 RULE: Final = "Start_4+Comma_4"
 """`tiny` needs about four vectors a group to learn the hidden rule; with two it does not."""
@@ -134,3 +135,29 @@ STUDIES: Final[tuple[Study, ...]] = (
         parts.reach,
     ),
 )
+
+
+def load_study(key: str, layout: str = "") -> Study:
+    """Return a built-in study.
+
+    Args:
+        key: its name; `reach-repetition` asks the question `reach` of another task.
+        layout: the latents to ask about; empty for those of the table.
+
+    Raises:
+        SettingError: if there is no such study, with those there are.
+        LayoutError: if the layout cannot be read.
+    """
+    for study in STUDIES:
+        for task in study.layouts:
+            if study.key_on(task).lower() == key.lower():
+                return study.about(layout, task)
+    raise SettingError(
+        f"no hypothesis {key!r}; expected one of {', '.join(study.key for study in STUDIES)}; or "
+        f"{', '.join(other_keys())}"
+    )
+
+
+def other_keys() -> list[str]:
+    """Return the keys of the built-in studies on other tasks than their own."""
+    return [study.key_on(task) for study in STUDIES for task in list(study.layouts)[1:]]

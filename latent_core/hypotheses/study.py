@@ -1,0 +1,104 @@
+"""A study: one question, and the hypotheses that answer it together.
+
+The hypotheses are one family: Holm's correction counts all of them. A study is a value, as a
+hypothesis is. `latent_core.hypotheses.lab` runs it, `latent_core.hypotheses.studies` holds the
+built-in ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+
+from latent_core.errors import MovedName, SettingError
+from latent_core.hypotheses.claim import Hypothesis
+from latent_core.slots.methods import Method
+
+__all__ = ["Study"]
+
+
+@dataclass(frozen=True)
+class Study:
+    """A question and the claims that put it to the test.
+
+    Attributes:
+        key: its name on the command line.
+        title: the question.
+        claim: the answer that is tested.
+        prediction: what the tests should show if the claim is right.
+        explanation: how it is tested, in plain words.
+        parts: the hypotheses, each by a short name.
+        layouts: the tasks that the question can be asked of, its own task first. Each has the
+            layout that the question is then about. Empty if the study has no other form.
+        build: makes the parts for a task and a layout.
+        layout: the layout that `parts` are about.
+    """
+
+    key: str
+    title: str
+    claim: str
+    prediction: str
+    explanation: str
+    parts: Mapping[str, Hypothesis]
+    layouts: Mapping[str, str] = field(default_factory=dict)
+    build: Callable[[str, str], Mapping[str, Hypothesis]] | None = None
+    layout: str = ""
+
+    @classmethod
+    def asking(
+        cls,
+        key: str,
+        title: str,
+        claim: str,
+        prediction: str,
+        explanation: str,
+        layouts: Mapping[str, str],
+        build: Callable[[str, str], Mapping[str, Hypothesis]],
+    ) -> Study:
+        """Make a study that can be asked of several tasks and of any layout."""
+        task, layout = next(iter(layouts.items()))
+        parts = build(task, layout)
+        return cls(key, title, claim, prediction, explanation, parts, layouts, build, layout)
+
+    def about(self, layout: str = "", task: str = "") -> Study:
+        """Ask the same question of another layout, or of another task: `reach-repetition`.
+
+        Raises:
+            LayoutError: if the layout cannot be read.
+            SettingError: if the question cannot be asked of it.
+        """
+        if self.build is None:
+            raise SettingError(f"{self.key} asks about its own parts only")
+        task = task or self.task
+        if task not in self.layouts:
+            raise SettingError(
+                f"{self.key} cannot be asked of {task}; expected {' or '.join(self.layouts)}"
+            )
+        layout = layout or self.layouts[task]
+        if not Method.parse(layout).layout.groups:
+            raise SettingError(
+                f"{self.key} asks about latents, and {layout!r} has none; expected a layout such "
+                f"as {self.layout}"
+            )
+        if (layout, task) == (self.layout, self.task):
+            return self
+        parts = self.build(task, layout)
+        return replace(self, key=self.key_on(task), layout=layout, parts=parts)
+
+    def key_on(self, task: str) -> str:
+        """The study's name when it is asked of one of its tasks."""
+        key = self.key.removesuffix(f"-{self.task}")
+        return key if task == next(iter(self.layouts)) else f"{key}-{task}"
+
+    @property
+    def task(self) -> str:
+        """The task of the first part; all parts of a built-in study share it."""
+        return next(iter(self.parts.values())).loaded_task.name
+
+    @property
+    def hypotheses(self) -> dict[str, Hypothesis]:
+        """The parts, each with this study's key as its family."""
+        return {name: replace(part, family=self.key) for name, part in self.parts.items()}
+
+    plan = MovedName("lc.lab.plan(study, seeds, examples, target=...)")
+    test = MovedName("lc.lab.run(study, target, plans)")

@@ -1,0 +1,62 @@
+"""The journal: it counts the family, shows earlier looks, and notices an edit."""
+
+from dataclasses import replace
+
+import pandas as pd
+import pytest
+
+from latent_core.errors import LatentError
+from latent_core.hypotheses import lab
+from latent_core.hypotheses.journal import Journal
+from latent_core.progress import Progress, listening
+from tests.copying import copying_model
+from tests.hypotheses.made_up import MIXED, records, verdict_of
+
+
+def test_the_journal_counts_the_family_and_shows_earlier_looks(gain, tmp_path) -> None:
+    table = pd.concat([records(MIXED, 0.3), records("Start_2", 0.0)])
+    first = verdict_of(gain, table, tmp_path)
+    assert (first.tests, first.history) == (1, "")
+    again = verdict_of(gain, table, tmp_path)
+    assert again.tests == 1, "the same test on the same records is no further test"
+    assert again.history.endswith("on the same records")
+    softer = replace(gain, smallest_effect=0.05)
+    table = pd.concat([records(MIXED, 0.31), records("Start_2", 0.0)])
+    third = verdict_of(softer, table, tmp_path)
+    assert third.tests == 2 and third.p_holm == pytest.approx(2 * third.effect.p)
+    assert "tested 1 time before the plan was written" in third.history
+    assert "an earlier test had another direction or smallest effect" in third.history
+    entries = Journal(tmp_path).entries()
+    assert [entry["kind"] for entry in entries if entry["kind"] == "test"] == ["test"] * 3
+    assert entries[-1]["outcome"]["outcome"] == "supported"
+    assert entries[-1]["training_seeds"] == [0, 1, 2, 3, 4] and "torch" in entries[-1]["versions"]
+
+
+def test_a_plan_that_was_stopped_is_still_the_plan(commas, tmp_path) -> None:
+    """The same plan made again is no look at the records; made after the test, it is."""
+    models = [copying_model(), copying_model("b")]
+
+    def test(stopped: bool = False):
+        def stop(progress: Progress | None) -> None:
+            if stopped and progress is not None and progress.done == 3:
+                raise KeyboardInterrupt
+
+        with listening(stop):
+            return lab.run(commas, models, lab.plan(commas, 2, 3), tmp_path)
+
+    with pytest.raises(KeyboardInterrupt):
+        test(stopped=True)
+    assert test().history == ""
+    assert [entry["kind"] for entry in Journal(tmp_path).entries()] == ["plan", "test"]
+    assert test().history.endswith("on the same records")
+    softer = replace(commas, smallest_effect=0.05)
+    looked = lab.run(softer, models, lab.plan(softer, 2, 3), tmp_path)
+    assert "some of its records are older than the plan" in looked.history
+
+
+def test_an_edited_journal_is_noticed(gain, tmp_path) -> None:
+    verdict_of(gain, pd.concat([records(MIXED, 0.3), records("Start_2", 0.0)]), tmp_path)
+    path = tmp_path / "journal.jsonl"
+    path.write_text(path.read_text().replace("0.1", "0.2", 1))
+    with pytest.raises(LatentError, match=r"line 2: this line or one before it was changed"):
+        Journal(tmp_path).entries()
