@@ -1,12 +1,12 @@
 """The hypothesis lab: a claim about latent tokens, the evidence it takes, and its verdict.
 
-Each file imports only files that stand above it here:
+Each file imports only files that stand above it here; import-linter checks it:
 
 | file                                | concept                                                    |
 |-------------------------------------|------------------------------------------------------------|
-| `conditions`, `claim`, `study`      | values: what is claimed, and of what it is the difference  |
+| `conditions`, `claim`, `study`      | values: the conditions, the claim, the question            |
 | `controls`, `pairs`, `power`        | stand-ins for latents, paired records, power of a test     |
-| `sources`, `targets`                | where adapters come from                                   |
+| `seed_adapter`, `sources`, `targets`| where adapters come from                                   |
 | `answers`, `costs`                  | answers under a condition, time of the work                |
 | `plan`                              | the plan of a test                                         |
 | `evidence`                          | estimates from adapters or records                         |
