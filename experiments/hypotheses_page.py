@@ -1,4 +1,4 @@
-"""Put every built-in hypothesis to the test, and write the page of verdicts, docs/hypotheses.md.
+"""Test every built-in hypothesis, and write the page of verdicts, docs/hypotheses.md.
 
     python experiments/hypotheses_page.py                # `tiny`: 5 seeds, 40 examples, 400 steps
     python experiments/hypotheses_page.py --only H1 --seeds 2 --examples 8 --steps 50 --page h1.md
@@ -7,8 +7,8 @@
     python experiments/hypotheses_page.py --shipped --backbone smollm2-135m --examples 24 \\
         --only H2-lookup:Start_1+Comma_1 --page docs/hypotheses-lookup.md
 
-Adapters, partial results and the journal lie in runs/hypotheses; a killed call goes on where it
-was. Studies run side by side, a process per core. The page says whatever came out.
+Adapters, partial results and the journal lie in runs/hypotheses. A call that was killed continues.
+Studies run side by side, a process per core. The page shows every verdict.
 """
 
 from __future__ import annotations
@@ -124,12 +124,12 @@ def _page(verdicts: list[StudyVerdict], options: argparse.Namespace) -> str:
         f"experiments/hypotheses_page.py` on {datetime.now(UTC):%Y-%m-%d}; nothing on this page is "
         "written by hand.",
         "",
-        "A study is supported only if each of its parts is, and refuted if one is, as far as Holm "
-        "over its parts finds that no accident. Holm counts all parts of a study and what the "
-        "journal held of it before. A part is refuted where the whole interval falls short of the "
-        "effect that was expected; p of refuting is of that, adjusted over the parts, and the "
-        "other p of the difference from zero. Strongly supported: the whole interval reaches what "
-        f"was expected. {_about(options.seeds)}",
+        "A study is supported if each of its parts is. It is refuted if a part is refuted with an "
+        "adjusted p-value of at most 0.05. Holm's correction counts all parts of a study and its "
+        "earlier tests in the journal. A part is refuted if the whole interval falls short of the "
+        "expected effect: *p of refuting* is for that. *Adjusted p* is for the difference from "
+        "zero. Strongly supported: the whole interval reaches the expected effect. "
+        f"{_about(options.seeds)}",
         "",
         "| study | claim | verdict | parts supported, refuted, open |",
         "|---|---|---|---|",
@@ -149,8 +149,8 @@ def _page(verdicts: list[StudyVerdict], options: argparse.Namespace) -> str:
         lines += ["", study.prediction, "", study.explanation, ""]
         lines += [f"{found.outcome.capitalize()}: {found.reason}.", ""]
         lines += [
-            "| part | contrast | verdict | treatment / control | estimate | expected | p (Holm) "
-            "| p of refuting (Holm) | why |",
+            "| part | contrast | verdict | treatment / control | estimate | expected | adjusted p "
+            "| adjusted p of refuting | reason |",
             "|---" * 9 + "|",
         ]
         rows = zip(found.table().itertuples(), found.parts.values(), strict=True)
@@ -205,12 +205,12 @@ def _about(seeds: int) -> str:
     """What intervals and verdicts are about."""
     if seeds == 1:
         return (
-            "Intervals are 95 %, for new examples; with one training seed, a verdict is about "
-            "these adapters, not about latent tokens everywhere."
+            "Intervals are 95 %, for new examples. There is one training seed, so a verdict is "
+            "about these adapters, not about latent tokens in general."
         )
     return (
         "Intervals are 95 %, for new training seeds and new examples. A verdict is about this "
-        "backbone at this size, not about latent tokens everywhere."
+        "backbone at this size, not about latent tokens in general."
     )
 
 

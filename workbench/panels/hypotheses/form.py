@@ -72,24 +72,26 @@ class ClaimForm(widgets.VBox):
             ],
         )
         self.part = _field(widgets.Dropdown, "Part", "400px", options=[("all parts", ALL)])
-        self.about = _field(widgets.Combobox, "of", "240px", continuous_update=False)
-        self.about.tooltip = "the latents that the question is asked about"
+        self.about = _field(widgets.Combobox, "Layout", "240px", continuous_update=False)
+        self.about.tooltip = "the latents that the question is about"
         self.make_own = panel.button(
-            "Change it", self._copy, "take this part as the start of a claim of your own"
+            "Copy to own claim", self._copy, "edit this part as a claim of your own"
         )
         self.words = widgets.HTML()
         self.claim = _field(
             widgets.Text,
-            "In words",
+            "Statement",
             "min(972px, 100%)",
             value="Comma latents keep the rule alive in long outputs",
-            placeholder="one sentence that can turn out wrong",
+            placeholder="one sentence that can be false",
         )
         self.task = _field(widgets.Dropdown, "Task", "230px")
         self.split = _field(widgets.Dropdown, "Split", "200px")
-        self.split.tooltip = "ood averages all levels beyond training"
-        self.less = _field(widgets.Dropdown, "less the same on", "250px", options=["", "id"])
-        self.less.tooltip = "makes it an interaction: is the difference larger on one split?"
+        self.split.tooltip = "ood is the mean of all out-of-distribution levels"
+        self.less = _field(widgets.Dropdown, "Minus split", "220px", options=["", "id"])
+        self.less.tooltip = (
+            "subtracts the difference on this split: is the effect larger on the other?"
+        )
         self.metric = _field(widgets.Dropdown, "Metric", "200px", options=list(METRICS))
         conditions = {"options": self._conditions(), "continuous_update": False}
         self.treatment = _field(
@@ -97,7 +99,7 @@ class ClaimForm(widgets.VBox):
             "Treatment",
             "480px",
             value=f"{_MIXED} under drop(Comma, after=3)",
-            placeholder="a layout, or an intervention",
+            placeholder="a layout or an intervention",
             **conditions,
         )
         self.control = _field(
@@ -105,7 +107,7 @@ class ClaimForm(widgets.VBox):
             "Control",
             "480px",
             value=_MIXED,
-            placeholder="what it is compared with",
+            placeholder="the condition to compare with",
             **conditions,
         )
         self.direction = widgets.ToggleButtons(
@@ -132,7 +134,7 @@ class ClaimForm(widgets.VBox):
                         widgets.Label("Treatment"),
                         self.direction,
                         self.least,
-                        widgets.Label("Not so with latents that are"),
+                        widgets.Label("Controls: latents that are"),
                         *self.stand_ins,
                     ],
                     layout=_ROW,
@@ -327,7 +329,7 @@ class ClaimForm(widgets.VBox):
         study = self._form
         if study is None:
             text = "<b>Your own claim.</b> The treatment is compared with the control, example by "
-            text += "example; both may be a layout, an intervention, or one under the other."
+            text += "example. Each is a layout, an intervention, or a layout under an intervention."
         else:
             part = None if self.part.value == ALL else study.parts[self.part.value]
             lines = [

@@ -31,19 +31,19 @@ from workbench.widgets.visibility import Visibility
 __all__ = ["HypothesesPanel"]
 
 _FIRST: Final = (
-    "Choose a claim and on what to test it, then press <b>Plan</b>: it says what will be run, how "
-    "likely that is to settle the claim, and how long it takes. Then press <b>Run</b>."
+    "Choose a claim and what to test it on. Then press <b>Plan test</b>. The plan shows the steps, "
+    "the power and the time of the test. Then press <b>Run test</b>."
 )
-_AGAIN: Final = "This is another test now: press <b>Plan</b> to see what it takes."
+_AGAIN: Final = "The fields have changed. Press <b>Plan test</b> to plan this test."
 
 
 class HypothesesPanel(Panel):
-    """Claims about latent tokens, put to the test.
+    """A panel that tests claims about latent tokens.
 
     Attributes:
         claim: the fields of the claim.
-        source: the fields that say on what it is tested.
-        planned: the plans for what the fields say, or None.
+        source: the fields of its target.
+        planned: the plans for the fields as they are, or None.
         result: the last verdict, or None.
     """
 
@@ -55,9 +55,11 @@ class HypothesesPanel(Panel):
         self.result: Result | None = None
         self._job: Job | None = None
         self._ready = False
-        self.plan_button = self.button("Plan", self.plan, "what it takes, before anything is run")
+        self.plan_button = self.button(
+            "Plan test", self.plan, "show steps, power and time; nothing is run"
+        )
         self.run_button = self.button(
-            "Run", self.run, "test it in the background", button_style="primary"
+            "Run test", self.run, "run the planned test in the background", button_style="primary"
         )
         self.hint = widgets.HTML()
         self.plan_view = widgets.HTML()
@@ -125,7 +127,7 @@ class HypothesesPanel(Panel):
         if self.running:
             return self._job
         if self.planned is None:
-            raise SettingError("nothing is planned yet; press Plan first")
+            raise SettingError("no test is planned yet; press Plan test first")
         planned = self.planned
         self._job = self.start(lambda: run_plans(planned), self._take, watch=self._watch)
         self._lock()
@@ -141,7 +143,7 @@ class HypothesesPanel(Panel):
     def _take_plan(self, planned: Planned) -> None:
         self.planned = planned
         self.plan_view.value = plan_html(planned)
-        self._hint("Nothing is run yet. Press <b>Run</b> to put it to the test.")
+        self._hint("Nothing is run yet. Press <b>Run test</b> to run the test.")
 
     def _take(self, result: Result) -> None:
         self.result = result
@@ -153,7 +155,7 @@ class HypothesesPanel(Panel):
         if job is self._job or self._job is None:
             self._lock(running=job.active)
         if job.state == "cancelled" and self.planned is not None:
-            self._hint("Stopped. What was done is kept: <b>Run</b> goes on from there.")
+            self._hint("Stopped. The finished part is kept. <b>Run test</b> continues from there.")
         if not job.active:
             self._read_journal()
 
@@ -236,5 +238,5 @@ class HypothesesPanel(Panel):
 
     def _shown(self) -> Result:
         if self.result is None:
-            raise SettingError("no test was run here yet; press Plan, then Run")
+            raise SettingError("no test was run here yet; press Plan test, then Run test")
         return self.result

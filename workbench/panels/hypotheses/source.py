@@ -1,4 +1,4 @@
-"""On what a claim is tested: the fields for it, and the `Target` that they give.
+"""The fields that choose what a claim is tested on, and the `Target` that they give.
 
 Adapters that the session holds, that lie in run folders or ship with the package, or that are
 trained for the test. Knows the session and the lab's sources; nothing of claims.
@@ -48,10 +48,10 @@ class SourceForm(widgets.VBox):
         self._known: tuple[Path | None, Mapping[str, Set[str]]] = (None, {})
         self.source = _field(widgets.Dropdown, "Test on", "400px")
         self.runs = _field(widgets.Text, "Runs in", "400px", continuous_update=False)
-        self.runs.placeholder = "a folder of runs that `latent train` made"
+        self.runs.placeholder = "a folder of runs from `latent train`"
         number = widgets.BoundedIntText
         self.seeds = _field(number, "Seeds", "170px", value=QUICK_TEST["seeds"], min=1, max=1000)
-        self.seeds.tooltip = "training seeds; with one, the verdict is about that adapter only"
+        self.seeds.tooltip = "training seeds; with one seed, the verdict is about that adapter only"
         self.examples = _field(
             number, "Examples", "180px", value=QUICK_TEST["examples"], min=2, max=100_000
         )
@@ -59,7 +59,7 @@ class SourceForm(widgets.VBox):
         self.steps = _field(number, "Steps", "180px", value=QUICK_TEST["steps"], min=1, max=10**6)
         self.steps.tooltip = "training steps of each adapter"
         self.folder = _field(
-            widgets.Text, "Keep in", "300px", value=_kept_in(), continuous_update=False
+            widgets.Text, "Results in", "300px", value=_kept_in(), continuous_update=False
         )
         self.folder.tooltip = "adapters, partial results, reports, and the journal"
         first = panel.button(

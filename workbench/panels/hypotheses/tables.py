@@ -1,4 +1,4 @@
-"""Plans, verdicts and the journal as tables of the page. Every text is escaped.
+"""Tables of plans, verdicts and the journal, as HTML in which every text is escaped.
 
 Knows the lab's values; neither widgets nor runs.
 """
@@ -39,7 +39,7 @@ def plan_html(planned: Planned) -> str:
     """What will be run, what it could show, and how long it takes."""
     asked, plans = planned.asked, planned.plans
     time = _time(planned.seconds)
-    shared = ", what they share done once" if len(plans) > 1 else ""
+    shared = "; shared work is done once" if len(plans) > 1 else ""
     size = f"{counted(asked.seeds, 'seed')} of {asked.examples} examples per split"
     parts = [
         f"<p><b>Plan:</b> {size}, on {escape(asked.target.words)}. "
@@ -47,21 +47,21 @@ def plan_html(planned: Planned) -> str:
     ]
     if asked.seeds == 1:
         parts.append(
-            "<p>One training seed: whatever comes out is about "
+            "<p>There is one training seed, so the verdict will be about "
             f"{'these adapters' if len(plans) > 1 else 'this adapter'} only.</p>"
         )
     rows = "".join(
         f"<tr><td>{escape(name)}<br><small><code>{escape(str(plan.hypothesis.contrast))}</code>"
         f"</small></td><td class=n>{_measured(plan.hypothesis)}</td>"
         f"<td class=n>{_expected(plan.hypothesis)}</td>"
-        f"<td class=n>{plan.power:.0%} <small>if it is {plan.effect:g}</small></td>"
-        f"<td class=n>{plan.power_refute:.0%} <small>if there is none</small></td>"
+        f"<td class=n>{plan.power:.0%} <small>if the effect is {plan.effect:g}</small></td>"
+        f"<td class=n>{plan.power_refute:.0%} <small>if there is no effect</small></td>"
         f"<td class=n>{_time(planned.added_seconds[name])}</td></tr>"
         for name, plan in plans.items()
     )
-    heads = ("part", "measured", "expected", "power to support", "power to refute", "more time")
+    heads = ("part", "measured", "expected", "power to support", "power to refute", "added time")
     parts.append(_table("plan", heads, rows))
-    parts += _refused(planned.refused, "Cannot be tested so")
+    parts += _refused(planned.refused, "Cannot be tested on this target")
     first = next(iter(plans.values()))
     table = power_table(first, _FEW_SEEDS)
     here = table[table["effect"] == round(first.effect, 4)]
@@ -71,11 +71,11 @@ def plan_html(planned: Planned) -> str:
         f"{name}\n" + "\n".join(f"  {step}" for step in plan.steps) for name, plan in plans.items()
     )
     parts.append(
-        "<details><summary>What the power rests on, and what is run</summary>"
+        "<details><summary>Assumptions of the power, and steps of the test</summary>"
         f"<p>Standard deviations of {a.sd_seeds:.2g} between seeds and {a.sd_examples:.2g} between "
-        f"examples, {escape(a.source)}. Power to support by the number of seeds: {powers}. Holm "
-        f"counts {counted(first.tests, 'test')}, and what the journal holds of this "
-        f"family. Controls are not in the power.</p><pre>{escape(steps)}</pre></details>"
+        f"examples, {escape(a.source)}. Power to support by the number of seeds: {powers}. Holm's "
+        f"correction counts {counted(first.tests, 'test')} and the family's tests in the journal. "
+        f"The power leaves the controls aside.</p><pre>{escape(steps)}</pre></details>"
     )
     return _div("".join(parts))
 
@@ -94,10 +94,10 @@ def verdict_html(result: Result) -> str:
         f"<td>{_why(v)}</td></tr>"
         for name, v in result.parts.items()
     )
-    heads = ("part", "verdict", "estimate", "expected", "p (Holm)", "why")
+    heads = ("part", "verdict", "estimate", "expected", "adjusted p", "why")
     parts = [f"<p>{head}</p>", _table("verdict", heads, rows), *_refused(result.not_run, "Not run")]
     if (study := result.study) is not None:
-        rule = "Supported only if every part is; refuted if one is, beyond accident"
+        rule = "Supported if every part is; refuted if a part is, at the adjusted level of 0.05"
         parts.append(f"<p><small>{rule}: {escape(study.reason)}.</small></p>")
     return _div("".join(parts))
 
@@ -107,15 +107,15 @@ def journal_html(entries: Sequence[dict[str, Any]], path: str) -> str:
     tests = [e for e in entries if e["kind"] == "test"]
     if not entries:
         return _div(
-            f"<p>The journal of <code>{escape(path)}</code> is empty. Every plan that is run and "
-            "every verdict is written there, and never edited.</p>"
+            f"<p>The journal in <code>{escape(path)}</code> is empty. Every plan that is run and "
+            "every verdict is added to it. Entries are never changed.</p>"
         )
     done = {e["plan"]["created"] for e in tests}
     shown = [e for e in entries if e["kind"] == "test" or e["plan"]["created"] not in done]
     rows = "".join(_entry(e) for e in reversed(shown[-_MOST_ENTRIES:]))
     left = len(shown) - _MOST_ENTRIES
-    more = f"<p><small>{left} older ones are left out here.</small></p>" if left > 0 else ""
-    heads = ("when (UTC)", "claim", "size", "outcome", "estimate", "p (Holm)", "known before")
+    more = f"<p><small>{left} older entries are not shown.</small></p>" if left > 0 else ""
+    heads = ("when (UTC)", "claim", "size", "outcome", "estimate", "adjusted p", "earlier tests")
     return _div(
         f"<details><summary>Journal: {counted(len(tests), 'test')} in "
         f"<code>{escape(path)}</code></summary>{_table('journal', heads, rows)}{more}</details>"
@@ -124,7 +124,7 @@ def journal_html(entries: Sequence[dict[str, Any]], path: str) -> str:
 
 def _time(seconds: float | None) -> str:
     """`about 4-9 s`, `about 2-5 min`; words where it is not known."""
-    return "a time not known" if seconds is None else f"about {duration_range(seconds)}"
+    return "an unknown time" if seconds is None else f"about {duration_range(seconds)}"
 
 
 def _entry(entry: dict[str, Any]) -> str:

@@ -18,7 +18,7 @@ def test_from_claim_to_verdict(browser: Browser, jupyter_lab: Jupyter, tmp_path:
         notebook.run_all()
         page = notebook.page
         panel = page.locator(".latent-panel:visible")
-        run = panel.get_by_role("button", name="Run", exact=True)
+        run = panel.get_by_role("button", name="Run test", exact=True)
         expect(run).to_be_disabled()
         panel.get_by_label("Claim").select_option(
             "prediction: Does the last latent have to predict?"
@@ -28,14 +28,14 @@ def test_from_claim_to_verdict(browser: Browser, jupyter_lab: Jupyter, tmp_path:
             "wb.hypotheses.source.steps.value, wb.hypotheses.source.examples.value = 2, 3\n"
             f"wb.hypotheses.source.folder.value = {str(tmp_path)!r}"
         )
-        panel.get_by_role("button", name="Plan", exact=True).click()
+        panel.get_by_role("button", name="Plan test", exact=True).click()
         plan = panel.get_by_role("table", name="plan")
         expect(plan).to_contain_text("End_2 - End_2@verbal")
         expect(run).to_be_enabled()
         assert not list(tmp_path.iterdir())
         run.click()
         verdict = panel.get_by_role("table", name="verdict")
-        expect(verdict).to_contain_text("This is about this adapter only")
+        expect(verdict).to_contain_text("the verdict is about this adapter only")
         expect(panel.locator(".latent-effects svg").first).to_be_visible()
         expect(panel.get_by_text("1 test in")).to_be_visible()
         with page.expect_download() as download:

@@ -92,13 +92,13 @@ def result(study: Study, tmp_path_factory: pytest.TempPathFactory) -> Result:
 
 def test_nothing_runs_before_it_is_planned(panel: HypothesesPanel) -> None:
     assert panel.run_button.disabled
-    assert "then press Plan" in words(panel.hint.value)
+    assert "Then press Plan test" in words(panel.hint.value)
     press(panel, "Plan")
     assert not Path("runs").exists()  # neither trained nor written
     assert panel.planned is not None
     (plan,) = panel.planned.plans.values()
     shown = words(panel.plan_view.value)
-    assert f"{plan.power:.0%} if it is 0.2" in shown
+    assert f"{plan.power:.0%} if the effect is 0.2" in shown
     assert "about this adapter only" in shown
     assert plan.seconds is not None and re.search(r"Takes about \d+-\d+ (s|min)", shown)
     assert "End_2 - End_2@verbal" in shown
@@ -131,7 +131,7 @@ def test_another_test_has_to_be_planned_anew(panel: HypothesesPanel) -> None:
     panel.source.examples.value = 4
     assert panel.planned is None and panel.run_button.disabled
     assert panel.plan_view.value == ""
-    with pytest.raises(SettingError, match="press Plan first"):
+    with pytest.raises(SettingError, match="press Plan test first"):
         panel.run()  # as from code
 
 
@@ -149,7 +149,7 @@ def test_a_test_is_cancelled_and_goes_on(panel: HypothesesPanel) -> None:
     job.cancel()
     job.wait(10)
     assert job.state == "cancelled"
-    assert "Run goes on from there" in words(panel.hint.value)
+    assert "Run test continues from there" in words(panel.hint.value)
     assert not panel.run_button.disabled and not panel.claim.study.disabled
     assert "planned, not finished" in words(panel.journal.value)
     assert panel.result is None and panel.errors == []
