@@ -3,7 +3,7 @@
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup lab test test-fast lint format screenshots constraints clean
+.PHONY: help setup lab test test-fast lint format reference screenshots constraints clean
 
 VENV := .venv
 RUN := $(VENV)/bin/python
@@ -52,6 +52,9 @@ lint: $(INSTALLED) ## Lint, check the format, the types and who imports whom
 format: $(INSTALLED) ## Put the source in the format that lint asks for
 	$(RUN) -m ruff check --fix .
 	$(RUN) -m ruff format .
+
+reference: $(INSTALLED) ## Write docs/reference.md from the docstrings
+	$(RUN) -m docs.api
 
 screenshots: $(WEIGHTS) ## Photograph every panel, light and dark, into docs/images
 	$(RUN) docs/screenshots.py

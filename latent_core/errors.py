@@ -44,7 +44,9 @@ class LayoutError(LatentError):
         >>> import latent_core as lc
         >>> lc.layouts.LatentLayout.parse("Start_0")
         Traceback (most recent call last):
-        latent_core.errors.LayoutError: group 'Start_0' has the count '0'; expected a whole ...
+        latent_core.errors.LayoutError: the count of 'Start' is '0' at column 7; expected a ...
+            Start_0
+                  ^
     """
 
 
@@ -202,8 +204,16 @@ def whole_number(name: str, value: SupportsIndex, least: int, most: int | None =
 class MovedName:
     """An attribute that another call replaces: whoever reads it is told which.
 
+    Args:
+        instead: the call that replaces it.
+
     Example:
-        `test = MovedName("lc.lab.run(hypothesis, target)")` in the body of a class.
+        >>> import latent_core as lc
+        >>> class Claim:
+        ...     test = lc.errors.MovedName("lc.lab.run(claim, target)")
+        >>> Claim().test
+        Traceback (most recent call last):
+        AttributeError: Claim.test has moved; use lc.lab.run(claim, target)
     """
 
     def __init__(self, instead: str) -> None:

@@ -4,10 +4,12 @@ Who may import whom is a contract in pyproject.toml, which `make lint` checks.
 """
 
 import os
+import re
 import subprocess
 import sys
 import time
 import tomllib
+from collections import Counter
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
@@ -17,6 +19,8 @@ import yaml
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
+
+import latent_core
 
 ROOT = Path(__file__).resolve().parent.parent
 CONDA_NAMES = {"pytorch": "torch"}  # conda-forge -> PyPI, where they differ
@@ -197,3 +201,49 @@ def test_import_is_instant_and_loads_nothing_heavy() -> None:
 def test_what_needs_no_torch_loads_none(module: str) -> None:
     code = f"import sys, latent_core.{module}; print('torch' in sys.modules)"
     assert in_fresh_process(code) == "False"
+
+
+# --- what stands where ----------------------------------------------------------------------------
+
+CODE = [*ROOT.glob("latent_core/**/*.py"), *ROOT.glob("workbench/**/*.py")]
+
+
+def test_no_module_is_long_and_no_folder_is_full() -> None:
+    lines = {path: len(path.read_text().splitlines()) for path in CODE}
+    assert {str(path) for path, count in lines.items() if count > 400} == set()
+    folders = Counter(path.parent for path in [*CODE, *ROOT.glob("tests/**/*.py")])
+    assert {str(folder) for folder, count in folders.items() if count > 20} == set()
+
+
+@pytest.mark.parametrize("page", ["CONTRIBUTING.md", "AGENTS.md"])
+def test_a_page_for_contributors_names_files_that_exist(page: str) -> None:
+    named = re.findall(r"`([\w./-]+/[\w./*-]*)`", (ROOT / page).read_text())
+    assert named
+    missing = [name for name in named if "NAME" not in name and not any(ROOT.glob(name))]
+    assert missing == []
+
+
+def test_the_changelog_says_where_every_module_went() -> None:
+    text = (ROOT / "CHANGELOG.md").read_text()
+    rows = re.findall(r"^\| `((?:latent_core|workbench)[\w.]+)` \| (.*) \|$", text, re.MULTILINE)
+    assert len(rows) > 100
+    gone = [name for _, now in rows for name in re.findall(r"`([\w.]+)`", now) if not place(name)]
+    assert gone == []
+
+
+def place(module: str) -> list[Path]:
+    """The file or the folder of a module of ours."""
+    stem = ROOT.joinpath(*module.split("."))
+    return [path for path in (stem.with_suffix(".py"), stem / "__init__.py") if path.exists()]
+
+
+def test_the_citation_has_the_version_and_licence_of_the_package(project: dict) -> None:
+    cited = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    assert (cited["version"], cited["license"]) == (latent_core.__version__, project["license"])
+
+
+def test_continuous_integration_runs_the_same_script() -> None:
+    workflow = yaml.safe_load((ROOT / ".github" / "workflows" / "test.yml").read_text())
+    commands = [step.get("run") for step in workflow["jobs"]["test"]["steps"]]
+    assert ".ci/run" in commands
+    assert (ROOT / ".ci" / "run").read_text().rstrip().endswith("make test")

@@ -49,7 +49,7 @@ from latent_core import *
 from types import ModuleType
 print([name for name in latent_core.__all__ if isinstance(globals()[name], ModuleType)])
 """
-    assert in_fresh_process(code) == "['errors', 'interventions', 'layouts', 'tasks']"
+    assert in_fresh_process(code) == "['errors', 'interventions', 'lab', 'layouts', 'tasks']"
 
 
 def test_a_name_that_is_called_otherwise_now_says_how() -> None:
@@ -114,7 +114,7 @@ def test_a_notebook_completes_to_functions() -> None:
         "LatentModel": "LatentModel(backbone: Backbone",
         "evaluate": "evaluate(model: SteeredModel, task: Task",
         "compare": "compare(runs: Iterable",
-        "interventions.Drop": "Drop(latents: str",
+        "interventions.Drop": "Drop(latents: ",
         "layouts.LatentLayout": "LatentLayout(groups: tuple",
     }.items(),
 )

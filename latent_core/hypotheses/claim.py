@@ -47,6 +47,18 @@ class Hypothesis:
         family: what it is tested with: Holm counts every test of one family. By default the claim
             is a family of its own, so that only repeated tests of it count.
         controls: stand-ins for the learned latents that must not show the same effect.
+
+    Example:
+        >>> import latent_core as lc
+        >>> claim = lc.Hypothesis(
+        ...     claim="Comma_2 beats prompt tuning",
+        ...     task="repetition",
+        ...     contrast=lc.Contrast("Comma_2", "Start_6"),
+        ...     direction="greater",
+        ...     smallest_effect=0.1,
+        ... )
+        >>> claim.split, claim.metric
+        ('ood', 'graded')
     """
 
     claim: str

@@ -93,6 +93,11 @@ class Contrast:
         minus_split: makes the contrast an interaction: the difference on this split is subtracted
             from the difference on the hypothesis's split. `minus_split="id"` asks whether a gain is
             larger out of distribution than in distribution.
+
+    Example:
+        >>> import latent_core as lc
+        >>> lc.Contrast("drop(Comma, after=3)").control
+        'none'
     """
 
     treatment: str

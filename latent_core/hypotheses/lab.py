@@ -46,6 +46,7 @@ from latent_core.wording import counted
 __all__ = ["DEFAULT_FOLDER", "FULL_TEST", "QUICK_TEST", "Claim", "plan", "report", "run"]
 
 DEFAULT_FOLDER: Final = "runs/hypotheses"
+"""Where `run` keeps adapters, answers and the journal, if no folder is given."""
 QUICK_TEST: Final = {"seeds": 1, "examples": 32, "steps": 300}
 """Sizes of a test that takes minutes on `tiny`. With one seed it is about these adapters only."""
 FULL_TEST: Final = {"seeds": 5, "examples": 100, "steps": 400}
@@ -123,6 +124,14 @@ def plan(
         SettingError: for a number out of its range, an effect too small to support the claim, or a
             target that can answer no part of what is asked. The plans of a study name the parts
             that the target cannot answer.
+
+    Example:
+        >>> import latent_core as lc
+        >>> contrast = lc.Contrast("Comma_2", "Start_6")
+        >>> claim = lc.Hypothesis("Comma_2 beats Start_6", "repetition", contrast, "greater", 0.1)
+        >>> plan = lc.lab.plan(claim, seeds=5, examples=100)
+        >>> 0 < plan.power <= 1
+        True
     """
     spreads = Assumptions.of_pilot(pilot.effect) if isinstance(pilot, Verdict) else pilot
     planner = _Planner(
@@ -206,6 +215,17 @@ def run(
     Raises:
         SettingError: if the target cannot answer a hypothesis, or any part of a study, with the
             reason.
+
+    Example:
+        >>> import tempfile
+        >>> import latent_core as lc
+        >>> contrast = lc.Contrast("Comma_2", "Start_6")
+        >>> claim = lc.Hypothesis("Comma_2 beats Start_6", "repetition", contrast, "greater", 0.1)
+        >>> runs = ["shipped:tiny/repetition/Comma_2", "shipped:tiny/repetition/Start_6"]
+        >>> records = lc.load_runs(runs, records=True)
+        >>> verdict = lc.lab.run(claim, records, folder=tempfile.mkdtemp(), progress=False)
+        >>> verdict.effect.seeds
+        10
     """
     sources = TargetSources(target, folder, training)
     if isinstance(asked, Hypothesis | Study):
@@ -232,6 +252,19 @@ def report(
 
     Raises:
         LatentError: if the file cannot be written.
+
+    Example:
+        >>> import pathlib
+        >>> import tempfile
+        >>> import latent_core as lc
+        >>> contrast = lc.Contrast("Comma_2", "Start_6")
+        >>> claim = lc.Hypothesis("Comma_2 beats Start_6", "repetition", contrast, "greater", 0.1)
+        >>> runs = ["shipped:tiny/repetition/Comma_2", "shipped:tiny/repetition/Start_6"]
+        >>> records = lc.load_runs(runs, records=True)
+        >>> folder = pathlib.Path(tempfile.mkdtemp())
+        >>> verdict = lc.lab.run(claim, records, folder=folder, progress=False)
+        >>> lc.lab.report(verdict, folder / "claim.html").name
+        'claim.html'
     """
     if isinstance(verdict, Verdict):
         return write_report(path, title or verdict.hypothesis.claim, [verdict])

@@ -35,6 +35,12 @@ class Plan:
         steps: the steps of the test, in words.
         seconds: the time it takes on this machine; None if not measured.
         created: when the plan was made.
+
+    Example:
+        >>> import latent_core as lc
+        >>> plan = lc.lab.plan(lc.load_study("H3").parts["gain over Start"], seeds=5)
+        >>> plan.examples, 0 < plan.power <= 1
+        (100, True)
     """
 
     hypothesis: Hypothesis

@@ -32,6 +32,12 @@ class Study:
             layout that the question is then about. Empty if the study has no other form.
         build: makes the parts for a task and a layout.
         layout: the layout that `parts` are about.
+
+    Example:
+        >>> import latent_core as lc
+        >>> study = lc.load_study("H3")
+        >>> study.title, len(study.parts)
+        ('Do latents keep an instruction alive?', 7)
     """
 
     key: str

@@ -50,6 +50,17 @@ class Verdict:
         reason: the reason, in a sentence.
         settle: the amount of data that would settle an inconclusive test; empty otherwise.
         history: earlier tests of the contrast, from the journal; empty if there were none.
+
+    Example:
+        >>> import tempfile
+        >>> import latent_core as lc
+        >>> contrast = lc.Contrast("Comma_2", "Start_6")
+        >>> claim = lc.Hypothesis("Comma_2 beats Start_6", "repetition", contrast, "greater", 0.1)
+        >>> runs = ["shipped:tiny/repetition/Comma_2", "shipped:tiny/repetition/Start_6"]
+        >>> records = lc.load_runs(runs, records=True)
+        >>> verdict = lc.lab.run(claim, records, folder=tempfile.mkdtemp(), progress=False)
+        >>> verdict.outcome
+        'refuted'
     """
 
     evidence: Evidence

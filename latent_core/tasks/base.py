@@ -133,8 +133,10 @@ class Task(ABC):
         ...     name, description, hypothesis = "echo", "write a digit again", "none"
         ...     exact_metric, graded_metric = "the same digit", "the same digit"
         ...     level_name, id_levels, ood_levels = "digits", (1,), ()
+        ...
         ...     def examples(self, split, count, seed):
         ...         return [lc.Example(f"{i}>", f"{i}", split, 1, f"{i}") for i in range(count)]
+        ...
         ...     def score(self, example, response):
         ...         right = response == example.answer
         ...         return lc.Score(right, float(right), ())

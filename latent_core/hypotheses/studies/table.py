@@ -135,6 +135,13 @@ STUDIES: Final[tuple[Study, ...]] = (
         parts.reach,
     ),
 )
+"""The built-in studies.
+
+Example:
+    >>> import latent_core as lc
+    >>> [study.key for study in lc.STUDIES[:3]]
+    ['H1', 'H2', 'H3']
+"""
 
 
 def load_study(key: str, layout: str = "") -> Study:
@@ -147,6 +154,11 @@ def load_study(key: str, layout: str = "") -> Study:
     Raises:
         SettingError: if there is no such study, with those there are.
         LayoutError: if the layout cannot be read.
+
+    Example:
+        >>> import latent_core as lc
+        >>> lc.load_study("reach-repetition").layout
+        'Start_1+Comma_1'
     """
     for study in STUDIES:
         for task in study.layouts:
