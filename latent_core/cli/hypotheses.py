@@ -1,4 +1,4 @@
-"""`latent hypotheses | test`: the built-in claims, and what becomes of them here."""
+"""`latent hypotheses | test`: the built-in claims, and their tests."""
 
 from __future__ import annotations
 
@@ -20,9 +20,12 @@ __all__ = ["hypotheses", "test"]
 
 @app.command()
 def hypotheses(
-    name: Annotated[str, typer.Argument(help="Explain one of them at length.")] = "",
+    name: Annotated[str, typer.Argument(help="A built-in hypothesis to explain.")] = "",
 ) -> None:
-    """List the built-in hypotheses, or explain one."""
+    """List the built-in hypotheses, or explain one.
+
+    Example: latent hypotheses H2
+    """
     from latent_core.hypotheses.studies.table import STUDIES, load_study, other_keys
 
     if not name:
@@ -30,8 +33,10 @@ def hypotheses(
         for study in STUDIES:
             table.add_row(study.key, study.title, study.claim, str(len(study.parts)))
         console.print(table)
-        console.print("latent test H1 --backbone tiny: put one to the test.", highlight=False)
-        console.print(f"Asked of another task: {', '.join(other_keys())}.", highlight=False)
+        console.print("Test one: latent test H1 --backbone tiny", highlight=False)
+        console.print(
+            f"The same questions on other tasks: {', '.join(other_keys())}", highlight=False
+        )
         return
     study = load_study(name)
     for line in (f"{study.key}: {study.title}", study.claim, study.prediction, study.explanation):
@@ -48,34 +53,32 @@ def hypotheses(
 @app.command()
 def test(
     name: Annotated[str, typer.Argument(help="A built-in hypothesis (see `latent hypotheses`).")],
-    layout: Annotated[
-        str, typer.Option(help="Latents to ask about, such as Start_2+Comma_2.")
-    ] = "",
+    layout: Annotated[str, typer.Option(help="Layout to test, such as Start_2+Comma_2.")] = "",
     backbone: BackboneOption = "tiny",
     runs: Annotated[
-        list[Path] | None, typer.Option(help="Folder of runs to test on; nothing is trained then.")
+        list[Path] | None, typer.Option(help="Folder of runs to test. Nothing is trained.")
     ] = None,
     shipped: Annotated[
-        bool, typer.Option("--shipped", help="Test on the adapters that ship, also on tiny.")
+        bool, typer.Option("--shipped", help="Test the adapters that ship with the package.")
     ] = False,
     train: Annotated[
-        bool, typer.Option("--train", help="Train on the backbone, however long it takes.")
+        bool, typer.Option("--train", help="Train adapters on the backbone. This may take long.")
     ] = False,
     seeds: Annotated[int | None, typer.Option(help="Training seeds.")] = None,
     examples: Annotated[int | None, typer.Option(help="Examples per seed and split.")] = None,
     steps: Annotated[int | None, typer.Option(help="Training steps of each adapter.")] = None,
     full: Annotated[
-        bool, typer.Option("--full", help="5 seeds, 100 examples, 400 steps, not a first answer.")
+        bool, typer.Option("--full", help="Full test (5 seeds, 100 examples, 400 steps).")
     ] = False,
     out: Annotated[
-        Path, typer.Option(help="Keeps adapters, partial results, journal and report.")
+        Path, typer.Option(help="Folder for adapters, partial results, journal and report.")
     ] = Path("runs/hypotheses"),
 ) -> None:
     """Plan, run and judge a hypothesis, and write a report.
 
-    Trains what it needs on `tiny`, and elsewhere with --train; or takes what is there: --runs
-    FOLDER, or the adapters that ship with the package (--shipped, on `tiny`). Stopped at any time,
-    the same command goes on where it was.
+    By default this is a quick test (1 seed). On `tiny` it trains the adapters it needs. On other
+    backbones it tests the adapters that ship, unless --train or --runs is given. A test that was
+    stopped continues when the same command is run again.
     Example: latent test H1 --backbone tiny
     """
     from latent_core.hypotheses import lab
@@ -85,7 +88,7 @@ def test(
     study, target, why = _target(name, layout, backbone, runs, train)
     sizes = dict(lab.FULL_TEST if full else lab.QUICK_TEST)
     if isinstance(target, Source) and not full:
-        sizes["examples"] //= 2  # of a backbone that is larger than `tiny`
+        sizes["examples"] //= 2  # such adapters are mostly of a backbone larger than `tiny`
     chosen = {"seeds": seeds, "examples": examples, "steps": steps}
     sizes |= {key: value for key, value in chosen.items() if value is not None}
     verdict = run_study(study, target, sizes, out, why)
@@ -115,8 +118,8 @@ def run_study(
         table.add_row(*map(Text, (part, str(h.contrast), where, least, *powers)))
     console.print(table)
     console.print(
-        "supports: chance to support, if the effect is twice what is expected; "
-        "refutes: chance to refute, if there is no effect\n",
+        "supports: chance of support if the effect is twice the expected one; "
+        "refutes: chance of refutation if there is no effect\n",
         highlight=False,
     )
     return lab.run(study, target, plans, out, training=training)
@@ -125,7 +128,7 @@ def run_study(
 def _target(
     name: str, layout: str, backbone: str, runs: list[Path] | None, train: bool
 ) -> tuple[Study, Any, str]:
-    """The study, what to test it on, and what to say of that."""
+    """Return the study, its target, and a sentence about the target."""
     from latent_core.backbones.loading import load_backbone
     from latent_core.hypotheses.studies.forms import on_runs
     from latent_core.hypotheses.studies.table import load_study
@@ -142,8 +145,8 @@ def _target(
         chosen, given = on_runs(study, folders, exactly=bool(layout))
     except SettingError as error:
         raise SettingError(
-            f"on {where}: {error}; add --train to train what it takes, which may be long, or train "
-            "with `latent train` and give the folder with --runs"
+            f"on {where}: {error}; add --train to train the adapters here, which may take long, or "
+            "train with `latent train` and give the folder with --runs"
         ) from error
     asked = "" if chosen is study else f"as {chosen.key} about {chosen.layout}, "
     return chosen, given, f"{asked}on {where}; nothing is trained"

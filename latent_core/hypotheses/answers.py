@@ -50,11 +50,11 @@ def answers(
     eval_seed: int,
     folder: Path,
 ) -> pd.DataFrame:
-    """Records of one adapter under one condition, from the disk where they are there.
+    """Return the records of one adapter under one condition, from the disk if they are there.
 
     Returns:
         a row per example: the columns of `evaluate` that tests need, `seed` (of training), `note`
-        (what an intervention said of itself) and `made` (when, ISO 8601).
+        (the intervention's warning) and `made` (the time, ISO 8601).
     """
     plain = condition.intervention == condition.within == "none"
     if plain and (kept := _kept(adapter, hypothesis, examples, eval_seed)) is not None:
@@ -105,13 +105,13 @@ def answers(
 def agreement_records(
     model: LatentModel, task: Task, splits: list[str], examples: int, eval_seed: int
 ) -> pd.DataFrame:
-    """For each example, Spearman's correlation of attention onto latents with causal effect.
+    """Correlate attention to latents with causal effect, for each example, by Spearman.
 
-    Within each group and averaged over groups, since a group that has more of both would make them
-    agree whatever goes on inside it. Over cells (layer, head), or layers where cells of all groups
-    would be more than 256: the mass that a cell's queries give the group's latents, against how
-    much cutting the same edges changes the log-probability of the right answer. 0 where either does
-    not vary.
+    The correlation is computed within each group and averaged over groups. A group with more of
+    both would otherwise raise it. It runs over cells (layer, head), or over layers if all groups
+    together have more than 256 cells. A cell's attention is the mass that its queries give to the
+    group's latents. Its effect is the change in the log-probability of the right answer when the
+    same edges are cut. The correlation is 0 if either does not vary.
 
     Returns:
         columns task, backbone, split, level, example, key, agreement.
@@ -146,7 +146,7 @@ def agreement_records(
 def kept_eval_seed(
     adapters: list[SeedAdapter], hypothesis: Hypothesis, examples: int
 ) -> int | None:
-    """The evaluation seed under which all adapters have the records that are needed, if any."""
+    """Return the evaluation seed for which all adapters have the records needed, or None."""
     seeds = set()
     for adapter in adapters:
         records = adapter.records
@@ -161,7 +161,7 @@ def kept_eval_seed(
 def _kept(
     adapter: SeedAdapter, hypothesis: Hypothesis, examples: int, eval_seed: int
 ) -> pd.DataFrame | None:
-    """The adapter's own records of these very examples, if it has them."""
+    """The records of the adapter's evaluation on these examples, if it has them."""
     frame = adapter.records
     if frame is None or hypothesis.metric not in frame or "eval_seed" not in frame:
         return None
@@ -183,7 +183,7 @@ def _kept(
 
 
 def _by_chance(hypothesis: Hypothesis, examples: int, eval_seed: int, seed: int) -> pd.DataFrame:
-    """No association at all: an agreement of 0, by definition."""
+    """Records of no association: an agreement of 0, by definition."""
     rows = [
         {"split": split, "example": number, "key": example.key, "agreement": 0.0}
         for split in hypothesis.terms
@@ -199,7 +199,7 @@ def _now() -> str:
 
 
 def latents_of(model: SteeredModel) -> LatentModel:
-    """The model, if there are latents to look at."""
+    """Return the model, if it has latents."""
     if not isinstance(model, LatentModel):
         raise SettingError(f"{model.method} has no latents to intervene on; expected a layout")
     return model

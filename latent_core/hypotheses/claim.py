@@ -29,7 +29,7 @@ METRICS = ("graded", "exact", "agreement")
 the attention that latents get with the causal effect of cutting it."""
 
 CONTROLS = ("random", "shuffled", "filler")
-"""What stands in for the learned latents; see `latent_core.hypotheses.controls`."""
+"""Stand-ins for the learned latents; see `latent_core.hypotheses.controls`."""
 
 
 @dataclass(frozen=True)
@@ -39,13 +39,13 @@ class Hypothesis:
     Attributes:
         claim: one sentence.
         task: a task's name, a .jsonl file, or a `Task`.
-        split: where the contrast is measured; `ood` averages all OOD levels.
-        metric: one of `METRICS`.
-        contrast: what is compared.
+        contrast: the two conditions that are compared.
         direction: whether the treatment should score `less` or `greater` than the control.
-        smallest_effect: the least difference that would matter, above 0 whatever the direction.
-        family: what it is tested with: Holm counts every test of one family. By default the claim
-            is a family of its own, so that only repeated tests of it count.
+        smallest_effect: the smallest difference that matters, above 0 in either direction.
+        split: the split on which the contrast is measured; `ood` averages all OOD levels.
+        metric: one of `METRICS`.
+        family: the tests that Holm's correction counts together. By default the claim is a family
+            of its own, so only repeated tests of it count.
         controls: stand-ins for the learned latents that must not show the same effect.
 
     Example:
@@ -110,7 +110,7 @@ class Hypothesis:
         return self.task if isinstance(self.task, Task) else load_task(self.task)
 
     def splits_of(self, name: str) -> tuple[str, ...]:
-        """The single splits that a name stands for.
+        """Return the single splits that a name stands for.
 
         Raises:
             TaskError: for a split that the task does not have.
@@ -119,7 +119,7 @@ class Hypothesis:
 
     @property
     def terms(self) -> dict[str, float]:
-        """Every split that is needed, with its weight in the estimate."""
+        """Every split of the estimate, with its weight."""
         own = self.splits_of(self.split)
         weights = dict.fromkeys(own, 1 / len(own))
         if self.contrast.minus_split is not None:
@@ -134,11 +134,11 @@ class Hypothesis:
 
     @property
     def family_name(self) -> str:
-        """The family that Holm counts."""
+        """The family that Holm's correction counts."""
         return self.family or self.claim
 
     def to_dict(self) -> dict[str, Any]:
-        """All of it as plain values, for the journal."""
+        """Return all fields as plain values, for the journal."""
         found = {field.name: getattr(self, field.name) for field in fields(self)}
         return found | {
             "task": self.loaded_task.name,
@@ -149,10 +149,10 @@ class Hypothesis:
 
     @property
     def digest(self) -> str:
-        """Names the comparison: the same for the same contrast on the same task, split, metric.
+        """Names the comparison: equal for equal contrasts on the same task, split and metric.
 
-        What counts as support (direction, smallest effect) is left out, so that the journal shows
-        when it was changed after a look.
+        Direction and smallest effect are left out, so the journal shows if they were changed after
+        a test.
         """
         body = {k: v for k, v in self.to_dict().items() if k in _COMPARED}
         return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()[:16]

@@ -1,17 +1,16 @@
-"""Controls that come with every claim about latents: what stands in for the learned vectors.
+"""Controls that come with every claim about latents: stand-ins for the learned vectors.
 
 | control    | the latents' places hold                                       |
 |------------|----------------------------------------------------------------|
 | `random`   | random vectors of the same norms                               |
 | `shuffled` | the learned vectors, each in another latent's place            |
-| `filler`   | full stops' embeddings: as many tokens that are no latents     |
+| `filler`   | full stops' embeddings: as many tokens that are not latents    |
 
-A claim that one method beats another must lose its gain when the treatment's latents are replaced
-so; a claim that an intervention matters must lose its effect when the model it works on has such
-latents. Either way the *specific* effect, effect - effect under the control, is estimated example
-by example: a claim stands only if that too lies beyond zero in the stated direction.
-
-Knows conditions as text; runs nothing.
+If a claim says that one method beats another, the control replaces the treatment's latents, and the
+gain must disappear. If a claim is about an intervention, the control replaces the latents of the
+model on both sides, and the effect must disappear. The *specific* effect is the effect minus the
+effect under the control, example by example. A claim stands only if the interval of the specific
+effect also excludes zero in the stated direction.
 """
 
 from __future__ import annotations
@@ -32,11 +31,11 @@ STAND_INS: Final[dict[str, str]] = {
 
 
 class Control(NamedTuple):
-    """A contrast whose latents are stand-ins.
+    """A contrast whose latents are replaced.
 
     Attributes:
-        name: of the stand-in.
-        treatment, control: its two conditions.
+        name: the name of the stand-in.
+        treatment, control: the two conditions.
     """
 
     name: str
@@ -45,12 +44,12 @@ class Control(NamedTuple):
 
 
 def controls_of(hypothesis: Hypothesis, num_latents: int | None = None) -> list[Control]:
-    """The controls that a hypothesis asks for and that can differ from it.
+    """Return the controls that a hypothesis asks for and that can differ from it.
 
     Args:
         hypothesis: the claim.
-        num_latents: latent vectors of the treatment's model, if known: a single one cannot be
-            shuffled.
+        num_latents: the number of latent vectors of the treatment's model, if known; a single
+            vector cannot be shuffled.
     """
     treatment, control = hypothesis.contrast.conditions
     if not treatment.latents_placed or num_latents == 0 or hypothesis.metric == "agreement":

@@ -1,6 +1,6 @@
-"""Records of two conditions, set side by side example by example, or refused with the reason.
+"""Paired records: two conditions side by side, example by example, or an error with the reason.
 
-Knows data frames as `evaluate` makes them, with a further column `seed`.
+The records are data frames of `evaluate` with a further column `seed`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _ID = ["seed", "split", "example", "key"]
 
 
 def check_records(hypothesis: Hypothesis, frame: pd.DataFrame, what: str) -> pd.DataFrame:
-    """The records of one condition that a hypothesis needs.
+    """Return the records of one condition that a hypothesis needs.
 
     Args:
         hypothesis: says task, splits and metric.
@@ -59,12 +59,13 @@ def check_records(hypothesis: Hypothesis, frame: pd.DataFrame, what: str) -> pd.
 
 
 def pair(hypothesis: Hypothesis, treatment: pd.DataFrame, control: pd.DataFrame) -> pd.DataFrame:
-    """One row per example that both conditions answered: seed, split, level, example, key,
-    treatment, control, difference.
+    """Pair the records of two conditions.
+
+    Returns:
+        one row per example: seed, split, level, example, key, treatment, control, difference.
 
     Raises:
-        SettingError: if one condition answered what the other did not, or other examples under the
-            same number.
+        SettingError: if the two conditions did not answer the same examples.
     """
     metric = hypothesis.metric
     sides = [
@@ -108,7 +109,7 @@ def effect_of(
     confidence: float = 0.95,
     exact: bool = False,
 ) -> Effect:
-    """The effect that a hypothesis is about, estimated from what `pair` gives."""
+    """Estimate the effect of a hypothesis from the rows of `pair`."""
     names = list(hypothesis.terms)
     strata = frame["split"].map({name: number for number, name in enumerate(names)})
     # An interaction's two splits, or OOD levels, never share an example: the key says which split.
@@ -125,10 +126,10 @@ def effect_of(
 
 
 def p_short_of(hypothesis: Hypothesis, frame: pd.DataFrame, column: str = "difference") -> float:
-    """One-sided p-value against an effect that reaches the smallest one: small if it falls short.
+    """Return the one-sided p-value of the null that the effect reaches the smallest effect.
 
-    The smallest effect is taken away from every record that counts for the estimate, and what is
-    left tested against zero.
+    It is small if the effect falls short. The smallest effect is subtracted from every record that
+    counts for the estimate, and the rest is tested against zero.
     """
     for_it = frame["split"].map(hypothesis.terms) > 0
     least = hypothesis.sign * hypothesis.smallest_effect

@@ -13,7 +13,7 @@ from latent_core.errors import MovedName
 from latent_core.hypotheses.study import Study
 from latent_core.hypotheses.verdict import Decision, Verdict, interval_text
 from latent_core.statistics.inference import holm
-from latent_core.wording import as_html
+from latent_core.wording import as_html, counted
 
 __all__ = ["StudyVerdict"]
 
@@ -69,7 +69,7 @@ class StudyVerdict:
             tail += f"; the study claims all parts, so it is refuted by {' and '.join(significant)}"
         elif shares:
             tail += f"; with Holm's correction, no refutation is significant: {', '.join(shares)}"
-        return f"of {len(outcomes) + len(self.not_run)} parts, {shown}{tail}"
+        return f"of {counted(len(outcomes) + len(self.not_run), 'part')}, {shown}{tail}"
 
     def table(self) -> pd.DataFrame:
         """Return one row per part: verdict, estimate, expected, p-values, seeds, records."""

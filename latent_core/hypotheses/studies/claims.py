@@ -1,8 +1,8 @@
-"""What the built-in studies are held against, for any task and layout.
+"""The claims of the built-in studies, for any task and layout.
 
-Each function makes the parts of one study: hypotheses by a short name. A condition's words are
-explained in `contrast`, those of interventions in `latent_core.interventions`. Every split is a
-task's second OOD level: beyond training, and not so far that nobody answers anything.
+Each function makes the parts of one study: hypotheses, each by a short name. The notation of
+conditions is in `latent_core.hypotheses.conditions`. Every claim is measured on the task's second
+out-of-distribution level, because some methods still answer there.
 """
 
 from __future__ import annotations
@@ -105,7 +105,7 @@ def paper(task: str, layout: str) -> Parts:
         ),
         "they are looked at": _part(
             task,
-            f"cutting the response off from the {group} latents makes the model do worse",
+            f"cutting attention from the response to the {group} latents makes the model do worse",
             f"{layout} under knock_out(response -> {group})",
             layout,
             "less",
@@ -118,12 +118,12 @@ def paper(task: str, layout: str) -> Parts:
 
 
 def _states_suffice(task: str, layout: str, group: str) -> Hypothesis:
-    ruined = f"{layout} under replace(Start, random)"
+    random_start = f"{layout} under replace(Start, random)"
     return _part(
         task,
-        f"the {group} latents' hidden states alone mend a run whose Start latent is ruined",
-        f"{ruined} & {Patch(group)}",
-        ruined,
+        f"hidden states of the {group} latents alone restore a run whose Start latent is random",
+        f"{random_start} & {Patch(group)}",
+        random_start,
         "greater",
         controls=(),
     )
@@ -142,11 +142,11 @@ def _states_matter(task: str, layout: str, group: str) -> Hypothesis:
 
 
 def computation(task: str, layout: str) -> Parts:
-    """Is it only more computation? Against untrained dots, and as many tokens."""
+    """Return the parts that compare latents with full stops, and with as many extra tokens."""
     return {
         "against filler": _part(
             task,
-            "trained latents beat untrained dots in their places",
+            "trained latents beat full stops in their places",
             layout,
             f"filler({layout})",
             "greater",
@@ -164,7 +164,7 @@ def computation(task: str, layout: str) -> Parts:
 
 
 def placement(task: str, layout: str) -> Parts:
-    """Is it the place, or the training? Trained vectors moved; a layout trained elsewhere."""
+    """Return the parts that move trained vectors, and that train a layout in another place."""
     return {
         "moved": _part(
             task,
@@ -185,7 +185,7 @@ def placement(task: str, layout: str) -> Parts:
 
 
 def specialisation(task: str, layout: str) -> Parts:
-    """Do groups specialise? Vectors exchanged; one table for both groups."""
+    """Return the parts that exchange the groups' vectors, and that train one table for both."""
     return {
         "swapped": _part(
             task,
@@ -207,11 +207,11 @@ def specialisation(task: str, layout: str) -> Parts:
 
 
 def positions(task: str, layout: str) -> Parts:
-    """Do shared positions matter? In training, and after it."""
+    """Return the parts with sequential position ids, in training and after it."""
     return {
         "trained so": _part(
             task,
-            "shared positions beat positions in a row, each trained",
+            "shared position ids beat sequential ones, each trained",
             layout,
             f"{layout}; positions=sequential",
             "greater",
@@ -219,7 +219,7 @@ def positions(task: str, layout: str) -> Parts:
         ),
         "changed after training": _part(
             task,
-            "positions in a row make a model trained with shared ones do worse",
+            "sequential position ids make a model trained with shared ones do worse",
             f"{layout} under positions(sequential)",
             layout,
             "less",
@@ -229,7 +229,7 @@ def positions(task: str, layout: str) -> Parts:
 
 
 def prediction(task: str, layout: str) -> Parts:
-    """Does the last latent have to predict? The same latents, another slot's output."""
+    """Return the part in which another slot predicts."""
     return {
         "latent or verbal": _part(
             task,
@@ -243,7 +243,7 @@ def prediction(task: str, layout: str) -> Parts:
 
 
 def attention(task: str, layout: str) -> Parts:
-    """Does attention predict causal effect? Cell by cell, for each example."""
+    """Return the part that correlates attention with causal effect, for each example."""
     return {
         "mass against effect": _part(
             task,
@@ -259,7 +259,7 @@ def attention(task: str, layout: str) -> Parts:
 
 
 def reach(task: str, layout: str) -> Parts:
-    """How far does one group's influence reach? Only the nearest occurrences are seen."""
+    """Return the parts in which a slot sees only the nearest occurrences."""
     return {
         "nearest only": _part(
             task,

@@ -1,7 +1,7 @@
-"""Which form of a built-in study the runs that are there can answer.
+"""The form of a built-in study that existing runs can answer.
 
-A study asks about one layout on one task; runs may be of another, or of more than one. Knows runs
-and names of methods; loads no adapter.
+A study asks about one layout on one task, and the runs may have another layout or task. No adapter
+is loaded here.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ __all__ = ["Fit", "fitted", "methods_of", "on_runs"]
 
 
 class Fit(NamedTuple):
-    """A study, and how many of its parts some runs can answer."""
+    """A study, and the number of its parts that the runs can answer."""
 
     study: Study
     parts: int
 
 
 def methods_of(runs: Iterable[StoredRun]) -> dict[str, set[str]]:
-    """The methods of runs that are finished, by task."""
+    """Return the methods of finished runs, by task."""
     found: dict[str, set[str]] = {}
     for run in runs:
         if run.about["status"] == "finished":
@@ -40,15 +40,16 @@ def methods_of(runs: Iterable[StoredRun]) -> dict[str, set[str]]:
 
 
 def fitted(study: Study, methods: Mapping[str, Set[str]], backbone: Backbone | str) -> Fit:
-    """The form of a study, most parts of which can be answered.
+    """Return the form of a study of which the runs can answer most parts.
 
-    Tried are the study itself, the same question of another task, and of layouts of the same
-    groups; of equals the first, so a study that can be answered as it is stays as it is.
+    The forms are the study itself, the same question on its other tasks, and the same question
+    about layouts with the same groups. Among equal forms, the first is taken, so a study that can
+    be answered stays as it is.
 
     Args:
         study: a built-in study.
-        methods: methods of the runs that are there, by task.
-        backbone: what they were trained on; controls are matched on it.
+        methods: the methods of the runs, by task.
+        backbone: the backbone of the runs; controls are matched on it.
     """
     found = []
     for task in dict.fromkeys((study.task, *study.layouts)):
@@ -63,12 +64,12 @@ def fitted(study: Study, methods: Mapping[str, Set[str]], backbone: Backbone | s
 def on_runs(
     study: Study, folders: Sequence[str | Path], exactly: bool = False
 ) -> tuple[Study, Given]:
-    """A study in the form that runs can answer, and these runs, to test it on.
+    """Return a study in the form that runs can answer, and the runs as a source.
 
     Args:
         study: a built-in study.
         folders: where the runs lie, at any depth.
-        exactly: whether to keep the study as it is.
+        exactly: keep the study as it is.
 
     Raises:
         SettingError: if they can answer no part of it.
@@ -80,7 +81,7 @@ def on_runs(
         if not parts:
             methods = {}
     if not methods:
-        raise SettingError(f"no part of {study.key} can be answered by what is there")
+        raise SettingError(f"no part of {study.key} can be answered by these runs")
     return study, Given.runs(folders, study.task)
 
 

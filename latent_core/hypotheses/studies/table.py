@@ -25,61 +25,61 @@ STUDIES: Final[tuple[Study, ...]] = (
         "Do latents keep a rule alive over long output?",
         "Self-prompting: latents between the parts of an output remind the model of a rule that "
         "is never stated.",
-        "If so, latents at commas beat as many latents before or after the prompt, more so the "
-        "longer the output, and taking them away in mid-output breaks what follows.",
-        "Chains under a hidden rule are learned six equations long and asked for longer. The gain "
-        "is held against prompt tuning and pause tokens of the same size, and prompt tuning of "
-        "the same computation; the cause is shown by dropping the latents after the sixth "
-        "equation, by cutting attention to them, and by putting their undisturbed hidden states "
-        "into a run whose other latent is ruined.",
+        "If so, latents at commas beat as many latents before or after the prompt. The gain grows "
+        "with the length of the output. Without the latents, the rest of the output is wrong.",
+        "Training chains have six equations under a hidden rule; test chains are longer. The "
+        "baselines are prompt tuning and pause tokens of the same size, and prompt tuning of the "
+        "same computation. Three interventions test the cause: they drop the latents after the "
+        "sixth equation, cut attention to them, and patch their hidden states into a run whose "
+        "other latent is replaced by a random vector.",
         {"generation": RULE, "counting": COUNT},
         parts.paper,
     ),
     Study.asking(
         "H2",
         "Are latents anchors for finding things in the input?",
-        "Retrieval: latents strewn over a long input help the model to find in it what is asked "
-        "for.",
-        "If so, latents after every eight tokens beat as many at one place, more so in longer "
-        "lists, and their hidden states hold what was near them.",
-        "Two variables are looked up in a list longer than in training, and added on summation. "
-        "The cause is shown by dropping the latents, by cutting attention to them, and by giving "
-        "them the hidden states that they have in another list.",
+        "Retrieval: latents spread over a long input help the model to find the part of it that "
+        "the question needs.",
+        "If so, latents after every eight tokens beat as many latents at one place. The gain grows "
+        "with the length of the list, and their hidden states carry the text near them.",
+        "The model looks up two variables in a list that is longer than in training; the task "
+        "summation also adds them. Three interventions test the cause: they drop the latents, cut "
+        "attention to them, and give them the hidden states that they have in another list.",
         {"summation": "8_2", "lookup": "8_2"},
         parts.paper,
     ),
     Study.asking(
         "H3",
         "Do latents keep an instruction alive?",
-        "Instruction adherence: latents at every comma keep a stated count before the model while "
-        "it writes.",
-        "If so, latents at commas beat as many at one place when more repetitions are asked for "
-        "than in training, and without them the count is lost.",
-        "An equation is to be written n times, n beyond training. Tested as H1 is; the latents "
-        "are dropped after the sixth comma.",
+        "Instruction adherence: latents at every comma keep the stated count available while the "
+        "model writes.",
+        "If so, latents at commas beat as many latents at one place if the prompt asks for more "
+        "repetitions than in training. Without the latents, the count is wrong.",
+        "The prompt asks for an equation n times, with n larger than in training. The tests are "
+        "those of H1; the latents are dropped after the sixth comma.",
         {"repetition": COUNT},
         parts.paper,
     ),
     Study.asking(
         "computation",
         "Is it only more computation?",
-        "What latents do, they do by what they learned, not by the computation that more "
-        "tokens buy.",
-        "If so, untrained dots in the same places do worse.",
-        "Against full stops in the latents' places, and prompt tuning of as many tokens.",
+        "Latents help because of what they learned, not because more tokens mean more computation.",
+        "If so, full stops, which are not trained, score lower in the same places.",
+        "The baselines are full stops in the latents' places, and prompt tuning that processes as "
+        "many extra tokens.",
         _WITH_COMMAS,
         parts.computation,
     ),
     Study.asking(
         "placement",
         "Is it the place, or the training?",
-        "The place of latents matters: the same vectors elsewhere do less, and so do vectors "
-        "that were trained elsewhere.",
-        "If so, moving the Comma latents to every eighth token hurts, and training them there "
-        "from the start does not make up for it.",
-        "First the trained vectors are moved, which also puts them where they were not "
-        "trained; then a layout trained in the other place is compared, which separates the "
-        "two.",
+        "The place of latents matters: vectors that are moved score lower, and so do vectors that "
+        "were trained in another place.",
+        "If so, moving the Comma latents to every eighth token lowers the score, and training them "
+        "there does not restore it.",
+        "The first part moves the trained vectors, which also puts them where they were not "
+        "trained. The second part compares a layout that was trained in the other place, so it "
+        "separates place from training.",
         _WITH_COMMAS,
         parts.placement,
     ),
@@ -87,50 +87,53 @@ STUDIES: Final[tuple[Study, ...]] = (
         "specialisation",
         "Do groups specialise?",
         "Groups of latents learn different functions.",
-        "If so, exchanging the vectors of two groups breaks the answer, and one table for both "
-        "groups does worse than one for each.",
-        "The Start and Comma latents exchange their vectors; then a layout is trained whose "
-        "groups share one table.",
+        "If so, exchanging the vectors of two groups lowers the score, and one table for both "
+        "groups scores lower than one table for each.",
+        "The first part exchanges the vectors of the Start and Comma latents. The second part "
+        "trains a layout whose groups share one table.",
         _WITH_COMMAS,
         parts.specialisation,
     ),
     Study.asking(
         "positions",
         "Do shared positions matter?",
-        "It matters that latents leave the position ids of the text as they are.",
-        "If so, numbering all slots in a row does worse, in training as well as after it.",
-        "A layout is trained with positions in a row; and one trained with shared positions is "
-        "run with positions in a row.",
+        "Latents work better if they do not change the position ids of the text.",
+        "If so, sequential position ids score lower, both in training and after it.",
+        "The first part trains a layout with sequential position ids. The second part runs a "
+        "layout with sequential ids that was trained with shared ids.",
         _WITH_COMMAS,
         parts.positions,
     ),
     Study.asking(
         "prediction",
         "Does the last latent have to predict?",
-        "Letting the last latent predict the next token beats leaving that to the verbal token "
-        "before the group.",
-        "If so, End_2 beats End_2@verbal, which sees its latents one token later.",
-        "The same latents in the same place; only the slot whose output is read is another.",
+        "A layout scores higher if its last latent predicts the next token, and not the verbal "
+        "token before the group.",
+        "If so, End_2 beats End_2@verbal, whose latents act one token later.",
+        "Both layouts have the same latents in the same place. They differ in the slot that "
+        "predicts the next token.",
         {"repetition": "End_2"},
         parts.prediction,
     ),
     Study.asking(
         "attention",
         "Does attention predict causal effect?",
-        "Where latents get more attention, cutting it off matters more.",
-        "If so, attention mass and the effect of cutting the same edges rank layers and heads "
-        "alike: a rank correlation of 0.3 or more.",
-        "For each example the mass that each head gives each group is set beside what cutting "
-        "those edges does to the log-probability of the right answer.",
+        "Cutting attention to latents has a larger effect where latents get more attention.",
+        "If so, attention mass and the effect of cutting the same edges have a rank correlation of "
+        "0.3 or more over layers and heads.",
+        "For each example, the attention mass of each head on each group is compared with the "
+        "effect of cutting those edges on the log-probability of the right answer.",
         _WITH_COMMAS,
         parts.attention,
     ),
     Study.asking(
         "reach",
         "How far does one group's influence reach?",
-        "Latents matter beyond the token that they stand before: earlier occurrences are used too.",
-        "If so, hiding all but the nearest occurrence makes the model do worse.",
-        "Every slot sees only the last Comma latent before it; then, the last three.",
+        "Latents act beyond the token that they stand before: the model also uses earlier "
+        "occurrences.",
+        "If so, hiding all but the nearest occurrence lowers the score.",
+        "In the first part, every slot sees only the last Comma latent before it. In the second "
+        "part, it sees the last three.",
         _WITH_COMMAS,
         parts.reach,
     ),
