@@ -303,8 +303,8 @@ def test_detached_ends_with_an_error_too() -> None:
 
 def test_bad_input_is_refused_before_anything_is_built() -> None:
     for layout, reason in {
-        "Comma_x": "group 'Comma_x' has the count 'x'",
-        "Start_0": "has the count .0.",
+        "Comma_x": "expected a count of at least 1 at column 7, got 'x'",
+        "Start_0": "the count of 'Start' is '0'",
         "Before[;]_1": "vocabulary contains ';'",
     }.items():
         with pytest.raises(LayoutError, match=reason):
