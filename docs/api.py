@@ -13,6 +13,7 @@ from typing import Any, Final
 import griffe
 
 import latent_core as lc
+import workbench
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 PAGE: Final = ROOT / "docs" / "reference.md"
@@ -37,54 +38,61 @@ HEADINGS: Final = {
     "slots": "Slots and methods",
     "invariants": "Invariants",
     "errors": "Errors",
+    "workbench": "Workbench",
 }
 """Package or namespace -> the section of the page that its names stand in."""
 
 HEAD: Final = """\
 # Reference
 
-Every public name of `latent_core`, made from the docstrings by `make reference`. A test runs each
-example. Axes: B rows, T slots, L layers, H heads, D width, V vocabulary, M latents.
+Every public name, made from the docstrings by `make reference`. A test runs each example. `lc` is
+`latent_core`. Axes: B rows, T slots, L layers, H heads, D width, V vocabulary, M latents.
 """
 
 
 def public_objects() -> dict[str, griffe.Object]:
-    """Path after `lc.` -> where the name is defined: names of daily use, then the namespaces'."""
-    package = griffe.load(
-        "latent_core", search_paths=[ROOT], docstring_parser="google", allow_inspection=False
-    )
+    """Public name, such as `lc.train`, -> where it is defined: each once, by its shortest name."""
+    core, panels = map(_loaded, ("latent_core", "workbench"))
+    spaces = [(f"lc.{name}", getattr(lc, name), core[name]) for name in NAMESPACES]
     found: dict[str, griffe.Object] = {}
-    for space in ("", *NAMESPACES):
-        module = package[space] if space else package
-        public = getattr(lc, space).__all__ if space else lc.__all__
-        for name, member in module.members.items():
-            target = member.final_target if name in public and member.is_alias else member
-            if name in public and not target.is_module and target not in found.values():
-                found[f"{space}.{name}".lstrip(".")] = target
+    for name, running, module in [("lc", lc, core), *spaces, ("workbench", workbench, panels)]:
+        for member in module.members.values():
+            if member.name not in running.__all__:
+                continue
+            target = member.final_target if member.is_alias else member
+            if not target.is_module and target not in found.values():
+                found[f"{name}.{member.name}"] = target
     return found
+
+
+def _loaded(package: str) -> griffe.Object | griffe.Alias:
+    """A package as its source and its stub have it, not as it runs."""
+    return griffe.load(
+        package, search_paths=[ROOT], docstring_parser="google", allow_inspection=False
+    )
 
 
 def page() -> str:
     """The page's text."""
     sections: dict[str, dict[str, griffe.Object]] = {heading: {} for heading in HEADINGS.values()}
-    for path, target in public_objects().items():
-        sections[_heading(path, target)][path] = target
+    for name, target in public_objects().items():
+        sections[_heading(name, target)][name] = target
     parts = [HEAD, "\n"]
     for heading, entries in sections.items():
-        links = (f"[`{path}`](#lc{path.lower().replace('.', '')})" for path in entries)
+        links = (f"[`{name}`](#{name.lower().replace('.', '')})" for name in entries)
         parts.append(f"- {heading}: {', '.join(links)}\n")
     for heading, entries in sections.items():
         parts.append(f"\n## {heading}\n")
-        for path, target in entries.items():
-            parts.append(f"\n### `lc.{path}`\n")
-            parts += _entry(path.rpartition(".")[2], target)
+        for name, target in entries.items():
+            parts.append(f"\n### `{name}`\n")
+            parts += _entry(name.rpartition(".")[2], target)
     return "".join(parts)
 
 
-def _heading(path: str, target: griffe.Object) -> str:
+def _heading(name: str, target: griffe.Object) -> str:
     """By the namespace of a name, or else by the package that defines it."""
-    space, dot, _ = path.partition(".")
-    return HEADINGS[space if dot else target.module.path.split(".")[1]]
+    space = name.rpartition(".")[0].removeprefix("lc").lstrip(".")
+    return HEADINGS[space or target.module.path.split(".")[1]]
 
 
 def _entry(name: str, target: griffe.Object) -> Iterator[str]:

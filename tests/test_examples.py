@@ -10,13 +10,13 @@ from docs.api import public_objects
 
 OBJECTS = public_objects()
 #: Examples that start other processes.
-SLOW = {"run_grid"}
+SLOW = {"lc.run_grid"}
 
 
 def example_of(path: str) -> doctest.DocTest:
     docstring = OBJECTS[path].docstring
     text = "" if docstring is None else docstring.value
-    return doctest.DocTestParser().get_doctest(text, {}, f"lc.{path}", path, 0)
+    return doctest.DocTestParser().get_doctest(text, {}, path, path, 0)
 
 
 @pytest.mark.parametrize(
@@ -26,7 +26,7 @@ def example_of(path: str) -> doctest.DocTest:
 def test_the_example_of_a_public_name_runs(path: str) -> None:
     example = example_of(path)
     constant = isinstance(OBJECTS[path], griffe.Attribute)
-    assert example.examples or constant, f"lc.{path} has no Example: section in its docstring"
+    assert example.examples or constant, f"{path} has no Example: section in its docstring"
     said = io.StringIO()
     doctest.DocTestRunner(optionflags=doctest.ELLIPSIS).run(example, out=said.write)
     assert not said.getvalue(), said.getvalue()

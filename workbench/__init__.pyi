@@ -6,12 +6,3 @@ from .pictures.slots import SlotStrip as SlotStrip
 from .session import Session as Session
 from .widgets.heat_output import attention_heatmap as attention_heatmap
 from .widgets.heat_output import cell_heatmap as cell_heatmap
-
-__all__ = [
-    "Session",
-    "SlotStrip",
-    "Workbench",
-    "accuracy_curve",
-    "attention_heatmap",
-    "cell_heatmap",
-]

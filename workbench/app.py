@@ -47,6 +47,12 @@ class Workbench(widgets.VBox):
 
     Attributes:
         session: what the panels share; set its traits from code, and the panels follow too.
+
+    Example:
+        >>> from workbench import Workbench
+        >>> wb = Workbench("tiny", adapters=["Comma_2", "Start_6"])
+        >>> wb.tabs.titles
+        ('Playground', 'Attention', 'Comparison', 'Hypotheses', 'Training')
     """
 
     def __init__(

@@ -57,6 +57,13 @@ class Session(HasTraits):
             memory only.
         trained_on: names of the tasks that the adapters were trained on, by the names of their
             models, as far as they keep it.
+
+    Example:
+        >>> from workbench import Session
+        >>> session = Session("tiny", adapters=["Comma_2", "Start_6"])
+        >>> session.intervention = "drop(Comma, after=1)"
+        >>> session.adapter_a, session.adapter_b
+        ('Comma_2', 'Start_6')
     """
 
     models = Instance(dict)

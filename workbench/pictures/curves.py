@@ -120,6 +120,14 @@ def accuracy_curve(
     Returns:
         a Plotly figure. A point's `customdata` holds low, high, seeds and records, and its curve's
         `meta` the method's name.
+
+    Example:
+        >>> import latent_core as lc
+        >>> from workbench import accuracy_curve
+        >>> records = lc.load_runs("shipped:tiny/repetition/Start_6", records=True)
+        >>> figure = accuracy_curve(records, lc.load_task("repetition"))
+        >>> figure.layout.yaxis.title.text
+        'graded accuracy'
     """
     return live_figure(accuracy_chart(frame, task, metric, methods))
 

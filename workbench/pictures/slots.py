@@ -115,6 +115,14 @@ class SlotStrip:
         marks: a verdict for each slot, or none at all.
         flagged: index of the slot with a sign `≠`; -1 for none.
         colours: by group; by default in the order of the groups.
+
+    Example:
+        >>> import latent_core as lc
+        >>> from workbench import SlotStrip
+        >>> model = lc.LatentModel("tiny", "Start_2")
+        >>> (answer,) = model.generate("1+1=", max_new_tokens=2, return_details=True)
+        >>> "Start" in SlotStrip(answer.slots)._repr_html_()
+        True
     """
 
     slots: tuple[SlotView, ...]

@@ -83,6 +83,14 @@ def attention_heatmap(record: AttentionRecord, layer: int, head: int) -> HeatOut
     Args:
         record: what `capture_attention` returned.
         layer, head: as the backbone counts them; both must have been captured.
+
+    Example:
+        >>> import latent_core as lc
+        >>> from workbench import attention_heatmap
+        >>> record = lc.capture_attention(lc.LatentModel("tiny", "Start_2"), "1+1=", "2")
+        >>> picture = attention_heatmap(record, layer=0, head=1)
+        >>> type(picture).__name__
+        'HeatOutput'
     """
     one = record.select(layers=[layer], heads=[head])
     values = one.weights[0, 0].numpy().T.copy()  # (M, T)
@@ -113,6 +121,14 @@ def cell_heatmap(
 
     Raises:
         SettingError: if the frame lacks one of the columns.
+
+    Example:
+        >>> import latent_core as lc
+        >>> from workbench import cell_heatmap
+        >>> record = lc.capture_attention(lc.LatentModel("tiny", "Start_2"), "1+1=", "2")
+        >>> picture = cell_heatmap(record.by_group(), "head", "layer", "mass", "Attention")
+        >>> type(picture).__name__
+        'HeatOutput'
     """
     missing = {x, y, value} - set(frame.columns)
     if missing:
