@@ -26,7 +26,11 @@ COLUMNS = {
     "cache = one pass": ("decoding = one pass", "slots fed = slots trained"),
     "dynamic cache": ("dynamic cache = one pass",),
     "static cache": ("static cache = one pass",),
-    "batch = row alone": ("ragged batch = row alone", "padded training row = row alone"),
+    "batch = row alone": (
+        "ragged batch = row alone",
+        "padded training row = row alone",
+        "row beside a far one = row alone",
+    ),
     "masks agree": ("masks: none = 2-D = 4-D",),
     "eager = SDPA": ("eager = SDPA",),
     "bf16": ("bf16 = fp32 but for rounding",),

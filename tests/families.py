@@ -35,7 +35,7 @@ LAYOUTS = (
 )
 """Every kind of place and option; the long trigger lists make sure that responses have some."""
 
-_COMMON = {
+COMMON = {
     "vocab_size": VOCABULARY,
     "hidden_size": 32,
     "intermediate_size": 40,
@@ -49,28 +49,28 @@ _COMMON = {
     "pad_token_id": None,
     "tie_word_embeddings": False,
 }
-_PLAIN = {name: value for name, value in _COMMON.items() if name != "num_key_value_heads"}
+_PLAIN = {name: value for name, value in COMMON.items() if name != "num_key_value_heads"}
 _GPT = {"n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 96} | {
-    name: _COMMON[name]
+    name: COMMON[name]
     for name in ("initializer_range", "eos_token_id", "bos_token_id", "tie_word_embeddings")
 }
 _ALTERNATING = {"layer_types": ["sliding_attention", "full_attention"], "sliding_window": WINDOW}
 
 FAMILIES: dict[str, Callable[[], hf.PreTrainedConfig]] = {
-    "llama": lambda: hf.LlamaConfig(**_COMMON),
-    "qwen2": lambda: hf.Qwen2Config(**_COMMON),
+    "llama": lambda: hf.LlamaConfig(**COMMON),
+    "qwen2": lambda: hf.Qwen2Config(**COMMON),
     # More embeddings than tokens, as real checkpoints often have.
     "gpt2": lambda: hf.GPT2Config(vocab_size=VOCABULARY + 5, **_GPT),
-    "mistral": lambda: hf.MistralConfig(**_COMMON, sliding_window=WINDOW),
-    "gemma3": lambda: hf.Gemma3TextConfig(**_COMMON, head_dim=8, **_ALTERNATING),
-    "gemma": lambda: hf.GemmaConfig(**_COMMON, head_dim=8),
+    "mistral": lambda: hf.MistralConfig(**COMMON, sliding_window=WINDOW),
+    "gemma3": lambda: hf.Gemma3TextConfig(**COMMON, head_dim=8, **_ALTERNATING),
+    "gemma": lambda: hf.GemmaConfig(**COMMON, head_dim=8),
     "gemma2": lambda: hf.Gemma2Config(
-        **_COMMON, head_dim=8, final_logit_softcapping=3.0, **_ALTERNATING
+        **COMMON, head_dim=8, final_logit_softcapping=3.0, **_ALTERNATING
     ),
-    "qwen3": lambda: hf.Qwen3Config(**_COMMON, head_dim=8),
-    "smollm3": lambda: hf.SmolLM3Config(**_COMMON, no_rope_layer_interval=2),
+    "qwen3": lambda: hf.Qwen3Config(**COMMON, head_dim=8),
+    "smollm3": lambda: hf.SmolLM3Config(**COMMON, no_rope_layer_interval=2),
     "gpt_oss": lambda: hf.GptOssConfig(
-        **_COMMON, head_dim=8, num_local_experts=2, num_experts_per_tok=1, **_ALTERNATING
+        **COMMON, head_dim=8, num_local_experts=2, num_experts_per_tok=1, **_ALTERNATING
     ),
     "gpt_neox": lambda: hf.GPTNeoXConfig(**_PLAIN),
     "gpt_neo": lambda: hf.GPTNeoConfig(
@@ -84,20 +84,20 @@ FAMILIES: dict[str, Callable[[], hf.PreTrainedConfig]] = {
     "gpt_bigcode": lambda: hf.GPTBigCodeConfig(vocab_size=VOCABULARY, **_GPT),
     "opt": lambda: hf.OPTConfig(**_PLAIN, ffn_dim=40, word_embed_proj_dim=32, init_std=0.4),
     "falcon": lambda: hf.FalconConfig(**_PLAIN, hidden_dropout=0.1),
-    "phi": lambda: hf.PhiConfig(**_COMMON),
-    "phi3": lambda: hf.Phi3Config(**_COMMON),
-    "persimmon": lambda: hf.PersimmonConfig(**_COMMON),
-    "olmo2": lambda: hf.Olmo2Config(**_COMMON),
-    "olmo3": lambda: hf.Olmo3Config(**_COMMON, **_ALTERNATING),
-    "stablelm": lambda: hf.StableLmConfig(**_COMMON),
-    "starcoder2": lambda: hf.Starcoder2Config(**_COMMON),
-    "granite": lambda: hf.GraniteConfig(**_COMMON, logits_scaling=4.0, embedding_multiplier=3.0),
-    "cohere": lambda: hf.CohereConfig(**_COMMON, logit_scale=0.25),
-    "cohere2": lambda: hf.Cohere2Config(**_COMMON, **_ALTERNATING),
-    "glm4": lambda: hf.Glm4Config(**_COMMON),
+    "phi": lambda: hf.PhiConfig(**COMMON),
+    "phi3": lambda: hf.Phi3Config(**COMMON),
+    "persimmon": lambda: hf.PersimmonConfig(**COMMON),
+    "olmo2": lambda: hf.Olmo2Config(**COMMON),
+    "olmo3": lambda: hf.Olmo3Config(**COMMON, **_ALTERNATING),
+    "stablelm": lambda: hf.StableLmConfig(**COMMON),
+    "starcoder2": lambda: hf.Starcoder2Config(**COMMON),
+    "granite": lambda: hf.GraniteConfig(**COMMON, logits_scaling=4.0, embedding_multiplier=3.0),
+    "cohere": lambda: hf.CohereConfig(**COMMON, logit_scale=0.25),
+    "cohere2": lambda: hf.Cohere2Config(**COMMON, **_ALTERNATING),
+    "glm4": lambda: hf.Glm4Config(**COMMON),
     # Keys and values of different widths, from one low-rank projection.
     "deepseek_v3": lambda: hf.DeepseekV3Config(
-        **_COMMON | {"num_key_value_heads": 4},
+        **COMMON | {"num_key_value_heads": 4},
         q_lora_rank=8,
         kv_lora_rank=8,
         qk_rope_head_dim=4,

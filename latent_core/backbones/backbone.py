@@ -92,7 +92,7 @@ class Backbone(Decoder):
             shown = prompt if len(prompt) <= 40 else f"{prompt[:40]}..."
             raise PromptError(
                 f"the prompt {shown!r} has {len(ids)} tokens, but {self.name} has a context "
-                f"window of {self.context_length}; shorten it"
+                f"window of {self.context_limit}; shorten it"
             )
         return ids
 

@@ -13,6 +13,8 @@ from torch import Tensor
 from transformers import Cache, PreTrainedModel
 
 from latent_core.backbones.fingerprints import weights_fingerprint
+from latent_core.backbones.lengths import ContextLimit, context_limit, slot_limit
+from latent_core.errors import PromptError
 
 __all__ = ["Decoder"]
 
@@ -76,8 +78,18 @@ class Decoder:
 
     @property
     def context_length(self) -> int | None:
-        """Verbal tokens the backbone can number, or None where its config sets no limit."""
-        return getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
+        """Verbal tokens the backbone can number exactly, or None where its config sets no limit."""
+        return self.context_limit.length
+
+    @property
+    def context_limit(self) -> ContextLimit:
+        """The context length as errors name it, with the reason where the config allows more."""
+        return context_limit(self.model.config.get_text_config())
+
+    @cached_property
+    def slot_limit(self) -> int | None:
+        """Slots of a batch, latents and padding included, up to which it is exact; None: any."""
+        return slot_limit(self.model.config.get_text_config())
 
     @property
     def has_sliding_window(self) -> bool:
@@ -122,12 +134,22 @@ class Decoder:
                 added to the attention logits; None: there is no padding.
             position_ids: (B, T).
             past_key_values: a cache of T_past slots, which is extended in place.
+
+        Raises:
+            PromptError: if there are more slots than the decoder treats alike.
         """
         if attention_mask is None:
             # Transformers would take repeated position ids for the starts of packed sequences.
             past = 0 if past_key_values is None else past_key_values.get_seq_length()
             rows, length, _ = inputs_embeds.shape
             attention_mask = position_ids.new_ones(rows, past + length)
+        slots = attention_mask.shape[-1]
+        if self.slot_limit is not None and slots > self.slot_limit:
+            raise PromptError(
+                f"the batch has {slots} slots, latents and padding included, but "
+                f"{self.name} scales attention by their number beyond {self.slot_limit}, so "
+                "that latents and longer rows would change the others; shorten it"
+            )
         return self.trunk(
             inputs_embeds=inputs_embeds,
             attention_mask=attention_mask,

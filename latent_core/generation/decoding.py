@@ -122,5 +122,6 @@ def _check_positions(model: DecodingModel, rows: Sequence[Row]) -> None:
             raise PromptError(
                 f"the prompt {row.prompt[:40]!r} and its response have {row.stream.num_slots} "
                 f"slots, which positions=sequential numbers beyond the context window of "
-                f"{model.backbone.name}, {window}. Shorten it, or lower max_new_tokens"
+                f"{model.backbone.name}, {model.backbone.context_limit}. Shorten it, or lower "
+                "max_new_tokens"
             )

@@ -195,8 +195,8 @@ def _check_window(
         if window is not None and len(ids) + limit > window:
             raise PromptError(
                 f"the prompt {prompt[:40]!r} has {len(ids)} tokens; with max_new_tokens={limit} it "
-                f"exceeds the context window of {backbone.name}, {window}. Shorten it or lower "
-                "max_new_tokens"
+                f"exceeds the context window of {backbone.name}, {backbone.context_limit}. "
+                "Shorten it or lower max_new_tokens"
             )
 
 

@@ -48,6 +48,7 @@ INVARIANTS: dict[str, Invariant] = {
     "zero latents = own generate": Invariant(checks.own_generate, False),
     "ragged batch = row alone": Invariant(checks.row_alone),
     "padded training row = row alone": Invariant(checks.padded_row),
+    "row beside a far one = row alone": Invariant(checks.far_neighbour, False),
     "decoding = one pass": Invariant(checks.decoding_slots),
     "slots fed = slots trained": Invariant(checks.fed_slots),
     "dynamic cache = one pass": Invariant(checks.dynamic_cache),

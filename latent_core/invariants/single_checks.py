@@ -9,6 +9,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -29,6 +30,7 @@ __all__ = [
     "decoding_slots",
     "detached",
     "dynamic_cache",
+    "far_neighbour",
     "fed_slots",
     "mask_forms",
     "own_generate",
@@ -84,6 +86,41 @@ def padded_row(examined: ExaminedModel) -> CheckResult:
         alone = examined.model.logits(examined.model.batch([example]))[0]
         results.append(examined.compare(examined.logits[number, : len(alone)], alone))
     return max(results, key=lambda result: result.difference)
+
+
+@torch.no_grad()
+def far_neighbour(examined: ExaminedModel) -> CheckResult:
+    """A row is as it is alone beside one that reaches the end of the context window.
+
+    The other row jumps there with its last slot, so that even a long window costs no more. What is
+    tried is whether rotary frequencies change with the largest position of a batch, and whether
+    cached slots then keep the old ones.
+    """
+    limit = examined.backbone.context_length
+    if limit is None:
+        return CheckResult(None, note="its config sets no context window")
+    model, backbone = examined.model, examined.backbone
+    example = examined.examples[0]
+    alone = model.batch([example])
+    pair = model.batch([example, example])
+    far = pair.position_ids.clone()
+    far[1, -1] = limit - 1
+    pair = replace(pair, position_ids=far)
+    wanted, together = model.logits(alone)[0], model.logits(pair)
+    cache = DynamicCache(config=backbone.model.config)
+    embeds, cut = model.slot_embeddings(pair), _length(pair) - 1
+    states = [
+        backbone.hidden_states(
+            embeds[:, part], pair.attention_mask[:, : part.stop], far[:, part], cache
+        )
+        for part in (slice(0, cut), slice(cut, cut + 1))
+    ]
+    cached = backbone.logits(torch.cat(states, dim=1))
+    return max(
+        examined.compare(together[0], wanted, "side by side"),
+        examined.compare(cached, together, "from a cache"),
+        key=lambda result: result.difference,
+    )
 
 
 def decoding_slots(examined: ExaminedModel) -> CheckResult:

@@ -218,7 +218,7 @@ class SteeredModel(nn.Module, ABC):
         if limit is not None and last >= limit:
             raise PromptError(
                 f"the example reaches position {last}, but {self.backbone.name} has a context "
-                f"window of {limit}; shorten it"
+                f"window of {self.backbone.context_limit}; shorten it"
             )
         return slots
 

@@ -107,6 +107,6 @@ class PrefixModel(PeftBaseline):
         if limit is not None and reached >= limit:
             raise PromptError(
                 f"with {self.virtual_tokens} virtual tokens before it, the example reaches "
-                f"position {reached}, but {self.backbone.name} has a context window of {limit}; "
-                "shorten it"
+                f"position {reached}, but {self.backbone.name} has a context window of "
+                f"{self.backbone.context_limit}; shorten it"
             )
