@@ -379,7 +379,7 @@ def test_an_error_is_shown_where_the_user_looks(notebook: Notebook) -> None:
     alert = panel.get_by_role("alert")
     expect(alert).to_contain_text("/nowhere/at all")
     panel.get_by_text("Show details").click()
-    expect(panel.locator("pre")).to_contain_text("Traceback")
+    expect(panel.locator(".latent-status pre")).to_contain_text("Traceback")
     notebook.run("wb.comparison.errors.clear(); wb.comparison.status.say('')")
 
 
