@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
-from latent_core.errors import SettingError
+from latent_core.errors import SettingError, whole_number
 
 __all__ = ["TRIALS", "Evaluation", "RunSpec", "Search", "Training"]
 
@@ -42,7 +42,7 @@ class Training:
 
     def __post_init__(self) -> None:
         for name in ("steps", "batch_size", "gradient_accumulation"):
-            _check_count(name, getattr(self, name))
+            whole_number(name, getattr(self, name), least=1)
         if self.learning_rate is not None:
             _check_rate("learning_rate", self.learning_rate)
         if not isinstance(self.init, str):
@@ -71,9 +71,9 @@ class Evaluation:
         if isinstance(self.splits, str) or not all(isinstance(name, str) for name in self.splits):
             raise SettingError(f"splits is {self.splits!r}; expected a list such as [id, ood]")
         object.__setattr__(self, "splits", list(self.splits))
-        _check_count("examples", self.examples)
-        _check_count("batch_size", self.batch_size)
-        _check_count("seed", self.seed, least=0)
+        whole_number("examples", self.examples, least=1)
+        whole_number("batch_size", self.batch_size, least=1)
+        whole_number("seed", self.seed, least=0)
 
 
 @dataclass(frozen=True)
@@ -107,10 +107,10 @@ class Search:
         for rate in self.learning_rates:
             _check_rate("learning_rates", rate)
         for steps in self.steps:
-            _check_count("steps", steps)
+            whole_number("steps", steps, least=1)
         for seed in self.seeds:
-            _check_count("seeds", seed, least=0)
-        _check_count("examples", self.examples)
+            whole_number("seeds", seed, least=0)
+        whole_number("examples", self.examples, least=1)
         if not isinstance(self.share, int | float) or not 0 < self.share <= 1:
             raise SettingError(f"share is {self.share!r}; expected more than 0 and at most 1")
 
@@ -191,11 +191,6 @@ def _content(task: str) -> str:
 def _word(text: str) -> str:
     """Return a name as part of a path: letters, digits and a few signs."""
     return re.sub(r"[^A-Za-z0-9._+@-]+", "-", Path(text).name if "/" in text else text)
-
-
-def _check_count(name: str, value: Any, least: int = 1) -> None:
-    if not isinstance(value, int) or isinstance(value, bool) or value < least:
-        raise SettingError(f"{name} is {value!r}; expected a whole number of {least} or more")
 
 
 def _check_rate(name: str, value: Any) -> None:

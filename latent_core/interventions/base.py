@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Self, cast, final
 
-from latent_core.errors import SettingError
+from latent_core.errors import whole_number
 from latent_core.interventions.arguments import read_arguments
 from latent_core.interventions.running import running
 from latent_core.interventions.scene import Scene
@@ -134,10 +134,10 @@ def at_least(name: str, value: int | None, least: int) -> None:
     """Check a whole number.
 
     Raises:
-        SettingError: if it is smaller.
+        SettingError: if it is no whole number, or smaller.
     """
-    if value is not None and value < least:
-        raise SettingError(f"{name} is {value}; expected a whole number of at least {least}")
+    if value is not None:
+        whole_number(name, value, least)
 
 
 def _fields(cls: type[Intervention]) -> tuple[dataclasses.Field[Any], ...]:

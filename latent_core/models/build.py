@@ -14,7 +14,7 @@ from latent_core.adapters.locate import locate
 from latent_core.adapters.saved import read_saved
 from latent_core.archives.folders import real_folder
 from latent_core.backbones.backbone import Backbone
-from latent_core.errors import SettingError
+from latent_core.errors import whole_number
 from latent_core.models.latent import LatentModel
 from latent_core.models.steered import SteeredModel, backbone_for
 from latent_core.slots.methods import Method
@@ -48,8 +48,7 @@ def build_model(
         2048
     """
     method = Method.parse(method) if isinstance(method, str) else method
-    if seed < 0:
-        raise SettingError(f"seed is {seed}; expected a whole number of 0 or more")
+    seed = whole_number("seed", seed, 0)
     if method.kind != "latents":
         return _baseline(backbone, method, seed, to_train)
     model = LatentModel(backbone, method.layout, seed=seed, init=method.init)

@@ -30,7 +30,7 @@ from tokenizers import Tokenizer, decoders, models
 from torch import Tensor, nn
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from latent_core.errors import LatentError, SettingError
+from latent_core.errors import LatentError, SettingError, whole_number
 from latent_core.progress import progress_bar, without_loading_bars
 from latent_core.tiny.corpus import draw_document
 from latent_core.tiny.muon import Muon
@@ -207,8 +207,7 @@ def pretrain_tiny(
     target = Path(output_dir)
     if steps < 1:
         raise SettingError(f"steps is {steps}; expected 1 or more")
-    if seed < 0:
-        raise SettingError(f"seed is {seed}; expected a whole number of 0 or more")
+    seed = whole_number("seed", seed, 0)
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise LatentError(f"{target} is not an empty directory; name a new one, or empty it")
     try:

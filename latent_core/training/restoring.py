@@ -32,7 +32,8 @@ def restored(model: PreTrainedModel) -> Iterator[None]:
     """
     modules = {module: _settings(module) for module in model.modules()}
     configurations = [model.config, model.config.get_text_config(), model.generation_config]
-    kept = [(one, copy.deepcopy(vars(one))) for one in configurations if one is not None]
+    # Not deeply: a nested configuration has to stay the very one that its modules read.
+    kept = [(one, dict(vars(one))) for one in configurations if one is not None]
     python, numpy = random.getstate(), np.random.get_state()
     with torch.random.fork_rng():
         try:

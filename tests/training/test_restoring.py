@@ -10,6 +10,7 @@ import torch
 
 from latent_core.models.build import build_model
 from latent_core.training.arguments import PASSED_ON
+from latent_core.training.restoring import restored
 from latent_core.training.train import train
 from tests.families import tiny_backbone
 from tests.training.test_arguments import TRIED, WITHOUT_EFFECT_ON_THE_RESULT
@@ -81,3 +82,16 @@ def test_a_run_that_fails_restores_too() -> None:
     with pytest.raises(RuntimeError, match="from within"):
         run(model, on_step=fail, gradient_checkpointing=True)
     assert state_of(model.backbone.model) == before
+
+
+def test_a_nested_configuration_stays_the_one_that_its_modules_read() -> None:
+    model = tiny_backbone("llama").model
+    nested = model.config.nested = copy.copy(model.config)
+    try:
+        with restored(model):
+            model.config.use_cache = not model.config.use_cache
+            changed = model.config.use_cache
+        assert model.config.use_cache is not changed
+        assert model.config.nested is nested
+    finally:
+        del model.config.nested

@@ -1,26 +1,13 @@
-"""Jinja2 templates of the report, which lie beside this module and escape every value."""
+"""Jinja2 templates of the report, which lie beside this module."""
 
 from __future__ import annotations
 
-from functools import cache
 from pathlib import Path
+from typing import Final
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from latent_core.templates import renderer
 
 __all__ = ["render"]
 
-
-@cache
-def _environment() -> Environment:
-    return Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-
-
-def render(template: str, **values: object) -> str:
-    """Fill a template, such as `page.html`."""
-    return _environment().get_template(template).render(**values)
+render: Final = renderer(Path(__file__).parent)
+"""Fill a template, such as `page.html`."""

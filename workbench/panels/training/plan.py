@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from latent_core.backbones.backbone import Backbone
-from latent_core.errors import SettingError
+from latent_core.errors import SettingError, whole_number
 from latent_core.runs.checkpoints import last_checkpoint
 from latent_core.runs.folder import RUN_FILE, holds_finished_run
 from latent_core.slots.methods import Method
@@ -57,8 +57,7 @@ class TrainingPlan:
             raise SettingError("expected at least 1 step and 1 example per step")
         if not 0 < self.learning_rate < float("inf"):
             raise SettingError(f"learning rate is {self.learning_rate}; expected more than 0")
-        if self.seed < 0:
-            raise SettingError(f"seed is {self.seed}; expected a whole number of 0 or more")
+        whole_number("seed", self.seed, 0)
 
     def parsed(self, backbone: Backbone) -> Method:
         """The method, if it can be trained on this backbone.
