@@ -22,11 +22,15 @@ os.environ.pop("COLUMNS", None)
 Require = Callable[[object, str], None]
 
 #: Files that take minutes: begun first, so that no core waits for them at the end.
-LONGEST = ("test_notebooks.py", "test_workbench_browser.py", "test_grid_kills.py")
+LONGEST = ("test_notebooks.py", "workbench/test_browser.py", "grids/test_kills.py", "test_docs.py")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    items.sort(key=lambda item: item.path.name not in LONGEST)
+    folder = Path(__file__).parent
+    longest = [folder / name for name in LONGEST]
+    for path in longest:
+        assert path.exists(), f"{path} is no longer there: mend LONGEST in {__file__}"
+    items.sort(key=lambda item: item.path not in longest)
 
 
 @pytest.fixture(scope="session")
