@@ -110,6 +110,13 @@ def evaluate(
             "--replace", help="Answer anew, and let records of more or other examples go."
         ),
     ] = False,
+    deterministic: Annotated[
+        bool,
+        typer.Option(
+            "--deterministic",
+            help="Answer one prompt at a time: in bfloat16, answers depend on the batch.",
+        ),
+    ] = False,
 ) -> None:
     """Measure runs in and out of distribution.
 
@@ -133,10 +140,10 @@ def evaluate(
     if not runs:
         where = ", ".join(map(str, folders))
         raise SettingError(f"no finished run in {where}; `latent train` makes one")
-    plans = [_asked(Path(run), names, examples, eval_seed, replace) for run in runs]
+    plans = [_asked(Path(run), names, examples, eval_seed, replace, deterministic) for run in runs]
     for plan in filter(lambda plan: plan.splits, plans):
         with _held(plan.folder):
-            _evaluate_run(plan, examples, eval_seed, replace, loaded)
+            _evaluate_run(plan, examples, eval_seed, replace, deterministic, loaded)
     records = read_records(runs)
     show_summary(summarise(records, ("backbone", "task", "method", "split"), metric), metric)
     show_comparison(side_by_side(records, metric), metric)
@@ -241,7 +248,14 @@ class _Asked(NamedTuple):
     splits: list[str]
 
 
-def _asked(folder: Path, splits: list[str], examples: int, eval_seed: int, replace: bool) -> _Asked:
+def _asked(
+    folder: Path,
+    splits: list[str],
+    examples: int,
+    eval_seed: int,
+    replace: bool,
+    deterministic: bool,
+) -> _Asked:
     """What a run is asked: what its records do not answer already.
 
     Raises:
@@ -277,7 +291,7 @@ def _asked(folder: Path, splits: list[str], examples: int, eval_seed: int, repla
     missing = []
     for name in names:
         drawn = task.examples(name, examples, eval_seed)
-        known = hold_answers_to(before, drawn, eval_seed, shots)
+        known = hold_answers_to(before, drawn, eval_seed, shots, deterministic)
         if not known or saved > answered_at:  # another adapter's, which was saved here before
             check_loss(before, name, len(drawn), eval_seed, str(folder))
             missing.append(name)
@@ -289,7 +303,12 @@ def _asked(folder: Path, splits: list[str], examples: int, eval_seed: int, repla
 
 
 def _evaluate_run(
-    asked: _Asked, examples: int, eval_seed: int, replace: bool, loaded: dict[str, Any]
+    asked: _Asked,
+    examples: int,
+    eval_seed: int,
+    replace: bool,
+    deterministic: bool,
+    loaded: dict[str, Any],
 ) -> None:
     """Ask one run and keep its records; `loaded` shares backbones between runs."""
     from latent_core.backbones.loading import load_backbone
@@ -301,6 +320,6 @@ def _evaluate_run(
     if config.backbone not in loaded:
         loaded[config.backbone] = load_backbone(config.backbone)
     model = load_model(folder, loaded[config.backbone])
-    frame = answer(model, task, splits, examples, eval_seed)
+    frame = answer(model, task, splits, examples, eval_seed, deterministic=deterministic)
     frame = frame.assign(seed=config.notes.get("seed", 0))
     write_records(folder, frame, replace=replace)

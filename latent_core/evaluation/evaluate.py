@@ -7,17 +7,19 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
-from typing import Any, Never
+from typing import Any, Final, Never
 
 import pandas as pd
 
-from latent_core.errors import SettingError
+from latent_core.errors import SettingError, whole_number
 from latent_core.generation.generate import Generation
 from latent_core.models.steered import SteeredModel
 from latent_core.progress import progress_bar
 from latent_core.tasks.base import Example, Task, resolve_splits
 
 __all__ = ["evaluate", "response_limit"]
+
+_BATCH_SIZE: Final = 32
 
 
 def evaluate(
@@ -28,7 +30,8 @@ def evaluate(
     eval_seed: int = 1,
     *,
     shots: int | None = None,
-    batch_size: int = 32,
+    batch_size: int | None = None,
+    deterministic: bool = False,
     progress: bool = True,
     on_records: Callable[[pd.DataFrame], None] | None = None,
     **renamed: Never,
@@ -44,7 +47,10 @@ def evaluate(
             pair up. `seed` is the training seed everywhere else, and is refused here.
         shots: solved training examples in front of each prompt; by default as many as the model's
             method has.
-        batch_size: prompts decoded side by side; responses do not depend on it.
+        batch_size: prompts decoded side by side, 32 by default. In float32 a response does not
+            depend on it. In bfloat16 and float16 rounding does, so a few responses differ.
+        deterministic: answer one prompt at a time, in whatever precision, so that no response can
+            depend on the batch. Slower; an alternative is a backbone loaded in float32.
         progress: show a bar with the time left.
         on_records: called with each batch's records as they come.
 
@@ -53,8 +59,9 @@ def evaluate(
         prompt, answer, response, exact (bool), graded (0 to 1), response_tokens, latent_slots
         (latents processed), extra_slots (those, the virtual tokens of a prefix, and the tokens of
         solved examples), decode_steps (forward passes), trainable (numbers of the method), seconds
-        (the batch's time, shared equally), eval_seed. `attrs["evaluation"]` says what was asked
-        of each split; `write_records` keeps it.
+        (the batch's time, shared equally), eval_seed, dtype (of the backbone's weights),
+        batch_size. `attrs["evaluation"]` says what was asked of each split; `write_records` keeps
+        it.
 
     Raises:
         TaskError: for a split the task does not have.
@@ -74,13 +81,19 @@ def evaluate(
         )
     if renamed:
         raise TypeError(f"evaluate takes no argument {', '.join(renamed)}")
-    if examples < 1:
-        raise SettingError(f"examples is {examples}; expected at least 1 per split")
-    if batch_size < 1:
-        raise SettingError(f"batch_size is {batch_size}; expected at least 1")
+    examples = whole_number("examples", examples, 1)
+    if batch_size is None:
+        batch_size = 1 if deterministic else _BATCH_SIZE
+    batch_size = whole_number("batch_size", batch_size, 1)
+    if deterministic and batch_size != 1:
+        raise SettingError(
+            f"batch_size is {batch_size}; expected 1, or none, with deterministic=True, which "
+            "answers one prompt at a time"
+        )
     shots = model.shots if shots is None else shots
     names = resolve_splits(task, splits)
     drawn = [(name, task.examples(name, examples, eval_seed)) for name in names]
+    dtype = str(model.backbone.dtype).removeprefix("torch.")
     frames: list[pd.DataFrame] = []
     total = sum(len(batch) for _, batch in drawn)
     with progress_bar(total, "evaluate", "example", progress) as bar:
@@ -91,7 +104,7 @@ def evaluate(
             for start in range(0, len(order), batch_size):
                 numbers = order[start : start + batch_size]
                 records = _answer(model, task, [(i, found[i]) for i in numbers], shots, eval_seed)
-                frames.append(pd.DataFrame(records))
+                frames.append(pd.DataFrame(records).assign(dtype=dtype, batch_size=batch_size))
                 if on_records is not None:
                     on_records(frames[-1])
                 bar.update(len(numbers))

@@ -5,8 +5,8 @@ batch are independent of each other. Prompts are padded on the left. Where a row
 than its neighbours, the holes are masked.
 
 A sliding window counts cache slots, so it would count holes too. On backbones with one, each row of
-a batch gets exactly one slot per pass, and there are no holes. Both ways are exact; the second
-takes a pass per latent. The caller chooses the tokens.
+a batch gets exactly one slot per pass, and there are no holes. Both ways are exact in float32;
+the second takes a pass per latent. The caller chooses the tokens.
 """
 
 from __future__ import annotations

@@ -96,7 +96,8 @@ def generate(
         seed: of the sampling. The same seed draws the same for a prompt wherever it stands in the
             list, whatever stands beside it. A prompt that is given twice draws anew the second
             time, as with `num_return_sequences=2`. None draws something new each time.
-        batch_size: responses decoded side by side.
+        batch_size: responses decoded side by side. In float32 none depends on the others; in
+            bfloat16 and float16 rounding depends on the batch.
         on_token: called with the response's index, the token's id and the new text as each token is
             chosen. A character of several tokens comes with its last.
         streamer: a `TextStreamer` or the like, for a single response.

@@ -70,12 +70,26 @@ def check_loss(before: pd.DataFrame, split: str, count: int, seed: int | None, o
 
 
 def hold_answers_to(
-    before: pd.DataFrame, examples: Sequence[Example], seed: int, shots: int
+    before: pd.DataFrame,
+    examples: Sequence[Example],
+    seed: int,
+    shots: int,
+    deterministic: bool = False,
 ) -> bool:
-    """Whether the records answer these very examples of a split, as the task has them now."""
+    """Whether the records answer these very examples of a split, as the task has them now.
+
+    Args:
+        before: the records that are there.
+        examples: of one split.
+        seed: what drew them.
+        shots: solved examples in front of each prompt.
+        deterministic: whether each has to be answered by itself; older records do not say it.
+    """
     rows = before[before["split"].isin({example.split for example in examples})]
     needed = {"example", "prompt", "answer", "shots"}
     if seed_of(rows) != seed or not needed <= set(rows.columns) or set(rows["shots"]) != {shots}:
+        return False
+    if deterministic and ("batch_size" not in rows.columns or set(rows["batch_size"]) != {1}):
         return False
     rows = rows.sort_values("example")
     there = list(zip(rows["prompt"], rows["answer"], strict=True))

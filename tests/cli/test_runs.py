@@ -170,6 +170,18 @@ def test_evaluate_loses_nothing_that_was_measured(tmp_path: Path) -> None:
 
     again = ("evaluate", first, "--examples", 3, "--splits", "id")
     assert "id answered already" in called(*again).stdout
+    assert "answered already" not in called(*again, "--deterministic").stdout
+    assert "id answered already" in called(*again, "--deterministic").stdout
+    sizes = pd.read_parquet(first / "records.parquet").groupby("split")["batch_size"].unique()
+    assert {split: list(found) for split, found in sizes.items()} == {
+        "validation": [32],
+        "ood-6": [32],
+        "id": [1],
+    }
+    old = pd.read_parquet(first / "records.parquet").drop(columns=["dtype", "batch_size"])
+    write_records(first, old)  # as versions wrote them that did not know of it
+    assert "id answered already" in called(*again).stdout
+    assert "answered already" not in called(*again, "--deterministic").stdout
     saved, answered = first / "adapter_config.json", first / "records.parquet"
     os.utime(saved, (answered.stat().st_mtime + 9,) * 2)
     assert "answered already" not in called(*again).stdout  # another adapter was saved since

@@ -2,14 +2,16 @@
 
 import pandas as pd
 import pytest
+import torch
 
+from latent_core.backbones.backbone import Backbone
 from latent_core.errors import LatentError, PromptError, SettingError, TaskError
 from latent_core.evaluation.evaluate import evaluate, response_limit
 from latent_core.models.build import build_model
 from latent_core.models.latent import LatentModel
 from latent_core.tasks import Task
 from latent_core.tasks.base import Example, Score
-from tests.families import tiny_backbone
+from tests.families import character_tokenizer, random_model, tiny_backbone
 
 COLUMNS = [
     *(
@@ -26,7 +28,7 @@ COLUMNS = [
     ),
     *("answer", "response", "exact", "graded", "response_tokens", "latent_slots", "extra_slots"),
     *("decode_steps", "trainable", "seconds"),
-    "eval_seed",
+    *("eval_seed", "dtype", "batch_size"),
 ]
 
 
@@ -114,10 +116,40 @@ def test_the_same_seed_gives_every_model_the_same_examples() -> None:
     assert frames[0]["latent_slots"].sum() == 0 < frames[1]["latent_slots"].min()
 
 
+def test_records_name_precision_and_batch_size() -> None:
+    frame = records(splits="id")
+    assert set(frame["dtype"]) == {"float32"} and set(frame["batch_size"]) == {32}
+    assert set(records(splits="id", batch_size=3)["batch_size"]) == {3}
+    assert set(records(splits="id", deterministic=True)["batch_size"]) == {1}
+
+
+def test_deterministic_records_do_not_depend_on_the_batch_whatever_rounding_does(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    backbone = Backbone("low", random_model("llama").to(torch.bfloat16), character_tokenizer())
+    low = LatentModel(backbone, "Start_1+2_1", seed=1)
+    run = Backbone.hidden_states
+
+    def rounded(self, embeds, *rest):
+        """Errors that depend on the size of the batch, as bfloat16's do, only larger."""
+        states = run(self, embeds, *rest)
+        error = 0.5 * (len(embeds) - 1) * torch.arange(states.shape[-1]).cos()
+        return states + error.to(states.dtype)
+
+    monkeypatch.setattr(Backbone, "hidden_states", rounded)
+    drawn = Letters().examples("ood-9", 5, 1)
+    alone = [low.generate(e.prompt, response_limit(low, Letters(), e))[0] for e in drawn]
+    found = evaluate(low, Letters(), "ood-9", 5, deterministic=True, progress=False)
+    assert found["response"].tolist() == alone
+    assert set(found["dtype"]) == {"bfloat16"}
+    batched = evaluate(low, Letters(), "ood-9", 5, progress=False)
+    assert batched["response"].tolist() != alone
+
+
 @pytest.mark.parametrize("batch_size", [1, 3, 100])
 def test_records_do_not_depend_on_the_batch(batch_size: int) -> None:
-    wanted = records().drop(columns="seconds")
-    frame = records(batch_size=batch_size).drop(columns="seconds")
+    wanted = records().drop(columns=["seconds", "batch_size"])
+    frame = records(batch_size=batch_size).drop(columns=["seconds", "batch_size"])
     pd.testing.assert_frame_equal(frame, wanted)
 
 
@@ -180,6 +212,9 @@ def test_a_detached_model_says_so() -> None:
     [
         ({"examples": 0}, SettingError, "examples is 0"),
         ({"batch_size": 0}, SettingError, "batch_size is 0"),
+        ({"batch_size": 1.5}, SettingError, "batch_size is 1.5; expected a whole number"),
+        ({"examples": 2.5}, SettingError, "examples is 2.5; expected a whole number"),
+        ({"batch_size": 8, "deterministic": True}, SettingError, "batch_size is 8; expected 1"),
         ({"splits": "far"}, TaskError, "no split 'far'"),
         ({"shots": -1}, LatentError, "shots"),
         ({"shots": 40}, PromptError, "context window of 96"),
