@@ -59,7 +59,8 @@ class Evaluation:
         splits: split names; `ood` stands for every OOD level.
         examples: number per split.
         seed: draws the examples; the same for every run.
-        batch_size: examples decoded side by side; no response depends on it.
+        batch_size: examples decoded side by side. In float32 no response depends on it; in
+            bfloat16 and float16 rounding does.
     """
 
     splits: Sequence[str] = ("id", "ood")
