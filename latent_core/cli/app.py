@@ -46,7 +46,7 @@ class InReadingOrder(TyperGroup):
 
 
 app = typer.Typer(
-    help="Latent tokens: train them, generate with them, and measure where they help.\n\n"
+    help="Train latent tokens, generate with them, and measure where they help.\n\n"
     "Start here: `latent train --task repetition --method Start_1+Comma_1 --backbone tiny "
     "--out runs/first`, then `latent evaluate runs/first`.",
     cls=InReadingOrder,
@@ -63,7 +63,9 @@ BackboneOption = Annotated[
     str,
     typer.Option("--backbone", "-b", help="Short name (see `latent backbones`), folder or hub id."),
 ]
-Runs = Annotated[list[Path], typer.Argument(help="Runs, or folders that hold runs, at any depth.")]
+Runs = Annotated[
+    list[Path], typer.Argument(help="Run folders, or folders that contain runs at any depth.")
+]
 Folders = Annotated[list[Path], typer.Argument(help="Run folders made by `latent train`.")]
 
 
@@ -93,7 +95,7 @@ def table_of_numbers(*columns: str, texts: int, title: str | None = None) -> Tab
 
 def show_words(heading: str, rows: dict[str, str]) -> None:
     """A table of names and what they stand for."""
-    table = table_of(heading, "what it is")
+    table = table_of(heading, "description")
     for name, text in rows.items():
         table.add_row(Text(name), Text(text))
     console.print(table)

@@ -29,7 +29,7 @@ def show_check(name: str) -> bool:
         box=SIMPLE_HEAD,
         padding=(0, 1, 0, 0),
     )
-    for heading in ("what has to hold", *headings, "apart"):
+    for heading in ("check", *headings, "difference"):
         table.add_column(Text(heading), no_wrap=True)
     for invariant, rows in frame.groupby("invariant", sort=False):
         marks = {row["layout"]: _mark(row["holds"]) for _, row in rows.iterrows()}
@@ -42,17 +42,19 @@ def show_check(name: str) -> bool:
     console.print(table)
     for layout, heading in zip(layouts, headings, strict=True):
         if heading != layout:
-            console.print(Text(f"{heading}: {layout}; a row with one mark hangs on no layout"))
+            console.print(
+                Text(f"{heading}: {layout}. A row with one mark does not depend on the layout.")
+            )
     for _, row in frame.iterrows():
         if row["holds"] is not True:
-            what = "does not apply" if row["holds"] is None else "FAILS"
+            what = "does not apply" if row["holds"] is None else "FAILED"
             console.print(Text(f"{row['invariant']}, {row['layout']}: {what}. {row['note']}"))
     failed = sum(holds is False for holds in frame["holds"])
     if failed:
-        console.print(Text(f"{failed} of {len(frame)} checks fail", style="bold red"))
+        console.print(Text(f"{failed} of {len(frame)} checks failed", style="bold red"))
     else:
         seconds = frame["seconds"].sum()
-        console.print(f"everything holds that applies ({len(frame)} checks, {seconds:.0f} s)")
+        console.print(f"all applicable checks passed ({len(frame)} checks, {seconds:.0f} s)")
     return failed == 0
 
 

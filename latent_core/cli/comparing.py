@@ -27,7 +27,7 @@ def compare(
     folders: Runs,
     metric: Annotated[str, typer.Option(help="graded or exact.")] = "graded",
 ) -> None:
-    """Show evaluated runs in one table: accuracy, trainable numbers, extra slots and time."""
+    """Show evaluated runs in one table: accuracy, trainable parameters, extra slots and time."""
     from latent_core.evaluation.comparison import compare as side_by_side
 
     with warnings.catch_warnings(record=True) as caught:
@@ -41,12 +41,14 @@ def compare(
 
 @app.command()
 def match(
-    layout: Annotated[str, typer.Argument(help="The layout to be matched.")],
+    layout: Annotated[str, typer.Argument(help="Layout whose cost is matched.")],
     task: Annotated[str, typer.Option(help="Task name or a .jsonl file.")],
     backbone: BackboneOption = "tiny",
-    by: Annotated[str, typer.Option(help="parameters or compute.")] = "parameters",
+    by: Annotated[
+        str, typer.Option(help="Which cost is equal: parameters or compute.")
+    ] = "parameters",
 ) -> None:
-    """List the controls that cost what a layout does, with what they cost."""
+    """List controls of the same cost as a layout, and show their cost."""
     from latent_core.backbones.loading import load_backbone
     from latent_core.models.matching import AGAINST, cost, matched
     from latent_core.tasks.table import load_task
@@ -54,7 +56,7 @@ def match(
     if by not in ("parameters", "compute"):
         raise SettingError(f"by is {by!r}; expected parameters or compute")
     loaded, chosen = load_backbone(backbone), load_task(task)
-    table = table_of("against", "method", "trainable", "extra slots per ID example")
+    table = table_of("control", "method", "trainable parameters", "extra slots per ID example")
     for against in ("itself", *AGAINST):
         if against == ("filler" if by == "parameters" else "lora"):
             continue  # nothing of theirs could be matched
@@ -112,7 +114,10 @@ def show_comparison(frame: pd.DataFrame, metric: str) -> None:
         gone = fit_numbers(table, console.width, keep=3)
         console.print(table)
         if gone:
-            console.print(f"left out for want of width: {', '.join(gone)}", highlight=False)
+            console.print(
+                f"columns not shown, because the terminal is too narrow: {', '.join(gone)}",
+                highlight=False,
+            )
         console.print(f"training seeds per method: {_range(rows['seeds'])}")
         if not rows["same_examples"].all():
             console.print(

@@ -25,30 +25,36 @@ __all__ = ["grid"]
 
 @app.command()
 def grid(
-    file: Annotated[Path, typer.Argument(help="Grid as YAML; see experiments/*.yaml.")],
+    file: Annotated[
+        Path, typer.Argument(help="YAML file of the grid; for examples, see experiments/*.yaml.")
+    ],
     out: Annotated[
-        Path | None, typer.Option(help="Folder of the runs; by default runs/NAME_OF_THE_FILE.")
+        Path | None, typer.Option(help="Folder for the runs; default: runs/NAME_OF_THE_FILE.")
     ] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say what would be done and what it costs.")
+        bool, typer.Option("--dry-run", help="Only list the runs and their estimated time.")
     ] = False,
-    engine: Annotated[str, typer.Option(help="local (processes) or ray (a cluster).")] = "local",
+    engine: Annotated[
+        str, typer.Option(help="local (processes on this machine) or ray (a Ray cluster).")
+    ] = "local",
     workers: Annotated[
-        int | None, typer.Option(help="Processes at a time; by default what suits the backbones.")
+        int | None,
+        typer.Option(help="Number of processes; default: chosen by the size of the backbones."),
     ] = None,
-    address: Annotated[str, typer.Option(help="Of the Ray cluster.")] = "auto",
+    address: Annotated[str, typer.Option(help="Address of the Ray cluster.")] = "auto",
     gpus: Annotated[
-        float | None, typer.Option(help="GPUs per run on Ray, such as 0.25; default one if any.")
+        float | None,
+        typer.Option(help="GPUs per run on Ray, such as 0.25; default: 1 if there is one."),
     ] = None,
-    cpus: Annotated[float, typer.Option(help="Cores per run on Ray.")] = 1,
+    cpus: Annotated[float, typer.Option(help="CPU cores per run on Ray.")] = 1,
     retry_failed: Annotated[
-        bool, typer.Option("--retry-failed", help="Try again what failed before.")
+        bool, typer.Option("--retry-failed", help="Run again the runs that failed before.")
     ] = False,
 ) -> None:
-    """Do every run of a grid that is not done yet.
+    """Train and evaluate every run of a grid that is not finished yet.
 
-    Kill it at any time: the same command goes on. A run that fails is recorded with its error and
-    stops none of the others; the exit code is 1 then. Then: latent runs list DIR.
+    You can stop it at any time; the same command continues. If a run fails, its error is recorded,
+    the other runs continue, and the exit code is 1. To see the results: latent runs list DIR.
     """
     if engine not in ("local", "ray"):
         raise SettingError(f"unknown engine {engine!r}; expected local or ray")
@@ -84,10 +90,10 @@ def grid(
     states = Counter(state for _, state in plan_grid(asked, folder).runs)
     console.print(Text(f"{folder}: " + ", ".join(f"{n} {state}" for state, n in states.items())))
     if busy := sum(outcome.status == "busy" for outcome in outcomes):
-        console.print(f"{busy} are being done by another process")
+        console.print(f"another process is working on {counted(busy, 'run')}")
     if states["failed"]:
         listing = f"latent runs list {shlex.quote(str(folder))} --where status=failed"
-        console.print(Text(f"why: {listing}; again: --retry-failed"))
+        console.print(Text(f"to see the errors: {listing}; to run them again: --retry-failed"))
     # A run that could not even be written is recorded nowhere. A trial that failed is a result.
     unwritten = any(o.status == "failed" and not o.spec.trial for o in outcomes)
     if states["failed"] or unwritten:
@@ -121,7 +127,7 @@ def _show_plan(plan: GridPlan, folder: Path, retry_failed: bool, workers: int | 
             table.add_row(Text(method), *numbers, duration(of_method["time"]))
         console.print(table)
     for basis in dict.fromkeys(estimate.basis for estimate in estimates):
-        console.print(f"Times rest on {basis}.", highlight=False)
+        console.print(f"Times are estimated from {basis}.", highlight=False)
     seconds = sum(estimate.seconds for estimate in estimates)
     where = f"with {counted(workers, 'worker')}" if workers else "on one node"
     if workers:

@@ -20,7 +20,9 @@ __all__ = ["hypotheses", "test"]
 
 @app.command()
 def hypotheses(
-    name: Annotated[str, typer.Argument(help="A built-in hypothesis to explain.")] = "",
+    name: Annotated[
+        str, typer.Argument(help="Name of the hypothesis to explain; leave it out to list all.")
+    ] = "",
 ) -> None:
     """List the built-in hypotheses, or explain one.
 
@@ -33,15 +35,15 @@ def hypotheses(
         for study in STUDIES:
             table.add_row(study.key, study.title, study.claim, str(len(study.parts)))
         console.print(table)
-        console.print("Test one: latent test H1 --backbone tiny", highlight=False)
+        console.print("To test one: latent test H1 --backbone tiny", highlight=False)
         console.print(
-            f"The same questions on other tasks: {', '.join(other_keys())}", highlight=False
+            f"The same hypotheses on other tasks: {', '.join(other_keys())}", highlight=False
         )
         return
     study = load_study(name)
     for line in (f"{study.key}: {study.title}", study.claim, study.prediction, study.explanation):
         console.print(Text(line))
-    table = table_of("part", "claim", "contrast", "on", "expected")
+    table = table_of("part", "claim", "contrast", "task and split", "expected")
     for part, h in study.parts.items():
         sign = "+" if h.sign > 0 else "-"
         where = f"{h.loaded_task.name} {h.split}"
@@ -53,18 +55,26 @@ def hypotheses(
 @app.command()
 def test(
     name: Annotated[str, typer.Argument(help="A built-in hypothesis (see `latent hypotheses`).")],
-    layout: Annotated[str, typer.Option(help="Layout to test, such as Start_2+Comma_2.")] = "",
+    layout: Annotated[
+        str,
+        typer.Option(help="Layout to test instead of the study's own, such as Start_2+Comma_2."),
+    ] = "",
     backbone: BackboneOption = "tiny",
     runs: Annotated[
-        list[Path] | None, typer.Option(help="Folder of runs to test. Nothing is trained.")
+        list[Path] | None,
+        typer.Option(help="Folder of trained runs to test; nothing is trained then."),
     ] = None,
     shipped: Annotated[
-        bool, typer.Option("--shipped", help="Test the adapters that ship with the package.")
+        bool,
+        typer.Option(
+            "--shipped",
+            help="Test the adapters that ship with the package; nothing is trained then.",
+        ),
     ] = False,
     train: Annotated[
         bool, typer.Option("--train", help="Train adapters on the backbone. This may take long.")
     ] = False,
-    seeds: Annotated[int | None, typer.Option(help="Training seeds.")] = None,
+    seeds: Annotated[int | None, typer.Option(help="Number of training seeds.")] = None,
     examples: Annotated[int | None, typer.Option(help="Examples per seed and split.")] = None,
     steps: Annotated[int | None, typer.Option(help="Training steps of each adapter.")] = None,
     full: Annotated[
@@ -74,7 +84,7 @@ def test(
         Path, typer.Option(help="Folder for adapters, partial results, journal and report.")
     ] = Path("runs/hypotheses"),
 ) -> None:
-    """Plan, run and judge a hypothesis, and write a report.
+    """Test a hypothesis: show the plan, run it, give the verdict and write a report.
 
     By default this is a quick test (1 seed). On `tiny` it trains the adapters it needs. On other
     backbones it tests the adapters that ship, unless --train or --runs is given. A test that was
@@ -109,7 +119,7 @@ def run_study(
     plans = lab.plan(study, sizes["seeds"], sizes["examples"], target=target, training=training)
     console.print(Text(f"{study.key}: {study.claim}\n{why}".strip()))
     console.print(Text(f"\n{plans.summary()}\n"))
-    table = table_of("part", "contrast", "on", "expected", "supports", "refutes")
+    table = table_of("part", "contrast", "task and split", "expected", "support", "refute")
     for part, plan in plans.items():
         h = plan.hypothesis
         where = f"{h.loaded_task.name} {h.split}"
@@ -118,8 +128,8 @@ def run_study(
         table.add_row(*map(Text, (part, str(h.contrast), where, least, *powers)))
     console.print(table)
     console.print(
-        "supports: chance of support if the effect is twice the expected one; "
-        "refutes: chance of refutation if there is no effect\n",
+        "support: power to support the part if the effect is twice the expected one; "
+        "refute: power to refute it if there is no effect\n",
         highlight=False,
     )
     return lab.run(study, target, plans, out, training=training)
@@ -138,7 +148,7 @@ def _target(
     if train and not runs:
         return study, load_backbone(backbone), ""
     folders = list(runs) if runs else [SHIPPED / backbone]
-    where = f"the adapters that ship for {backbone}"
+    where = f"the shipped adapters for {backbone}"
     if runs:
         where = f"the runs in {', '.join(map(str, runs))}"
     try:
@@ -148,5 +158,5 @@ def _target(
             f"on {where}: {error}; add --train to train the adapters here, which may take long, or "
             "train with `latent train` and give the folder with --runs"
         ) from error
-    asked = "" if chosen is study else f"as {chosen.key} about {chosen.layout}, "
-    return chosen, given, f"{asked}on {where}; nothing is trained"
+    asked = "" if chosen is study else f"as {chosen.key} with layout {chosen.layout}, "
+    return chosen, given, f"tested {asked}on {where}; nothing is trained"

@@ -1,4 +1,4 @@
-"""`latent backbones | tasks | methods | fetch | pretrain`: what there is, and getting it."""
+"""`latent backbones | tasks | methods | fetch | pretrain`: what can be chosen, and its weights."""
 
 from __future__ import annotations
 
@@ -15,13 +15,16 @@ from latent_core.wording import did_you_mean
 __all__ = ["backbones", "fetch", "methods", "pretrain", "tasks"]
 
 OWN_TASK: Final = """\
-Your own: a .jsonl file, one {"prompt": "2+3=", "answer": "5"} on each line.
-  "split": train, validation, id, ood-20, ...; on every line or on none. Without it, lines are dealt
-    out to train, validation and id by their prompts, and some 50 of them fill all three.
-  "level": a whole number, such as a length; by default how many items the answer has.
-  "demand": self-prompting, retrieval or instruction, on the first line; by default self-prompting.
-  exact: the answer as it is written, but for spaces at its ends.
-  graded: leading comma-separated items that are right / items wanted, or written if more.\
+Your own task: a .jsonl file with one object on each line, such as {"prompt": "2+3=", "answer": "5"}
+Optional fields:
+  "split": train, validation, id, ood-20, ...; on every line or on none. Without it, a hash of the
+    prompt assigns lines to train, validation and id; about 50 lines are enough for all three.
+  "level": a whole number, such as a length; default: the number of items in the answer.
+  "demand": self-prompting, retrieval or instruction, on the first line; default: self-prompting.
+Metrics:
+  exact: 1 if the response equals the answer, ignoring spaces at both ends.
+  graded: right comma-separated items before the first wrong one / items in the answer or in the
+    response, whichever is larger.\
 """
 
 
@@ -29,13 +32,15 @@ Your own: a .jsonl file, one {"prompt": "2+3=", "answer": "5"} on each line.
 def backbones(
     check: Annotated[
         str | None,
-        typer.Option(help="Try out whether latents are exact on this one: name, folder or hub id."),
+        typer.Option(
+            help="Check whether latents are exact on this backbone: name, folder or hub id."
+        ),
     ] = None,
 ) -> None:
-    """List the backbones known by a short name, or check any.
+    """List the backbones that have a short name, or check any backbone.
 
-    A check decodes, trains a step, saves and loads, each in two ways, and shows what holds; the
-    exit code is 1 if something does not.
+    The check decodes, trains one step, saves and loads, each in two ways that must agree. It shows
+    the result of every comparison. The exit code is 1 if one of them fails.
     """
     from latent_core.backbones.known import BACKBONES
 
@@ -44,16 +49,16 @@ def backbones(
 
     show_words("backbone", {name: known.description for name, known in BACKBONES.items()})
     console.print(
-        "Any other decoder-only model works by folder or hub id, if it obeys position ids."
+        "Give any other decoder-only model by its folder or hub id. It must use position ids."
     )
 
 
 @app.command()
 def tasks() -> None:
-    """List the tasks, and how to bring your own."""
+    """List the tasks, and explain the format of your own task."""
     from latent_core.tasks.table import TASKS
 
-    table = table_of("task", "what is asked", "ID", "OOD")
+    table = table_of("task", "description", "ID", "OOD")
     for name, task in TASKS.items():
         levels = f"{task.id_levels[0]}-{task.id_levels[-1]}"
         if len(task.id_levels) == 1:
@@ -70,7 +75,7 @@ def tasks() -> None:
 
 @app.command()
 def methods() -> None:
-    """List the methods: layouts of latent tokens, and their baselines."""
+    """List the methods: layouts of latent tokens, and baselines."""
     from latent_core.slots.methods import BASELINES, EXAMPLE_LAYOUTS
 
     show_words("baseline", {known.form: known.description for known in BASELINES.values()})
@@ -78,8 +83,8 @@ def methods() -> None:
 
 
 @app.command()
-def fetch(name: Annotated[str, typer.Argument(help="smollm2-135m")]) -> None:
-    """Make sure that a backbone's weights are on this machine."""
+def fetch(name: Annotated[str, typer.Argument(help="Backbone, such as smollm2-135m.")]) -> None:
+    """Download or convert the weights of a backbone, if they are not on this machine."""
     from latent_core.backbones.known import BACKBONES
     from latent_core.backbones.smollm2 import fetch_smollm2
 
@@ -94,14 +99,14 @@ def fetch(name: Annotated[str, typer.Argument(help="smollm2-135m")]) -> None:
 
 @app.command()
 def pretrain(
-    name: Annotated[str, typer.Argument(help="tiny")],
+    name: Annotated[str, typer.Argument(help="Backbone; only tiny can be pre-trained.")],
     out: Annotated[Path, typer.Option(help="Folder to write the backbone to.")],
-    seed: Annotated[int, typer.Option(help="Of weights and corpus.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of the initial weights and of the corpus.")] = 0,
     steps: Annotated[
-        int | None, typer.Option(help="Fewer than all of them, only to try it out.")
+        int | None, typer.Option(help="Training steps; fewer than the default only for a trial.")
     ] = None,
 ) -> None:
-    """Make the backbone `tiny` anew from a seed, in about half an hour."""
+    """Pre-train the backbone `tiny` again from a seed; takes about half an hour."""
     if name != "tiny":
         raise SettingError(f"cannot pre-train {name!r}; expected tiny")
     from latent_core.tiny.pretraining import STEPS, pretrain_tiny

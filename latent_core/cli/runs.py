@@ -1,4 +1,4 @@
-"""`latent runs list | show | export | prune | pack | unpack`: look over and clear up runs."""
+"""`latent runs list | show | export | prune | pack | unpack`: list, export and delete runs."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ if TYPE_CHECKING:
 
 __all__ = ["runs_app"]
 
-runs_app = typer.Typer(help="Look over, export, pack and clear up runs.", no_args_is_help=True)
+runs_app = typer.Typer(help="List, show, export, delete and pack runs.", no_args_is_help=True)
 app.add_typer(runs_app, name="runs")
 
 Paths = Annotated[
     list[Path],
-    typer.Argument(help="Folders or archives that hold runs, at any depth.", show_default=True),
+    typer.Argument(help="Folders or archives that contain runs, at any depth.", show_default=True),
 ]
 WhereOption = Annotated[
     list[str],
     typer.Option(
         "--where",
         "-w",
-        help="Which runs: method=Start_2,Comma_2 or any other column, setting or note. Repeatable.",
+        help="Only runs with this column, setting or note: method=Start_2,Comma_2. Repeatable.",
     ),
 ]
 HERE = [Path("runs")]
@@ -47,7 +47,7 @@ def list_runs(
     where: WhereOption = [],  # noqa: B006 Typer reads it, nobody changes it
     metric: Annotated[str, typer.Option(help="graded or exact.")] = "graded",
 ) -> None:
-    """One line a run: what it is, how it stands, and its accuracy by split."""
+    """List runs, one per line: task, method, status, and accuracy by split."""
     from latent_core.runs.store import load_runs
 
     checked_metric(metric)
@@ -74,16 +74,16 @@ def list_runs(
 
 @runs_app.command("show")
 def show_run(
-    path: Annotated[Path, typer.Argument(help="One run.")],
-    records: Annotated[int, typer.Option(help="How many records to show.")] = 0,
+    path: Annotated[Path, typer.Argument(help="Folder of one run.")],
+    records: Annotated[int, typer.Option(help="Number of records to show.")] = 0,
 ) -> None:
-    """Everything that one run says of itself, and how it was judged."""
+    """Show the settings of one run, its status, and its accuracy."""
     from latent_core.runs.find import find_runs
     from latent_core.runs.store import load_runs
 
     found = find_runs(path)
     if len(found) != 1:
-        raise SettingError(f"{path} holds {len(found)} runs; expected the folder of one")
+        raise SettingError(f"{path} holds {len(found)} runs; expected the folder of one run")
     about = Table.grid(padding=(0, 2))
     for name, value in found[0].about.items():
         if value is not None:
@@ -110,12 +110,15 @@ def export_runs(
     out: Annotated[Path | None, typer.Option(help="A .csv or .parquet file.")] = None,
     where: WhereOption = [],  # noqa: B006 Typer reads it, nobody changes it
     records: Annotated[
-        bool, typer.Option("--records", help="A row per example, not per run, split and level.")
+        bool,
+        typer.Option(
+            "--records", help="One row per example, instead of one per run, split and level."
+        ),
     ] = False,
 ) -> None:
     """Write the table of runs, or their records, into one file.
 
-    Example: `latent runs export runs --out runs.csv`; without --out, the file may stand first.
+    Example: `latent runs export runs --out runs.csv`. Without --out, the first path is the file.
     """
     from latent_core.files import write_file
     from latent_core.runs.store import load_runs
@@ -140,11 +143,11 @@ def export_runs(
 def prune_runs(
     paths: Paths = HERE,
     where: WhereOption = [],  # noqa: B006 Typer reads it, nobody changes it
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Delete without asking.")] = False,
 ) -> None:
     """Delete runs that are unfinished or failed and have no records.
 
-    One that a process is at work on is left alone.
+    A run on which a process is working is not deleted.
     """
     from latent_core.runs.find import find_runs
     from latent_core.runs.folder import holds_results, remove_run
@@ -166,7 +169,10 @@ def prune_runs(
     for run in chosen:
         if run not in deleted:
             console.print(
-                Text(f"left alone, finished by now or a process is at work on it: {run.path}")
+                Text(
+                    "not deleted, because it has finished or a process is working on it: "
+                    f"{run.path}"
+                )
             )
 
 
@@ -174,12 +180,12 @@ def prune_runs(
 def pack(
     folder: Annotated[Path, typer.Argument(help="Folder that holds runs, at any depth.")],
     out: Annotated[
-        Path | None, typer.Option(help="Folder of the archive, new; by default FOLDER-packed.")
+        Path | None, typer.Option(help="New folder for the archive; default: FOLDER-packed.")
     ] = None,
 ) -> None:
-    """Pack runs into an archive of three files, which every command reads like the folder.
+    """Pack runs into an archive of three files. Every command reads it like the folder.
 
-    FOLDER stays as it is. Runs that are not at their end are left out, and named.
+    FOLDER does not change. Unfinished runs are left out, and their names are printed.
 
     Example: `latent runs pack runs --out runs-packed`, then `latent compare runs-packed`
     """
@@ -197,14 +203,14 @@ def unpack(
     archive: Annotated[
         Path,
         typer.Argument(
-            help="An archive, a path in it, or what ships, such as shipped:tiny/repetition."
+            help="Archive, path in an archive, or shipped runs such as shipped:tiny/repetition."
         ),
     ],
     out: Annotated[
-        Path | None, typer.Option(help="Folder of the runs, new; by default ARCHIVE-unpacked.")
+        Path | None, typer.Option(help="New folder for the runs; default: ARCHIVE-unpacked.")
     ] = None,
 ) -> None:
-    """Write the run folders of an archive, which stays as it is.
+    """Write the runs of an archive as folders. The archive does not change.
 
     Example: `latent runs unpack shipped:tiny --out runs/tiny`
     """

@@ -1,4 +1,4 @@
-"""`latent export | push | harness`: what was trained, in other people's tools."""
+"""`latent export | push | harness`: trained models in other tools."""
 
 from __future__ import annotations
 
@@ -22,11 +22,12 @@ RunFolder = Annotated[Path, typer.Argument(help="Run folder made by `latent trai
 @app.command()
 def export(
     folder: RunFolder,
-    out: Annotated[Path, typer.Option(help="Folder of the checkpoint; must not exist yet.")],
+    out: Annotated[Path, typer.Option(help="New folder for the checkpoint.")],
 ) -> None:
     """Write backbone and latents as an ordinary Transformers checkpoint.
 
-    The latents become added tokens; the README in it says how to write them, and what is lost.
+    The latents become added tokens. The README in the checkpoint says how to write them in a
+    prompt, and how the checkpoint differs from the run.
     """
     from latent_core.bridges.export import export_model
     from latent_core.models.build import load_model
@@ -37,13 +38,15 @@ def export(
 @app.command()
 def push(
     folder: RunFolder,
-    repo_id: Annotated[str, typer.Argument(help="Hub id, owner/name.")],
-    private: Annotated[bool, typer.Option("--private", help="Only you see it.")] = False,
+    repo_id: Annotated[str, typer.Argument(help="Hub id, as owner/name.")],
+    private: Annotated[
+        bool, typer.Option("--private", help="Make the repository private.")
+    ] = False,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Only print the model card, and push nothing.")
+        bool, typer.Option("--dry-run", help="Only print the model card; upload nothing.")
     ] = False,
 ) -> None:
-    """Put a run on the Hugging Face hub, with a model card made from its records."""
+    """Upload a run to the Hugging Face hub, with a model card made from its records."""
     from latent_core.sharing.model_card import model_card
     from latent_core.sharing.push import push_folder
 
@@ -56,19 +59,20 @@ def push(
 @app.command()
 def harness(
     folders: Folders,
-    tasks: Annotated[str, typer.Option(help="The harness's tasks, comma-separated.")],
+    tasks: Annotated[str, typer.Option(help="Names of harness tasks, comma-separated.")],
     include_path: Annotated[
-        Path | None, typer.Option(help="Folder with tasks of your own (YAML).")
+        Path | None, typer.Option(help="Folder with your own harness tasks (YAML).")
     ] = None,
-    limit: Annotated[int | None, typer.Option(help="Examples per task at most.")] = None,
+    limit: Annotated[int | None, typer.Option(help="Highest number of examples per task.")] = None,
     shots: Annotated[
-        int | None, typer.Option(help="Solved examples; else as the task says.")
+        int | None,
+        typer.Option(help="Solved examples in the prompt; default: as the task defines."),
     ] = None,
     backbone_too: Annotated[
-        bool, typer.Option("--backbone-too", help="Add the backbone without latents.")
+        bool, typer.Option("--backbone-too", help="Also evaluate the backbone without latents.")
     ] = False,
-    batch_size: Annotated[int, typer.Option(help="Requests side by side.")] = 16,
-    out: Annotated[Path | None, typer.Option(help="Keep the results as JSON.")] = None,
+    batch_size: Annotated[int, typer.Option(help="Requests per batch.")] = 16,
+    out: Annotated[Path | None, typer.Option(help="JSON file for the results.")] = None,
 ) -> None:
     """Run lm-evaluation-harness tasks on runs (pip install 'latent-workbench[harness]')."""
     with needs_extra("harness", "latent harness"):

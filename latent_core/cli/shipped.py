@@ -16,14 +16,15 @@ __all__ = ["shipped"]
 @app.command()
 def shipped(
     name: Annotated[
-        str, typer.Argument(help="Only these: BACKBONE, BACKBONE/TASK or BACKBONE/TASK/METHOD.")
+        str,
+        typer.Argument(help="Which runs to list: BACKBONE, BACKBONE/TASK or BACKBONE/TASK/METHOD."),
     ] = "",
     metric: Annotated[str, typer.Option(help="graded or exact.")] = "graded",
 ) -> None:
-    """List the runs that ship, with their accuracy in and out of distribution.
+    """List the runs that ship with the package, with accuracy in and out of distribution.
 
-    A command that takes a run takes shipped:NAME as well; without a seed, NAME means all seeds, and
-    the first of them where one is needed.
+    Every command that takes a run also takes shipped:NAME. Without a seed, NAME means all seeds, or
+    the first seed if the command needs one run.
 
     Example: `latent generate shipped:tiny/summation/8_2 --prompt 'a=1\\nb=2\\na+b='`
     """
@@ -49,8 +50,9 @@ def shipped(
     console.print(table)
     console.print(
         Text(
-            f"{frame['path'].nunique()} runs; mean {metric} accuracy, over all seeds and OOD "
-            f"levels. Use one by its name: latent evaluate {SHIPPED_PREFIX}{methods.iloc[0]}"
+            f"{frame['path'].nunique()} runs; mean {metric} accuracy over all seeds and OOD "
+            "levels. To use a run, give its name: latent evaluate "
+            f"{SHIPPED_PREFIX}{methods.iloc[0]}"
         ),
         soft_wrap=True,
     )

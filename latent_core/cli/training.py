@@ -31,23 +31,30 @@ __all__ = ["evaluate", "generate", "train"]
 def train(
     task: Annotated[str, typer.Option(help="Task name or a .jsonl file (see `latent tasks`).")],
     method: Annotated[str, typer.Option(help="Layout or baseline (see `latent methods`).")],
-    out: Annotated[Path, typer.Option(help="Run folder; must not hold another run.")],
+    out: Annotated[Path, typer.Option(help="Folder for the run; must not contain another run.")],
     backbone: BackboneOption = "tiny",
     steps: Annotated[int, typer.Option(help="Optimiser steps.")] = 200,
     batch_size: Annotated[int, typer.Option(help="Examples per step.")] = 16,
     learning_rate: Annotated[
         float | None,
-        typer.Option(help="Of AdamW; by default 0.03, LoRA 0.001, `full` 0.0001."),
+        typer.Option(
+            help="Learning rate of AdamW; default: 0.03, for LoRA 0.001, for `full` 0.0001."
+        ),
     ] = None,
-    seed: Annotated[int, typer.Option(help="Draws initial vectors and examples.")] = 0,
+    seed: Annotated[
+        int, typer.Option(help="Seed of the initial vectors and of the training examples.")
+    ] = 0,
     init: Annotated[
-        str, typer.Option(help="Initial vectors: vocab, mean, gaussian or 'text:SOME WORDS'.")
+        str,
+        typer.Option(
+            help="Initial vectors: vocab (random tokens), mean, gaussian or 'text:SOME WORDS'."
+        ),
     ] = "vocab",
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with an unfinished run.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue an unfinished run.")] = False,
 ) -> None:
     """Train latent tokens, or a baseline, on a task.
 
-    The backbone stays as it is; the run folder gets what was trained, run.json and log.csv.
+    The backbone does not change. The run folder gets the adapter, run.json and log.csv.
 
     Example: `latent train --task repetition --method Start_1+Comma_1 --backbone tiny --out runs/a`
     """
@@ -68,7 +75,7 @@ def train(
     if not chosen.trained:
         with _held(out):
             keep_untrained(model, loaded, seed, out, resume=resume, notes=notes)
-        console.print(f"{chosen.name} has nothing to train; {out} is ready for `latent evaluate`.")
+        console.print(f"{chosen.name} has nothing to train. Next: latent evaluate {out}")
         return
     with _held(out):
         result = train_tables(
@@ -85,11 +92,11 @@ def train(
     done = "already finished" if result.loaded else duration(result.seconds)
     console.print(
         f"{chosen.name} on {loaded.name}: loss {result.loss:.3f} after {steps} steps ({done}), "
-        f"{model.num_trainable} trainable numbers, saved in {out}"
+        f"{model.num_trainable} trainable parameters, saved in {out}"
     )
     if result.occurrences:
         each = ", ".join(f"{name} {count:.1f}" for name, count in result.occurrences.items())
-        console.print(f"occurrences in a training example: {each}")
+        console.print(f"mean occurrences per training example: {each}")
 
 
 @app.command()
@@ -101,14 +108,16 @@ def evaluate(
     examples: Annotated[int, typer.Option(help="Examples per split.")] = 100,
     eval_seed: Annotated[
         int,
-        typer.Option("--eval-seed", "--seed", help="Draws the examples; keep it to compare runs."),
+        typer.Option(
+            "--eval-seed",
+            "--seed",
+            help="Seed of the examples; use the same for runs that you compare.",
+        ),
     ] = 1,
-    metric: Annotated[str, typer.Option(help="What the table shows: graded or exact.")] = "graded",
+    metric: Annotated[str, typer.Option(help="Metric in the tables: graded or exact.")] = "graded",
     replace: Annotated[
         bool,
-        typer.Option(
-            "--replace", help="Answer anew, and let records of more or other examples go."
-        ),
+        typer.Option("--replace", help="Answer again, and replace the records of these splits."),
     ] = False,
     deterministic: Annotated[
         bool,
@@ -118,14 +127,14 @@ def evaluate(
         ),
     ] = False,
 ) -> None:
-    """Measure runs in and out of distribution.
+    """Measure the accuracy of runs in and out of distribution.
 
-    Writes records.parquet, one row per example, into each folder, and prints a table with 95 %
-    intervals. Runs of one method that differ in their training seed alone are averaged; each
-    backbone has a table of its own.
+    Writes records.parquet into each folder, with one row per example. Prints a table with 95 %
+    intervals for each backbone. Runs that differ only in their training seed are averaged.
 
-    Records of other splits stay, and what the adapter has answered already is not asked again.
-    Fewer examples of a split than a run has, or another seed's, are refused without --replace.
+    Examples that a run has already answered are not answered again, and records of other splits
+    stay. Fewer examples than a run has, or another --eval-seed, would delete records; they need
+    --replace.
     """
     from latent_core.evaluation.comparison import compare as side_by_side
     from latent_core.evaluation.comparison import read_records
@@ -151,22 +160,26 @@ def evaluate(
 
 @app.command()
 def generate(
-    folder: Annotated[Path, typer.Argument(help="Run folder or adapter.")],
-    prompt: Annotated[
-        list[str], typer.Option(help="Prompt; \\n is a line break. May be repeated.")
-    ],
-    max_new_tokens: Annotated[int, typer.Option(help="Verbal tokens at most.")] = 64,
-    temperature: Annotated[float, typer.Option(help="0 is greedy; above, tokens are drawn.")] = 0.0,
-    seed: Annotated[int, typer.Option(help="Of the drawing.")] = 0,
-    latents: Annotated[bool, typer.Option(help="Show the latents in their places.")] = True,
+    folder: Annotated[Path, typer.Argument(help="Folder of a run or of an adapter.")],
+    prompt: Annotated[list[str], typer.Option(help="Prompt; \\n is a line break. Repeatable.")],
+    max_new_tokens: Annotated[
+        int, typer.Option(help="Highest number of verbal tokens in the response.")
+    ] = 64,
+    temperature: Annotated[
+        float, typer.Option(help="0: greedy decoding; above 0: sampling.")
+    ] = 0.0,
+    seed: Annotated[int, typer.Option(help="Seed of the sampling.")] = 0,
+    latents: Annotated[bool, typer.Option(help="Print the latents in their places.")] = True,
     intervention: Annotated[
         str,
         typer.Option(
-            "--intervention", "-i", help="What is done to the latents: 'drop(Comma, after=3)'."
+            "--intervention",
+            "-i",
+            help="Intervention on the latents, such as 'drop(Comma, after=3)'.",
         ),
     ] = "none",
 ) -> None:
-    """Answer prompts with a trained adapter, latents shown in their places.
+    """Generate responses with a trained adapter, and print the latents in their places.
 
     Example: `latent generate runs/a --prompt '1+2=3,' -i 'drop(Comma, after=3) & scale(Start, 2)'`
     """
@@ -192,7 +205,7 @@ def generate(
                 line.append(f"[{slot.label}]", style="magenta")
         console.print(line if latents else Text(answer.text))
         if not answer.finished:
-            _say(f"cut at {counted(len(answer.response_ids), 'token')} (--max-new-tokens)")
+            _say(f"stopped after {counted(len(answer.response_ids), 'token')} (--max-new-tokens)")
 
 
 def _under(change: Intervention, model: SteeredModel) -> contextlib.AbstractContextManager[object]:
@@ -229,7 +242,7 @@ def _held(folder: Path) -> Iterator[None]:
                 stack.enter_context(run_lock(folder))
             except Timeout as error:
                 raise SettingError(
-                    f"another process is at work on the run in {folder}; wait until it ends, or "
+                    f"another process is working on the run in {folder}; wait until it ends, or "
                     "choose another folder"
                 ) from error
         try:
@@ -297,7 +310,7 @@ def _asked(
             missing.append(name)
     if answered := [name for name in names if name not in missing]:
         console.print(
-            Text(f"{folder}: {', '.join(answered)} answered already; --replace asks anew")
+            Text(f"{folder}: {', '.join(answered)} already evaluated; --replace evaluates again")
         )
     return _Asked(folder, config, task, missing)
 

@@ -68,7 +68,7 @@ class RayEngine:
                 try:
                     yield ray.get(ready)
                 except ray.exceptions.RayError as error:
-                    said = f"Ray gave up: {type(error).__name__}: {str(error).splitlines()[0]}"
+                    said = f"Ray failed: {type(error).__name__}: {str(error).splitlines()[0]}"
                     yield give_up(spec, root, said)
         finally:
             if ours:

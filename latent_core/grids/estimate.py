@@ -24,6 +24,7 @@ from latent_core.runs.evaluation_file import read_summary
 from latent_core.runs.folder import read_run
 from latent_core.slots.methods import Method
 from latent_core.tasks.table import load_task
+from latent_core.wording import counted
 
 __all__ = ["RunCost", "RunEstimate", "TimeLeft", "estimate_grid"]
 
@@ -212,7 +213,7 @@ def _alike(
         if runs and steps and (slots or spec.training is None):
             train = sum(seconds for _, seconds, _ in runs) / slots if slots else 0.0
             decode = sum(seconds for _, _, seconds in runs) / steps
-            return _Rates(train, decode, f"{len(runs)} finished of {what}")
+            return _Rates(train, decode, f"{counted(len(runs), 'finished run')} of {what}")
     return None
 
 
@@ -237,4 +238,4 @@ def _timing(spec: RunSpec, cost: RunCost, backbones: _Backbones) -> _Rates:
         )
         for split in asked.splits
     )
-    return _Rates(train, decode / cost.decode_steps, f"a sample of {task.name}, timed here")
+    return _Rates(train, decode / cost.decode_steps, f"a sample of {task.name} on this machine")

@@ -173,7 +173,7 @@ def read_grid(path: str | Path) -> Grid:
         path: the file. Paths of task files in it are relative to its own folder.
 
     Raises:
-        SettingError: if the file is missing, is no YAML, or has a setting that `Grid` refuses.
+        SettingError: if the file is missing or not valid YAML, or if `Grid` refuses a setting.
 
     Example:
         >>> import pathlib
@@ -194,9 +194,9 @@ def read_grid(path: str | Path) -> Grid:
     except yaml.MarkedYAMLError as error:
         mark, problem = error.problem_mark, error.problem or error.context
         where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
-        raise SettingError(f"{path} is no YAML: {where}{problem}") from error
+        raise SettingError(f"{path} is not valid YAML: {where}{problem}") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise SettingError(f"{path} is no YAML: {' '.join(str(error).split())}") from error
+        raise SettingError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
     try:
         _check_mapping("the file", content)
         _check_names("the file", content, [entry.name for entry in fields(Grid)])
@@ -250,4 +250,4 @@ def _check_list(where: str, value: Any, kind: type) -> None:
         if not isinstance(entry, kind) or isinstance(entry, bool):
             raise SettingError(f"{where} has {entry!r}; expected {what} (put text into quotes)")
     if len(set(value)) < len(value):
-        raise SettingError(f"{where} names something twice: {value}")
+        raise SettingError(f"{where} has a value twice: {value}")

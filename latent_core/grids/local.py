@@ -138,8 +138,7 @@ def death(exitcode: int | None) -> str:
     said = f"its process died {PATIENCE} times (exit code {exitcode})"
     if exitcode in (-signal.SIGKILL, 128 + signal.SIGKILL):
         said += (
-            "; a machine that runs out of memory kills like this: lower batch_size or the number "
-            "of workers"
+            "; the machine may have run out of memory: lower batch_size or the number of workers"
         )
     return said
 

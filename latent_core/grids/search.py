@@ -116,7 +116,7 @@ def _result(trials: Sequence[RunSpec], root: str | Path) -> dict[str, Any]:
         try:
             run = read_run(folder)
         except OSError as error:
-            raise SettingError(f"the trial in {folder} has not been done") from error
+            raise SettingError(f"the trial in {folder} has not been run") from error
         if run["status"] == "failed":
             return {"error": run.get("error", "failed")}
         try:

@@ -73,7 +73,7 @@ class Hypothesis:
 
     def __post_init__(self) -> None:
         if not self.claim.strip():
-            raise SettingError("the claim is empty; expected a sentence that can turn out wrong")
+            raise SettingError("the claim is empty; expected a sentence that can be false")
         if self.direction not in ("less", "greater"):
             raise SettingError(f"direction is {self.direction!r}; expected 'less' or 'greater'")
         if not 0 < self.smallest_effect <= 1:
@@ -93,14 +93,14 @@ class Hypothesis:
         by_chance = CHANCE in (self.contrast.treatment, self.contrast.control)
         if by_chance and self.metric != "agreement":
             raise SettingError(
-                f"'{CHANCE}' is what metric agreement is compared with; metric {self.metric!r} "
-                "needs two conditions that are run"
+                f"'{CHANCE}' can be compared only by the metric agreement; expected two conditions "
+                f"for the metric {self.metric!r}"
             )
         other = self.contrast.minus_split
         if other is not None and set(self.splits_of(other)) & set(self.splits_of(self.split)):
             raise SettingError(
-                f"the interaction takes split {other!r} away from {self.split!r}, which holds it; "
-                "expected two splits that have no example in common, such as ood and id"
+                f"minus_split {other!r} shares examples with split {self.split!r}; expected two "
+                "splits that have no example in common, such as ood and id"
             )
         self.splits_of(self.split)
 

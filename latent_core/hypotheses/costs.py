@@ -59,11 +59,11 @@ def steps_of(
     if training is not None and (methods := trained_methods(hypothesis)):
         each = ", ".join(f"{name} {value}" for name, value in training.items())
         lines.append(
-            f"train, unless kept from before: {', '.join(methods)} x "
+            f"train, unless already trained: {', '.join(methods)} x "
             f"{counted(seeds, 'seed')} ({each})"
         )
     splits = ", ".join(hypothesis.terms)
-    lines.append(f"answer {examples} examples of {splits}, per seed, under each of:")
+    lines.append(f"answer {examples} examples of {splits} per seed, under each condition:")
     lines += [f"  {condition}" for condition in conditions_of(hypothesis)]
     return tuple(lines)
 

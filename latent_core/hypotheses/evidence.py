@@ -133,7 +133,8 @@ def evidence_from_records(plan: Plan, records: pd.DataFrame) -> Evidence:
     if "method" not in records:
         raise SettingError(
             f"the records have no column method; expected one that says {h.contrast.treatment!r} "
-            f"or {h.contrast.control!r} (as `effect` and `load_runs(..., records=True)` give)"
+            f"or {h.contrast.control!r}, as in the records of `evaluate_intervention` and of "
+            "`load_runs(..., records=True)`"
         )
 
     # Records of an intervention call the unchanged model `none`, which is not a method.
@@ -146,20 +147,20 @@ def evidence_from_records(plan: Plan, records: pd.DataFrame) -> Evidence:
         found = records[methods.isin(names)]
         if found.empty:
             have = ", ".join(map(repr, records["method"].unique()))
-            raise SettingError(f"no records of {str(condition)!r}; there are {have}")
+            raise SettingError(f"no records of {str(condition)!r}; the table has {have}")
         return check_records(h, found, repr(str(condition)))
 
     paired = pair(h, *(fetch(condition) for condition in h.contrast.conditions))
     if (have := paired["seed"].nunique()) < plan.seeds:
         raise SettingError(
             f"the plan needs {plan.seeds} training seeds, and the records have {have}; plan with "
-            "seeds=... fewer, or bring more"
+            "fewer seeds, or add records of more seeds"
         )
     least = int(paired.groupby(["seed", "split"]).size().min())
     if least < plan.examples:
         raise SettingError(
             f"the plan needs {plan.examples} examples per seed and split, and the records have "
-            f"{least}; plan with examples=... fewer, or bring more"
+            f"{least}; plan with fewer examples, or add records of more examples"
         )
     controls, not_run = list[Control](), dict[str, str]()
     for control in controls_of(h):
@@ -167,7 +168,9 @@ def evidence_from_records(plan: Plan, records: pd.DataFrame) -> Evidence:
             fetch(control.treatment), fetch(control.control)
             controls.append(control)
         except SettingError:
-            not_run[control.name] = "the records hold none; test on models or run folders for it"
+            not_run[control.name] = (
+                "the records do not contain it; test models or run folders instead"
+            )
     return _estimated(plan, fetch, controls, not_run)
 
 

@@ -150,7 +150,7 @@ class Plans(Mapping[str, Plan]):
         if self.trained is not None:
             settings = ", ".join(f"{name} {value}" for name, value in self.training.items())
             names = ", ".join(self.trained)
-            lines.append(f"trained     {names}, unless kept ({settings})")
+            lines.append(f"train       {names}, unless already trained ({settings})")
         lines += [
             f"assuming    sd {a.sd_seeds:.2g} between seeds, {a.sd_examples:.2g} between examples "
             f"({a.source})",
@@ -159,7 +159,7 @@ class Plans(Mapping[str, Plan]):
         ]
         if some.seeds == 1:
             lines.append("one seed    the verdicts will hold for these adapters only")
-        lines += [f"refused     {name}: {why}" for name, why in self.refused.items()]
+        lines += [f"not tested  {name}: {why}" for name, why in self.refused.items()]
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
@@ -193,13 +193,13 @@ def make_plan(
     """
     if seeds < 1 or examples < 2:
         raise SettingError(
-            f"{seeds} seeds of {examples} examples; expected at least 1 seed of 2 examples"
+            f"{seeds} seeds of {examples} examples; expected at least 1 seed and 2 examples"
         )
     wanted = 2 * hypothesis.smallest_effect if effect is None else effect
     if wanted < hypothesis.smallest_effect:
         raise SettingError(
-            f"the effect to find, {wanted}, is below the smallest that would matter, "
-            f"{hypothesis.smallest_effect}; expected it there or above"
+            f"the effect to find is {wanted}, which is below the smallest effect; expected at "
+            f"least {hypothesis.smallest_effect}"
         )
     found = powers(hypothesis, seeds, examples, wanted, assumptions, tests)
     return Plan(

@@ -134,7 +134,7 @@ class Given(Source):
             raise SettingError(
                 f"the plan needs {wanted} training seeds, and {' and '.join(names)} have "
                 f"{len(common)} in common ({', '.join(map(str, common)) or 'none'}); plan with "
-                "seeds=... fewer, or train more"
+                "fewer seeds, or train more"
             )
         return common[:wanted]
 

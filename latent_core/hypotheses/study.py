@@ -74,16 +74,18 @@ class Study:
             SettingError: if the question cannot be asked of it.
         """
         if self.build is None:
-            raise SettingError(f"{self.key} asks about its own parts only")
+            raise SettingError(
+                f"{self.key} has parts of its own, so its layout and task cannot be changed"
+            )
         task = task or self.task
         if task not in self.layouts:
             raise SettingError(
-                f"{self.key} cannot be asked of {task}; expected {' or '.join(self.layouts)}"
+                f"{self.key} cannot be tested on {task}; expected {' or '.join(self.layouts)}"
             )
         layout = layout or self.layouts[task]
         if not Method.parse(layout).layout.groups:
             raise SettingError(
-                f"{self.key} asks about latents, and {layout!r} has none; expected a layout such "
+                f"{self.key} is about latents, and {layout!r} has none; expected a layout such "
                 f"as {self.layout}"
             )
         if (layout, task) == (self.layout, self.task):

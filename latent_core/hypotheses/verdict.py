@@ -118,7 +118,7 @@ class Verdict:
             f"{counted(self.tests, 'test')} of {h.family_name!r}){exact_text(e)}",
             f"size        {_size(e)}sd {e.sd_examples:.2f} between examples"
             + ("" if math.isnan(e.sd_seeds) else f", {e.sd_seeds:.2f} between seeds"),
-            f"rests on    {counted(e.seeds, 'training seed')}, {e.records} paired examples",
+            f"data        {counted(e.seeds, 'training seed')}, {e.records} paired examples",
         ]
         if self.outcome == "refuted":
             lines.append(
@@ -136,7 +136,7 @@ class Verdict:
             )
         lines += [f"not run     {name}: {why}" for name, why in self.evidence.not_run.items()]
         lines += [f"note        {note}" for note in self.evidence.notes]
-        lines += [f"settle      {self.settle}"] * bool(self.settle)
+        lines += [f"to decide   {self.settle}"] * bool(self.settle)
         lines += [f"journal     {self.history}"] * bool(self.history)
         return "\n".join(lines)
 
@@ -187,8 +187,8 @@ def judge(evidence: Evidence, p_holm: float, tests: int = 1, history: str = "") 
     strongly, settle = False, ""
     if evidence.untried:
         reason = (
-            "nothing was tested: the intervention met no latent in any example. Choose a split in "
-            "which it meets some."
+            "nothing was tested: the intervention changed no latent in any example. Choose a split "
+            "in which it changes some."
         )
     elif high >= 0 and (no_room := _no_room(evidence)):
         reason = no_room

@@ -73,7 +73,9 @@ class EditedTables(nn.Module):
         Raises:
             LatentError: always.
         """
-        raise LatentError("the tables stand still inside an intervention's block; assign after it")
+        raise LatentError(
+            "vectors cannot be assigned inside an intervention's block; assign them after it"
+        )
 
     def mix(self, inputs_embeds: Tensor, latent_rows: Tensor) -> Tensor:
         """As `LatentTables.mix`, for slots that were placed inside the block."""
@@ -147,8 +149,8 @@ class _Count:
             )
         if not (self.dropped or self.edited or self.moved or flows_changed):
             return (
-                f"{name} {CHANGED_NOTHING}: latents were placed, but it met none of them, or none "
-                "of their edges, in these prompts and responses"
+                f"{name} {CHANGED_NOTHING}: latents were placed, but it applies to none of them, "
+                "and to none of their edges, in these prompts and responses"
             )
         return None
 

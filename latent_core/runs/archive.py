@@ -124,9 +124,9 @@ def unpack_runs(
 def _unfinished(path: str, names: set[str]) -> str:
     """Why a run cannot be packed; empty if it can."""
     if CHECKPOINTS in names:
-        return "has checkpoints: it is not at its end"
+        return "has checkpoints, so it is unfinished"
     if RUN_FILE in names and (status := read_run(path)["status"]) in ("running", "stopped"):
-        return f"is {status}: it is not at its end"
+        return f"is {status}, so it is unfinished"
     return ""
 
 
@@ -158,7 +158,7 @@ def _others(root: Path, packed: set[str], left_out: set[str]) -> dict[str, str]:
             elif path in packed and name in folders:
                 found[one] = "is a folder within a run"
             elif path not in packed and name in files:
-                found[one] = "is no run's"
+                found[one] = "belongs to no run"
         if path in packed:
             folders.clear()
     return found

@@ -64,8 +64,8 @@ def check_loss(before: pd.DataFrame, split: str, count: int, seed: int | None, o
         seeds = [f" (seed {number})" if number is not None else "" for number in (drawn_by, seed)]
         raise SettingError(
             f"{of} has records of {counted(len(rows), 'example')}{seeds[0]} of split {split!r}, "
-            f"which would be lost to {count:,}{seeds[1]}; ask for as many or more with the same "
-            "seed, or let them go: --replace, replace=True"
+            f"and {count:,} new ones{seeds[1]} would replace them; expected at least as many "
+            "examples with the same seed. To delete the old records, use --replace or replace=True"
         )
 
 

@@ -156,7 +156,7 @@ def _what(config: Saved, method: str) -> str:
         numbers = layout.num_latents * config.hidden_size
         what = (
             f"Latent tokens ([arXiv 2505.12629](https://arxiv.org/abs/2505.12629)) in the layout "
-            f"`{layout}`: {groups or 'none'}; {numbers} trainable numbers"
+            f"`{layout}`: {groups or 'none'}; {numbers} trainable parameters"
         )
     versions = ", ".join(f"{name} {number}" for name, number in config.versions.items())
     return (

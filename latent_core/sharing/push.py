@@ -50,7 +50,7 @@ def push_folder(folder: str | Path, repo_id: str, *, private: bool = False, **up
             )
         except HUB_ERRORS as error:
             raise AdapterError(
-                f"cannot put {folder} on the hub as {repo_id}: {error}; expected an id owner/name "
-                "of yours, and a token (`hf auth login`, or token=...)"
+                f"cannot upload {folder} to the hub as {repo_id}: {error}; expected your own id "
+                "owner/name, and a token (`hf auth login`, or token=...)"
             ) from error
     return str(made)

@@ -115,42 +115,44 @@ def _end(count: int) -> LatentLayout:
 BASELINES: Final[dict[str, Baseline]] = {
     "zero-shot": Baseline(
         "zero-shot",
-        "the backbone alone, nothing added, nothing trained",
+        "the backbone alone; nothing is added or trained",
         Method("zero-shot"),
     ),
     "few-shot": Baseline(
         "few-shot-K",
-        "K solved training examples before the prompt, untrained; few-shot is K=4",
+        "K solved training examples before the prompt, not trained; few-shot means K=4",
         Method("few-shot-4", shots=4),
         {"-{}": lambda number: {"shots": number}},
         least=0,
     ),
     "filler": Baseline(
         "filler(LAYOUT)",
-        "untrained dots in the layout's places, as filler(End_2): computation only",
+        "untrained full stops in the places of a layout, such as filler(End_2)",
         Method("filler(End_2)", layout=_end(2), init="text:."),
     ),
     "pause": Baseline(
         "pause-M",
-        "M trained pause tokens after the prompt, which is End_M; pause is M=2",
+        "M trained pause tokens after the prompt, the same as End_M; pause means M=2",
         Method("pause-2", layout=_end(2), trained=True),
         {"-{}": lambda number: {"layout": _end(number)}},
     ),
     "prompt-tuning": Baseline(
         "prompt-tuning-M",
-        "PEFT's prompt tuning with M virtual tokens: Start_M, numbered on; prompt-tuning is M=2",
+        "PEFT's prompt tuning with M virtual tokens, the same as Start_M; positions=sequential; "
+        "prompt-tuning means M=2",
         Method("prompt-tuning-2", "prompt-tuning", trained=True, size=2),
         {"-{}": lambda number: {"size": number}},
     ),
     "prefix": Baseline(
         "prefix-M",
-        "PEFT's prefix tuning: M keys and values in every layer before the prompt; prefix is M=2",
+        "PEFT's prefix tuning: M keys and values before the prompt in every layer; "
+        "prefix means M=2",
         Method("prefix-2", "prefix", trained=True, size=2),
         {"-{}": lambda number: {"size": number}},
     ),
     "lora": Baseline(
         "lora-rR",
-        "PEFT's LoRA of rank R, or lora-Np for about N trainable parameters; lora is rank 4",
+        "PEFT's LoRA of rank R; lora-Np has about N trainable parameters; lora means rank 4",
         Method("lora-r4", "lora", trained=True, size=4),
         {
             "-r{}": lambda number: {"size": number},
@@ -159,19 +161,19 @@ BASELINES: Final[dict[str, Baseline]] = {
     ),
     "full": Baseline(
         "full",
-        "all weights of a copy of the backbone, where memory allows",
+        "all weights of a copy of the backbone; refused if there is too little memory",
         Method("full", "full", trained=True),
     ),
 }
 EXAMPLE_LAYOUTS: Final[dict[str, str]] = {
-    "Start_2": "two latents before the prompt: prompt tuning's place",
-    "End_2": "two latents after the prompt: the pause token's place",
+    "Start_2": "two latents before the prompt, as in prompt tuning",
+    "End_2": "two latents after the prompt, as with pause tokens",
     "Comma_2": "two latents before every comma, in prompt and response",
     "8_2": "two latents after every 8 verbal tokens",
-    "Start_1+Comma_1": "a sum: each group with vectors of its own",
-    "Start_2+Comma_2; tied": "a sum whose groups share one table",
-    "Start_2; positions=sequential": "slots numbered one by one, instead of sharing positions",
-    "Before[=]_1, After[.|!]_2": "latents around any trigger text",
+    "Start_1+Comma_1": "a sum of two groups; each group has its own vectors",
+    "Start_2+Comma_2; tied": "a sum of two groups that share their vectors",
+    "Start_2; positions=sequential": "every slot has its own position id",
+    "Before[=]_1, After[.|!]_2": "latents before or after a trigger text of your own",
 }
 
 

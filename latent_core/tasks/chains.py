@@ -57,7 +57,7 @@ class ChainTask(SyntheticTask):
     demand = "self-prompting"
     hypothesis = "H1 self-prompting: latent tokens keep a rule alive over long output."
     exact_metric = "every one of the chain's equations is right"
-    graded_metric = "share of the chain's equations that go on from the last and obey the rule"
+    graded_metric = "share of the equations that start from the previous result and obey the rule"
     level_name = "equations"
     id_levels = (6,)
     open_ended = True

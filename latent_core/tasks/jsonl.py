@@ -43,12 +43,12 @@ _SPLIT: Final = re.compile(r"train|validation|id|ood-(\d+)")
 _BUCKET_SPLIT: Final = {"train": "train", "validation": "validation", "test": "id"}
 
 #: Where the splits of a file come from.
-_GIVEN: Final = "each of the split that it names; add lines of others"
+_GIVEN: Final = "and each line names its split; to add a split, add lines that name it"
 _DRAWN: Final = (
-    "none of which names a 'split', so that of each was drawn by a hash of its prompt: "
-    f"{TRAIN_PERCENT} % for train, {VALIDATION_PERCENT} % for validation, the rest for id. About "
-    "50 lines fill all three; to choose, or to have OOD splits, give every line a 'split' (train, "
-    "validation, id, ood-20)"
+    "and no line names a 'split', so a hash of each prompt assigned the splits: "
+    f"{TRAIN_PERCENT} % train, {VALIDATION_PERCENT} % validation, the rest id. About 50 lines are "
+    "enough for all three. To choose the splits, or to have OOD splits, give every line a 'split' "
+    "(train, validation, id, ood-20)"
 )
 
 
@@ -57,8 +57,10 @@ class JsonlTask(Task):
     """Examples from a JSONL file, scored by exact match and by leading items right."""
 
     hypothesis = "the user's own"
-    exact_metric = "the answer, but for spaces at either end"
-    graded_metric = "leading comma-separated items right / the larger of those wanted and written"
+    exact_metric = "the answer, ignoring spaces at both ends"
+    graded_metric = (
+        "right items before the first wrong one / items in the longer of answer and response"
+    )
     level_name = "level"
 
     def __init__(self, path: str | Path) -> None:
@@ -67,7 +69,7 @@ class JsonlTask(Task):
         self.description = f"Prompt and answer pairs of {self.path.name}."
         self._by_split, drawn, self.demand = _read(self.path)
         lines = counted(sum(map(len, self._by_split.values())), "line")
-        self.split_rule = f"{self.path.name} has {lines}, {_DRAWN if drawn else _GIVEN}"
+        self.split_rule = f"{self.path.name} has {lines} {_DRAWN if drawn else _GIVEN}"
         ordered = sorted((s for s in self._by_split if s.startswith("ood-")), key=_level_of)
         self.ood_levels = tuple(_level_of(split) for split in ordered)
         familiar = [e for s, es in self._by_split.items() if not s.startswith("ood-") for e in es]

@@ -26,7 +26,9 @@ class Lookup(SyntheticTask):
     demand = "retrieval"
     hypothesis = "H2 retrieval: latent tokens are anchors for finding things in the input."
     exact_metric = "both variables with their values in the order asked, a full stop, then nothing"
-    graded_metric = "leading variables right / the larger of two and the number written"
+    graded_metric = (
+        "right variables before the first wrong one / 2, or the number written if larger"
+    )
     level_name = "variables"
     id_levels = (3, 4, 5, 6, 7, 8)
     ood_levels = (12, 20, 30, 50)

@@ -24,7 +24,9 @@ class Repetition(SyntheticTask):
     demand = "instruction"
     hypothesis = "H3 instruction adherence: latent tokens keep an instruction alive."
     exact_metric = "the equation exactly n times, then a full stop, then nothing"
-    graded_metric = "leading equations right / the larger of n and the number written"
+    graded_metric = (
+        "right equations before the first wrong one / n, or the number written if larger"
+    )
     level_name = "repeats"
     id_levels = (1, 2, 3, 4, 5)
     ood_levels = (6, 8, 10, 15)

@@ -282,12 +282,12 @@ def test_the_command_shows_the_table_and_its_exit_code_says_it(
     )
     monkeypatch.setattr("latent_core.invariants.check.check_backbone", checked)
     good = runner.invoke(app, arguments)
-    assert good.exit_code == 0 and "everything holds that applies" in good.output
+    assert good.exit_code == 0 and "all applicable checks passed" in good.output
     assert all(name in good.output for name in INVARIANTS)
     loading_rounds(monkeypatch)
     bad = runner.invoke(app, arguments)
     assert bad.exit_code == 1 and "2 of" in bad.output
-    assert "saved and loaded = same bits, Start_1+Comma_1: FAILS" in bad.output
+    assert "saved and loaded = same bits, Start_1+Comma_1: FAILED" in bad.output
 
 
 def test_a_decoder_that_says_it_is_its_own_base_model_is_taken_apart() -> None:

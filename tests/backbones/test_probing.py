@@ -41,7 +41,7 @@ def test_a_model_that_sees_ahead_is_refused() -> None:
         is_decoder=False,
         initializer_range=0.4,
     )
-    with pytest.raises(BackboneError, match=r"bert.*its tokens see those after them"):
+    with pytest.raises(BackboneError, match=r"bert.*its tokens attend to later tokens"):
         Backbone("bert", random_from(config), character_tokenizer())
 
 

@@ -117,11 +117,14 @@ def test_the_card_says_what_to_write_and_what_is_lost(tmp_path: Path) -> None:
     text = shared.read_text()
     assert "- before the prompt: `<|latent Start.0|><|latent Start.1|>`\n" in text
     assert "- before every token that contains one of [',']: `<|latent Comma.0|>`\n" in text
-    assert "share the position" in text and "Nothing puts the latents in their places" in text
+    assert "share the position" in text and "The model does not insert the latents" in text
     sequential = model_of("Start_2+4_1; tied; positions=sequential")
     text = (export_model(sequential, tmp_path / "b") / "README.md").read_text()
     assert "- before the prompt: `<|latent tied.0|><|latent tied.1|>`\n" in text
-    assert "numbered on like other tokens, as here" in text and "share the position" not in text
+    assert (
+        "every latent has its own position id, as in training" in text
+        and "share the position" not in text
+    )
 
 
 def test_what_cannot_be_exported_is_refused(tmp_path: Path) -> None:

@@ -139,7 +139,7 @@ def test_a_plain_adapter_answers_without_peft_scipys_statistics_and_pandas(tmp_p
 def test_a_cut_answer_says_so_beside_it(answered: Callable[..., tuple[str, str]]) -> None:
     said, aside = answered("--max-new-tokens", "3")
     assert said.startswith("[Start.0]1+1[Equals.0]=")
-    assert aside == "cut at 3 tokens (--max-new-tokens)\n"
+    assert aside == "stopped after 3 tokens (--max-new-tokens)\n"
     _, aside = answered("--max-new-tokens", "400")
     assert aside == ""
 

@@ -28,7 +28,7 @@ def test_the_command_line_runs_a_test(capsys, monkeypatch, tmp_path) -> None:
         main()
     assert end.value.code in (0, None)
     shown = capsys.readouterr().out
-    assert "trained     End_2, End_2@verbal, unless kept (steps 1," in shown
+    assert "train       End_2, End_2@verbal, unless already trained (steps 1," in shown
     assert "supports" in shown and "of 1 part, 1 inconclusive" in shown
     assert (tmp_path / "prediction.html").is_file()
     assert json.loads((tmp_path / "journal.jsonl").read_text().splitlines()[0])["kind"] == "plan"
@@ -38,7 +38,9 @@ def test_the_command_line_takes_what_ships_or_says_what_is_missing() -> None:
     study, source, why = _target("reach", "", "smollm2-135m", None, False)
     assert study.key == "reach-repetition" and "nothing is trained" in why
     assert source.adapter("Start_1+Comma_1", 0).folder is not None
-    with pytest.raises(SettingError, match=r"ship for smollm2-360m: no part of H3 can .*--tr"):
+    with pytest.raises(
+        SettingError, match=r"shipped adapters for smollm2-360m: no part of H3 can .*--tr"
+    ):
         _target("H3", "", "smollm2-360m", None, False)
     with pytest.raises(SettingError, match="no hypothesis 'H9'; expected one of H1, H2"):
         _target("H9", "", "tiny", None, True)

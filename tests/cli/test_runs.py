@@ -81,7 +81,7 @@ def test_prune_deletes_what_is_not_finished_after_asking(root: Path) -> None:
     assert asked.exit_code == 1 and "Delete these 2" in asked.stdout
     assert (root / "going").is_dir()
     with runs.run_lock(root / "going"):
-        assert "left alone" in latent("prune", root, "--yes").stdout
+        assert "not deleted" in latent("prune", root, "--yes").stdout
     assert {path.name for path in root.iterdir()} == {"s0", "s1", "going"}
     latent("prune", root, "--yes")
     assert {path.name for path in root.iterdir()} == {"s0", "s1"}
@@ -95,7 +95,7 @@ def test_prune_leaves_alone_what_was_finished_while_it_asked(root: Path, monkeyp
 
     monkeypatch.setattr("typer.confirm", finish)
     said = latent("prune", root).stdout
-    assert "1 deleted" in said and f"finished by now or a process is at work on it: {root}" in said
+    assert "1 deleted" in said and f"has finished or a process is working on it: {root}" in said
     assert {path.name for path in root.iterdir()} == {"s0", "s1", "going"}
 
 
@@ -122,7 +122,7 @@ def test_prune_leaves_alone_what_is_being_trained_or_evaluated(root: Path, monke
     monkeypatch.setattr("latent_core.training.train.train", begin)
     train = ["train", "--task", "repetition", "--method", "Start_1", "--out", str(out)]
     assert "enough" in str(CliRunner().invoke(app, train).exception)
-    assert f"at work on it: {out}" in said[0]
+    assert f"working on it: {out}" in said[0]
     assert out.is_dir() and not (root / "going").exists()
 
     plan = SimpleNamespace(folder=out, splits=["id"])
@@ -133,7 +133,7 @@ def test_prune_leaves_alone_what_is_being_trained_or_evaluated(root: Path, monke
         for command in (train, ["evaluate", str(out)]):
             error = CliRunner().invoke(app, command).exception
             assert isinstance(error, SettingError)
-            assert f"another process is at work on the run in {out}; wait" in str(error)
+            assert f"another process is working on the run in {out}; wait" in str(error)
         assert len(said) == 1
         monkeypatch.setattr("latent_core.cli.training.FIRST_PROCESS", False)
         CliRunner().invoke(app, ["evaluate", str(out)])  # its first process has the lock
@@ -160,18 +160,18 @@ def test_evaluate_loses_nothing_that_was_measured(tmp_path: Path) -> None:
         assert called("train", "--task", "repetition", *common).exit_code == 0
     assert called("evaluate", first, "--examples", 3, "--splits", "id,ood-6").exit_code == 0
     said = called("evaluate", first, second, "--examples", 3, "--splits", "validation,ood-6")
-    assert said.exit_code == 0 and f"{first}: ood-6 answered already" in said.stdout
+    assert said.exit_code == 0 and f"{first}: ood-6 already evaluated" in said.stdout
     assert counts(first) == {"id": 3, "ood-6": 3, "validation": 3}
     assert counts(second) == {"ood-6": 3, "validation": 3}
     shot = pd.read_parquet(second / "records.parquet").assign(shots=1)
     write_records(second, shot)
     said = called("evaluate", second, "--examples", 3, "--splits", "ood-6")
-    assert "answered already" not in said.stdout  # another question
+    assert "already evaluated" not in said.stdout  # another question
 
     again = ("evaluate", first, "--examples", 3, "--splits", "id")
-    assert "id answered already" in called(*again).stdout
-    assert "answered already" not in called(*again, "--deterministic").stdout
-    assert "id answered already" in called(*again, "--deterministic").stdout
+    assert "id already evaluated" in called(*again).stdout
+    assert "already evaluated" not in called(*again, "--deterministic").stdout
+    assert "id already evaluated" in called(*again, "--deterministic").stdout
     sizes = pd.read_parquet(first / "records.parquet").groupby("split")["batch_size"].unique()
     assert {split: list(found) for split, found in sizes.items()} == {
         "validation": [32],
@@ -180,17 +180,17 @@ def test_evaluate_loses_nothing_that_was_measured(tmp_path: Path) -> None:
     }
     old = pd.read_parquet(first / "records.parquet").drop(columns=["dtype", "batch_size"])
     write_records(first, old)  # as versions wrote them that did not know of it
-    assert "id answered already" in called(*again).stdout
-    assert "answered already" not in called(*again, "--deterministic").stdout
+    assert "id already evaluated" in called(*again).stdout
+    assert "already evaluated" not in called(*again, "--deterministic").stdout
     saved, answered = first / "adapter_config.json", first / "records.parquet"
     os.utime(saved, (answered.stat().st_mtime + 9,) * 2)
-    assert "answered already" not in called(*again).stdout  # another adapter was saved since
+    assert "already evaluated" not in called(*again).stdout  # another adapter was saved since
 
     fewer = ("evaluate", second, first, "--examples", 2, "--splits", "id,ood-6")
     with pytest.raises(SettingError, match=r"3 examples \(seed 1\) of split 'ood-6'"):
         raise called(*fewer).exception
     assert counts(second) == {"ood-6": 3, "validation": 3}  # refused before anything is asked
-    with pytest.raises(SettingError, match=r"\(seed 1\) of split 'id', .*lost to 9 \(seed 2\)"):
+    with pytest.raises(SettingError, match=r"\(seed 1\) of split 'id', .*9 new ones \(seed 2\)"):
         raise called("evaluate", first, "--examples", 9, "--seed", 2).exception
     assert called(*fewer, "--replace").exit_code == 0
     assert counts(first) == {"id": 2, "ood-6": 2, "validation": 3}

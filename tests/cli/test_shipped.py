@@ -65,7 +65,7 @@ def test_names_that_ship_are_taken_for_runs(tmp_path: Path) -> None:
 def test_what_ships_is_shown_by_evaluate_and_never_changed() -> None:
     name = "shipped:tiny/summation/Start_2/seed-0"
     before = {path: path.stat().st_mtime_ns for path in SHIPPED.rglob("*")}
-    assert "answered already" in latent("evaluate", name, "--splits", "id")
+    assert "already evaluated" in latent("evaluate", name, "--splits", "id")
     with pytest.raises(ArchiveError, match=r"which is only read\. Unpack it \(`latent runs unpack"):
         latent("evaluate", name, "--splits", "id", "--examples", "101")
     assert "nothing to delete" in latent("runs", "prune", "shipped:", "--yes")

@@ -89,5 +89,8 @@ def test_what_is_left_out_of_a_narrow_table_is_said(
     monkeypatch.setenv("COLUMNS", "45")
     show_comparison(frame, "graded")
     said = " ".join(capsys.readouterr().out.split())
-    assert "left out for want of width:" in said and said.count("train s") == 1
+    assert (
+        "columns not shown, because the terminal is too narrow:" in said
+        and said.count("train s") == 1
+    )
     assert "[0.00, 1.00]" in said

@@ -53,11 +53,14 @@ def test_a_gain_is_reported_beside_the_papers(root: Path) -> None:
         "| repetition | `Start_1+Comma_1` | +220% | tiny | `Start_1+Comma_1` | `Start_2` | +149% "
         "| a gain | `Start_2` | +149% | a gain |"
     ) in text
-    assert "adjusted for all 2 of them (Holm)" in text
+    assert "adjusted for all 2 differences (Holm)" in text
     row = next(line for line in text.splitlines() if line.startswith("| `Start_1+Comma_1` |"))
     assert row.split(" | ")[1].startswith("**0.95** [") and "**0.50** [" in row.split(" | ")[2]
     assert "Calibration" in text and "met; the best has 0.95 and 0.50" in text
-    assert "Graded: leading equations right / the larger of n and the number written." in text
+    assert (
+        "Graded: right equations before the first wrong one / n, or the number written if larger."
+        in text
+    )
     exact = text.partition("Exact: the equation exactly n times")[2].splitlines()
     assert "| `Start_2` | 0.00 | 0.00 |" in exact
     assert "`Start_2` 0.03 (30), 0.1 (30)" in text
@@ -94,7 +97,9 @@ def test_the_page_compares_at_equal_size_too(root: Path) -> None:
         add(root, "Start_9", seed, 0.4, trainable=45)
     text = page(root)
     assert "| `Start_9` | +25% | a gain | `Start_2` | +149% | a gain |" in text
-    assert "trains no more numbers, `Start_2` (0.50 against 0.20): +149%; difference" in text
+    assert (
+        "with no more trained parameters, `Start_2` (0.50 against 0.20): +149%; difference" in text
+    )
 
 
 def test_each_method_has_the_seeds_it_has_and_pairs_those_in_common(root: Path) -> None:

@@ -28,15 +28,15 @@ def test_costs_are_counted_and_timed(finished) -> None:
     assert estimates[0].cost.train_slots == pytest.approx(
         10 * estimate_grid(ready[1:2], ready, root)[0].cost.train_slots, rel=0.01
     )
-    assert estimates[0].basis == "2 finished of this method"
-    assert estimates[-1].basis == "3 finished of this task"
+    assert estimates[0].basis == "2 finished runs of this method"
+    assert estimates[-1].basis == "3 finished runs of this task"
     records = pd.read_parquet(root / ready[1].folder / "records.parquet")
     other = records[records["split"] == "id"].assign(split="validation", seconds=1e6)
     write_records(root / ready[1].folder, other)  # which the grid did not ask
     again = estimate_grid(longer.specs(), ready, root)
     assert again[0].seconds == pytest.approx(estimates[0].seconds)
     (fresh,) = estimate_grid(end.specs(), [], root)
-    assert fresh.basis == "a sample of repetition, timed here" and 0 < fresh.seconds < 600
+    assert fresh.basis == "a sample of repetition on this machine" and 0 < fresh.seconds < 600
     task = lc.load_task("repetition")
     sample = task.examples("train", 16, 0)
     slots = sum(len(e.prompt) + len(e.answer) + 1 + 1 for e in sample) / 16  # end token, End.0

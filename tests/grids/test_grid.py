@@ -64,7 +64,7 @@ def test_a_task_file_is_found_beside_the_grid_and_known_by_its_content(tmp_path:
         ({"training": {"steps": []}}, SettingError, "steps is an empty list"),
         ({"training": [1]}, SettingError, r"training is \[1\]; expected settings by name"),
         ({"methods": "Start_2"}, SettingError, "methods is 'Start_2'; expected a list"),
-        ({"methods": ["Start_2", "Start_2"]}, SettingError, "methods names something twice"),
+        ({"methods": ["Start_2", "Start_2"]}, SettingError, "methods has a value twice"),
         ({"methods": ["Comma_x"]}, LayoutError, "expected a count of at least 1 at column 7"),
         ({"methods": [8]}, SettingError, r"methods has 8; expected names \(put text into quotes\)"),
         ({"seeds": 0}, SettingError, "seeds is 0"),

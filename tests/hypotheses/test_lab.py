@@ -57,7 +57,7 @@ def test_a_plan_that_the_target_cannot_fill_is_refused(commas, gain, tmp_path) -
         lab.run(gain, table, lab.plan(gain, 5, 30), tmp_path)
     with pytest.raises(SettingError, match="the plan is for another hypothesis"):
         lab.run(gain, table, lab.plan(commas, 5, 20), tmp_path)
-    with pytest.raises(SettingError, match="below the smallest that would matter"):
+    with pytest.raises(SettingError, match="below the smallest effect"):
         lab.plan(gain, 5, 20, effect=0.01)
     with pytest.raises(SettingError, match=r"no adapter of method .* there are Start_1\+Comma_2"):
         lab.run(gain, copying_model(), lab.plan(gain, 1, 5), tmp_path)
@@ -124,7 +124,7 @@ def test_the_plans_of_a_study_name_what_the_target_cannot_answer(commas) -> None
     plans = lab.plan(study, seeds=1, examples=5, target=copying_model(), measure=False)
     assert list(plans) == ["cut"] and list(plans.refused) == ["missing"]
     assert plans["cut"].tests == 2, "a part that cannot be run is still a claim of the study"
-    assert "refused     missing: no adapter of method 'End_7'" in plans.summary()
+    assert "not tested  missing: no adapter of method 'End_7'" in plans.summary()
     alone = replace(study, parts={"missing": missing})
     with pytest.raises(SettingError, match="no part of own can be tested: no adapter of method"):
         lab.plan(alone, seeds=1, examples=5, target=copying_model())

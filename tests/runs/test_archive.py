@@ -132,9 +132,9 @@ def test_what_is_not_packed_is_named(root: Path, tmp_path_factory) -> None:
     (root / "deep" / "b" / "link.txt").symlink_to(root / "grid.yaml")
     done = pack_runs(root, tmp_path_factory.mktemp("other") / "archive")
     assert {str(Path(path).relative_to(root)): why for path, why in done.left_out.items()} == {
-        "a": "has checkpoints: it is not at its end",
-        "d": "is running: it is not at its end",
-        "grid.yaml": "is no run's",
+        "a": "has checkpoints, so it is unfinished",
+        "d": "is running, so it is unfinished",
+        "grid.yaml": "belongs to no run",
         "link": "is a link",
         "deep/b/notes": "is a folder within a run",
         "deep/b/link.txt": "is a link",

@@ -58,9 +58,9 @@ def test_records_of_other_splits_stay(tmp_path: Path) -> None:
     [
         (
             {"splits": {"ood-6": 3}},
-            r"4 examples \(seed 1\) of split 'ood-6'.* lost to 3 \(seed 1\)",
+            r"4 examples \(seed 1\) of split 'ood-6'.* 3 new ones \(seed 1\)",
         ),
-        ({"splits": {"ood-6": 9}, "seed": 2}, r"4 examples \(seed 1\).* lost to 9 \(seed 2\)"),
+        ({"splits": {"ood-6": 9}, "seed": 2}, r"4 examples \(seed 1\).* 9 new ones \(seed 2\)"),
     ],
 )
 def test_what_would_lose_records_is_refused(tmp_path: Path, new, reason: str) -> None:

@@ -104,7 +104,7 @@ def test_the_card_tells_what_was_done(run: Path) -> None:
     config = json.loads((run / "adapter_config.json").read_text())
     assert card.startswith("---\nlibrary_name: latent-workbench\n")
     assert "\n# first\n" in card
-    assert "`Start_1+Comma_2`: 1 at `Start`, 2 at `Comma`; 384 trainable numbers" in card
+    assert "`Start_1+Comma_2`: 1 at `Start`, 2 at `Comma`; 384 trainable parameters" in card
     assert f"backbone `tiny` (fingerprint `{config['backbone_fingerprint']}`, D=128)" in card
     assert 'lc.load_model("me/first")' in card
     for row in ('| task | "repetition" |', "| steps | 2 |", "| seed | 4 |", "| trainable | 384 |"):
@@ -167,7 +167,9 @@ def test_what_the_hub_refuses_is_one_sentence(
         raise error
 
     monkeypatch.setattr(kept, "create_repo", refuse)
-    with pytest.raises(AdapterError, match=r"cannot put .* on the hub as me/first: 401.* a token"):
+    with pytest.raises(
+        AdapterError, match=r"cannot upload .* to the hub as me/first: 401.* a token"
+    ):
         push_folder(run, "me/first")
 
 

@@ -46,11 +46,11 @@ def test_a_split_that_is_missing_says_where_splits_come_from(tmp_path: Path) -> 
     task = load_task(path)
     (only,) = task.splits
     (other, _) = {"train", "validation", "id"} - {only}
-    said = rf"no split '{other}'; it has {only}\. small.jsonl has 1 line, none .* 70 % for train"
-    with pytest.raises(TaskError, match=f"{said}.*About 50 lines fill all three; to choose"):
+    said = rf"no split '{other}'; it has {only}\. small.jsonl has 1 line and no .* 70 % train"
+    with pytest.raises(TaskError, match=f"{said}.*About 50 lines are enough for all three"):
         task.examples(other, 1, seed=0)
     task = load_task(write(path, pair(1, split="id"), pair(2, split="ood-9")))
-    said = "small.jsonl has 2 lines, each of the split that it names; add lines of others"
+    said = "small.jsonl has 2 lines and each line names its split; to add a split"
     with pytest.raises(TaskError, match=said):
         task.examples("train", 1, seed=0)
 

@@ -50,10 +50,11 @@ MOST_LINES: Final = 500_000
 
 _HELP: Final[dict[str, str]] = {
     "head": "Hover over a slot on the left to see the slots it attends to, or on the right to see "
-    "the slots that attend to it. Colours are heads, {heads} from the left: click one to switch "
-    "it, double-click to see it alone.",
+    "the slots that attend to it. Each colour is a head; from the left: {heads}. Click a colour "
+    "to show or hide its head. Double-click it to show only this head.",
     "model": "Click a cell to enlarge it.",
-    "neuron": "Hover over a slot on the left. Its plus sign opens query, key and their product.",
+    "neuron": "Hover over a slot on the left and click its plus sign. This shows its query, the "
+    "keys and their products.",
 }
 
 

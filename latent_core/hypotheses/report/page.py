@@ -127,11 +127,11 @@ def _facts(verdict: Verdict) -> list[Fact]:
             f"family {h.family_name}){exact_text(e)}",
         ),
         Fact(
-            "rests on",
+            "data",
             f"training seeds {', '.join(map(str, evidence.seeds))}; {e.records} paired examples",
         ),
         Fact("mean scores", "; ".join(scores)),
-        Fact("spread found", _spread(e)),
+        Fact("standard deviations", _spread(e)),
         Fact(
             "planned",
             f"{plan.created[:16].replace('T', ' ')} UTC: {counted(plan.seeds, 'seed')} of "
@@ -139,7 +139,7 @@ def _facts(verdict: Verdict) -> list[Fact]:
             f"{plan.effect:g}, with sd {assumed.sd_seeds:.2g} between seeds and "
             f"{assumed.sd_examples:.2g} between examples ({assumed.source})",
         ),
-        Fact("would settle it", verdict.settle),
+        Fact("to decide the claim", verdict.settle),
         Fact("journal", verdict.history),
         Fact("notes", "; ".join(evidence.notes)),
         Fact("not run", "; ".join(f"{name}: {why}" for name, why in evidence.not_run.items())),
@@ -148,4 +148,4 @@ def _facts(verdict: Verdict) -> list[Fact]:
 
 def _spread(effect: Effect) -> str:
     between = "" if effect.seeds == 1 else f"{effect.sd_seeds:.2f} between seeds, "
-    return f"sd {between}{effect.sd_examples:.2f} between examples"
+    return f"{between}{effect.sd_examples:.2f} between examples"

@@ -81,7 +81,7 @@ def on_runs(
         if not parts:
             methods = {}
     if not methods:
-        raise SettingError(f"no part of {study.key} can be answered by these runs")
+        raise SettingError(f"no part of {study.key} can be tested with these runs")
     return study, Given.runs(folders, study.task)
 
 

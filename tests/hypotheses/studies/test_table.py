@@ -28,7 +28,7 @@ def test_a_study_can_be_asked_of_another_layout() -> None:
     )
     assert "Start_4" not in "".join(map(str, parts.values()))
     assert study.hypotheses["gain over End"].family == "H1"
-    with pytest.raises(SettingError, match="H1 asks about latents, and 'zero-shot' has none"):
+    with pytest.raises(SettingError, match="H1 is about latents, and 'zero-shot' has none"):
         load_study("H1", "zero-shot")
-    with pytest.raises(SettingError, match="asks about its own parts only"):
+    with pytest.raises(SettingError, match="its layout and task cannot be changed"):
         Study("own", "?", "claim", "prediction", "words", study.parts).about("Start_2")

@@ -48,14 +48,17 @@ class AttentionControls(widgets.VBox):
         self.measure = field(widgets.Dropdown, "Measure", "220px", options=list(MEASURES))
         self.direction = field(widgets.Dropdown, "Query → key", "210px", options=list(DIRECTIONS))
         self.latents = field(widgets.Dropdown, "Latent group", "200px", options=[_ALL_GROUPS])
-        self.latents.tooltip = "Show the edges of this latent group only"
+        self.latents.tooltip = "Show only the attention to or from this latent group"
         self.response = _toggle("Response", [ANSWER, OWN], "150px")
         self.response.tooltips = [
             "The model reads the example's answer (teacher forcing)",
             "The model generates its own response first",
         ]
         self.all_slots = checkbox("Show all slots", "Show attention from all slots onto all slots")
-        self.intervene = checkbox("Apply intervention", "Capture under the session's intervention")
+        self.intervene = checkbox(
+            "Apply intervention",
+            "Capture the attention while the intervention of the session is active",
+        )
         looked_at = (self.side, self.measure, self.direction, self.latents)
         of_what = (self.response, self.all_slots, self.intervene)
         super().__init__([row(*looked_at), row(*of_what, *buttons)])

@@ -83,8 +83,8 @@ MEASURES: Final[Mapping[str, Measure]] = {
     ),
     "rollout": Measure(
         "share",
-        "Rollout: the share of each input slot in a slot after this layer. The attention of all "
-        "heads is averaged and multiplied through the layers (Abnar & Zuidema 2020).",
+        "Rollout: how much each input slot contributes to a slot after this layer. The attention "
+        "is averaged over heads and multiplied over layers (Abnar & Zuidema 2020).",
         all_slots=True,
         has_heads=False,
     ),
@@ -245,7 +245,7 @@ def difference(a: AttentionMaps, b: AttentionMaps) -> tuple[AttentionMaps, Atten
     if common == len(one.slots) == len(other.slots):
         return a, b, ""
     if not common:
-        raise SettingError("A - B is not defined: A and B differ from the first slot on")
+        raise SettingError("A - B is not defined: A and B differ at the first slot already")
     note = (
         f"A and B generated different responses. Only the first {common} slots are compared, which "
         f"both have; {len(one.slots) - common} of A and {len(other.slots) - common} of B are left "

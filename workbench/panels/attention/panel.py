@@ -59,7 +59,7 @@ class AttentionPanel(Panel):
         again = self.button(
             "Recapture attention",
             self._capture_again,
-            "Run the models again, also where nothing has changed",
+            "Run the models again, even if nothing has changed",
         )
         strongest = self.button(
             "Open strongest head",
@@ -69,7 +69,7 @@ class AttentionPanel(Panel):
         self.trace = self.button(
             "Measure causal effect",
             self.start_trace,
-            "Cut these edges in each layer, and measure the change of log p(response)",
+            "Cut these edges, one layer at a time, and measure the change of log p(response)",
         )
         self.controls = AttentionControls(self, self._update, again)
         self.chooser = HeadChooser(self, self._draw_head, strongest)
@@ -179,7 +179,7 @@ class AttentionPanel(Panel):
         elif self._ready or self.visibility.seen:
             self.capture()
         else:
-            self._show_nothing("Attention is captured when the panel comes into view.")
+            self._show_nothing("Attention is captured when this panel comes into view.")
 
     def _capture_again(self) -> None:
         self._captures.clear()
@@ -270,9 +270,9 @@ class AttentionPanel(Panel):
             return
         passes = len(view.record.groups) * len(view.record.layers)
         todo = (
-            "Attention is not explanation. 'Measure causal effect' cuts these edges and measures "
-            f"the change of the response's log-probability: {passes} forward passes, one for each "
-            "group and layer."
+            "Attention weights do not show what the model uses. 'Measure causal effect' cuts these "
+            "edges and measures the change of log p(response). It takes "
+            f"{passes} forward passes, one for each group and layer."
         )
         self.groups.show(mass, todo)
         self.effects.show_nothing("")

@@ -265,22 +265,23 @@ def agreement_words(mass: pd.DataFrame, effects: pd.DataFrame) -> str:
     """Say how far attention agrees with the causal effect, and what that does not show."""
     cut = int((effects["edges"] > 0).sum())
     if not cut:
-        return "No edge was cut: in this direction, each latent only attends to itself."
+        return "No edge was cut: in this direction, each latent attends only to itself."
     try:
         found = attention_against_effect(mass, effects)
     except SettingError as error:
         return str(error)
     if np.isnan(found.rho):
-        return "No rank correlation: attention or effect is the same in every cell."
+        return (
+            "There is no rank correlation, because attention or effect is the same in every cell."
+        )
     # Over all cells they agree as soon as one group has more of both.
     apart = [f"{rho:+.2f} within {group}" for group, rho in found.within.items()]
     within = f" ({', '.join(apart)})" if len(apart) > 1 else ""
     return (
         "A value below zero means that the response needs these edges. Rank correlation of "
-        f"attention with the size of the effect: {found.rho:+.2f}, over {found.edges} cells of "
-        f"this one example{within}. It describes this example and is not a test, because the "
-        "cells of one model are not independent. A model can attend to a slot without using it, "
-        "so rely on the effect."
+        f"attention with the size of the effect: {found.rho:+.2f} over {found.edges} cells of "
+        f"this example{within}. This is a description, not a test: the cells of one model are not "
+        "independent. A model can attend to a slot without using it, so rely on the effect."
     )
 
 

@@ -31,8 +31,8 @@ def comparison_code(
     """
     if task is None:
         raise SettingError(
-            f"task {shown.task.name!r} is known by its records alone; give the workbench the task "
-            "to get its code"
+            f"task {shown.task.name!r} is known only from its records; open the workbench with "
+            "this task to get its code"
         )
     records = collection.code(shown.task.name, shown.backbone, list(methods))
     shipped = "from latent_core.runs.shipped import SHIPPED\n" if "SHIPPED" in records else ""

@@ -45,7 +45,7 @@ class RunSources:
             continuous_update=False,
         )
         self.buttons = (
-            panel.button("Add runs", self.add, "Show the runs of this folder, too"),
+            panel.button("Add runs", self.add, "Also show the runs in this folder"),
             panel.button("Reload runs", self.reload, "Look for new runs and records"),
         )
         self.boxes = row()

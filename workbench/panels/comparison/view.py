@@ -27,14 +27,17 @@ _COSTS: Final = {"trainable": ",.0f", "slots": ".1f", "seconds": ".2f"}
 def note_on(shown: MethodComparison, points: pd.DataFrame) -> str:
     """Say what the intervals of these points are over."""
     if not shown.every_record:
-        over = "There are too many records to read, so intervals are over the means of runs."
+        over = "There are too many records to read, so intervals are over the means of the runs."
     elif points["seeds"].max() == 1:
         over = (
-            "One training seed per method: intervals are over examples only, and do not cover "
-            "other seeds."
+            "Each method has one training seed, so intervals are over examples only and do not "
+            "hold for other seeds."
         )
     elif points["seeds"].min() == 1:
-        over = "Intervals are over seeds and examples; for a method with one seed, over examples."
+        over = (
+            "Intervals are over seeds and examples. For a method with one seed, they are over "
+            "examples only."
+        )
     else:
         over = "Intervals are over seeds and examples."
     return f"{counted(shown.runs, 'run')}. {over} Click a point to see its examples."
@@ -51,9 +54,9 @@ def empty_note(task: str) -> str:
 def differences_note(reference: str) -> str:
     """Say what a table of differences rests on."""
     return (
-        "Differences are over the examples that both methods answered with the same seed. A gap "
-        f"below zero: accuracy falls less out of distribution than that of {reference}. This also "
-        "happens where accuracy is low in distribution."
+        "Differences are over the examples that both methods answered with the same seed. If the "
+        f"gap is below zero, accuracy falls less out of distribution than with {reference}. This "
+        "also happens if accuracy is already low in distribution."
     )
 
 

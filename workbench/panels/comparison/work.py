@@ -100,7 +100,7 @@ def _differences(
 ) -> pd.DataFrame | str:
     """Subtract one method from the others, or say why not."""
     if not whole:
-        return "There are too many records to read, and differences need every record."
+        return "No differences: they need every record, and there are too many records to read."
     try:
         return difference_table(records, reference, metric)
     except SettingError as error:

@@ -73,7 +73,7 @@ class ClaimForm(widgets.VBox):
         )
         self.part = _field(widgets.Dropdown, "Part", "400px", options=[("all parts", ALL)])
         self.about = _field(widgets.Combobox, "Layout", "240px", continuous_update=False)
-        self.about.tooltip = "the latents that the question is about"
+        self.about.tooltip = "the layout that the study tests"
         self.make_own = panel.button(
             "Copy to own claim", self._copy, "edit this part as a claim of your own"
         )
@@ -90,7 +90,7 @@ class ClaimForm(widgets.VBox):
         self.split.tooltip = "ood is the mean of all out-of-distribution levels"
         self.less = _field(widgets.Dropdown, "Minus split", "220px", options=["", "id"])
         self.less.tooltip = (
-            "subtracts the difference on this split: is the effect larger on the other?"
+            "subtract the difference on this split; tests whether the effect is larger on the other"
         )
         self.metric = _field(widgets.Dropdown, "Metric", "200px", options=list(METRICS))
         conditions = {"options": self._conditions(), "continuous_update": False}
@@ -268,7 +268,9 @@ class ClaimForm(widgets.VBox):
         study = self._form
         with self._controls.unheard():
             names = [] if study is None else list(study.parts)
-            every = [(f"all {len(names)} parts", ALL)] if len(names) != 1 else [("the one", ALL)]
+            every = (
+                [(f"all {len(names)} parts", ALL)] if len(names) != 1 else [("the only part", ALL)]
+            )
             self.part.options = every + [(n, n) for n in names] * (len(names) > 1)
             self.part.value = ALL
         self.own.layout.display = "" if study is None else "none"
@@ -328,8 +330,9 @@ class ClaimForm(widgets.VBox):
     def _tell(self) -> None:
         study = self._form
         if study is None:
-            text = "<b>Your own claim.</b> The treatment is compared with the control, example by "
-            text += "example. Each is a layout, an intervention, or a layout under an intervention."
+            text = "<b>Your own claim.</b> The treatment is compared with the control on the same "
+            text += "examples. Both can be a layout, an intervention, or a layout under an "
+            text += "intervention."
         else:
             part = None if self.part.value == ALL else study.parts[self.part.value]
             lines = [

@@ -155,7 +155,7 @@ class HypothesesPanel(Panel):
         if job is self._job or self._job is None:
             self._lock(running=job.active)
         if job.state == "cancelled" and self.planned is not None:
-            self._hint("Stopped. The finished part is kept. <b>Run test</b> continues from there.")
+            self._hint("Stopped. Finished parts are kept; press <b>Run test</b> to continue.")
         if not job.active:
             self._read_journal()
 
@@ -204,7 +204,7 @@ class HypothesesPanel(Panel):
         self.run_button.disabled = running or self.planned is None
 
     def _hint(self, text: str, wrong: bool = False) -> None:
-        sign = "<b>Not yet:</b> " if wrong else ""
+        sign = "<b>Cannot plan this test:</b> " if wrong else ""
         style = "line-height: 1.45; max-width: 980px"
         style += "; color: var(--jp-error-color1, #d32f2f)" * wrong
         self.hint.value = f'<div role="status" style="{style}">{sign}{text}</div>'

@@ -55,18 +55,22 @@ class SourceForm(widgets.VBox):
         self.examples = _field(
             number, "Examples", "180px", value=QUICK_TEST["examples"], min=2, max=100_000
         )
-        self.examples.tooltip = "per seed and split"
+        self.examples.tooltip = "examples per seed and split"
         self.steps = _field(number, "Steps", "180px", value=QUICK_TEST["steps"], min=1, max=10**6)
         self.steps.tooltip = "training steps of each adapter"
         self.folder = _field(
             widgets.Text, "Results in", "300px", value=_kept_in(), continuous_update=False
         )
-        self.folder.tooltip = "adapters, partial results, reports, and the journal"
+        self.folder.tooltip = "folder for adapters, partial results, reports and the journal"
         first = panel.button(
-            "Quick test (1 seed)", lambda: self._size(QUICK_TEST), "takes minutes on tiny"
+            "Quick test (1 seed)",
+            lambda: self._size(QUICK_TEST),
+            "use these sizes; takes minutes on tiny",
         )
         full = panel.button(
-            "Full test (5 seeds)", lambda: self._size(FULL_TEST), "5 seeds of 100 examples"
+            "Full test (5 seeds)",
+            lambda: self._size(FULL_TEST),
+            "use 5 seeds, 100 examples and 400 steps",
         )
         self.fields: tuple[Any, ...] = (
             *(self.source, self.runs, self.seeds, self.examples, self.steps, self.folder),
@@ -100,15 +104,15 @@ class SourceForm(widgets.VBox):
             return Target(words, session.backbone, repr(name), {"steps": self.steps.value})
         if kind == "shipped":
             folder = SHIPPED / name
-            words = f"the adapters that ship for {name}"
+            words = f"the shipped adapters for {name}"
             return Target(words, [folder], repr([str(folder)]), {})
         if kind == "runs":
             folder = Path(on_disk(self.runs.value.strip())).expanduser()
             if not self.runs.value.strip() or not is_folder(folder):
                 raise SettingError(
-                    f"no folder {str(folder)!r} seen from {Path.cwd()}"
+                    f"there is no folder {str(folder)!r} in {Path.cwd()}"
                     if self.runs.value.strip()
-                    else "name a folder of runs"
+                    else "give a folder of runs"
                 )
             return Target(f"the runs in {folder}", [folder], repr([str(folder)]), {})
         names = self._names()
@@ -151,7 +155,7 @@ class SourceForm(widgets.VBox):
         session = self._panel.session
         options = [(f"adapters trained here on {session.backbone.name}", "train")]
         if any(a.backbone == session.backbone.name for a in shipped_adapters()):
-            options.insert(0, (f"adapters that ship for {session.backbone.name}", "shipped"))
+            options.insert(0, (f"shipped adapters for {session.backbone.name}", "shipped"))
         if session.adapter_a != NO_LATENTS:
             options.append((f"adapter A: {session.adapter_a}", "a"))
         if session.adapter_b not in (NO_LATENTS, session.adapter_a):

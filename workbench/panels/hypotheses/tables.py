@@ -39,11 +39,11 @@ def plan_html(planned: Planned) -> str:
     """What will be run, what it could show, and how long it takes."""
     asked, plans = planned.asked, planned.plans
     time = _time(planned.seconds)
-    shared = "; shared work is done once" if len(plans) > 1 else ""
+    shared = "; work that parts share is done once" if len(plans) > 1 else ""
     size = f"{counted(asked.seeds, 'seed')} of {asked.examples} examples per split"
     parts = [
         f"<p><b>Plan:</b> {size}, on {escape(asked.target.words)}. "
-        f"<b>Takes {time}</b> here{shared}.</p>"
+        f"<b>Time on this machine:</b> {time}{shared}.</p>"
     ]
     if asked.seeds == 1:
         parts.append(
@@ -59,7 +59,14 @@ def plan_html(planned: Planned) -> str:
         f"<td class=n>{_time(planned.added_seconds[name])}</td></tr>"
         for name, plan in plans.items()
     )
-    heads = ("part", "measured", "expected", "power to support", "power to refute", "added time")
+    heads = (
+        "part",
+        "metric and split",
+        "expected",
+        "power to support",
+        "power to refute",
+        "added time",
+    )
     parts.append(_table("plan", heads, rows))
     parts += _refused(planned.refused, "Cannot be tested on this target")
     first = next(iter(plans.values()))
@@ -75,7 +82,7 @@ def plan_html(planned: Planned) -> str:
         f"<p>Standard deviations of {a.sd_seeds:.2g} between seeds and {a.sd_examples:.2g} between "
         f"examples, {escape(a.source)}. Power to support by the number of seeds: {powers}. Holm's "
         f"correction counts {counted(first.tests, 'test')} and the family's tests in the journal. "
-        f"The power leaves the controls aside.</p><pre>{escape(steps)}</pre></details>"
+        f"The power does not include the controls.</p><pre>{escape(steps)}</pre></details>"
     )
     return _div("".join(parts))
 
@@ -97,8 +104,9 @@ def verdict_html(result: Result) -> str:
     heads = ("part", "verdict", "estimate", "expected", "adjusted p", "why")
     parts = [f"<p>{head}</p>", _table("verdict", heads, rows), *_refused(result.not_run, "Not run")]
     if (study := result.study) is not None:
-        rule = "Supported if every part is; refuted if a part is, at the adjusted level of 0.05"
-        parts.append(f"<p><small>{rule}: {escape(study.reason)}.</small></p>")
+        rule = "A study is supported if every part is supported. It is refuted if a part is "
+        rule += "refuted with an adjusted p-value of at most 0.05."
+        parts.append(f"<p><small>{rule} Here: {escape(study.reason)}.</small></p>")
     return _div("".join(parts))
 
 
@@ -161,7 +169,7 @@ def _why(verdict: Any) -> str:
 
 
 def _measured(h: Any) -> str:
-    less = f" less {h.contrast.minus_split}" if h.contrast.minus_split else ""
+    less = f" minus {h.contrast.minus_split}" if h.contrast.minus_split else ""
     return escape(f"{h.metric}, {h.loaded_task.name} {h.split}{less}")
 
 

@@ -23,8 +23,8 @@ _ANY: Final = -1  # of a level; None would be no choice at all
 #: Of the prompt's field: the fewest and most rows, and characters in one where it is narrow.
 _FEWEST, _MOST, _WIDTH = 2, 6, 50
 _LIMITS: Final = {
-    True: "Most new tokens of the response to a typed prompt",
-    False: "Most new tokens of the response to this example; type a prompt to change it",
+    True: "Maximum number of new tokens in the response to a typed prompt",
+    False: "Maximum number of new tokens for this example; type a prompt to change it",
 }
 
 
@@ -143,7 +143,7 @@ class ExamplePicker(widgets.VBox):
             )
             self.previous.disabled = self._number == 0
             if example is None:
-                self.where.say("Typed prompt: no verdict")
+                self.where.say("Typed prompt: not graded")
             else:
                 self.where.say(f"{example.split}, {level_words(example.level, task.level_name)}")
 

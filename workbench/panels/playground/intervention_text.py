@@ -173,7 +173,7 @@ OPERATIONS: Final[Mapping[str, Operation]] = {
     ),
     "shuffle vectors": Operation(
         "shuffle",
-        (_LATENTS, ArgumentField("of", "choice", "members", _SHUFFLED, "Among"), _SEED),
+        (_LATENTS, ArgumentField("of", "choice", "members", _SHUFFLED, "Shuffle among"), _SEED),
     ),
     "swap groups": Operation(
         "swap",
@@ -185,7 +185,7 @@ OPERATIONS: Final[Mapping[str, Operation]] = {
     "drop after n occurrences": Operation(
         "drop", (_LATENTS, ArgumentField("after", "whole", 1, label="n"))
     ),
-    "see only n nearest occurrences": Operation(
+    "see only the n nearest occurrences": Operation(
         "drop", (_LATENTS, ArgumentField("nearest", "whole", 1, label="n"))
     ),
     "knock out attention": Operation(
@@ -206,7 +206,7 @@ OPERATIONS: Final[Mapping[str, Operation]] = {
         ),
     ),
     "renumber positions": Operation(
-        "positions", (ArgumentField("scheme", "choice", "sequential", _SCHEMES, "Scheme"),)
+        "positions", (ArgumentField("scheme", "choice", "sequential", _SCHEMES, "Position ids"),)
     ),
 }
 

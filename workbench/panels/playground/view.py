@@ -234,7 +234,7 @@ def verdict_line(response: Response) -> VerdictLine:
     if not generation.finished:
         cost += ", stopped at max new tokens"
     if response.score is None:
-        return VerdictLine(f"typed prompt, no verdict · {cost}", "")
+        return VerdictLine(f"typed prompt, not graded · {cost}", "")
     exact = "exact" if response.score.exact else "not exact"
     line = f"{exact} · graded {response.score.graded:.2f} · {cost}"
     return VerdictLine(line, "good" if response.score.exact else "bad")
@@ -257,7 +257,7 @@ def _difference(clean: Generation, changed: Response) -> str:
     same = next((n for n, (a, b) in enumerate(zip(ours, theirs, strict=False)) if a != b), None)
     if same is None:
         how = "shorter" if len(ours) < len(theirs) else "longer"
-        return f"{how}, after {min(len(ours), len(theirs))} equal tokens (≠)"
+        return f"{how}; the first {min(len(ours), len(theirs))} tokens are equal (≠)"
     return f"differs from token {same + 1} on (≠)"
 
 
@@ -284,8 +284,8 @@ def latent_card(facts: SlotFacts, where: str, colour: str) -> CardText:
     slot, norm = facts.slot, facts.norm
     lines = [
         f"norm {norm['norm']:.3g}: {norm['ratio']:.2g} times the vocabulary's median of "
-        f"{norm['vocabulary_median']:.3g}, larger than that of {norm['share_shorter']:.0%} of the "
-        "tokens"
+        f"{norm['vocabulary_median']:.3g}, larger than the norm of {norm['share_shorter']:.0%} "
+        "of the tokens"
     ]
     if facts.trained != slot.label:
         lines.append(f"uses the vector of {facts.trained}")
@@ -301,5 +301,5 @@ def latent_card(facts: SlotFacts, where: str, colour: str) -> CardText:
         facts=[*start.facts, *lines],
         nearest=list(zip(facts.nearest["token"], cosines, strict=True)),
         lens=pairs,
-        hint="" if pairs else "No logit lens: the re-encoded text does not contain this slot.",
+        hint="" if pairs else "No logit lens: tokenized again, the text has no such slot.",
     )

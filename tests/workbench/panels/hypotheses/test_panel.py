@@ -246,7 +246,7 @@ def test_runs_that_are_not_there(panel: HypothesesPanel) -> None:
     panel.source.source.value = "runs"
     assert "name a folder" in words(panel.hint.value)
     panel.source.runs.value = "nowhere"
-    assert "no folder 'nowhere' seen from" in words(panel.hint.value)
+    assert "there is no folder 'nowhere' in" in words(panel.hint.value)
     Path("empty").mkdir()
     panel.source.runs.value = "empty"
     press(panel, "Plan")

@@ -181,13 +181,13 @@ def test_a_typed_prompt_has_no_verdict_and_waits_for_the_button(panel: Playgroun
     settle(panel)
     assert panel.session.example is None
     assert panel.answers == {}
-    assert panel.picker.where.text == "Typed prompt: no verdict"
+    assert panel.picker.where.text == "Typed prompt: not graded"
     panel.picker.limit.value = 3
     answered(panel)
     response = panel.answers["B", "clean"]
     assert response.score is None
     assert len(response.generation.response_ids) <= 3
-    assert panel.views["B"].lines["clean"].text.startswith("typed prompt, no verdict")
+    assert panel.views["B"].lines["clean"].text.startswith("typed prompt, not graded")
     panel.session.prompt = ""
     assert panel.generate() is None
     assert "prompt" in panel.status.message
