@@ -29,7 +29,7 @@ def test_the_command_line_runs_a_test(capsys, monkeypatch, tmp_path) -> None:
     assert end.value.code in (0, None)
     shown = capsys.readouterr().out
     assert "train       End_2, End_2@verbal, unless already trained (steps 1," in shown
-    assert "supports" in shown and "of 1 part, 1 inconclusive" in shown
+    assert "power to support the part" in shown and "of 1 part, 1 inconclusive" in shown
     assert (tmp_path / "prediction.html").is_file()
     assert json.loads((tmp_path / "journal.jsonl").read_text().splitlines()[0])["kind"] == "plan"
 
