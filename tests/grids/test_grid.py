@@ -92,7 +92,7 @@ def test_what_cannot_be_read_is_refused(tmp_path: Path, changes, error, reason) 
 
 def test_what_is_no_grid_file_is_refused(tmp_path: Path) -> None:
     for body, reason in (
-        ("a: [", "no YAML: line 1, column 5"),
+        ("a: [", "not valid YAML: line 1, column 5"),
         ("", "the file is empty"),
         ("- 1", "the file is"),
         ("tasks: []", "missing"),

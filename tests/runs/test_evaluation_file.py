@@ -66,7 +66,7 @@ def test_records_of_other_splits_stay(tmp_path: Path) -> None:
 def test_what_would_lose_records_is_refused(tmp_path: Path, new, reason: str) -> None:
     lc.write_records(tmp_path, asked({"id": 4, "ood-6": 4}))
     before = (tmp_path / "records.parquet").read_bytes()
-    with pytest.raises(SettingError, match=reason + ".*--replace, replace=True"):
+    with pytest.raises(SettingError, match=reason + ".*--replace or replace=True"):
         lc.write_records(tmp_path, asked(**new))
     assert (tmp_path / "records.parquet").read_bytes() == before
     lc.write_records(tmp_path, asked(**new), replace=True)

@@ -113,7 +113,7 @@ def test_the_card_tells_what_was_done(run: Path) -> None:
     assert "| repetition | `Start_1+Comma_2` | 0.50 [" in card and "| 0.25 [0.00, 0.96] |" in card
     assert "training seeds: 1; 3 examples per split" in card
     assert "base_model" not in card, "tiny is not on the hub"
-    assert "\n\n\n" not in card and card.endswith("about this one model.\n")
+    assert "\n\n\n" not in card and card.endswith("about this model only.\n")
 
 
 def test_the_hub_can_read_the_results_of_a_card(run: Path) -> None:
