@@ -23,7 +23,7 @@ from latent_core.hypotheses.journal import JOURNAL_FILE, Journal
         ({"split": "ood-7"}, TaskError, "no split 'ood-7'"),
         ({"claim": " "}, SettingError, "the claim is empty"),
         ({"controls": ("noise",)}, SettingError, "no control noise"),
-        ({"contrast": ("Start_2", "chance")}, SettingError, "what metric agreement is compared"),
+        ({"contrast": ("Start_2", "chance")}, SettingError, "only by the metric agreement"),
         ({"contrast": ("Start_2", "End_2", "ood-8")}, SettingError, "no example in common"),
         ({"contrast": ("drop(Comma)", "drop(Comma)")}, SettingError, "expected two conditions"),
         ({"contrast": ("lora-r0", "Start_2")}, LayoutError, "the size is '0' at column 7"),
