@@ -102,7 +102,7 @@ def test_latents_may_start_elsewhere_and_fillers_may_not() -> None:
         ("filler(End_2", r"expected '\)' at column 13, got the end"),
         ("filler(End_2, End_3)", r"expected .* at column 13, got ','"),
         ("Start_0", "the count of 'Start' is '0' at column 7"),
-        ("LoRA", "did you mean lora-rR.*lora is rank 4"),
+        ("LoRA", "did you mean lora-rR.*lora means rank 4"),
         ("lora_4", "'lora' is no method at column 1; did you mean lora-rR"),
         ("lora-4", "did you mean lora-rR.*lora-Np"),
         ("lora-r4 x", "expected the end at column 9, got 'x'"),

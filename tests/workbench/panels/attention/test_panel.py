@@ -54,7 +54,7 @@ def direct(panel: AttentionPanel, name: str = "one", **options: object) -> lc.At
 
 def test_nothing_is_captured_before_anybody_looks(panel: AttentionPanel) -> None:
     assert panel.session.jobs.active == []
-    assert "when the panel comes into view" in panel.overview.note
+    assert "when this panel comes into view" in panel.overview.note
     with pytest.raises(SettingError, match="nothing is captured yet"):
         panel.table()
     panel.chooser.layer.value = 0  # moving a control meanwhile is no error

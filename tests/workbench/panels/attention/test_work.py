@@ -110,8 +110,8 @@ def test_agreement_is_said_with_its_limits() -> None:
         | {"effect": [-1.0, -2.0, -3.0]}
     )
     said = agreement_words(mass, effects)
-    assert "+1.00, over 3 cells" in said and "is not a test" in said
-    assert "each latent only attends to itself" in agreement_words(mass, effects.assign(edges=0))
+    assert "+1.00, over 3 cells" in said and "a description, not a test" in said
+    assert "each latent attends only to itself" in agreement_words(mass, effects.assign(edges=0))
 
 
 def test_every_measure_says_what_it_means() -> None:

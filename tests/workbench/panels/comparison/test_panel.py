@@ -222,7 +222,7 @@ def test_a_and_b_are_evaluated_beside_the_runs(panel: ComparisonPanel, tmp_path:
     assert set(panel.method_table()["method"]) == {*METHODS, "mine (now)", "no latents (now)"}
     mine = panel.method_table().set_index("method").loc["mine (now)"]
     assert mine["records"] == 2 * 2
-    assert "for a method with one seed" in panel.note.text
+    assert "For a method with one seed" in panel.note.text
     code = panel.code()
     assert "build_model('tiny', 'End_1')" in code
     assert "build_model('tiny', 'zero-shot')" in code

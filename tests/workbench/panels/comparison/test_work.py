@@ -57,5 +57,5 @@ def test_means_of_runs_have_no_differences(
     found, _ = compare_methods(collection, "repetition", None, "tiny", "graded", "8_1")
     collection.forget()
     assert found is not None and not found.every_record
-    assert "differences need every record" in str(found.differences)
-    assert "over the means of runs" in note_on(found, found.points)
+    assert "they need every record" in str(found.differences)
+    assert "over the means of the runs" in note_on(found, found.points)

@@ -244,7 +244,7 @@ def test_a_wrong_field_is_explained_in_place(panel, field: str, value: object, s
 
 def test_runs_that_are_not_there(panel: HypothesesPanel) -> None:
     panel.source.source.value = "runs"
-    assert "name a folder" in words(panel.hint.value)
+    assert "give a folder" in words(panel.hint.value)
     panel.source.runs.value = "nowhere"
     assert "there is no folder 'nowhere' in" in words(panel.hint.value)
     Path("empty").mkdir()
