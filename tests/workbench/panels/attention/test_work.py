@@ -110,7 +110,7 @@ def test_agreement_is_said_with_its_limits() -> None:
         | {"effect": [-1.0, -2.0, -3.0]}
     )
     said = agreement_words(mass, effects)
-    assert "+1.00, over 3 cells" in said and "a description, not a test" in said
+    assert "+1.00 over 3 cells" in said and "a description, not a test" in said
     assert "each latent attends only to itself" in agreement_words(mass, effects.assign(edges=0))
 
 

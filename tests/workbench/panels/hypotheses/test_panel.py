@@ -100,7 +100,9 @@ def test_nothing_runs_before_it_is_planned(panel: HypothesesPanel) -> None:
     shown = words(panel.plan_view.value)
     assert f"{plan.power:.0%} if the effect is 0.2" in shown
     assert "about this adapter only" in shown
-    assert plan.seconds is not None and re.search(r"Takes about \d+-\d+ (s|min)", shown)
+    assert plan.seconds is not None and re.search(
+        r"Time on this machine: about \d+-\d+ (s|min)", shown
+    )
     assert "End_2 - End_2@verbal" in shown
 
 
@@ -149,7 +151,7 @@ def test_a_test_is_cancelled_and_goes_on(panel: HypothesesPanel) -> None:
     job.cancel()
     job.wait(10)
     assert job.state == "cancelled"
-    assert "Run test continues from there" in words(panel.hint.value)
+    assert "press Run test to continue" in words(panel.hint.value)
     assert not panel.run_button.disabled and not panel.claim.study.disabled
     assert "planned, not finished" in words(panel.journal.value)
     assert panel.result is None and panel.errors == []
