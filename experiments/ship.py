@@ -23,7 +23,7 @@ from latent_core.backbones.known import BACKBONES
 from latent_core.errors import SettingError
 from latent_core.runs.evaluation_file import read_evaluation
 from latent_core.runs.find import StoredRun, find_runs, run_folders
-from latent_core.runs.folder import LOG_FILE, RECORDS_FILE, RUN_FILE, SUMMARY_FILE
+from latent_core.runs.own_files import LOG_FILE, RECORDS_FILE, RUN_FILE, SUMMARY_FILE
 from latent_core.runs.shipped import SHIPPED
 from latent_core.tasks.base import resolve_splits
 from latent_core.tasks.table import TASKS, load_task

@@ -9,15 +9,18 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import shutil
 import uuid
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from latent_core.errors import LatentError
 
-__all__ = ["new_folder", "remove_leftovers", "write_file", "write_files", "write_json"]
+__all__ = ["is_staged", "new_folder", "staged_folder", "write_file", "write_files", "write_json"]
+
+_STAGED: Final = re.compile(r"\..+\.[0-9a-f]{8}\.part")
 
 
 def write_file(
@@ -81,21 +84,32 @@ def new_folder(
         LatentError: or `error`, if it cannot be written, or `folder` exists and is not empty.
     """
     folder = Path(folder)
-    staging = _staging(folder)
+    try:
+        with staged_folder(folder) as staging:
+            yield staging
+            os.replace(staging, folder)
+    except OSError as cause:
+        raise _cannot_write(what or str(folder), cause, error) from cause
+
+
+@contextlib.contextmanager
+def staged_folder(path: str | Path) -> Iterator[Path]:
+    """A new folder beside a path, to fill and to move; what is left of it goes when the block ends.
+
+    Raises:
+        OSError: if it cannot be made.
+    """
+    staging = _staging(Path(path))
     try:
         staging.mkdir(parents=True)
         yield staging
-        os.replace(staging, folder)
-    except OSError as cause:
-        raise _cannot_write(what or str(folder), cause, error) from cause
     finally:
         shutil.rmtree(staging, ignore_errors=True)
 
 
-def remove_leftovers(folder: str | Path) -> None:
-    """Delete what a killed process was writing into `folder`; only while nobody writes there."""
-    for path in Path(folder).glob(".*.part"):
-        shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+def is_staged(name: str) -> bool:
+    """Whether a file or folder of this name was being written, and has not taken its place."""
+    return bool(_STAGED.fullmatch(name))
 
 
 def _staging(path: Path) -> Path:

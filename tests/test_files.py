@@ -55,15 +55,3 @@ def test_a_folder_appears_when_it_is_whole(tmp_path: Path) -> None:
     with pytest.raises(ZeroDivisionError), files.new_folder(tmp_path / "other"):
         raise ZeroDivisionError
     assert [p.name for p in tmp_path.iterdir()] == ["made"]
-
-
-def test_leftovers_of_a_killed_writer_can_be_removed(tmp_path: Path, monkeypatch) -> None:
-    with monkeypatch.context() as patch:
-        patch.setattr(Path, "unlink", lambda self, missing_ok=False: None)  # as after a kill
-        patch.setattr(os, "replace", lambda *args: (_ for _ in ()).throw(OSError("killed")))
-        with pytest.raises(LatentError):
-            files.write_file(tmp_path / "a", b"x")
-    (tmp_path / ".hidden").write_text("mine")
-    assert len(list(tmp_path.iterdir())) == 2
-    files.remove_leftovers(tmp_path)
-    assert [p.name for p in tmp_path.iterdir()] == [".hidden"]

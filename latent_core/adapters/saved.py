@@ -12,7 +12,6 @@ import contextlib
 import hashlib
 import json
 import os
-import tempfile
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -23,7 +22,7 @@ from safetensors import SafetensorError
 from latent_core.adapters.adapter import CONFIG_NAME, AdapterConfig, read_adapter
 from latent_core.archives.folders import has_file, read_file, refuse_packed
 from latent_core.errors import AdapterError
-from latent_core.files import write_json
+from latent_core.files import staged_folder, write_json
 
 __all__ = [
     "BASELINE_FILE",
@@ -82,8 +81,7 @@ def written_baseline(folder: str | Path, config: BaselineConfig) -> Iterator[Pat
     refuse_packed(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".baseline-", dir=folder) as name:
-            staging = Path(name)
+        with staged_folder(folder / "baseline") as staging:
             yield staging
             paths = sorted(staging.iterdir())
             hashes = {path.name: _sha256(staging, path.name) for path in paths}

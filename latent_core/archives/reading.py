@@ -50,7 +50,7 @@ def is_archive(folder: str | Path) -> bool:
     path = os.path.join(folder, RUNS)
     try:
         state = _state(os.stat(path))
-    except (FileNotFoundError, NotADirectoryError):
+    except OSError:
         return False
     return _is_marked(path, state)
 

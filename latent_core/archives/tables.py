@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["RecordsTable", "frame_of", "parquet_bytes", "read_records_table"]
+__all__ = ["RecordsTable", "attributes_of", "frame_of", "parquet_bytes", "read_records_table"]
 
 _ARROW_SCHEMA = b"ARROW:schema"
 _ATTRS = "PANDAS_ATTRS"
@@ -54,9 +54,20 @@ def frame_of(records: RecordsTable) -> pd.DataFrame:
         ValueError: if the attributes are damaged.
     """
     frame: pd.DataFrame = records.table.replace_schema_metadata(records.metadata).to_pandas()
-    if _ATTRS in records.metadata:
-        frame.attrs = json.loads(records.metadata[_ATTRS])
+    frame.attrs = attributes_of(records)
     return frame
+
+
+def attributes_of(records: RecordsTable) -> dict[str, Any]:
+    """What pandas keeps as `DataFrame.attrs`.
+
+    Raises:
+        ValueError: if it is damaged.
+    """
+    found = json.loads(records.metadata.get(_ATTRS, "{}"))
+    if not isinstance(found, dict):
+        raise ValueError(f"{_ATTRS} holds {type(found).__name__}; expected attributes by name")
+    return found
 
 
 def parquet_bytes(records: RecordsTable) -> bytes:

@@ -121,6 +121,7 @@ def export_runs(
     Example: `latent runs export runs --out runs.csv`. Without --out, the first path is the file.
     """
     from latent_core.files import write_file
+    from latent_core.runs.find import refuse_in_run
     from latent_core.runs.store import load_runs
 
     if out is None:
@@ -129,6 +130,7 @@ def export_runs(
         raise SettingError(
             f"cannot export to {out}; expected --out with a name that ends in .csv or .parquet"
         )
+    refuse_in_run(out)
     frame = load_runs(paths[0] if len(paths) == 1 else paths, _where(where), records)
     content = (
         frame.to_csv(index=False).encode()
@@ -145,35 +147,30 @@ def prune_runs(
     where: WhereOption = [],  # noqa: B006 Typer reads it, nobody changes it
     yes: Annotated[bool, typer.Option("--yes", help="Delete without asking.")] = False,
 ) -> None:
-    """Delete runs that are unfinished or failed and have no records.
+    """Delete runs that are unfinished or failed and have neither an adapter nor records.
 
-    A run on which a process is working is not deleted.
+    Only a run's own files go: a folder that holds anything else stays, with it. Left alone is what
+    lies behind a link, and a run that a process is working on.
     """
     from latent_core.runs.find import find_runs
-    from latent_core.runs.folder import holds_results, remove_run
+    from latent_core.runs.removal import holds_results, lies_behind_link, remove_run
 
     chosen = [
         run
         for run in find_runs(paths[0] if len(paths) == 1 else paths, _where(where))
-        if not holds_results(run.path)
+        if not lies_behind_link(run.path, paths) and not holds_results(run.path)
     ]
     if not chosen:
-        console.print("nothing to delete: every run is finished or has records")
+        console.print("nothing to delete: every run is finished, or has an adapter or records")
         return
     for run in chosen:
         console.print(Text(f"{run.about['status']:9} {run.path}"))
     if not yes and not typer.confirm(f"Delete these {len(chosen)} run folders?"):
         raise typer.Exit(1)
-    deleted = [run for run in chosen if remove_run(run.path)]
-    console.print(f"{len(deleted)} deleted")
-    for run in chosen:
-        if run not in deleted:
-            console.print(
-                Text(
-                    "not deleted, because it has finished or a process is working on it: "
-                    f"{run.path}"
-                )
-            )
+    left = {run.path: reason for run in chosen if (reason := remove_run(run.path))}
+    console.print(f"{len(chosen) - len(left)} deleted")
+    for path, reason in left.items():
+        console.print(Text(f"not deleted: {path}: {reason}"))
 
 
 @runs_app.command("pack")

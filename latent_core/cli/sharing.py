@@ -42,18 +42,27 @@ def push(
     private: Annotated[
         bool, typer.Option("--private", help="Make the repository private.")
     ] = False,
+    replace_readme: Annotated[
+        bool,
+        typer.Option(
+            "--replace-readme", help="Replace a README that somebody wrote or edited by the card."
+        ),
+    ] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only print the model card; upload nothing.")
     ] = False,
 ) -> None:
-    """Upload a run to the Hugging Face hub, with a model card made from its records."""
+    """Upload a run to the Hugging Face hub, with a model card made from its records.
+
+    A README of yours, in the run folder or on the hub, stays unless --replace-readme is given.
+    """
     from latent_core.sharing.model_card import model_card
     from latent_core.sharing.push import push_folder
 
     if dry_run:
         console.print(model_card(folder, repo_id), markup=False, highlight=False, soft_wrap=True)
         return
-    console.print(push_folder(folder, repo_id, private=private))
+    console.print(push_folder(folder, repo_id, private=private, replace_readme=replace_readme))
 
 
 @app.command()
@@ -75,12 +84,17 @@ def harness(
     out: Annotated[Path | None, typer.Option(help="JSON file for the results.")] = None,
 ) -> None:
     """Run lm-evaluation-harness tasks on runs (pip install 'latent-workbench[harness]')."""
+    from latent_core.files import write_file
+    from latent_core.runs.find import refuse_in_run
+
     with needs_extra("harness", "latent harness"):
         from lm_eval import simple_evaluate
 
         from latent_core.bridges.harness import HarnessModel
     from latent_core.models.build import build_model, load_model
 
+    if out is not None:
+        refuse_in_run(out)
     names = [name.strip() for name in tasks.split(",")]
     manager = _task_manager(names, include_path)
     models = {str(folder): load_model(folder) for folder in folders}
@@ -102,7 +116,7 @@ def harness(
         results[source] = {"method": model.method, "results": found["results"]}
     _show_results(results)
     if out is not None:
-        out.write_text(json.dumps(results, indent=2, default=str) + "\n")
+        write_file(out, (json.dumps(results, indent=2, default=str) + "\n").encode())
 
 
 def _task_manager(names: list[str], include_path: Path | None) -> TaskManager:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
@@ -73,11 +71,11 @@ def train(
 
     model = build_model(backbone, chosen, seed)
     if not chosen.trained:
-        with _held(out):
+        if FIRST_PROCESS:
             keep_untrained(model, loaded, seed, out, resume=resume, notes=notes)
         console.print(f"{chosen.name} has nothing to train. Next: latent evaluate {out}")
         return
-    with _held(out):
+    try:
         result = train_tables(
             model,
             loaded,
@@ -89,6 +87,9 @@ def train(
             resume=resume,
             notes=notes,
         )
+    except KeyboardInterrupt as interrupt:
+        _say_what_is_kept(out)
+        raise typer.Exit(130) from interrupt
     done = "already finished" if result.loaded else duration(result.seconds)
     console.print(
         f"{chosen.name} on {loaded.name}: loss {result.loss:.3f} after {steps} steps ({done}), "
@@ -228,28 +229,32 @@ def _say(text: str) -> None:
 
 @contextlib.contextmanager
 def _held(folder: Path) -> Iterator[None]:
-    """Keep other processes off a run, so that none deletes it, or trains it too.
+    """Hold a run's lock while it is evaluated; of several processes, the first one holds it."""
+    from latent_core.runs.lock import run_lock
 
-    A folder in which nothing came to be is taken away again.
-    """
-    from filelock import Timeout
+    with run_lock(folder) if FIRST_PROCESS else contextlib.nullcontext():
+        yield
 
-    from latent_core.runs.folder import LOCK_FILE, run_lock
 
-    with contextlib.ExitStack() as stack:
-        if FIRST_PROCESS:
-            try:
-                stack.enter_context(run_lock(folder))
-            except Timeout as error:
-                raise SettingError(
-                    f"another process is working on the run in {folder}; wait until it ends, or "
-                    "choose another folder"
-                ) from error
-        try:
-            yield
-        finally:
-            if FIRST_PROCESS and os.listdir(folder) == [LOCK_FILE]:
-                shutil.rmtree(folder)
+def _say_what_is_kept(folder: Path) -> None:
+    """Say after Ctrl-C what a run folder holds, and how the run goes on."""
+    from latent_core.errors import LatentError
+    from latent_core.runs.checkpoints import last_checkpoint
+    from latent_core.runs.folder import read_run
+
+    try:
+        status = read_run(folder)["status"]
+    except (OSError, LatentError):
+        _say("interrupted before the first step; nothing was kept")
+        return
+    if status == "finished":
+        _say(f"interrupted after the last step; {folder} holds the finished run")
+        return
+    checkpoint = last_checkpoint(folder)
+    step = Path(checkpoint).name.rpartition("-")[2] if checkpoint else "0"
+    adapter = "the adapter and a checkpoint" if status == "stopped" else "a checkpoint"
+    what = f"{adapter} of step {step}" if checkpoint else "what it started from"
+    _say(f"interrupted; {folder} keeps {what}. The same command with --resume goes on")
 
 
 class _Asked(NamedTuple):
@@ -274,10 +279,9 @@ def _asked(
     Raises:
         SettingError: if records of more or other examples would be lost, without `replace`.
     """
-    from latent_core.adapters.saved import BaselineConfig, config_file, read_saved
-    from latent_core.archives.folders import modified_ns
-    from latent_core.runs.evaluation_file import kept_records
-    from latent_core.runs.folder import RECORDS_FILE
+    from latent_core.adapters.digest import saved_digest
+    from latent_core.adapters.saved import BaselineConfig, read_saved
+    from latent_core.runs.evaluation_file import adapters_of, kept_records, records_damage
     from latent_core.runs.records import check_loss, hold_answers_to
     from latent_core.slots.methods import Method
     from latent_core.tasks.base import resolve_splits
@@ -294,23 +298,27 @@ def _asked(
         raise SettingError(f"examples is {examples}; expected at least 1 per split")
     task = load_task(notes.get("task_source", notes["task"]))
     names = list(resolve_splits(task, splits))
-    before = kept_records(folder)
+    before = None if replace and records_damage(folder) else kept_records(folder)
     if before is None or replace:
         return _Asked(folder, config, task, names)
     method = None if isinstance(config, BaselineConfig) else notes.get("method", config.layout)
     shots = Method.parse(method).shots if method else 0
-    files = (config_file(folder).name, RECORDS_FILE)
-    saved, answered_at = (modified_ns(folder, name) for name in files)
+    adapter, answered_by = saved_digest(folder), adapters_of(before.attrs.get("evaluation"))
     missing = []
     for name in names:
         drawn = task.examples(name, examples, eval_seed)
         known = hold_answers_to(before, drawn, eval_seed, shots, deterministic)
-        if not known or saved > answered_at:  # another adapter's, which was saved here before
+        if not known or answered_by.get(name, adapter) != adapter:
             check_loss(before, name, len(drawn), eval_seed, str(folder))
             missing.append(name)
     if answered := [name for name in names if name not in missing]:
         console.print(
             Text(f"{folder}: {', '.join(answered)} already evaluated; --replace evaluates again")
+        )
+    if unsaid := [name for name in answered if name not in answered_by]:
+        _say(
+            f"{folder}: the records of {', '.join(unsaid)} are of an older version and do not say "
+            "which adapter they are of; they are taken to be of the one that is there now"
         )
     return _Asked(folder, config, task, missing)
 
@@ -335,4 +343,5 @@ def _evaluate_run(
     model = load_model(folder, loaded[config.backbone])
     frame = answer(model, task, splits, examples, eval_seed, deterministic=deterministic)
     frame = frame.assign(seed=config.notes.get("seed", 0))
-    write_records(folder, frame, replace=replace)
+    if FIRST_PROCESS:
+        write_records(folder, frame, replace=replace)

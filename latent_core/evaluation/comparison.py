@@ -10,11 +10,13 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import pandas as pd
+import pyarrow as pa
 
-from latent_core.archives.folders import has_file, read_frame
+from latent_core.archives.folders import has_file
 from latent_core.errors import SettingError
-from latent_core.runs.find import StoredRun, find_runs
-from latent_core.runs.folder import RECORDS_FILE
+from latent_core.runs.evaluation_file import current_records
+from latent_core.runs.find import StoredRun, find_runs, warn_of
+from latent_core.runs.own_files import RECORDS_FILE
 from latent_core.slots.methods import method_name
 from latent_core.statistics.means import accuracy_interval
 
@@ -46,11 +48,27 @@ def read_records(folders: Iterable[str | Path]) -> pd.DataFrame:
         raise SettingError(f"no run has been evaluated; run {first} first")
     for run in bare:
         warnings.warn(f"{run.path} is left out: it has not been evaluated", stacklevel=2)
-    return pd.concat([_records_of(run) for run in runs if run not in bare], ignore_index=True)
+    frames = [frame for run in runs if run not in bare for frame in _readable(run)]
+    if not frames:
+        raise SettingError(
+            f"no run has records of its adapter that can be read; run `latent evaluate "
+            f"{runs[0].path}` first"
+        )
+    return pd.concat(frames, ignore_index=True)
+
+
+def _readable(run: StoredRun) -> list[pd.DataFrame]:
+    """The records of a run in a list, which is empty, with a warning, if they are damaged."""
+    try:
+        frame = _records_of(run)
+    except (OSError, ValueError, TypeError, KeyError, pa.ArrowException) as error:
+        warn_of(run.path, error)
+        return []
+    return [frame] if len(frame) else []
 
 
 def _records_of(run: StoredRun) -> pd.DataFrame:
-    records = read_frame(run.path)
+    records = current_records(run.path)
     defaults = {
         "backbone": run.about["backbone"] or "",
         "seed": 0,

@@ -8,26 +8,29 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import shutil
 import time
 import traceback
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
-
-from filelock import Timeout
 
 from latent_core.backbones.backbone import Backbone
 from latent_core.backbones.loading import load_backbone
 from latent_core.errors import LatentError, SettingError
 from latent_core.evaluation.evaluate import evaluate
-from latent_core.files import remove_leftovers
 from latent_core.grids.search import choose, settled
 from latent_core.grids.spec import RunSpec, Training
 from latent_core.models.build import build_model
 from latent_core.models.steered import SteeredModel
-from latent_core.runs.evaluation_file import read_evaluation, write_records
-from latent_core.runs.folder import LOCK_FILE, RUN_FILE, fail_run, read_run, reopen_run, run_lock
+from latent_core.runs.evaluation_file import (
+    read_evaluation,
+    set_aside_damaged_records,
+    write_records,
+)
+from latent_core.runs.folder import claim_run, disk_errors, fail_run, read_run, reopen_run
+from latent_core.runs.lock import RunBusyError, run_lock
+from latent_core.runs.own_files import RUN_FILE, delete_leftovers, set_aside
 from latent_core.slots.methods import Method
 from latent_core.tasks.base import Task
 from latent_core.tasks.table import load_task
@@ -110,7 +113,7 @@ def do_run(
                 said = error_text(error)
                 record_failure(spec, root, said)
                 return RunOutcome(spec, "failed", time.perf_counter() - started, said)
-    except Timeout:
+    except RunBusyError:
         return RunOutcome(spec, "busy", time.perf_counter() - started)
     except LatentError as error:  # the folder cannot be written
         return RunOutcome(spec, "failed", time.perf_counter() - started, error_text(error))
@@ -148,11 +151,12 @@ def _done(
     if state == "failed" and not retry_failed:
         return RunOutcome(spec, "failed", 0.0, read_run(folder).get("error", ""))
     if state != "finished":
-        remove_leftovers(folder)
+        with disk_errors(folder):
+            delete_leftovers(folder)
         if state == "failed":
             reopen_run(folder)
         elif state == "missing":
-            _clear(folder)
+            _claim(spec, folder)
         training, chosen = spec.training, None
         if spec.search is not None:
             training, chosen = settled(spec, root) or choose(spec, root)
@@ -164,11 +168,20 @@ def _done(
     return RunOutcome(spec, "finished", time.perf_counter() - started)
 
 
-def _clear(folder: Path) -> None:
-    """Empty a run's folder that has no `run.json`; only the lock stays."""
-    for path in folder.iterdir():
-        if path.name != LOCK_FILE:
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
+def _claim(spec: RunSpec, folder: Path) -> None:
+    """Begin a run in its folder, which has no whole `run.json`.
+
+    The folder is the run's by its name, so what else lies in it is in nobody's way: files of a run
+    that was there before are set aside, and files of the user stay.
+    """
+    with disk_errors(folder):
+        if (target := set_aside(folder)) is not None:
+            warnings.warn(
+                f"the run in {folder} has no {RUN_FILE} that can be read; its files are in "
+                f"{target} now, and the run is done again",
+                stacklevel=2,
+            )
+        claim_run(folder, _notes(spec, spec.training, None))
 
 
 def _notes(
@@ -241,7 +254,9 @@ def _evaluate(
 ) -> None:
     """Evaluate the missing splits; the records of each are written as soon as it is done."""
     asked = spec.evaluation
-    for split in _missing_splits(spec, folder):
+    missing = _missing_splits(spec, folder)
+    set_aside_damaged_records(folder)
+    for split in missing:
         frame = evaluate(
             model,
             task,

@@ -33,7 +33,7 @@ from latent_core.interventions.running import running
 from latent_core.models.latent import LatentModel
 from latent_core.models.steered import SteeredModel
 from latent_core.progress import heartbeats_only
-from latent_core.runs.folder import RECORDS_FILE
+from latent_core.runs.own_files import RECORDS_FILE
 from latent_core.tasks.base import Task
 
 __all__ = ["agreement_records", "answers", "kept_eval_seed", "latents_of"]

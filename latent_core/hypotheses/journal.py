@@ -1,14 +1,17 @@
 """The journal: every plan and every test, one line of JSON each, appended and never edited.
 
-Each line holds the hash of the line before, so an edited or deleted line is noticed. Holm's
-correction counts the tests of a family that the journal holds. A test states whether its contrast
-was tested before its plan was written.
+Each line holds the hash of the line before, so an edited or deleted line is noticed. A last line
+that was not written whole, as on a full disk, is left out, and cut off by the next append; both say
+so. Holm's correction counts the tests of a family that the journal holds. A test states whether its
+contrast was tested before its plan was written.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import os
+import warnings
 from collections.abc import Collection
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -44,10 +47,21 @@ class Journal:
         """All entries, oldest first.
 
         Raises:
-            LatentError: if a line was changed, or one before it is missing.
+            LatentError: if a line was changed, one before it is missing, or the file cannot be
+                read.
+
+        Warns:
+            UserWarning: if the last line was not written whole; it is left out.
         """
         found, previous = [], ""
-        for number, line in enumerate(self._lines(), 1):
+        lines, torn = self._lines()
+        if torn:
+            warnings.warn(
+                f"{self.path} ends in a line that was not written whole ({torn:,} bytes), as on a "
+                f"full disk; it is left out, and the {len(lines):,} before it are whole",
+                stacklevel=2,
+            )
+        for number, line in enumerate(lines, 1):
             try:
                 entry: dict[str, Any] = json.loads(line)
                 intact = entry["previous"] == previous
@@ -150,21 +164,84 @@ class Journal:
             parts.append("an earlier test had another direction or smallest effect")
         return "; ".join(parts)
 
-    def _lines(self) -> list[str]:
-        return self.path.read_text().splitlines() if self.path.is_file() else []
+    def _lines(self) -> tuple[list[bytes], int]:
+        """The whole lines, and the bytes of a torn one after them.
+
+        Raises:
+            LatentError: if the file cannot be read.
+        """
+        try:
+            content = self.path.read_bytes()
+        except FileNotFoundError:
+            return [], 0
+        except OSError as error:
+            raise LatentError(
+                f"cannot read {self.path}: {error.strerror}; expected a file that can be read"
+            ) from error
+        *lines, rest = content.split(b"\n")
+        if rest and _is_entry(rest):  # all but its line break was written
+            return [*lines, rest], 0
+        if not rest and lines and not _is_entry(lines[-1]):  # a disk may lose what it took
+            return lines[:-1], len(lines[-1]) + 1
+        return lines, len(rest)
 
     def _append(self, entry: dict[str, Any]) -> None:
+        """Append an entry, and cut off a torn line before it.
+
+        Raises:
+            LatentError: if it cannot be written; the journal is as it was then.
+
+        Warns:
+            UserWarning: if a line was cut off.
+        """
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             with FileLock(f"{self.path}.lock"):
-                lines = self._lines()
+                lines, torn = self._lines()
                 entry = entry | {"previous": _hash(lines[-1]) if lines else ""}
-                with open(self.path, "a") as file:
-                    file.write(json.dumps(entry) + "\n")
+                whole = sum(len(line) + 1 for line in lines)
+                line = json.dumps(entry).encode() + b"\n"
+                _write_at(self.path, whole, line)
         except OSError as error:
             raise LatentError(
-                f"cannot write {self.path}: {error}; expected a folder that can be written to"
+                f"cannot write {self.path}: {error}; expected a folder that can be written to, "
+                "with free space"
             ) from error
+        if torn:
+            warnings.warn(
+                f"{self.path} ended in a line that was not written whole; it was cut off",
+                stacklevel=3,
+            )
+
+
+def _write_at(path: Path, whole: int, line: bytes) -> None:
+    """Write a line after the whole ones; a failure leaves the file with these alone."""
+    file = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+    try:
+        size = os.fstat(file).st_size
+        if size < whole:  # the last whole line lacks its line break
+            line, start = b"\n" + line, size
+        else:
+            os.ftruncate(file, whole)
+            start = whole
+        try:
+            os.lseek(file, start, os.SEEK_SET)
+            left = memoryview(line)
+            while left:
+                left = left[os.write(file, left) :]
+            os.fsync(file)
+        except OSError:
+            os.ftruncate(file, start)
+            raise
+    finally:
+        os.close(file)
+
+
+def _is_entry(line: bytes) -> bool:
+    try:
+        return isinstance(json.loads(line), dict)
+    except (ValueError, RecursionError):
+        return False
 
 
 def _question(plan: Plan) -> dict[str, Any]:
@@ -192,5 +269,5 @@ def _same(one: dict[str, Any], other: dict[str, Any]) -> bool:
     )
 
 
-def _hash(line: str) -> str:
-    return hashlib.sha256(line.encode()).hexdigest()[:16]
+def _hash(line: bytes) -> str:
+    return hashlib.sha256(line).hexdigest()[:16]

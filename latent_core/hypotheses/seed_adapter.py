@@ -9,14 +9,16 @@ from pathlib import Path
 
 import pandas as pd
 
-from latent_core.archives.folders import has_file, read_frame
+from latent_core.archives.folders import has_file
 from latent_core.backbones.backbone import Backbone
 from latent_core.backbones.loading import load_backbone
 from latent_core.errors import SettingError
 from latent_core.models.build import load_model
 from latent_core.models.steered import SteeredModel
+from latent_core.runs.evaluation_file import current_records
 from latent_core.runs.find import StoredRun, find_runs
-from latent_core.runs.folder import RECORDS_FILE, RUN_FILE, read_run
+from latent_core.runs.folder import read_run
+from latent_core.runs.own_files import RECORDS_FILE, RUN_FILE
 from latent_core.slots.methods import Method
 
 __all__ = ["SeedAdapter", "saved_adapter", "stored_adapter"]
@@ -50,7 +52,7 @@ class SeedAdapter:
         """The records of its evaluation; None if there are none."""
         if self.folder is None or not has_file(self.folder, RECORDS_FILE):
             return None
-        return read_frame(self.folder)
+        return current_records(self.folder)
 
     @property
     def num_latents(self) -> int:

@@ -22,7 +22,7 @@ from latent_core.hypotheses.seed_adapter import SeedAdapter, saved_adapter, stor
 from latent_core.models.build import build_model
 from latent_core.models.steered import SteeredModel
 from latent_core.runs.find import find_runs
-from latent_core.runs.folder import run_lock
+from latent_core.runs.lock import run_lock
 from latent_core.slots.methods import Method
 from latent_core.tasks.base import Task
 from latent_core.training.train import train

@@ -99,6 +99,19 @@ class LatentModel(SteeredModel):
         )
         return write_adapter(folder, config, self.tables.named())
 
+    def load_weights(self, folder: str | Path) -> None:
+        """Take over the vectors that `save_pretrained` wrote.
+
+        Raises:
+            AdapterError: if they are missing, damaged, or those of another layout.
+        """
+        config, tables = read_adapter(folder)
+        if config.layout != str(self.layout):
+            raise AdapterError(
+                f"{folder} holds an adapter of {config.layout}; expected one of {self.layout}"
+            )
+        self.tables.assign(tables)
+
     @classmethod
     def from_pretrained(
         cls, folder: str | Path, backbone: Backbone | str | Path | None = None, **load: Any

@@ -119,6 +119,14 @@ class SteeredModel(nn.Module, ABC):
             notes: kept with it (task, seed, ...).
         """
 
+    @abstractmethod
+    def load_weights(self, folder: str | Path) -> None:
+        """Take over the weights that `save_pretrained` wrote.
+
+        Raises:
+            AdapterError: if they are missing, damaged, or those of another method.
+        """
+
     def push_to_hub(self, repo_id: str, **options: Any) -> str:
         """Put the model on the hub, with a card; a run's folder, with its records, tells more.
 

@@ -19,9 +19,9 @@ from latent_core.archives.reading import is_archive
 from latent_core.archives.writing import write_archive
 from latent_core.errors import ArchiveError
 from latent_core.files import new_folder
-from latent_core.runs.checkpoints import CHECKPOINTS
 from latent_core.runs.find import run_folders
-from latent_core.runs.folder import RUN_FILE, read_run
+from latent_core.runs.folder import read_run
+from latent_core.runs.own_files import CHECKPOINTS, RUN_FILE
 
 __all__ = ["Packed", "pack_runs", "unpack_runs"]
 

@@ -6,7 +6,6 @@ is named in a warning and left out.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -17,10 +16,25 @@ from latent_core.archives.folders import is_folder, nothing_at, place_of
 from latent_core.archives.names import on_disk
 from latent_core.archives.reading import is_archive
 from latent_core.errors import ArchiveError, SettingError
-from latent_core.runs.folder import ADAPTER_FILE, RECORDS_FILE, RUN_FILE, checked_run, read_json
+from latent_core.runs.folder import checked_run, read_json
+from latent_core.runs.own_files import (
+    ADAPTER_FILE,
+    BASELINE_FILE,
+    RECORDS_FILE,
+    RUN_FILE,
+    holds_adapter,
+)
 from latent_core.slots.methods import method_name
 
-__all__ = ["StoredRun", "Where", "find_runs", "run_folders", "several", "warn_of"]
+__all__ = [
+    "StoredRun",
+    "Where",
+    "find_runs",
+    "refuse_in_run",
+    "run_folders",
+    "several",
+    "warn_of",
+]
 
 Where = Mapping[str, Any] | Callable[[dict[str, Any]], bool] | None
 
@@ -90,37 +104,61 @@ def _name_apart(runs: Iterable[StoredRun]) -> None:
 
 
 def _is_run(names: Iterable[str]) -> bool:
-    return not {RUN_FILE, ADAPTER_FILE, RECORDS_FILE}.isdisjoint(names)
+    return not {RUN_FILE, ADAPTER_FILE, BASELINE_FILE, RECORDS_FILE}.isdisjoint(names)
 
 
-def run_folders(root: str, hidden: bool = False) -> Iterator[tuple[str, set[str]]]:
+def run_folders(
+    root: str, hidden: bool = False, above: frozenset[tuple[int, int]] = frozenset()
+) -> Iterator[tuple[str, set[str]]]:
     """Run folders at any depth, with the names in them; nothing below a run is looked at.
 
     Args:
         root: a folder, in either form.
         hidden: whether to look into folders whose names begin with a dot.
+        above: the folders on the way to the root; a link that leads back to one is not followed.
 
     Warns:
-        UserWarning: of each archive that is damaged; it is left out.
+        UserWarning: of each folder that cannot be read and each archive that is damaged; they are
+            left out.
     """
     if not os.path.isdir(root) or is_archive(root):
         yield from _packed_folders(root, hidden)
         return
-    names = set(os.listdir(root))
+    try:
+        found, names = os.stat(root), set(os.listdir(root))
+    except OSError as error:
+        warnings.warn(f"left out: {root} cannot be read ({error.strerror})", stacklevel=2)
+        return
+    if (found.st_dev, found.st_ino) in above:
+        return
     if _is_run(names):
         yield root, names
         return
+    above |= {(found.st_dev, found.st_ino)}
     for name in sorted(names):
         if hidden or not name.startswith("."):
-            with contextlib.suppress(NotADirectoryError):  # cheaper than asking of each
-                yield from run_folders(f"{root}/{name}", hidden)
+            yield from run_folders(f"{root}/{name}", hidden, above)
+
+
+def refuse_in_run(path: str | Path) -> None:
+    """Refuse to put a file that is no run's into a run's folder or into an archive of runs.
+
+    Raises:
+        SettingError: with the folder.
+    """
+    folder = Path(path).resolve().parent
+    if os.path.isdir(folder) and (is_archive(folder) or _is_run(os.listdir(folder))):
+        raise SettingError(
+            f"cannot write {path}: {folder} is a run or an archive of runs, whose files it might "
+            "replace; choose another folder"
+        )
 
 
 def _packed_folders(root: str, hidden: bool) -> Iterator[tuple[str, set[str]]]:
     """The run folders of an archive, at or below a path in it."""
     try:
         place = place_of(root)
-    except ArchiveError as error:
+    except (ArchiveError, OSError) as error:
         warnings.warn(f"left out: {error}", stacklevel=2)
         return
     if place is None:  # a file, or a link to nothing
@@ -138,14 +176,14 @@ def _about(path: str, name: str, names: set[str]) -> dict[str, Any] | None:
     try:
         if RUN_FILE in names:
             return _flat(path, name, checked_run(read_json(path, RUN_FILE)))
-        if ADAPTER_FILE in names:  # written by `save_pretrained` alone
-            config = read_json(path, ADAPTER_FILE)
+        if holds_adapter(names):  # written by `save_pretrained` alone
+            config = read_json(path, BASELINE_FILE if BASELINE_FILE in names else ADAPTER_FILE)
             notes = config.get("notes", {})
             settings = {key: config.get(key) for key in ("layout", "backbone")}
             settings |= {key: notes[key] for key in ("task", "seed") if key in notes}
             return _flat(path, name, {"status": "finished", "settings": settings, "notes": notes})
         return _flat(path, name, {"status": "finished", "settings": {}, "notes": {}})
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         warn_of(path, error)
         return None
 

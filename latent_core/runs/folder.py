@@ -13,65 +13,80 @@ Knows files; nothing of models, and nothing of other runs (that is `find` and `s
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
-import shutil
+import numbers
+import os
 from collections.abc import Iterator, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
 
-from filelock import FileLock, Timeout
 from safetensors import SafetensorError
 
-from latent_core.archives.folders import has_file, place_of, read_file, refuse_packed
+from latent_core.archives.folders import read_file, refuse_packed
 from latent_core.errors import LatentError, SettingError
 from latent_core.files import write_json
-from latent_core.runs.checkpoints import CHECKPOINTS, last_checkpoint
+from latent_core.runs.checkpoints import last_checkpoint
+from latent_core.runs.own_files import (
+    RUN_FILE,
+    delete_checkpoints,
+    delete_run,
+    holds_adapter,
+    names_in_the_way,
+)
 
 __all__ = [
-    "ADAPTER_FILE",
-    "LOCK_FILE",
-    "LOG_FILE",
-    "RECORDS_FILE",
-    "RUN_FILE",
-    "SUMMARY_FILE",
     "abandon_run",
     "checked_run",
+    "claim_run",
     "close_run",
     "disk_errors",
     "fail_run",
     "holds_finished_run",
-    "holds_results",
     "open_run",
     "read_json",
     "read_run",
-    "remove_run",
     "reopen_run",
-    "run_lock",
 ]
 
-RUN_FILE: Final = "run.json"
-LOG_FILE: Final = "log.csv"
-RECORDS_FILE: Final = "records.parquet"
-SUMMARY_FILE: Final = "summary.json"
-LOCK_FILE: Final = ".lock"
-#: As `adapter` and PEFT call it; importing it from there would load torch.
-ADAPTER_FILE: Final = "adapter_config.json"
+#: Types of what a `run.json` says, where it says it.
+_OUTCOME: Final[Mapping[str, type]] = {
+    **{"trainable": int, "seconds": numbers.Real, "loss": numbers.Real},
+    **{"error": str, "notes": dict, "versions": dict},
+}
+_SETTINGS: Final[Mapping[str, type]] = {
+    **dict.fromkeys(("task", "backbone", "method", "layout"), str),
+    **dict.fromkeys(("seed", "steps", "batch_size"), int),
+    "learning_rate": numbers.Real,
+}
+#: Folders that are looked into for runs, to name them in an error.
+_LOOKED_INTO: Final = 2000
 
 
 def holds_finished_run(folder: Path, settings: Mapping[str, Any], resume: bool) -> bool:
-    """Whether the folder holds this very run, finished. Refuses a folder that holds another."""
+    """Whether the folder holds this very run, finished.
+
+    Raises:
+        SettingError: if it holds another run, or, without a run, anything else.
+        ArchiveError: if it is packed.
+    """
     refuse_packed(folder)
-    if not (folder / RUN_FILE).is_file():
-        if (folder / ADAPTER_FILE).exists():
-            raise SettingError(f"{folder} already holds an adapter; choose another folder")
+    if not os.path.lexists(folder / RUN_FILE):
+        _refuse_filled(folder)
         return False
     if not resume:
         raise SettingError(
             f"{folder} already holds a run; choose another folder, or resume it (resume=True, "
             "--resume)"
         )
-    before = read_run(folder)
+    try:
+        before = read_run(folder)
+    except OSError as error:
+        raise SettingError(
+            f"cannot read {folder / RUN_FILE}: {error.strerror or error}; expected a file that can "
+            "be read, or choose another folder"
+        ) from error
     differing = [
         f"{name} {before['settings'].get(name)!r} there, {value!r} here"
         for name, value in json.loads(json.dumps(dict(settings))).items()
@@ -85,13 +100,42 @@ def holds_finished_run(folder: Path, settings: Mapping[str, Any], resume: bool) 
     return bool(before["status"] == "finished")
 
 
+def _refuse_filled(folder: Path) -> None:
+    """Refuse a folder for a new run that holds anything, whatever made it."""
+    try:
+        names = names_in_the_way(folder)
+    except NotADirectoryError:
+        return  # making the folder says so
+    if not names:
+        return
+    if holds_adapter(names):
+        raise SettingError(f"{folder} already holds an adapter; choose another folder")
+    shown = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
+    what = f"what no run has made: {shown}"
+    if runs := _runs_below(folder):
+        what = f"other runs: {', '.join(runs[:5])}{', ...' if len(runs) > 5 else ''}"
+    raise SettingError(
+        f"{folder} holds {what}. A run has a folder of its own; choose a new or empty one, such as "
+        f"{folder / 'first'}"
+    )
+
+
+def _runs_below(folder: Path) -> list[str]:
+    walk = itertools.islice(os.walk(folder), _LOOKED_INTO)
+    return sorted(os.path.relpath(path, folder) for path, _, names in walk if RUN_FILE in names)
+
+
 def open_run(folder: Path, settings: Mapping[str, Any], notes: Mapping[str, Any]) -> None:
-    """Make the run folder, unless the run is in it already."""
+    """Make the run folder, or say of the run in it that it is under way again."""
     refuse_packed(folder)
-    if not (folder / RUN_FILE).is_file():
-        folder.mkdir(parents=True, exist_ok=True)
-        shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)  # of a run whose record is gone
-        write_json(folder / RUN_FILE, _record("running", settings, notes))
+    folder.mkdir(parents=True, exist_ok=True)
+    write_json(folder / RUN_FILE, _record("running", settings, notes))
+
+
+def claim_run(folder: Path, notes: Mapping[str, Any]) -> None:
+    """Make a run of a folder, whatever else lies in it, before its settings are known."""
+    folder.mkdir(parents=True, exist_ok=True)
+    write_json(folder / RUN_FILE, _record("running", {}, notes))
 
 
 def close_run(
@@ -104,7 +148,7 @@ def close_run(
     """Say how a run ended: `finished`, which deletes its checkpoints, or `stopped`."""
     write_json(folder / RUN_FILE, _record(status, settings, notes) | outcome)
     if status == "finished":
-        shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
+        delete_checkpoints(folder)
 
 
 def fail_run(
@@ -113,16 +157,21 @@ def fail_run(
     """Record that a run failed, and why. What it had written stays, and so do its settings."""
     record = _record("failed", settings, notes)
     with contextlib.suppress(LatentError, OSError):
-        record = read_run(folder) | {"status": "failed"}
+        before = read_run(folder)
+        record = before | {"status": "failed", "settings": {**settings, **before["settings"]}}
     write_json(folder / RUN_FILE, record | {"error": error})
 
 
 def abandon_run(folder: Path) -> None:
-    """Forget a run that came to nothing, so that its folder is free for another try."""
-    (folder / RUN_FILE).unlink(missing_ok=True)
-    shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
-    with contextlib.suppress(OSError):  # something else lies in it
-        folder.rmdir()
+    """Forget a run that came to nothing, so that its folder is free for another try.
+
+    A run that an earlier call had stopped keeps the adapter and the checkpoint of that stop.
+    """
+    if holds_adapter(os.listdir(folder)):
+        record = read_run(folder)
+        write_json(folder / RUN_FILE, record | {"status": "stopped"})
+    else:
+        delete_run(os.path.realpath(folder))  # the user named this folder, be it by a link
 
 
 def reopen_run(folder: Path) -> None:
@@ -132,38 +181,14 @@ def reopen_run(folder: Path) -> None:
     on from its last checkpoint, or else from the beginning.
     """
     record = read_run(folder)
-    if last_checkpoint(folder) is not None:
-        status = "running"
-    elif "trainable" in record and (folder / ADAPTER_FILE).is_file():
-        status = "finished"
-    else:
-        (folder / RUN_FILE).unlink(missing_ok=True)
-        return
     record.pop("error", None)
-    write_json(folder / RUN_FILE, record | {"status": status})
-
-
-@contextlib.contextmanager
-def run_lock(folder: Path, wait: float = 0) -> Iterator[None]:
-    """Held by whoever is at work on a run, in `with`; a process that dies lets go of it.
-
-    Args:
-        folder: made if missing.
-        wait: seconds to wait for another process before `filelock.Timeout` is raised; below 0 for
-            as long as it takes.
-
-    Raises:
-        LatentError: if the folder cannot be written or is packed, or its lock is another user's.
-    """
-    refuse_packed(folder)
-    lock = FileLock(folder / LOCK_FILE, timeout=wait)
-    with disk_errors(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        lock.acquire()
-    try:
-        yield
-    finally:
-        lock.release()
+    if last_checkpoint(folder) is not None:
+        record["status"] = "running"
+    elif "trainable" in record and holds_adapter(os.listdir(folder)):
+        record["status"] = "finished"
+    else:
+        record |= {"status": "running", "settings": {}}
+    write_json(folder / RUN_FILE, record)
 
 
 def read_json(folder: str | Path, name: str) -> Any:
@@ -181,7 +206,7 @@ def read_run(folder: str | Path) -> dict[str, Any]:
     path = Path(folder) / RUN_FILE
     try:
         return checked_run(read_json(folder, RUN_FILE))
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise SettingError(f"{path} is damaged ({error}); choose another folder") from error
 
 
@@ -189,6 +214,16 @@ def checked_run(record: dict[str, Any]) -> dict[str, Any]:
     """The content of a `run.json`; raises TypeError or KeyError if it is none."""
     if not isinstance(record["status"], str) or not isinstance(record["settings"], dict):
         raise TypeError("expected a status and settings")
+    settings, notes = record["settings"], record.get("notes", {})
+    for where, kinds in ((record, _OUTCOME), (settings, _SETTINGS), (notes, {"method": str})):
+        if not isinstance(where, dict):
+            raise TypeError(f"expected settings and notes by name, got {where!r}"[:200])
+        for name, kind in kinds.items():
+            value = where.get(name)
+            if value is not None and (not isinstance(value, kind) or isinstance(value, bool)):
+                raise TypeError(f"{name} is {value!r}"[:200])
+            if isinstance(value, int) and abs(value) >= 2**63:
+                raise TypeError(f"{name} has more digits than a number of a run")
     return record
 
 
@@ -202,44 +237,11 @@ def _record(status: str, settings: Mapping[str, Any], notes: Mapping[str, Any]) 
     }
 
 
-def remove_run(path: str | Path) -> bool:
-    """Delete a run folder that `holds_results` does not keep; whether it was deleted.
-
-    Left alone is one that a process is at work on, or has finished by now.
-    """
-    try:
-        with run_lock(Path(path)):
-            if holds_results(path):
-                return False
-            shutil.rmtree(path)
-    except Timeout:
-        return False
-    return True
-
-
-def holds_results(path: str | Path) -> bool:
-    """Whether a run is kept: it is finished, has records, or is packed.
-
-    A run that failed in a later evaluation has records all the same.
-
-    Raises:
-        SettingError: if its `run.json` is damaged.
-    """
-    if place_of(path) is not None or has_file(path, RECORDS_FILE):
-        return True
-    try:
-        return bool(read_run(path)["status"] == "finished")
-    except FileNotFoundError:
-        return has_file(path, ADAPTER_FILE)  # written by `save_pretrained` alone
-
-
 @contextlib.contextmanager
 def disk_errors(folder: Path) -> Iterator[None]:
     """Turn what a full or forbidden disk raises into one clear error."""
     try:
         yield
-    except Timeout:  # an OSError too, but another process has the run: the disk is well
-        raise
     except (OSError, SafetensorError, RuntimeError) as error:
         if isinstance(error, RuntimeError) and not _is_failed_write(error):
             raise

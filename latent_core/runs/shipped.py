@@ -15,7 +15,7 @@ from typing import NamedTuple
 from latent_core.archives.names import SHIPPED
 from latent_core.errors import AdapterError
 from latent_core.runs.find import run_folders
-from latent_core.runs.folder import ADAPTER_FILE
+from latent_core.runs.own_files import ADAPTER_FILE
 from latent_core.slots.methods import method_name
 from latent_core.wording import did_you_mean
 

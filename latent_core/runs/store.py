@@ -16,13 +16,20 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from latent_core.archives.folders import place_of, read_frame
-from latent_core.archives.tables import RecordsTable, frame_of
+from latent_core.archives.folders import place_of
+from latent_core.archives.tables import RecordsTable, attributes_of, frame_of
 from latent_core.errors import ArchiveError
-from latent_core.runs.evaluation_file import AVERAGED, COSTS, read_summary
+from latent_core.runs.evaluation_file import (
+    AVERAGED,
+    COSTS,
+    current_records,
+    read_summary,
+    stale_splits,
+)
 from latent_core.runs.find import StoredRun, Where, find_runs, several, warn_of
-from latent_core.runs.folder import RECORDS_FILE
+from latent_core.runs.own_files import RECORDS_FILE
 
 __all__ = ["RUN_COLUMNS", "load_runs"]
 
@@ -107,7 +114,8 @@ def _summaries(runs: list[StoredRun]) -> pd.DataFrame:
 
 def _summary(path: str) -> dict[str, Any]:
     try:
-        return read_summary(path)
+        summary = read_summary(path)
+        return summary if summary["split"] else {"split": [None]}
     except FileNotFoundError:
         return {"split": [None]}
 
@@ -130,7 +138,7 @@ def _folder_records(runs: Iterable[StoredRun]) -> Iterator[pd.DataFrame]:
     """The records of run folders, a frame each."""
     for run in runs:
         try:
-            frame = read_frame(run.path)
+            frame = current_records(run.path)
         except FileNotFoundError:
             continue
         except (OSError, ValueError, pa.ArrowException) as error:
@@ -150,15 +158,25 @@ def _packed_records(runs: list[StoredRun]) -> Iterator[pd.DataFrame]:
     ]
     try:
         tables = archive.all_records(name for _, name in kept)
-    except ArchiveError as error:
+        fresh = [_fresh(run, records) for (run, _), records in zip(kept, tables, strict=True)]
+    except (ArchiveError, ValueError) as error:
         warnings.warn(f"left out: {error}", stacklevel=2)
         return
-    found = zip((run for run, _ in kept), tables, strict=True)
+    found = zip((run for run, _ in kept), fresh, strict=True)
     for _, group in itertools.groupby(found, key=lambda pair: pair[1].table.schema):
         of_runs, alike = zip(*group, strict=True)
         whole = pa.concat_tables([records.table for records in alike])
         counts = [records.table.num_rows for records in alike]
         yield _labelled(of_runs, counts, frame_of(RecordsTable(whole, {}, False)))
+
+
+def _fresh(run: StoredRun, records: RecordsTable) -> RecordsTable:
+    """Packed records without those of an adapter that is gone."""
+    stale = stale_splits(run.path, attributes_of(records).get("evaluation"))
+    if not stale:
+        return records
+    kept = pc.invert(pc.is_in(records.table["split"], value_set=pa.array(stale)))
+    return records._replace(table=records.table.filter(kept))
 
 
 def _labelled(

@@ -15,8 +15,10 @@ from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from latent_core.adapters.adapter import AdapterConfig
 from latent_core.adapters.saved import Saved, read_saved
-from latent_core.archives.folders import has_file, read_frame
-from latent_core.runs.folder import RECORDS_FILE, RUN_FILE, read_run
+from latent_core.archives.folders import has_file
+from latent_core.runs.evaluation_file import current_records
+from latent_core.runs.folder import read_run
+from latent_core.runs.own_files import RECORDS_FILE, RUN_FILE
 from latent_core.slots.layout import LatentLayout
 from latent_core.statistics.means import summarise
 
@@ -122,7 +124,9 @@ def _records(folder: Path) -> pd.DataFrame | None:
     """Read the model's records; None if it was not evaluated."""
     if not has_file(folder, RECORDS_FILE):
         return None
-    records = read_frame(folder)
+    records = current_records(folder)
+    if records.empty:
+        return None
     return records if "seed" in records.columns else records.assign(seed=0)
 
 

@@ -7,9 +7,8 @@ backbone's layers; a later run or a generation must not inherit it.
 from __future__ import annotations
 
 import copy
-import logging
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -17,7 +16,7 @@ import numpy as np
 import torch
 from transformers import PreTrainedModel
 
-__all__ = ["quiet_logger", "restored"]
+__all__ = ["restored"]
 
 
 @contextmanager
@@ -48,17 +47,6 @@ def restored(model: PreTrainedModel) -> Iterator[None]:
                 for name in set(_settings(module)) - set(before):
                     delattr(module, name)
                 vars(module).update(before)
-
-
-@contextmanager
-def quiet_logger(name: str, keep: Callable[[logging.LogRecord], bool]) -> Iterator[None]:
-    """Within the block, a logger drops the records that `keep` does not want."""
-    logger = logging.getLogger(name)
-    logger.addFilter(keep)
-    try:
-        yield
-    finally:
-        logger.removeFilter(keep)
 
 
 def _settings(module: torch.nn.Module) -> dict[str, Any]:

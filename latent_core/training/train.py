@@ -7,11 +7,10 @@ models and tasks; nothing of how a model is judged.
 from __future__ import annotations
 
 import contextlib
-import logging
 import math
-import shutil
 import tempfile
 import time
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -22,35 +21,34 @@ from accelerate.utils import broadcast_object_list
 from safetensors.torch import load, save
 from transformers import PrinterCallback, Trainer, TrainingArguments
 
+from latent_core.adapters.saved import read_saved
 from latent_core.errors import SettingError, TrainingDivergedError, whole_number
 from latent_core.files import write_file
-from latent_core.models.build import load_model
-from latent_core.models.steered import SteeredModel
-from latent_core.runs.checkpoints import (
-    CHECKPOINTS,
-    drop_broken_checkpoints,
-    kept_start,
-    last_checkpoint,
-)
+from latent_core.models.steered import SteeredModel, backbone_for
+from latent_core.runs.checkpoints import drop_broken_checkpoints, kept_start, last_checkpoint
 from latent_core.runs.folder import (
-    LOG_FILE,
     abandon_run,
     close_run,
     disk_errors,
     holds_finished_run,
     open_run,
 )
+from latent_core.runs.lock import run_lock
+from latent_core.runs.own_files import CHECKPOINTS, LOG_FILE, delete_checkpoints, delete_leftovers
 from latent_core.slots.batch import collate
 from latent_core.tasks.base import Task
 from latent_core.tasks.table import load_task
 from latent_core.training.arguments import check_arguments, trainer_arguments
 from latent_core.training.examples import TrainingExamples
-from latent_core.training.restoring import quiet_logger, restored
+from latent_core.training.interrupts import interrupts_after_steps
+from latent_core.training.restoring import restored
 from latent_core.training.watcher import Watcher
 
 __all__ = ["TrainingResult", "keep_untrained", "train"]
 
 T = TypeVar("T")
+#: Columns of a run's log.
+LOG_COLUMNS: Final = ["step", "loss", "learning_rate", "grad_norm"]
 #: The largest seed that NumPy and the Trainer take.
 MOST_SEED: Final = 2**32 - 1
 
@@ -64,7 +62,8 @@ class TrainingResult:
             learning_rate, grad_norm.
         seconds: wall time of this call.
         output_dir: the run folder, or None if there is none.
-        stopped: whether `on_step` ended it early.
+        stopped: whether `on_step` ended it early. The run folder keeps its last step, and the run
+            can be resumed.
         loaded: whether it was finished before, and nothing was trained.
         occurrences: mean number of occurrences of each latent group in a training example, by
             name; empty for a loaded run and for methods without latents.
@@ -86,7 +85,7 @@ class TrainingResult:
 
     @property
     def loss(self) -> float:
-        """Mean loss of the last tenth of the steps, at least one."""
+        """Mean loss of the last tenth of the steps, at least one; NaN if there is no log."""
         return float(self.log["loss"].tail(max(1, len(self.log) // 10)).mean())
 
 
@@ -130,6 +129,10 @@ def train(
 ) -> TrainingResult:
     """Train a model, in place, to answer `task`: its latents, or whatever its method trains.
 
+    A run that is interrupted, by Ctrl-C or by an exception of `on_step`, ends after its present
+    step. Its folder then holds the adapter and a checkpoint of that step, and `resume` continues
+    it. A second Ctrl-C ends it at once.
+
     Args:
         model: gets trained; its backbone stays bit-identical.
         task: a task, its name, or a JSONL file. Examples come from its `train` split,
@@ -151,9 +154,14 @@ def train(
             `latent_core.training.arguments.PASSED_ON`.
 
     Raises:
-        SettingError: for a number out of its range, or a folder that already holds another run.
+        SettingError: for a number out of its range, a folder that holds anything but this run, or
+            a run that another process is working on.
+        AdapterError: if the run is finished and what it trained is missing or damaged.
         TrainingDivergedError: if the loss becomes NaN or infinite; the folder is free again.
         LatentError: if the run folder cannot be written.
+
+    Warns:
+        UserWarning: if a checkpoint or the log of the run is damaged, and from where it goes on.
 
     Example:
         >>> import latent_core as lc
@@ -199,11 +207,20 @@ def train(
             keep=output_dir is not None,
             others=training_arguments,
         )
-        if _told_by_main(arguments, lambda: holds_finished_run(folder, asdict(settings), resume)):
-            model.assign(load_model(folder, model.backbone).trainable_weights())
-            log = pd.read_csv(folder / LOG_FILE)
-            if arguments.process_index == 0:
-                shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
+        first = arguments.process_index == 0
+
+        def is_finished() -> bool:
+            if output_dir is not None:
+                # Refused before anything is written, and again under the lock.
+                holds_finished_run(folder, asdict(settings), resume)
+                stack.enter_context(run_lock(folder))
+            return holds_finished_run(folder, asdict(settings), resume)
+
+        if _told_by_main(arguments, is_finished):
+            _load_trained(model, folder)
+            if first:
+                delete_checkpoints(folder)
+            log = _read_log(folder)
             return TrainingResult(log, time.perf_counter() - started, folder, loaded=True)
         count = settings.steps * settings.batch_size * settings.gradient_accumulation
         examples = TrainingExamples(model, task, count, settings.seed)
@@ -212,14 +229,19 @@ def train(
         )
         if start is not None:
             model.assign(load(start))
-        if arguments.process_index == 0:
+        if first:
             stack.callback(drop_broken_checkpoints, folder)
         watcher = Watcher(
-            settings.steps, progress and arguments.process_index == 0, on_step, started
+            settings.steps,
+            progress and first,
+            on_step,
+            started,
+            run=folder if output_dir is not None and first else None,
+            keep=arguments.save_total_limit,
         )
+        arguments.save_total_limit = None  # the watcher deletes old checkpoints
         stack.callback(watcher.bar.close)
         stack.enter_context(restored(model.backbone.model))
-        stack.enter_context(quiet_logger("transformers.trainer_utils", _worth_saying))
         stack.callback(model.train, False)
         trainer = Trainer(
             model=model,
@@ -230,28 +252,30 @@ def train(
         )
         trainer.remove_callback(PrinterCallback)  # our bar shows the loss already
         try:
-            trainer.train(resume_from_checkpoint=checkpoint)
+            with interrupts_after_steps(watcher.interrupt, arguments.world_size == 1):
+                trainer.train(resume_from_checkpoint=checkpoint)
             if not all(weight.isfinite().all() for weight in model.trainable_weights().values()):
                 raise TrainingDivergedError(
                     f"what was trained became NaN or infinite in the last of {steps} steps, so "
                     "nothing was saved; lower learning_rate, or load the backbone in float32"
                 )
         except TrainingDivergedError:
-            if arguments.process_index == 0:
+            if first:
                 abandon_run(folder)
             raise
-        log = pd.DataFrame(trainer.state.log_history)
-        log = log.loc[log["loss"].notna(), ["step", "loss", "learning_rate", "grad_norm"]]
+        log = pd.DataFrame(trainer.state.log_history, columns=LOG_COLUMNS)
         result = TrainingResult(
-            log.reset_index(drop=True),
+            log[log["loss"].notna()].reset_index(drop=True),
             time.perf_counter() - started,
             None if output_dir is None else folder,
             watcher.stopped,
             occurrences=dict(examples.occurrences),
         )
-        if output_dir is not None and arguments.process_index == 0:
+        if output_dir is not None and first:
             spent = watcher.earlier + result.seconds
             _keep(folder, model, settings, result, spent, notes or {}, arguments.world_size)
+        if watcher.interruption is not None:
+            raise watcher.interruption
         return result
 
 
@@ -287,17 +311,13 @@ def keep_untrained(
         "layout": str(model.placement.layout),
         "seed": seed,
     }
-    with disk_errors(folder):
+    holds_finished_run(folder, settings, resume)  # refused before anything is written
+    with run_lock(folder), disk_errors(folder):
         if not holds_finished_run(folder, settings, resume):
             open_run(folder, settings, notes)
             model.save_pretrained(folder, **({"task": task.name, "seed": seed} | notes))
             close_run(folder, "finished", settings, notes, trainable=0)
     return folder
-
-
-def _worth_saying(record: logging.LogRecord) -> bool:
-    """Not that checkpoints written within a second are put in order by their numbers."""
-    return "mtime may not be reliable" not in record.getMessage()
 
 
 def _told_by_main(arguments: TrainingArguments, work: Callable[[], T]) -> T:
@@ -313,11 +333,39 @@ def _begin(
 ) -> tuple[str | None, bytes | None]:
     """Open the run: the checkpoint to go on from, or else the numbers to start with."""
     open_run(folder, asdict(settings), notes)
+    delete_leftovers(folder)
     drop_broken_checkpoints(folder)
     checkpoint = last_checkpoint(folder)
     if checkpoint is not None:
         return checkpoint, None
     return None, kept_start(folder, save(model.trainable_weights()))
+
+
+def _load_trained(model: SteeredModel, folder: Path) -> None:
+    """Take over what a finished run has trained.
+
+    Raises:
+        AdapterError: if it is missing, damaged, or of another backbone or method.
+    """
+    backbone_for(folder, read_saved(folder), model.backbone)
+    model.load_weights(folder)
+
+
+def _read_log(folder: Path) -> pd.DataFrame:
+    """The log of a finished run.
+
+    Warns:
+        UserWarning: if it is missing or damaged; the log is empty then.
+    """
+    try:
+        return pd.read_csv(folder / LOG_FILE)[LOG_COLUMNS]
+    except (OSError, ValueError, KeyError) as error:
+        warnings.warn(
+            f"{folder / LOG_FILE} is missing or damaged ({error}), so the run is loaded without "
+            "its log",
+            stacklevel=3,
+        )
+        return pd.DataFrame(columns=LOG_COLUMNS, dtype=float)
 
 
 def _keep(

@@ -1,16 +1,20 @@
-"""What looks on at a training: progress, the wish to stop, a loss that is lost, time spent."""
+"""What looks on at a training: progress, interruptions, lost losses, time spent, checkpoints."""
 
 from __future__ import annotations
 
 import math
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Final
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers.trainer_utils import SaveStrategy
 
 from latent_core.errors import TrainingDivergedError
 from latent_core.progress import progress_bar
+from latent_core.runs.checkpoints import drop_old_checkpoints, keep_hashes
+from latent_core.runs.own_files import CHECKPOINTS
 
 __all__ = ["Watcher"]
 
@@ -19,11 +23,23 @@ _SPENT: Final = "seconds_spent"
 
 
 class Watcher(TrainerCallback):
-    """Shows progress, ends the run on request, and stops it when the loss is lost.
+    """Shows progress, ends the run on request or interruption, and stops it when the loss is lost.
+
+    Whatever interrupts a run, be it `on_step`, the listener of the bar or Ctrl-C, takes effect
+    after the step: the Trainer saves a checkpoint of it and returns.
+
+    Args:
+        steps: of the whole run.
+        progress: show a bar.
+        on_step: called with step and loss after each step; True ends the run.
+        started: by `time.perf_counter`.
+        run: the run folder, if this process keeps one.
+        keep: how many checkpoints to keep; None for all.
 
     Attributes:
         earlier: seconds that went into the checkpoint which the run goes on from.
-        stopped: whether `on_step` ended the run.
+        stopped: whether the run was ended early.
+        interruption: what ended it, to be raised when the step is kept; None if `on_step` asked.
     """
 
     def __init__(
@@ -32,12 +48,20 @@ class Watcher(TrainerCallback):
         progress: bool,
         on_step: Callable[[int, float], bool | None] | None,
         started: float,
+        run: Path | None = None,
+        keep: int | None = None,
     ) -> None:
         self.bar = progress_bar(steps, "train", "step", progress)
         self.on_step = on_step
         self.started = started
         self.earlier = 0.0
         self.stopped = False
+        self.interruption: BaseException | None = None
+        self._run, self._keep = run, keep
+
+    def interrupt(self, error: BaseException) -> None:
+        """End the run after its present step; the first error is the one that counts."""
+        self.interruption = self.interruption or error
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
@@ -69,6 +93,25 @@ class Watcher(TrainerCallback):
         # Each checkpoint keeps the log, and so the time that it took to get there.
         state.log_history[-1][_SPENT] = self.earlier + time.perf_counter() - self.started
         self.bar.set_postfix(loss=f"{loss:.3f}", refresh=False)
-        self.bar.update(state.global_step - self.bar.n)
-        if self.on_step is not None and self.on_step(state.global_step, loss):
-            self.stopped = control.should_training_stop = True
+        try:
+            self.stopped = self._tell(state.global_step, loss)
+        except BaseException as error:  # raised again by `train`, when the step is kept
+            self.interrupt(error)
+        wanted = self.stopped or self.interruption is not None
+        self.stopped = wanted and state.global_step < state.max_steps
+        if self.stopped:
+            control.should_training_stop = True
+            control.should_save = args.save_strategy != SaveStrategy.NO
+
+    def _tell(self, step: int, loss: float) -> bool:
+        """Show and tell a step; whether the run shall end."""
+        self.bar.update(step - self.bar.n)
+        return bool(self.on_step is not None and self.on_step(step, loss))
+
+    def on_save(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Make the checkpoint that was just written checkable, and delete older ones."""
+        if self._run is not None:
+            keep_hashes(self._run / CHECKPOINTS / f"checkpoint-{state.global_step}")
+            drop_old_checkpoints(self._run, self._keep)

@@ -8,12 +8,13 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner, Result
 
+import latent_core as lc
 from latent_core.cli import app
 from latent_core.errors import ArchiveError, SettingError
 from latent_core.runs import folder as runs
 from latent_core.runs.evaluation_file import write_records
-from latent_core.runs.folder import remove_run
-from tests.runs.samples import add_run, records
+from latent_core.runs.removal import remove_run
+from tests.runs.samples import add_run, held_elsewhere, records
 
 
 @pytest.fixture
@@ -80,7 +81,7 @@ def test_prune_deletes_what_is_not_finished_after_asking(root: Path) -> None:
     asked = CliRunner().invoke(app, ["runs", "prune", str(root)], input="n\n")
     assert asked.exit_code == 1 and "Delete these 2" in asked.stdout
     assert (root / "going").is_dir()
-    with runs.run_lock(root / "going"):
+    with held_elsewhere(root / "going"):
         assert "not deleted" in latent("prune", root, "--yes").stdout
     assert {path.name for path in root.iterdir()} == {"s0", "s1", "going"}
     latent("prune", root, "--yes")
@@ -95,7 +96,7 @@ def test_prune_leaves_alone_what_was_finished_while_it_asked(root: Path, monkeyp
 
     monkeypatch.setattr("typer.confirm", finish)
     said = latent("prune", root).stdout
-    assert "1 deleted" in said and f"has finished or a process is working on it: {root}" in said
+    assert "1 deleted" in said and f"{root}/going: it is finished, or holds" in said
     assert {path.name for path in root.iterdir()} == {"s0", "s1", "going"}
 
 
@@ -103,7 +104,7 @@ def test_prune_leaves_alone_what_has_records(root: Path) -> None:
     """The run was judged once; what failed is a later evaluation."""
     runs.fail_run(root / "s0", {}, {}, "LatentError: full")
     assert runs.read_run(root / "s0")["status"] == "failed"
-    assert not remove_run(root / "s0")
+    assert remove_run(root / "s0")
     latent("prune", root, "--yes")
     assert {path.name for path in root.iterdir()} == {"s0", "s1"}
 
@@ -114,22 +115,17 @@ def test_prune_leaves_alone_what_is_being_trained_or_evaluated(root: Path, monke
     def pruned(*_: object, **__: object) -> None:
         said.append(latent("prune", root, "--yes", "-w", "status=running").stdout)
 
-    def begin(*_: object, **__: object) -> None:
-        runs.open_run(out, {"task": "repetition"}, {})
-        pruned()
-        raise SettingError("enough")
-
-    monkeypatch.setattr("latent_core.training.train.train", begin)
-    train = ["train", "--task", "repetition", "--method", "Start_1", "--out", str(out)]
-    assert "enough" in str(CliRunner().invoke(app, train).exception)
-    assert f"working on it: {out}" in said[0]
-    assert out.is_dir() and not (root / "going").exists()
+    settings = {"steps": 1, "batch_size": 1, "progress": False, "output_dir": out}
+    lc.train(lc.LatentModel("tiny", "Start_1"), "repetition", **settings, on_step=pruned)
+    assert f"{out}: another process is working on it" in said[0]
+    assert (out / "run.json").is_file() and not (root / "going").exists()
 
     plan = SimpleNamespace(folder=out, splits=["id"])
     monkeypatch.setattr("latent_core.cli.training._asked", lambda *_: plan)
     monkeypatch.setattr("latent_core.cli.training._evaluate_run", pruned)
-    runs.close_run(out, "finished", {"task": "repetition"}, {})
-    with runs.run_lock(out):
+    train = ["train", "--task", "repetition", "--method", "Start_1", "--out", str(out), "--resume"]
+    train += ["--steps", "1", "--batch-size", "1"]
+    with held_elsewhere(out):
         for command in (train, ["evaluate", str(out)]):
             error = CliRunner().invoke(app, command).exception
             assert isinstance(error, SettingError)
@@ -182,9 +178,8 @@ def test_evaluate_loses_nothing_that_was_measured(tmp_path: Path) -> None:
     write_records(first, old)  # as versions wrote them that did not know of it
     assert "id already evaluated" in called(*again).stdout
     assert "already evaluated" not in called(*again, "--deterministic").stdout
-    saved, answered = first / "adapter_config.json", first / "records.parquet"
-    os.utime(saved, (answered.stat().st_mtime + 9,) * 2)
-    assert "already evaluated" not in called(*again).stdout  # another adapter was saved since
+    os.utime(first / "adapter_config.json")  # the same adapter, whenever it was copied
+    assert "id already evaluated" in called(*again).stdout
 
     fewer = ("evaluate", second, first, "--examples", 2, "--splits", "id,ood-6")
     with pytest.raises(SettingError, match=r"3 examples \(seed 1\) of split 'ood-6'"):
@@ -220,3 +215,100 @@ def test_pruning_leaves_archives_alone(root: Path, tmp_path_factory) -> None:
     latent("pack", root, "--out", out)
     assert "nothing to delete" in latent("prune", out, "--yes").stdout
     assert "s0" in latent("list", out).stdout
+
+
+def called(*arguments: object) -> Result:
+    command = [str(argument) for argument in arguments]
+    return CliRunner().invoke(app, command, env={"COLUMNS": "200"})
+
+
+@pytest.fixture
+def evaluated(tmp_path: Path) -> Path:
+    """A run with three answers to each of two splits."""
+    run = tmp_path / "evaluated"
+    settings = {"steps": 1, "batch_size": 1, "progress": False, "output_dir": run}
+    lc.train(lc.LatentModel("tiny", "Start_2"), "repetition", **settings)
+    assert called("evaluate", run, "--examples", 3, "--splits", "id,ood-6").exit_code == 0
+    return run
+
+
+def test_damaged_records_are_replaced_only_when_that_is_asked(evaluated: Path) -> None:
+    path = evaluated / "records.parquet"
+    cut = path.read_bytes()[:-9]
+    path.write_bytes(cut)
+    asked = ("evaluate", evaluated, "--examples", 2, "--splits", "id")
+    with pytest.raises(SettingError, match=r"records\.parquet is damaged .*restore it.*--replace"):
+        raise called(*asked).exception
+    with pytest.raises(SettingError, match="damaged"):
+        write_records(evaluated, records())
+    assert path.read_bytes() == cut
+    assert called(*asked, "--replace").exit_code == 0
+    assert len(pd.read_parquet(path)) == 2
+
+
+def test_records_of_an_adapter_that_is_gone_are_not_reported(evaluated: Path) -> None:
+    """Whatever the times of the files say."""
+    lc.LatentModel("tiny", "Start_2", seed=9).save_pretrained(
+        evaluated, task="repetition", method="Start_2"
+    )
+    os.utime(evaluated / "adapter_config.json", (1, 1))
+    said = "records of id, ood-6 in .* are of another adapter"
+    for each in (False, True):
+        with pytest.warns(UserWarning, match=said):
+            frame = lc.load_runs(evaluated, records=each)
+        assert frame["split"].isna().all() or frame.empty
+    with pytest.warns(UserWarning, match=said), pytest.raises(SettingError, match="evaluated"):
+        lc.compare([evaluated])
+    asked = ("evaluate", evaluated, "--examples", 3, "--splits", "id")
+    with pytest.warns(UserWarning, match="records of ood-6"):
+        assert "already evaluated" not in called(*asked).stdout
+    with pytest.warns(UserWarning, match="records of ood-6"):
+        assert set(lc.load_runs(evaluated, records=True)["split"]) == {"id"}
+    called("evaluate", evaluated, "--examples", 3, "--splits", "ood-6")
+    assert len(lc.load_runs(evaluated, records=True)) == 6
+    assert "already evaluated" in called(*asked).stdout
+
+
+def test_records_that_do_not_name_their_adapter_are_taken_to_be_of_the_one_there(evaluated) -> None:
+    frame = pd.read_parquet(evaluated / "records.parquet")
+    for how in frame.attrs["evaluation"]["splits"].values():
+        del how["adapter"]
+    frame.to_parquet(evaluated / "records.parquet")
+    (evaluated / "summary.json").unlink()
+    assert len(lc.load_runs(evaluated, records=True)) == 6
+    said = called("evaluate", evaluated, "--examples", 3, "--splits", "id")
+    assert "id already evaluated" in said.stdout
+    assert "do not say which adapter they are of; they are taken to be of the one" in said.stderr
+
+
+@pytest.mark.parametrize("name", ["records.parquet", "new.csv", "log.csv"])
+def test_no_export_goes_into_a_run(root: Path, name: str) -> None:
+    before = {path.name: path.read_bytes() for path in (root / "s0").iterdir()}
+    (root / "link").symlink_to(root / "s0")
+    for out in (root / "s0" / name, root / "link" / name):
+        with pytest.raises(SettingError, match=r"is a run or an archive of runs, whose files"):
+            raise latent("export", root, "--out", out).exception
+    assert {path.name: path.read_bytes() for path in (root / "s0").iterdir()} == before
+
+
+@pytest.mark.parametrize(
+    ("below", "said"),
+    [
+        ("s0/run.json", r"holds other runs: s0\. A run has a folder of its own.*such as"),
+        ("deep/er/run.json", r"holds other runs: deep/er\."),
+        ("log.csv", r"holds what no run has made: log\.csv\."),
+        ("checkpoints/a.txt", r"holds what no run has made: checkpoints\."),
+        ("baseline.json", "already holds an adapter"),
+        ("records.parquet", "no run has made: records"),
+    ],
+)
+@pytest.mark.parametrize("method", ["Start_1", "zero-shot"])
+def test_a_run_above_others_or_among_other_files_is_refused(tmp_path, below, said, method) -> None:
+    out = tmp_path / "proj"
+    (out / below).parent.mkdir(parents=True)
+    (out / below).write_text("mine")
+    command = ("train", "--task", "repetition", "--method", method, "--out", out, "--resume")
+    with pytest.raises(SettingError, match=said):
+        raise called(*command).exception
+    assert [path.name for path in out.rglob("*") if path.is_file()] == [Path(below).name]
+    assert (out / below).read_text() == "mine"

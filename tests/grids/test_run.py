@@ -7,8 +7,8 @@ from typer.testing import CliRunner
 import latent_core as lc
 from latent_core.cli import app
 from latent_core.grids.run import run_grid
-from latent_core.runs import folder as runs
 from tests.grids.engine import SEARCH, WORDS, Here, done, grid, snapshot, written
+from tests.runs.samples import held_elsewhere
 
 
 def test_trials_come_first_and_are_no_results(searched) -> None:
@@ -39,7 +39,7 @@ def test_a_run_that_another_process_is_at_is_left_to_it(finished) -> None:
     root, _ = finished
     asked = grid(search=SEARCH | {"examples": 3}, methods=["Start_2"], seeds=[0])
     (spec,) = asked.specs()
-    with runs.run_lock(root / spec.trials()[0].folder):
+    with held_elsewhere(root / spec.trials()[0].folder):
         outcomes = run_grid(asked, root, Here())
     assert [o.status for o in outcomes] == ["busy", "finished", "busy"]
     assert not (root / spec.folder / "run.json").exists()

@@ -62,11 +62,16 @@ def test_a_damaged_run_is_done_again(finished, damage: str) -> None:
     spec = asked.specs()[1]
     path = root / spec.folder / damage
     path.write_bytes(path.read_bytes()[:20])
+    harmed = path.read_bytes()
     (root / spec.folder / ".run.json.12345678.part").write_text("{")
-    outcomes = run_grid(asked, root, Here())
+    (root / spec.folder / "notes.txt").write_text("mine")
     if damage == "adapter_model.safetensors":
-        assert outcomes == []  # the records are whole, and nothing else is asked for
+        assert run_grid(asked, root, Here()) == []  # the records are whole, and nothing is missing
         return
+    with pytest.warns(UserWarning, match=r"damaged-1"):
+        outcomes = run_grid(asked, root, Here())
+    assert (root / spec.folder / "damaged-1" / damage).read_bytes() == harmed
+    assert (root / spec.folder / "notes.txt").read_text() == "mine"
     assert done(outcomes) == [("Start_2", 0, "finished")]
     assert not list((root / spec.folder).glob(".*.part"))
     assert state_of(spec, root) == "finished"
@@ -168,3 +173,34 @@ def test_a_death_that_cannot_be_recorded_stops_no_other_run(tmp_path: Path) -> N
     assert give_up(spec, tmp_path / "file", "it died") == RunOutcome(spec, "failed", 0.0, "it died")
     give_up(spec, tmp_path / "runs", "it died")
     assert runs.read_run(tmp_path / "runs" / spec.folder)["error"] == "it died"
+
+
+def test_a_users_files_in_the_folder_of_a_run_are_in_nobodys_way(tmp_path: Path) -> None:
+    """The folder is the run's by its name, so the run goes on, and the files stay."""
+    (spec,) = grid(methods=["zero-shot"], seeds=1, **FEWER).specs()
+    folder = tmp_path / spec.folder
+    (folder / "figures").mkdir(parents=True)
+    (folder / "notes.txt").write_text("mine")
+    assert do_run(spec, tmp_path).status == "finished"
+    assert (folder / "notes.txt").read_text() == "mine" and (folder / "figures").is_dir()
+
+
+@pytest.mark.parametrize("method", ["lora-r1", "prefix-1", "prompt-tuning-1", "Start_1"])
+def test_a_run_that_died_before_it_was_judged_is_judged(
+    tmp_path: Path, monkeypatch, method: str
+) -> None:
+    asked = grid(methods=[method], seeds=1, **FEWER)
+    (spec,) = asked.specs()
+
+    def die(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(work_module, "evaluate", die)
+        run_grid(asked, tmp_path, Here())
+    assert state_of(spec, tmp_path) == "begun"
+    monkeypatch.setattr("latent_core.training.train.Trainer", None)
+    for examples in (1, 2):  # and when more is asked of it later
+        more = grid(methods=[method], seeds=1, evaluation={"splits": ["id"], "examples": examples})
+        assert [o.status for o in run_grid(more, tmp_path, Here())] == ["finished"]
+    assert len(lc.load_runs(tmp_path, records=True)) == 2

@@ -1,5 +1,7 @@
 """The journal: it counts the family, shows earlier looks, and notices an edit."""
 
+import errno
+import os
 from dataclasses import replace
 
 import pandas as pd
@@ -59,4 +61,72 @@ def test_an_edited_journal_is_noticed(gain, tmp_path) -> None:
     path = tmp_path / "journal.jsonl"
     path.write_text(path.read_text().replace("0.1", "0.2", 1))
     with pytest.raises(LatentError, match=r"line 2: this line or one before it was changed"):
+        Journal(tmp_path).entries()
+
+
+@pytest.fixture
+def written(gain, tmp_path):
+    """A journal of two plans and two tests, and its content."""
+    for shift in (0.3, 0.31):
+        verdict_of(gain, pd.concat([records(MIXED, shift), records("Start_2", 0.0)]), tmp_path)
+    path = tmp_path / "journal.jsonl"
+    return path, path.read_bytes()
+
+
+@pytest.mark.parametrize("lost", [1, 2, 700])
+def test_a_torn_last_line_is_told_and_the_lines_before_it_are_read(written, gain, lost) -> None:
+    path, content = written
+    count = content.count(b"\n")
+    path.write_bytes(content[:-lost])
+    if lost == 1:  # all but the line break
+        assert len(Journal(path.parent).entries()) == count
+    else:
+        with pytest.warns(
+            UserWarning, match=rf"was not written whole .* the {count - 1} before it"
+        ):
+            assert len(Journal(path.parent).entries()) == count - 1
+
+
+@pytest.mark.parametrize("torn", [b'{"kind": "te', b"\0" * 40 + b"\n", b"\xff\xfe"])
+def test_the_next_entry_cuts_a_torn_line_off_and_says_so(written, gain, torn: bytes) -> None:
+    path, content = written
+    path.write_bytes(content + torn)
+    with pytest.warns(UserWarning) as told:
+        verdict_of(gain, pd.concat([records(MIXED, 0.32), records("Start_2", 0.0)]), path.parent)
+    assert any("it was cut off" in str(one.message) for one in told)
+    after = path.read_bytes()
+    assert after.startswith(content) and torn not in after
+    assert len(Journal(path.parent).entries()) > content.count(b"\n")
+
+
+def test_a_missing_line_break_is_put_in(written, gain) -> None:
+    path, content = written
+    path.write_bytes(content[:-1])
+    verdict_of(gain, pd.concat([records(MIXED, 0.32), records("Start_2", 0.0)]), path.parent)
+    assert path.read_bytes().startswith(content)
+    assert len(Journal(path.parent).entries()) > content.count(b"\n")
+
+
+@pytest.mark.parametrize("step", ["write", "fsync"])
+def test_an_entry_that_cannot_be_written_is_an_error_and_leaves_no_trace(
+    written, gain, monkeypatch, step: str
+) -> None:
+    path, content = written
+    write = os.write
+
+    def full(file: int, data: bytes = b"") -> int:
+        if step == "write" and len(data) > 10:
+            return write(file, bytes(data[:10]))
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(f"latent_core.hypotheses.journal.os.{step}", full)
+        with pytest.raises(LatentError, match=r"cannot write .*No space left.*with free space"):
+            verdict_of(gain, pd.concat([records(MIXED, 0.33), records("Start_2", 0)]), path.parent)
+    assert path.read_bytes() == content
+
+
+def test_a_journal_that_cannot_be_read_is_one_clear_error(tmp_path) -> None:
+    (tmp_path / "journal.jsonl").mkdir()
+    with pytest.raises(LatentError, match=r"cannot read .*journal\.jsonl: Is a directory"):
         Journal(tmp_path).entries()

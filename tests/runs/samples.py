@@ -1,10 +1,15 @@
 """Runs made for tests."""
 
+import contextlib
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pandas as pd
 
 from latent_core.runs import folder as runs
+from latent_core.runs.lock import run_lock
 
 
 def records(graded: float = 0.5, splits=("id", "ood-6"), examples: int = 4) -> pd.DataFrame:
@@ -28,3 +33,23 @@ def add_run(folder: Path, method: str = "Start_2", seed: int = 0, **changes) -> 
     runs.open_run(folder, settings | changes, notes)
     runs.close_run(folder, "finished", settings | changes, notes, trainable=64, seconds=2.5)
     return folder
+
+
+@contextlib.contextmanager
+def held_elsewhere(folder: Path) -> Iterator[None]:
+    """Inside the block another thread is at work on a run."""
+    begun, end = threading.Event(), threading.Event()
+
+    def work() -> None:
+        with run_lock(folder):
+            begun.set()
+            end.wait()
+
+    with ThreadPoolExecutor(1) as pool:
+        working = pool.submit(work)
+        try:
+            assert begun.wait(30)
+            yield
+        finally:
+            end.set()
+            working.result()

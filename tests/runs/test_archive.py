@@ -14,6 +14,8 @@ from latent_core.runs import folder as runs
 from latent_core.runs.archive import pack_runs, unpack_runs
 from latent_core.runs.evaluation_file import read_evaluation, read_summary
 from latent_core.runs.find import find_runs
+from latent_core.runs.lock import run_lock
+from latent_core.runs.removal import holds_results
 from tests.runs.samples import add_run, records
 
 
@@ -25,7 +27,7 @@ def kept(root: Path) -> Path:
     lc.build_model("tiny", "lora-768p").save_pretrained(root / "deep" / "c")
     (root / "a" / "log.csv").write_text("step,loss\n1,0.5\n")
     lc.write_records(root / ".search" / "hidden", records(0.25).assign(shots=4))
-    with runs.run_lock(root / "a"):  # leaves its file behind
+    with run_lock(root / "a"):  # leaves its file behind
         return root
 
 
@@ -189,7 +191,7 @@ def test_nothing_writes_into_an_archive(packed: Path) -> None:
     for write in (
         lambda: lc.write_records(packed / "a", records()),
         lambda: runs.open_run(packed / "new", {}, {}),
-        lambda: runs.run_lock(packed / "a").__enter__(),
+        lambda: run_lock(packed / "a").__enter__(),
         lambda: runs.holds_finished_run(packed / "a", {}, resume=True),
         lambda: lc.LatentModel("tiny", "Start_2").save_pretrained(packed / "a"),
         lambda: model.save_pretrained(packed / "new"),
@@ -199,4 +201,4 @@ def test_nothing_writes_into_an_archive(packed: Path) -> None:
     assert {path.name for path in packed.iterdir()} == {
         *("runs.parquet", "records.parquet", "adapters.safetensors")
     }
-    assert runs.holds_results(packed / "a")
+    assert holds_results(packed / "a")

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 import latent_core as lc
-from latent_core.adapters import adapter
+from latent_core.adapters import adapter, saved
 from latent_core.archives.folders import real_folder
-from latent_core.runs import folder as runs
+from latent_core.runs.own_files import ADAPTER_FILE, BASELINE_FILE
 from tests.runs.samples import add_run, records
 
 
@@ -53,7 +53,7 @@ def test_an_adapter_alone_is_a_run(root: Path, tmp_path: Path) -> None:
     assert frame[["run", "status", "task", "backbone", "seed"]].values.tolist() == [
         ["zero", "finished", "repetition", "smollm2-135m", 0]
     ]
-    assert adapter.CONFIG_NAME == runs.ADAPTER_FILE
+    assert (adapter.CONFIG_NAME, saved.BASELINE_FILE) == (ADAPTER_FILE, BASELINE_FILE)
 
 
 def test_methods_are_told_apart_by_what_differs(tmp_path: Path) -> None:

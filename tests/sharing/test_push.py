@@ -38,11 +38,19 @@ class Hub:
         self.calls.append(("create", repo_id, private, exist_ok))
         return RepoUrl(f"https://huggingface.co/{repo_id}")
 
+    def file_exists(self, repo_id: str, filename: str) -> bool:
+        inspect.signature(HfApi().file_exists).bind(repo_id, filename)
+        return (self.folder / repo_id / filename).is_file()
+
+    def hf_hub_download(self, repo_id: str, filename: str, local_dir: str) -> str:
+        inspect.signature(HfApi().hf_hub_download).bind(repo_id, filename, local_dir=local_dir)
+        return shutil.copy(self.folder / repo_id / filename, local_dir)
+
     def upload_folder(self, **asked: Any) -> None:
         inspect.signature(HfApi().upload_folder).bind(**asked)
         repo_id, folder_path = asked["repo_id"], asked["folder_path"]
         self.calls.append(("upload", repo_id, asked["commit_message"]))
-        shutil.copytree(folder_path, self.folder / repo_id)
+        shutil.copytree(folder_path, self.folder / repo_id, dirs_exist_ok=True)
 
     def snapshot(self, repo_id: str) -> str:
         if not (self.folder / repo_id).is_dir():
@@ -177,3 +185,47 @@ def test_a_folder_without_a_model_is_not_pushed(run: Path, kept: Hub) -> None:
     with pytest.raises(AdapterError, match="no adapter in"):
         push_folder(run.parent, "me/first")
     assert not kept.calls
+
+
+def test_a_readme_that_somebody_wrote_stays_on_the_hub(run: Path, kept: Hub) -> None:
+    push_folder(run, "me/first")
+    there = kept.folder / "me/first/README.md"
+    push_folder(run, "me/first")  # ours, and not edited: made anew without a word
+    there.write_text(there.read_text() + "\nWhat I found out.\n")
+    edited = there.read_bytes()
+    with pytest.warns(UserWarning, match=r"README.md on the hub, in me/first was written .*--repl"):
+        push_folder(run, "me/first")
+    assert there.read_bytes() == edited
+    push_folder(run, "me/first", replace_readme=True)
+    assert "What I found out" not in there.read_text()
+
+
+def test_a_readme_in_the_run_folder_is_the_one_that_goes_up(run, kept: Hub, tmp_path) -> None:
+    mine = tmp_path / "run"
+    shutil.copytree(run, mine)
+    (mine / "README.md").write_text("# Mine\n")
+    with pytest.warns(UserWarning, match=rf"README.md in {mine} was written or edited"):
+        push_folder(mine, "me/mine")
+    assert (kept.folder / "me/mine/README.md").read_text() == "# Mine\n"
+    push_folder(mine, "me/other", replace_readme=True)
+    assert (kept.folder / "me/other/README.md").read_text().startswith("---\nlibrary_name")
+
+
+def test_links_are_not_followed(run: Path, kept: Hub, tmp_path: Path) -> None:
+    mine, secret = tmp_path / "run", tmp_path / "secret"
+    shutil.copytree(run, mine)
+    secret.mkdir()
+    (secret / "key").write_text("do not tell")
+    (mine / "notes").symlink_to(secret)
+    (mine / "key.txt").symlink_to(secret / "key")
+    with pytest.warns(UserWarning, match=r"links are not followed: key\.txt, notes$"):
+        push_folder(mine, "me/linked")
+    there = kept.folder / "me/linked"
+    assert not (there / "notes").exists() and not (there / "key.txt").exists()
+    weights = mine / "adapter_model.safetensors"
+    weights.rename(secret / "weights")
+    weights.symlink_to(secret / "weights")
+    before = len(kept.calls)
+    with pytest.warns(UserWarning), pytest.raises(AdapterError, match="expected a file adapter_m"):
+        push_folder(mine, "me/linked")
+    assert len(kept.calls) == before

@@ -1,7 +1,6 @@
 """Nothing that a run sets outlives it: backbone and random generators are as before."""
 
 import copy
-import logging
 import random
 
 import numpy as np
@@ -63,13 +62,6 @@ def test_random_draws_go_on_as_if_nothing_had_been_trained() -> None:
     seed()
     run(shared(), steps=1)
     assert draws() == wanted
-
-
-def test_loggers_keep_their_filters() -> None:
-    logger = logging.getLogger("transformers.trainer_utils")
-    before = copy.copy(logger.filters)
-    run(shared(), steps=1)
-    assert logger.filters == before
 
 
 def test_a_run_that_fails_restores_too() -> None:

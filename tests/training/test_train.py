@@ -27,10 +27,12 @@ from latent_core.errors import (
     TrainingDivergedError,
 )
 from latent_core.models.latent import LatentModel
+from latent_core.runs.checkpoints import keep_hashes
 from latent_core.runs.folder import disk_errors
 from latent_core.tasks import Task
 from latent_core.tasks.base import Example, Score
 from latent_core.training.train import TrainingResult, keep_untrained, train
+from latent_core.training.watcher import Watcher
 from tests.families import (
     MAIN_FAMILIES,
     character_tokenizer,
@@ -189,7 +191,8 @@ def test_a_finished_run_keeps_what_is_needed_and_no_pickle(tmp_path: Path) -> No
     model = shared()
     result = run(model, tmp_path / "a" / "run", notes={"method": LAYOUT})
     names = sorted(path.name for path in (tmp_path / "a" / "run").rglob("*"))
-    assert names == ["adapter_config.json", "adapter_model.safetensors", "log.csv", "run.json"]
+    kept = ["adapter_config.json", "adapter_model.safetensors", "log.csv", "run.json"]
+    assert names == [".lock", *kept]
     record = json.loads((result.output_dir / "run.json").read_text())
     assert record["status"] == "finished"
     assert record["settings"]["task"] == "echo"
@@ -272,15 +275,24 @@ class Stop(Exception):
     """Ends a run from within, leaving the folder as a kill would."""
 
 
+def dying(at: int):
+    """`Watcher.on_log` of a process that dies after the log of step `at`, before it is saved."""
+    on_log = Watcher.on_log
+
+    def die(self, args, state, control, logs=None, **kwargs) -> None:
+        on_log(self, args, state, control, logs, **kwargs)
+        if state.global_step == at:
+            raise Stop
+
+    return die
+
+
 def begin(folder: Path, at: int = 7, model: LatentModel | None = None, **kwargs) -> None:
     """A run that dies in step `at`. Its checkpoints are after steps 2, 4, 6, 8 and 10."""
 
-    def die(step: int, loss: float) -> None:
-        if step == at:
-            raise Stop
-
-    with pytest.raises(Stop):
-        run(model or shared(), folder, on_step=die, **kwargs)
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(Stop):
+        patch.setattr(Watcher, "on_log", dying(at))
+        run(model or shared(), folder, **kwargs)
 
 
 def checkpoints(folder: Path) -> list[str]:
@@ -323,6 +335,7 @@ def test_a_resumed_run_took_what_its_earlier_sessions_took(tmp_path: Path) -> No
         state = json.loads(path.read_text())
         state["log_history"][-1]["seconds_spent"] += 1000
         path.write_text(json.dumps(state))
+        keep_hashes(path.parent)
         if at is not None:
             begin(tmp_path, at, resume=True)
     result = run(shared(), tmp_path, resume=True)
@@ -352,6 +365,7 @@ def test_a_checkpoint_cut_short_is_passed_over(tmp_path: Path, uninterrupted, lo
     weights = newest / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:40])
     (newest / "optimizer.pt").unlink()
+    (newest / "hashes.json").unlink()  # which come after the Trainer's files
     content = state.read_text()
     state.write_text({"cut": content[: len(content) // 2]}.get(lost, ""))
     if lost == "absent":
@@ -489,12 +503,14 @@ def test_what_cannot_be_trained_is_refused_before_anything_is_written(
     assert not (tmp_path / "run").exists()
 
 
-def test_checkpoints_without_their_record_are_another_runs(tmp_path: Path, uninterrupted) -> None:
-    begin(tmp_path, 7, LatentModel(tiny_backbone("llama"), LAYOUT, seed=9))
+def test_checkpoints_without_their_record_are_another_runs(tmp_path: Path) -> None:
+    """They may be those of another program, so they stay."""
+    begin(tmp_path, 7)
     (tmp_path / "run.json").unlink()
-    model = shared()
-    run(model, tmp_path)
-    assert same(model, uninterrupted[0])
+    before = checkpoints(tmp_path)
+    with pytest.raises(SettingError, match=r"holds what no run has made: checkpoints\..*such as"):
+        run(shared(), tmp_path, resume=True)
+    assert checkpoints(tmp_path) == before == ["checkpoint-4", "checkpoint-6"]
 
 
 def test_a_loss_of_nan_ends_the_run_and_leaves_nothing(tmp_path: Path) -> None:
@@ -516,11 +532,14 @@ def test_latents_of_nan_are_never_saved(tmp_path: Path, at: int) -> None:
     def spoil(gradient):
         return gradient * (float("nan") if seen[-1] == at - 1 else 1)
 
+    def look(step: int, loss: float) -> None:
+        seen.append(step)
+        (tmp_path / "mine.txt").write_text("not the run's")
+
     seen = [0]
     model.tables.tables[1].register_hook(spoil)
-    (tmp_path / "mine.txt").write_text("not the run's")
     with pytest.raises(TrainingDivergedError, match=r"NaN|nan"):
-        run(model, tmp_path, on_step=lambda step, loss: seen.append(step))
+        run(model, tmp_path, on_step=look)
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
 
 

@@ -10,7 +10,7 @@ import ipywidgets as widgets
 
 from latent_core.archives.folders import has_file, is_folder
 from latent_core.runs.find import find_runs
-from latent_core.runs.folder import RECORDS_FILE
+from latent_core.runs.own_files import RECORDS_FILE
 from latent_core.runs.shipped import SHIPPED
 from workbench.panels.base import Panel
 from workbench.panels.comparison.runs import RunCollection

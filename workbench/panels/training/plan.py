@@ -10,7 +10,9 @@ from typing import Literal
 from latent_core.backbones.backbone import Backbone
 from latent_core.errors import SettingError, whole_number
 from latent_core.runs.checkpoints import last_checkpoint
-from latent_core.runs.folder import RUN_FILE, holds_finished_run
+from latent_core.runs.folder import holds_finished_run
+from latent_core.runs.lock import is_busy
+from latent_core.runs.own_files import RUN_FILE
 from latent_core.slots.methods import Method
 from latent_core.tasks.base import Task
 from workbench.panels.code import task_source
@@ -111,7 +113,7 @@ class TrainingPlan:
         return candidate
 
     def _unfinished_in(self, folder: Path, backbone: Backbone) -> bool:
-        if not (folder / RUN_FILE).is_file():
+        if not (folder / RUN_FILE).is_file() or is_busy(folder):
             return False
         try:
             return not holds_finished_run(folder, self._identity(backbone), resume=True)

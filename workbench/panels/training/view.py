@@ -92,8 +92,8 @@ def running_words(plan: TrainingPlan) -> str:
     """Say what is being trained, and how it can be ended."""
     return (
         f"Training {plan.method} on {plan.task.name} in {plan.folder}.\n"
-        "'Cancel job' keeps a checkpoint to resume from. 'Finish training now' ends the run and "
-        "keeps the adapter."
+        "'Cancel job' ends the run after this step; its folder keeps the adapter, and the run can "
+        "be resumed. 'Finish training now' also offers the adapter to every panel."
     )
 
 
@@ -148,7 +148,11 @@ def ending_words(run: WatchedRun, state: str, name: str, is_a: bool) -> list[str
             f"in {plan.folder}."
         ]
     if state == "cancelled":
-        return [f"Cancelled at step {run.losses[-1][0] if run.losses else 0} of {plan.steps}."]
+        if not run.losses:
+            return ["Cancelled before the first step."]
+        step = run.losses[-1][0]
+        kept = f"{plan.folder} keeps the adapter of this step."
+        return [f"Cancelled at step {step} of {plan.steps}. {kept}"]
     return []
 
 

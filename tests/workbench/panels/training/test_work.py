@@ -46,5 +46,7 @@ def test_a_run_that_is_stopped_keeps_what_it_learned_and_its_end_is_said(
     (said,) = ending_words(watched, "done", "mine", is_a=True)
     assert said.startswith(f"Start_2 is trained: loss {watched.losses[0][1]:.3f} after 1 step.")
     assert "as mine, which is now adapter A" in said
-    assert ending_words(watched, "cancelled", "", False) == ["Cancelled at step 1 of 9."]
+    assert ending_words(watched, "cancelled", "", False) == [
+        f"Cancelled at step 1 of 9. {watched.plan.folder} keeps the adapter of this step."
+    ]
     assert ending_words(watched, "failed", "", False) == []

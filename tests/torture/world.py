@@ -1,0 +1,31 @@
+"""A small world for the torture: a random backbone and a task, on the disk."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from tests.families import EOS, FAMILIES, character_tokenizer, random_from
+
+__all__ = ["METHODS", "STEPS", "make_world"]
+
+#: One of each kind: latents, PEFT's methods, all weights, and nothing to train.
+METHODS = ("Start_2+Comma_1", "lora-r1", "prefix-1", "prompt-tuning-1", "full", "zero-shot")
+STEPS = 4
+
+
+def make_world(folder: Path) -> tuple[Path, Path]:
+    """Write a backbone and a task of one's own; their paths."""
+    backbone, task = folder / "backbone", folder / "echo.jsonl"
+    config = FAMILIES["llama"]()
+    config.eos_token_id = EOS
+    random_from(config).save_pretrained(backbone)
+    character_tokenizer().save_pretrained(backbone)
+    lines = [
+        {"prompt": f"{n}{letter}=", "answer": ",".join(letter * n), "split": split, "level": n}
+        for split, letters in (("train", "abcdefgh"), ("id", "ijklmnop"))
+        for letter in letters
+        for n in (1, 2, 3)
+    ]
+    task.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return backbone, task
