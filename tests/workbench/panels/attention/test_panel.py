@@ -329,7 +329,7 @@ def test_the_correlation_is_the_core_s(panel: AttentionPanel) -> None:
     assert job is not None and job.wait(60).state == "done"
     effects = lc.trace(panel.session.model_a, panel.session.example, queries="verbal")
     rho = lc.attention_against_effect(direct(panel).by_group(), effects).rho
-    assert f"{rho:+.2f}, over 8 cells" in panel.effects.note
+    assert f"{rho:+.2f} over 8 cells" in panel.effects.note
 
 
 # --- exports --------------------------------------------------------------------------------------
