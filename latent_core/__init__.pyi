@@ -12,6 +12,11 @@ from .analysis.geometry import latent_similarity as latent_similarity
 from .analysis.geometry import logit_lens as logit_lens
 from .analysis.geometry import nearest_tokens as nearest_tokens
 from .analysis.geometry import slot_pca as slot_pca
+from .analysis.mean_attention import AttentionMasses as AttentionMasses
+from .analysis.mean_attention import attention_masses as attention_masses
+from .analysis.mean_attention import mean_attention as mean_attention
+from .analysis.mean_effect import mean_effect as mean_effect
+from .analysis.mean_effect import single_latents as single_latents
 from .analysis.tracing import attention_against_effect as attention_against_effect
 from .analysis.tracing import trace as trace
 from .attention.capture import capture_attention as capture_attention

@@ -68,7 +68,17 @@ class Workbench(widgets.VBox):
         panels = list(self._panels.values())
         self.tabs = widgets.Tab(panels, titles=[panel.title for panel in panels])
         self.children = (self.tabs,)
+        self.tabs.observe(lambda change: self._tell_panel(), "selected_index")
+        self.session.observe(lambda change: self._open_panel(), "panel")
+        self._tell_panel()
         self.add_class("latent-workbench")
+
+    def _tell_panel(self) -> None:
+        self.session.panel = list(PANELS)[self.tabs.selected_index or 0]
+
+    def _open_panel(self) -> None:
+        if self.session.panel in PANELS:
+            self.tabs.selected_index = list(PANELS).index(self.session.panel)
 
     def __getattr__(self, name: str) -> Any:
         panels = self.__dict__.get("_panels", {})

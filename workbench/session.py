@@ -6,15 +6,18 @@ an error with the reason, and the old value stays.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Any, Final, Literal, cast
 
 from traitlets import HasTraits, Instance, Unicode, default, observe, validate
 
 from latent_core.adapters.adapter import CONFIG_NAME, read_adapter
 from latent_core.archives.folders import has_file
-from latent_core.archives.names import on_disk
+from latent_core.archives.names import SHIPPED, on_disk
 from latent_core.backbones.backbone import Backbone
 from latent_core.backbones.loading import load_backbone
 from latent_core.errors import AdapterError, TaskError
@@ -29,12 +32,32 @@ from latent_core.tasks.table import load_task
 from workbench.jobs import Jobs
 from workbench.level_words import level_words
 
-__all__ = ["NO_LATENTS", "Session"]
+__all__ = ["NO_LATENTS", "Proposal", "Session", "adapter_title"]
 
 #: The name of the backbone without any latents, which is always among the models.
 NO_LATENTS: Final = "no latents"
 #: Examples looked at for one of a certain level.
 _MOST_DRAWS: Final = 64
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """A claim that was seen in a panel, for the fields of the hypotheses panel.
+
+    Attributes:
+        claim: one sentence.
+        treatment, control: the conditions that are compared.
+        split: where.
+        direction: whether the treatment scores `less` or `greater`.
+        side: the model that it is tested on, `a` or `b`.
+    """
+
+    claim: str
+    treatment: str
+    control: str
+    split: str
+    direction: Literal["less", "greater"]
+    side: Literal["a", "b"] = "a"
 
 
 class Session(HasTraits):
@@ -51,6 +74,9 @@ class Session(HasTraits):
         prompt: what the models are asked. Follows `example`; typing one forgets the example.
         intervention: text form of what is done to A and B, such as `drop(Comma, after=3)`, or
             `none`. See `latent_core.interventions`.
+        panel: name of the panel that is looked at, such as `playground`. Set it, and a workbench
+            opens that tab.
+        proposal: a claim that another panel asks to test; see `Proposal`.
         notice: which adapters the session switched to, until another task or adapter is chosen.
         jobs: where all work on the models is queued.
         folders: where the adapters lie, by the names of their models; none for a model that is in
@@ -73,6 +99,8 @@ class Session(HasTraits):
     example = Instance(Example, allow_none=True)
     prompt = Unicode()
     intervention = Unicode("none")
+    panel = Unicode()
+    proposal: Any = Instance(Proposal, allow_none=True)
     notice = Unicode()
 
     def __init__(
@@ -167,6 +195,41 @@ class Session(HasTraits):
         self.models = {**self.models, name: model}
         return name
 
+    @property
+    def shipped(self) -> dict[str, Path]:
+        """The adapters that ship for the backbone, by title; those of the task come first."""
+        ours = sorted(self._ships, key=lambda a: a.task != self.task.name)
+        return {adapter_title(a.path): a.path for a in ours}
+
+    @cached_property
+    def _ships(self) -> list[ShippedAdapter]:
+        here = [a for a in shipped_adapters() if a.backbone == self.backbone.name]
+        return [a for a in here if Method.parse(a.method).kind == "latents"]
+
+    def choose(self, side: Literal["a", "b"], name: str) -> None:
+        """Make a model A or B, by its name or by the title of an adapter that ships.
+
+        Raises:
+            AdapterError: if there is no such model.
+        """
+        path = self.shipped.get(name)
+        if name not in self.models and path is not None:
+            name = self.name_of(path) or self.add(path, name)
+        setattr(self, f"adapter_{side}", name)
+
+    def about(self) -> str:
+        """What all panels are about: task, example, models and intervention, in one line."""
+        example = self.example
+        shown = "typed prompt"
+        if example is not None:
+            shown = f"{example.split}, {level_words(example.level, self.task.level_name)}"
+        sides = [
+            f"{side} {adapter_title(self.folders[name]) if name in self.folders else name}"
+            for side, name in (("A", self.adapter_a), ("B", self.adapter_b))
+        ]
+        parts = (self.task.name, shown, *sides, f"intervention {self.intervention}")
+        return " · ".join(parts)
+
     def name_of(self, folder: Path) -> str | None:
         """The name of the model that lies in a folder, if there is one."""
         here = folder.resolve()
@@ -259,6 +322,16 @@ class Session(HasTraits):
                 f"Switched to the adapters trained on {self.task.name}: {names}. The others stay "
                 "in the lists of A and B."
             )
+
+
+def adapter_title(folder: Path) -> str:
+    """Name a run by method, task and seed if it ships, and by its folder otherwise."""
+    if folder.is_relative_to(SHIPPED) and len(folder.parts) > 3:
+        *_, task, method, seed = folder.parts
+        return f"{method} ({task}, {seed.replace('-', ' ')})"
+    if re.fullmatch(r"seed-\d+", folder.name):
+        return f"{folder.parent.name} ({folder.name.replace('-', ' ')})"
+    return folder.name
 
 
 def _shipped_like(adapters: list[ShippedAdapter], backbone: str, task: str) -> list[ShippedAdapter]:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import hashlib
 import random
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal, final, get_args
 
@@ -183,6 +183,13 @@ class Task(ABC):
     def score(self, example: Example, response: str) -> Score:
         """Score a response; marks are character spans of `response` as given."""
 
+    def roles(self, example: Example) -> Mapping[str, Sequence[tuple[int, int]]]:
+        """Return what parts of a prompt are for: spans of its characters by role; none by default.
+
+        `mean_attention` tells the latents in these parts from the others.
+        """
+        return {}
+
     @final
     def few_shot(self, example: Example, shots: int, seed: int) -> str:
         """Return the example's prompt with `shots` solved training examples in front of it."""
@@ -276,6 +283,15 @@ def resolve_splits(task: Task, names: str | Iterable[str]) -> tuple[str, ...]:
             )
         resolved.update(dict.fromkeys(found))
     return tuple(resolved)
+
+
+def asked_entries(prompt: str, names: Iterable[str]) -> list[tuple[int, int]]:
+    """Return the span of each `name=value` in a prompt's first line, with the sign after it."""
+    found = []
+    for start, end, item in split_items(prompt.split("\n", 1)[0]):
+        if item.split("=", 1)[0] in names:
+            found.append((start, end + 1))
+    return found
 
 
 def split_items(text: str, separator: str = ",") -> list[tuple[int, int, str]]:

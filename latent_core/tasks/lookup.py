@@ -14,7 +14,14 @@ import random
 from string import ascii_letters
 from typing import final
 
-from latent_core.tasks.base import Example, Score, SyntheticTask, score_items, until_stop
+from latent_core.tasks.base import (
+    Example,
+    Score,
+    SyntheticTask,
+    asked_entries,
+    score_items,
+    until_stop,
+)
 
 
 @final
@@ -41,6 +48,11 @@ class Lookup(SyntheticTask):
         prompt = f"{','.join(listed)}\n{names[first]},{names[second]}\n"
         found = (listed[first], listed[second])
         return prompt, f"{','.join(found)}.", ",".join(sorted(found))
+
+    def roles(self, example: Example) -> dict[str, list[tuple[int, int]]]:
+        """The two entries that are asked for, each with the sign after it."""
+        names = example.prompt.split("\n")[1].split(",")
+        return {"asked": asked_entries(example.prompt, names)}
 
     def score(self, example: Example, response: str) -> Score:
         """Compare the text before the first full stop with the two entries, in order."""

@@ -14,7 +14,7 @@ import random
 from string import ascii_letters
 from typing import final
 
-from latent_core.tasks.base import Example, Mark, Score, SyntheticTask, until_stop
+from latent_core.tasks.base import Example, Mark, Score, SyntheticTask, asked_entries, until_stop
 
 
 @final
@@ -41,6 +41,11 @@ class Summation(SyntheticTask):
         prompt = f"{listed}\n{names[first]}+{names[second]}\n"
         low, high = sorted((a, b))
         return prompt, f"{a}+{b}={a + b}.", f"{low}+{high}"
+
+    def roles(self, example: Example) -> dict[str, list[tuple[int, int]]]:
+        """The two entries that are asked for, each with the sign after it."""
+        names = example.prompt.split("\n")[1].split("+")
+        return {"asked": asked_entries(example.prompt, names)}
 
     def score(self, example: Example, response: str) -> Score:
         """Compare the numbers before the first full stop, in order, with those wanted.

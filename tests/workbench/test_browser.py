@@ -247,13 +247,13 @@ def test_every_format_downloads_and_the_code_reproduces_the_view(
     assert (len(table), table["value"].sum()) == (int(rows), pytest.approx(float(total)))
     assert download(panel, "PNG").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
     svg = ElementTree.parse(download(panel, "SVG")).getroot()
-    assert "Comma.1@0" in {text.text for text in svg.iter("{http://www.w3.org/2000/svg}text")}
+    assert "Comma.1 #1" in {text.text for text in svg.iter("{http://www.w3.org/2000/svg}text")}
     saved = tmp_path / "page.html"
     saved.write_bytes(download(panel, "HTML").read_bytes())
     with watched(browser) as page:
         page.page.goto(saved.as_uri())
         expect(page.page.locator("svg")).to_be_visible()
-        expect(page.page.locator("td", has_text="Comma.1@0").first).to_be_visible()
+        expect(page.page.locator("td", has_text="Comma.1 #1").first).to_be_visible()
 
     panel.get_by_role("button", name="Copy code").click()
     expect(panel.get_by_text("Copied")).to_be_visible()

@@ -8,9 +8,10 @@ from traitlets import TraitError
 
 import latent_core as lc
 from latent_core.errors import AdapterError, LatentError, TaskError
-from latent_core.runs.shipped import SHIPPED
+from latent_core.runs.shipped import SHIPPED, shipped_adapters
+from latent_core.slots.methods import Method
 from tests.families import tiny_backbone
-from workbench.session import NO_LATENTS, Session
+from workbench.session import NO_LATENTS, Session, adapter_title
 
 
 @pytest.fixture(scope="module")
@@ -203,3 +204,43 @@ def test_an_adapter_of_ones_own_stays_whatever_the_task(session: Session) -> Non
     session.task = lc.load_task("summation")
     assert (session.adapter_a, session.adapter_b, session.notice) == ("first", "Comma_2", "")
     assert session.trained_on == {"Comma_2": "repetition"}
+
+
+# --- what ships, and what panels tell of the session ----------------------------------------------
+
+
+def test_every_adapter_and_seed_that_ships_can_be_chosen_by_its_title() -> None:
+    session = Session("tiny", ["Comma_2"])
+    ours = [a for a in shipped_adapters() if a.backbone == "tiny"]
+    latents = [a for a in ours if Method.parse(a.method).kind == "latents"]
+    assert len(session.shipped) == len(latents) < len(ours), "LoRA has no latents to look at"
+    tasks = [title.rsplit("(", 1)[1].split(",")[0] for title in session.shipped]
+    assert set(tasks[: tasks.count("repetition")]) == {"repetition"}, "the task's come first"
+    title = next(t for t in session.shipped if "summation" in t)
+    session.choose("b", title)
+    assert session.adapter_b == title and session.trained_on[title] == "summation"
+    before = dict(session.models)
+    session.choose("a", title)
+    assert session.adapter_a == title and session.models == before, "it is loaded once"
+    with pytest.raises(AdapterError, match="no adapter named 'nowhere'"):
+        session.choose("a", "nowhere")
+
+
+def test_a_run_is_named_by_method_task_and_seed(tmp_path: Path) -> None:
+    assert adapter_title(lc.shipped_adapter("Start_2", "summation", "tiny")) == (
+        "Start_2 (summation, seed 0)"
+    )
+    assert adapter_title(tmp_path / "Comma_2" / "seed-4") == "Comma_2 (seed 4)"
+    assert adapter_title(tmp_path / "mine") == "mine"
+
+
+def test_the_header_says_task_example_models_and_intervention() -> None:
+    session = Session("tiny", ["Comma_2", "Start_6"])
+    session.draw("ood-6")
+    session.intervention = "drop(Comma)"
+    assert session.about() == (
+        "repetition · ood-6, 6 repeats · A Comma_2 (repetition, seed 0) · "
+        "B Start_6 (repetition, seed 0) · intervention drop(Comma)"
+    )
+    session.prompt = "1+1="
+    assert "typed prompt" in session.about()

@@ -10,7 +10,7 @@ import functools
 from abc import abstractmethod
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, ClassVar, ParamSpec
+from typing import Any, ClassVar, Final, ParamSpec
 
 import ipywidgets as widgets
 import pandas as pd
@@ -21,10 +21,13 @@ from workbench.panels.exports import FORMATS, as_bytes, write_export
 from workbench.session import Session
 from workbench.widgets.export_bar import ExportBar
 from workbench.widgets.status_line import StatusLine
+from workbench.widgets.text_line import TextLine
 
 __all__ = ["Panel"]
 
 _P = ParamSpec("_P")
+#: What the header tells of the session.
+_ABOUT: Final = ("task", "example", "prompt", "adapter_a", "adapter_b", "intervention")
 
 
 class Panel(widgets.VBox):
@@ -36,6 +39,7 @@ class Panel(widgets.VBox):
     Attributes:
         title: its name on the tab.
         session: what it reads and writes.
+        header: task, example, models and intervention, the same in every panel.
         status: the line that shows jobs and errors.
         errors: exceptions its callbacks raised, oldest first.
     """
@@ -45,6 +49,7 @@ class Panel(widgets.VBox):
     def __init__(self, session: Session) -> None:
         super().__init__()
         self.session = session
+        self.header = TextLine()
         self.status = StatusLine()
         self.errors: list[BaseException] = []
         writers = {kind: functools.partial(as_bytes, self, kind) for kind in FORMATS}
@@ -52,8 +57,9 @@ class Panel(widgets.VBox):
         self.add_class("latent-panel")
 
     def build(self, *children: widgets.Widget) -> None:
-        """Put the panel together: its widgets, then the status line and the export bar."""
-        self.children = (*children, self.status, self.exports)
+        """Put the panel together: the header, its widgets, the status line and the export bar."""
+        self.children = (self.header, *children, self.status, self.exports)
+        self.follow(lambda: self.header.say(self.session.about()), *_ABOUT)
 
     def prepare(self) -> None:
         """Compute what the controls ask for, in this call: for cells, where a click starts a job.
@@ -66,6 +72,10 @@ class Panel(widgets.VBox):
     @abstractmethod
     def table(self) -> pd.DataFrame:
         """What the panel shows as a tidy frame."""
+
+    def readable(self) -> dict[str, pd.DataFrame]:
+        """The tables beside the picture, as a reader sees them, by heading; by default none."""
+        return {}
 
     @abstractmethod
     def picture(self) -> Figure:
@@ -124,6 +134,10 @@ class Panel(widgets.VBox):
         call = self.safely(callback)
         button.on_click(lambda _: call())
         return button
+
+    def reveal(self, widget: widgets.DOMWidget) -> None:
+        """Scroll to a widget of this panel, and move the focus there: what a click has made."""
+        self.status.reveal(widget)
 
     def start(
         self,

@@ -1,21 +1,22 @@
 """Python that reproduces parts of a session: the session itself, a model, a task, a path.
 
-The code that a panel copies is made of these. A model that was given as an object is in no file:
-its code makes an untrained one of the same layout.
+The code that a panel copies is made of these. It runs in a new script, from any folder. A model
+that was given as an object is in no file: its code makes an untrained one of the same layout.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
 
+from latent_core.archives.names import SHIPPED, SHIPPED_PREFIX
+from latent_core.backbones.known import BACKBONES
 from latent_core.errors import SettingError
-from latent_core.runs.shipped import SHIPPED
 from latent_core.tasks.base import Task
 from latent_core.tasks.jsonl import JsonlTask
 from latent_core.tasks.table import TASKS
 from workbench.session import NO_LATENTS, Session
 
-__all__ = ["model_code", "path_code", "session_code", "task_source"]
+__all__ = ["backbone_code", "model_code", "path_code", "session_code", "task_source"]
 
 
 def session_code(session: Session) -> str:
@@ -35,7 +36,7 @@ def session_code(session: Session) -> str:
     task, task_import = _task(session.task)
     adapters = f"{{{', '.join(loaded)}}}"
     lines = [
-        f"session = Session({session.backbone.name!r}, adapters={adapters}, task={task})",
+        f"session = Session({backbone_code(session)}, adapters={adapters}, task={task})",
         *made,
         f"session.adapter_a, session.adapter_b = {session.adapter_a!r}, {session.adapter_b!r}",
     ]
@@ -47,37 +48,43 @@ def session_code(session: Session) -> str:
     if session.intervention != "none":
         lines.append(f"session.intervention = {session.intervention!r}")
     imports = [f"from latent_core import {', '.join(sorted(ours))}"] if ours else []
-    if any("SHIPPED" in expression for expression in loaded):
-        imports.append("from latent_core.runs.shipped import SHIPPED")
     imports += [*task_import, "from workbench.session import Session"]
     return "\n".join([*imports, "", *lines])
 
 
 def path_code(path: Path) -> str:
-    """A path in code; one of the package does not depend on where that is installed."""
+    """A path in code: what ships by its name, and anything else from the root of the disk."""
     if path.is_relative_to(SHIPPED):
-        return f"SHIPPED / {str(path.relative_to(SHIPPED))!r}"
-    return repr(str(path))
+        return repr(f"{SHIPPED_PREFIX}{path.relative_to(SHIPPED).as_posix()}")
+    return repr(str(path.resolve()))
+
+
+def backbone_code(session: Session) -> str:
+    """An expression that `load_backbone` takes for the session's backbone."""
+    name = session.backbone.name
+    return path_code(Path(name)) if name not in BACKBONES and Path(name).is_dir() else repr(name)
 
 
 def model_code(session: Session, name: str) -> str:
     """An expression that gives one of the session's models, `lc` being `latent_core`."""
+    backbone = backbone_code(session)
     if name in session.folders:
-        return f"lc.load_model({str(session.folders[name])!r})"
+        moved = "" if session.backbone.name in BACKBONES else f", {backbone}"
+        return f"lc.load_model({path_code(session.folders[name])}{moved})"
     if name == NO_LATENTS:
-        return f"lc.build_model({session.backbone.name!r}, 'zero-shot')"
+        return f"lc.build_model({backbone}, 'zero-shot')"
     layout = str(session.models[name].layout)  # in memory only, so its vectors are not in any file
-    return f"lc.build_model({session.backbone.name!r}, {layout!r})"
+    return f"lc.build_model({backbone}, {layout!r})"
 
 
 def task_source(task: Task) -> str:
-    """What `load_task` takes to give this task again.
+    """What `load_task` takes to give this task again, from any folder.
 
     Raises:
         SettingError: for a task that is neither in the table nor a JSONL file.
     """
     if isinstance(task, JsonlTask):
-        return str(task.path)
+        return str(task.path.resolve())
     if TASKS.get(task.name) is type(task):
         return task.name
     raise SettingError(
@@ -91,6 +98,6 @@ def _task(task: Task) -> tuple[str, list[str]]:
     if type(task) in TASKS.values():
         return repr(task.name), []
     if isinstance(task, JsonlTask):
-        return repr(str(task.path)), []
+        return repr(task_source(task)), []
     kind = type(task)
     return f"{kind.__name__}()", [f"from {kind.__module__} import {kind.__name__}"]

@@ -7,9 +7,10 @@ token is parsed as HTML.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import base64
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Final, Protocol, cast
+from typing import Any, Final, NamedTuple, Protocol, cast
 
 import pandas as pd
 from matplotlib.figure import Figure
@@ -33,6 +34,9 @@ class Exportable(Protocol):
 
     def table(self) -> pd.DataFrame:
         """The numbers of the view, as a tidy frame."""
+
+    def readable(self) -> Mapping[str, pd.DataFrame]:
+        """The tables that stand beside the picture, by heading; none if it is the picture alone."""
 
     def picture(self) -> Figure:
         """The view as a static picture."""
@@ -75,16 +79,31 @@ def _svg_element(figure: Figure) -> str:
 
 
 def _page(view: Exportable) -> bytes:
+    """What is seen, then the numbers behind it and the code, each in a fold."""
     table = view.table()
     return render(
         "panels/export_page.html",
         title=view.title,
         picture=_svg_element(view.picture()),
-        columns=[str(name) for name in table.columns],
-        rows=[[_cell(value) for value in row] for row in table.head(_MOST_ROWS).to_numpy(object)],
+        tables={heading: _Cells.of(frame) for heading, frame in view.readable().items()},
+        data=_Cells.of(table.head(_MOST_ROWS)),
+        count=len(table),
         left_out=max(0, len(table) - _MOST_ROWS),
+        csv=base64.b64encode(FORMATS["csv"](view)).decode(),
         code=view.code(),
     ).encode()
+
+
+class _Cells(NamedTuple):
+    """A table as texts."""
+
+    columns: list[str]
+    rows: list[list[str]]
+
+    @classmethod
+    def of(cls, frame: pd.DataFrame) -> _Cells:
+        rows = [[_cell(value) for value in row] for row in frame.to_numpy(object)]
+        return cls([str(name) for name in frame.columns], rows)
 
 
 def _cell(value: object) -> str:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-from html import escape
 from typing import Any, Final
 
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from workbench.pictures.chart import Chart, Curve, Plot
-from workbench.pictures.theme import GRID, INK, plain_layout
+from workbench.pictures.theme import GRID, INK, plain_layout, plotly_text
 
 __all__ = ["live_figure"]
 
@@ -24,9 +23,11 @@ def live_figure(chart: Chart) -> go.Figure:
     for number, plot in enumerate(chart.plots, 1):
         _add_plot(figure, plot, number)
     alone = len(chart.plots) == 1
-    title = escape(chart.title) + (f"<br><sup>{escape(chart.subtitle)}</sup>" * alone)
+    title = plotly_text(chart.title) + (f"<br><sup>{plotly_text(chart.subtitle)}</sup>" * alone)
     figure.update_layout(plain_layout(title if alone else "", chart.height), showlegend=True)
     figure.update_layout(uirevision=chart.key or chart.title)
+    # What is shown is chosen beside the chart: a legend that hides curves would contradict that.
+    figure.update_layout(legend={"itemclick": False, "itemdoubleclick": False})
     if not alone:
         figure.update_layout(title=None)
     if chart.legend == "beside":
@@ -47,20 +48,20 @@ def _add_plot(figure: go.Figure, plot: Plot, number: int) -> None:
     for band in plot.bands:
         style = {"fillcolor": INK, "opacity": 0.12, "line_width": 0}
         figure.add_vrect(x0=band.low, x1=band.high, **style, **here)
-        text = {"text": escape(band.name), "x": band.low, "xref": axis, "font": {"size": 11}}
+        text = {"text": plotly_text(band.name), "x": band.low, "xref": axis, "font": {"size": 11}}
         figure.add_annotation(_above(1.0) | text)
     if plot.title:
-        text = {"text": f"<b>{escape(plot.title)}</b>", "x": 0, "xref": f"{axis} domain"}
+        text = {"text": f"<b>{plotly_text(plot.title)}</b>", "x": 0, "xref": f"{axis} domain"}
         figure.add_annotation(_above(1.02) | text)
     figure.update_xaxes(
-        title={"text": escape(plot.x_title), "standoff": 8},
+        title={"text": plotly_text(plot.x_title), "standoff": 8},
         range=plot.x_range,
         gridcolor=GRID,
         zeroline=False,
         **here,
     )
     figure.update_yaxes(
-        title=escape(plot.y_title), range=plot.y_range, gridcolor=GRID, zeroline=False, **here
+        title=plotly_text(plot.y_title), range=plot.y_range, gridcolor=GRID, zeroline=False, **here
     )
 
 
@@ -68,7 +69,7 @@ def _scatter(curve: Curve) -> dict[str, Any]:
     made: dict[str, Any] = {
         "x": curve.x,
         "y": curve.y,
-        "name": escape(curve.name),
+        "name": plotly_text(curve.name),
         "meta": curve.name,
         "mode": "lines+markers" if curve.symbol else "lines",
         "line": {"color": curve.colour, "dash": curve.dash, "width": curve.width},
@@ -79,7 +80,7 @@ def _scatter(curve: Curve) -> dict[str, Any]:
     if curve.symbol:
         made["marker"] = {"size": 8, "symbol": curve.symbol + "-open" * curve.hollow}
     if curve.tip:
-        made["hovertemplate"] = _FIELD.sub(_field, escape(curve.tip)) + "<extra></extra>"
+        made["hovertemplate"] = _FIELD.sub(_field, plotly_text(curve.tip)) + "<extra></extra>"
     else:
         made["hoverinfo"] = "skip"
     if curve.low is not None:

@@ -1,33 +1,41 @@
 """Accuracy against length: one curve per method, the in-distribution region shaded.
 
 Methods differ by colour, dash and symbol, not by colour alone. Where there are more methods than
-colours, those of the second round have hollow symbols.
+colours, those of the second round have hollow symbols. Six curves can be told apart; where there
+are more, the others are grey.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 import pandas as pd
 import plotly.graph_objects as go
 from matplotlib.figure import Figure
 
 from latent_core.statistics.means import summarise
+from latent_core.wording import counted
 from workbench.pictures.chart import DASHES, SYMBOLS, Band, Chart, Curve, Plot
 from workbench.pictures.chart_live import live_figure
 from workbench.pictures.chart_still import still_figure
 from workbench.pictures.palette import colours_of
+from workbench.pictures.theme import INK
 
 __all__ = [
+    "MOST_COLOURED",
     "HasLevels",
     "RecordedTask",
     "accuracy_chart",
     "accuracy_curve",
     "accuracy_picture",
     "accuracy_points",
+    "leading_methods",
 ]
+
+#: Curves that a reader can tell apart.
+MOST_COLOURED: Final = 6
 
 
 class HasLevels(Protocol):
@@ -75,8 +83,24 @@ def accuracy_points(frame: pd.DataFrame, metric: str = "graded") -> pd.DataFrame
     return summarise(frame, ("method", "level"), metric)
 
 
+def leading_methods(points: pd.DataFrame, first: Sequence[str] = ()) -> tuple[str, ...]:
+    """Choose at most `MOST_COLOURED` methods: `first`, then those of the highest mean.
+
+    Args:
+        points: what `accuracy_points` returns.
+        first: methods that are wanted before all others.
+    """
+    means = points.groupby("method", sort=False)["mean"].mean().sort_values(ascending=False)
+    names = dict.fromkeys([*(name for name in first if name in means.index), *means.index])
+    return tuple(map(str, names))[:MOST_COLOURED]
+
+
 def accuracy_chart(
-    frame: pd.DataFrame, task: HasLevels, metric: str = "graded", methods: Sequence[str] = ()
+    frame: pd.DataFrame,
+    task: HasLevels,
+    metric: str = "graded",
+    methods: Sequence[str] = (),
+    coloured: Sequence[str] | None = None,
 ) -> Chart:
     """Describe mean accuracy at every level, with 95 % intervals over seeds and examples.
 
@@ -86,12 +110,14 @@ def accuracy_chart(
         metric: `graded` or `exact`.
         methods: all methods there are, if `frame` holds some of them: a method keeps its colour,
             dash and symbol when others are left out.
+        coloured: the methods that are not grey; by default the `leading_methods`.
     """
     given = {"mean", "low", "high"} <= set(frame.columns)
     points = frame if given else accuracy_points(frame, metric)
     levels = task.id_levels
+    told = leading_methods(points) if coloured is None else coloured
     plot = Plot(
-        list(_curves(points, task.level_name, methods)),
+        list(_curves(points, task.level_name, methods, told)),
         x_title=task.level_name,
         y_title=f"{metric} accuracy",
         y_range=(-0.02, 1.05),
@@ -106,7 +132,11 @@ def accuracy_chart(
 
 
 def accuracy_curve(
-    frame: pd.DataFrame, task: HasLevels, metric: str = "graded", methods: Sequence[str] = ()
+    frame: pd.DataFrame,
+    task: HasLevels,
+    metric: str = "graded",
+    methods: Sequence[str] = (),
+    coloured: Sequence[str] | None = None,
 ) -> go.Figure:
     """Draw mean accuracy at every level, with 95 % intervals over seeds and examples.
 
@@ -116,6 +146,7 @@ def accuracy_curve(
         task: says which levels are in distribution, and what they count.
         metric: `graded` or `exact`.
         methods: all methods there are; see `accuracy_chart`.
+        coloured: the methods that are not grey, by default the six of the highest mean.
 
     Returns:
         a Plotly figure. A point's `customdata` holds low, high, seeds and records, and its curve's
@@ -129,22 +160,47 @@ def accuracy_curve(
         >>> figure.layout.yaxis.title.text
         'graded accuracy'
     """
-    return live_figure(accuracy_chart(frame, task, metric, methods))
+    return live_figure(accuracy_chart(frame, task, metric, methods, coloured))
 
 
 def accuracy_picture(
-    frame: pd.DataFrame, task: HasLevels, metric: str = "graded", methods: Sequence[str] = ()
+    frame: pd.DataFrame,
+    task: HasLevels,
+    metric: str = "graded",
+    methods: Sequence[str] = (),
+    coloured: Sequence[str] | None = None,
 ) -> Figure:
     """Draw the same in print; arguments as those of `accuracy_curve`."""
-    return still_figure(accuracy_chart(frame, task, metric, methods))
+    return still_figure(accuracy_chart(frame, task, metric, methods, coloured))
 
 
-def _curves(points: pd.DataFrame, level_name: str, methods: Sequence[str]) -> Iterator[Curve]:
+def _curves(
+    points: pd.DataFrame, level_name: str, methods: Sequence[str], coloured: Sequence[str]
+) -> Iterator[Curve]:
     names = list(dict.fromkeys([*methods, *points["method"]]))
     colours = colours_of(names)
     rounds = list(colours.values())
+    tip = (
+        f"{{name}}, {{x}} {level_name}: {{y:.2f}} [{{customdata[0]:.2f}}, {{customdata[1]:.2f}}], "
+        "{customdata[2]} seeds, {customdata[3]} records"
+    )
+    grey = 0
     for method, group in points.groupby("method", sort=False):
         number, rows = names.index(str(method)), group.sort_values("level")
+        data = rows[["low", "high", "seeds", "records"]]
+        if method not in coloured:
+            grey += 1
+            yield Curve(
+                str(method),
+                rows["level"],
+                rows["mean"],
+                INK,
+                width=1.0,
+                listed=False,
+                tip=tip,
+                customdata=data,
+            )
+            continue
         yield Curve(
             str(method),
             rows["level"],
@@ -155,11 +211,11 @@ def _curves(points: pd.DataFrame, level_name: str, methods: Sequence[str]) -> It
             DASHES[number % len(DASHES)],
             SYMBOLS[number % len(SYMBOLS)],
             hollow=rounds.index(rounds[number]) < number,
-            tip=f"{{name}}, {{x}} {level_name}: {{y:.2f}} "
-            "[{customdata[0]:.2f}, {customdata[1]:.2f}], "
-            "{customdata[2]} seeds, {customdata[3]} records",
-            customdata=rows[["low", "high", "seeds", "records"]],
+            tip=tip,
+            customdata=data,
         )
+    if grey:
+        yield Curve(f"{counted(grey, 'method')} in grey", [], [], INK, width=1.0)
 
 
 def _title(points: pd.DataFrame, task: HasLevels, metric: str) -> str:

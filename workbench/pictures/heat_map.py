@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -19,7 +19,11 @@ from latent_core.slots.views import SlotView
 from workbench.pictures.palette import DIVERGING, SEQUENTIAL, ColourScale
 from workbench.pictures.slots import slot_name
 
-__all__ = ["Axis", "HeatMap", "largest_of", "nothing", "slot_axis"]
+__all__ = ["DECADES", "Axis", "HeatMap", "largest_of", "nothing", "slot_axis"]
+
+
+#: Powers of ten that a logarithmic scale of colours covers.
+DECADES: Final = 4
 
 
 @dataclass(frozen=True)
@@ -67,6 +71,9 @@ class HeatMap:
         chosen: (row, column) of a cell to frame.
         square: whether cells are as wide as high.
         colours: of latent groups, by name.
+        uncertain: (R, C), the cells that are hatched, since their interval holds zero; None for
+            none.
+        log: whether colours go by powers of ten, over `DECADES` of them.
     """
 
     values: NDArray[np.float32]
@@ -79,8 +86,12 @@ class HeatMap:
     chosen: tuple[int, int] | None = None
     square: bool = False
     colours: Mapping[str, str] = field(default_factory=dict)
+    uncertain: NDArray[np.bool_] | None = None
+    log: bool = False
 
     def __post_init__(self) -> None:
+        if self.log and self.signed:
+            raise SettingError("colours on both sides of zero cannot go by powers of ten")
         wanted = (len(self.rows.labels), len(self.columns.labels))
         if self.values.shape != wanted:
             raise SettingError(
@@ -91,6 +102,8 @@ class HeatMap:
     @property
     def low(self) -> float:
         """The value of the first colour; the last has that of `largest`."""
+        if self.log:
+            return float(self.largest * 10.0**-DECADES)
         return -self.largest if self.signed else 0.0
 
     @property
@@ -116,6 +129,10 @@ class HeatMap:
             "light": list(self.scale.light),
             "dark": list(self.scale.dark),
             "square": self.square,
+            "log": self.log,
+            "uncertain": []
+            if self.uncertain is None
+            else np.flatnonzero(self.uncertain.reshape(-1)).tolist(),
             "colours": dict(self.colours),
             "values": np.ascontiguousarray(self.values, dtype="<f4").tobytes(),
         }

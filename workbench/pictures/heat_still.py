@@ -11,7 +11,7 @@ from typing import Final
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.colors import LinearSegmentedColormap, LogNorm, Normalize
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
@@ -75,9 +75,13 @@ def _draw(figure: Figure, axes: Axes, bar: Axes, one: HeatMap) -> None:
         cmap=LinearSegmentedColormap.from_list("scale", one.scale.light),
         aspect="auto",
         interpolation="nearest",
-        vmin=one.low,
-        vmax=one.largest,
+        norm=(LogNorm if one.log else Normalize)(one.low, one.largest, clip=True),
     )
+    if one.uncertain is not None:
+        for row, column in zip(*np.nonzero(one.uncertain), strict=True):
+            cell = Rectangle((column - 0.5, row - 0.5), 1, 1, fill=False, lw=0, edgecolor=_GREY)
+            cell.set_hatch("////")
+            axes.add_patch(cell)
     figure.colorbar(image, cax=bar).set_label(one.value_name, fontsize=8)
     bar.tick_params(labelsize=7)
     axes.set_title(one.title, fontsize=9.5, loc="left")

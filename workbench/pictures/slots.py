@@ -45,6 +45,7 @@ class SlotCell:
     Attributes:
         text: what is written, white space visible.
         group: name of the latent's group; None for a verbal token.
+        number: of the group's occurrence, from 1, where the group occurs more than once; else None.
         position: the position id below it.
         mark: its verdict.
         words: the same for a tooltip and a screen reader.
@@ -53,10 +54,16 @@ class SlotCell:
 
     text: str
     group: str | None
+    number: int | None
     position: int
     mark: SlotMark
     words: str
     breaks: bool
+
+    @property
+    def label(self) -> str:
+        """The text, with the number of the occurrence if there are several."""
+        return self.text if self.number is None else f"{self.text} #{self.number}"
 
     def traits(self) -> dict[str, Any]:
         """The cell as the browser reads it."""
@@ -69,8 +76,10 @@ def slot_text(slot: SlotView) -> str:
 
 
 def slot_name(slot: SlotView) -> str:
-    """A slot's label among others: a token's text, or `Comma.1@2` as in selections."""
-    return slot_text(slot) if slot.group is None else f"{slot.label}@{slot.occurrence or 0}"
+    """A slot's label among others: a token's text, or `Comma.1 #3` for a third occurrence."""
+    if slot.group is None:
+        return slot_text(slot)
+    return f"{slot.label} #{(slot.occurrence or 0) + 1}"
 
 
 def member_of(slot: SlotView) -> int | None:
@@ -91,17 +100,22 @@ def slot_cells(slots: Sequence[SlotView], marks: Sequence[SlotMark] = ()) -> lis
         marks: one per slot, or none at all.
     """
     given: Sequence[SlotMark] = marks or [""] * len(slots)
-    return [_cell(slot, mark) for slot, mark in zip(slots, given, strict=True)]
+    repeating = {slot.group for slot in slots if slot.occurrence}
+    return [
+        _cell(slot, mark, slot.group in repeating) for slot, mark in zip(slots, given, strict=True)
+    ]
 
 
-def _cell(slot: SlotView, mark: SlotMark) -> SlotCell:
+def _cell(slot: SlotView, mark: SlotMark, repeats: bool) -> SlotCell:
+    number = (slot.occurrence or 0) + 1
     if slot.group is None:
         what = f"token {json.dumps(slot.label, ensure_ascii=False)}"
     else:
-        what = f"latent {slot.label}, occurrence {(slot.occurrence or 0) + 1}"
+        what = f"latent {slot.label}, occurrence {number}"
     words = f"{what}, position id {slot.position_id}" + (f", {mark}" if mark else "")
     breaks = slot.group is None and "\n" in slot.label
-    return SlotCell(slot_text(slot), slot.group, slot.position_id, mark, words, breaks)
+    shown = number if repeats and slot.group is not None else None
+    return SlotCell(slot_text(slot), slot.group, shown, slot.position_id, mark, words, breaks)
 
 
 @dataclass(frozen=True)

@@ -80,7 +80,7 @@ def _lines(strip: SlotStrip, measure: _Measure) -> list[list[tuple[float, float,
     lines: list[list[tuple[float, float, int]]] = [[]]
     left = 0.1
     for index, cell in enumerate(strip.cells):
-        width = measure(cell.text) + (0.02 if cell.group is None else 0.18)
+        width = measure(cell.label) + (0.02 if cell.group is None else 0.18)
         width = max(width, measure(str(cell.position)) * 0.7 + 0.05)
         if index == strip.bar and index:
             left += 0.1
@@ -112,7 +112,7 @@ def _draw(
         )
         axes.add_patch(box)
     words: dict[str, Any] = {"family": _FONT, "fontsize": _SIZE, "ha": "center", "va": "center"}
-    axes.text(middle, baseline, cell.text, color=ink, **words)
+    axes.text(middle, baseline, cell.label, color=ink, **words)
     axes.text(middle, top + 0.32, str(cell.position), fontsize=6, ha="center", color="#666666")
     if index == strip.bar and index:
         axes.plot([left - 0.06] * 2, [top, top + 0.34], color="#555555", linewidth=1.2)

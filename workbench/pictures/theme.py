@@ -5,7 +5,7 @@ from __future__ import annotations
 from html import escape
 from typing import Any, Final
 
-__all__ = ["GRID", "INK", "plain_layout", "show_spaces", "visible"]
+__all__ = ["GRID", "INK", "plain_layout", "plotly_text", "show_spaces", "visible"]
 
 INK: Final = "#7f7f7f"  # readable on white and on JupyterLab's dark grey
 GRID: Final = "rgba(127,127,127,0.2)"
@@ -21,14 +21,20 @@ def show_spaces(text: str) -> str:
     return text.translate(_SPACES)
 
 
+def plotly_text(text: str) -> str:
+    """Keep Plotly from obeying tags in a text. It reads `&lt;` and `&amp;`, but not `&quot;`."""
+    return escape(text, quote=False)
+
+
 def visible(text: str) -> str:
     """Make a token a Plotly label: white space visible, and no tag that Plotly would obey."""
-    return escape(show_spaces(text), quote=False)
+    return plotly_text(show_spaces(text))
 
 
 def plain_layout(title: str, height: int) -> dict[str, Any]:
-    """A Plotly layout without a background of its own."""
+    """A Plotly layout without a background of its own, and without a button that uploads it."""
     return {
+        "modebar": {"remove": ["sendChartToCloud"]},
         "title": {"text": title, "font": {"size": 15}},
         "font": {"color": INK},
         "paper_bgcolor": "rgba(0,0,0,0)",

@@ -60,7 +60,9 @@ function render({ model, el }) {
 
   function colourOf(value, colours) {
     const low = map.low;
-    const share = (value - low) / (map.high - low);
+    const share = map.log
+      ? Math.log(Math.max(value, low) / low) / Math.log(map.high / low)
+      : (value - low) / (map.high - low);
     return colours[Math.round(255 * Math.min(1, Math.max(0, share)))];
   }
 
@@ -204,7 +206,8 @@ function render({ model, el }) {
     const bar = document.createElement("i");
     bar.style.background = `linear-gradient(to right, ${stops.join(", ")})`;
     bar.textContent = low < 0 ? "0" : ""; // in the middle, where the colour is the page's
-    scale.append(`${map.value_name}  ${format(low)}`, bar, format(high));
+    scale.append(`${map.value_name}  ${map.log ? "≤ " : ""}${format(low)}`, bar, `${format(high)}${map.log ? ", logarithmic" : ""}`);
+    if (map.uncertain.length) legend.append("hatched: the 95 % interval holds zero");
     const present = new Set([...map.row_groups, ...map.column_groups]);
     for (const [group, colour] of Object.entries(map.colours)) {
       if (!present.has(group)) continue;
@@ -244,6 +247,7 @@ function render({ model, el }) {
     resize(marks, ...size);
     context.textBaseline = "middle";
     drawCells(context, colours);
+    drawHatches(context, map.uncertain, shape[1], place, getComputedStyle(el).color);
     drawSide(context, "row", getComputedStyle(el).color);
     drawSide(context, "column", getComputedStyle(el).color);
     drawLegend(stops);
@@ -293,7 +297,9 @@ function render({ model, el }) {
 
   function showTip([row, column]) {
     const value = document.createElement("strong");
-    value.textContent = `${map.value_name} ${format(numbers[row * shape[1] + column])}`;
+    const at = row * shape[1] + column;
+    const doubt = map.uncertain.includes(at) ? ", its interval holds zero" : "";
+    value.textContent = `${map.value_name} ${format(numbers[at])}${doubt}`;
     tip.replaceChildren(`${named("row", row)}\n${named("column", column)}\n`, value);
     tip.hidden = false;
     const x = place.left + (column + 1) * place.width + 8;

@@ -5,9 +5,12 @@ const TYPES = {
   i4: Int32Array, u4: Uint32Array, f4: Float32Array, f8: Float64Array,
 };
 const PATIENCE = 15_000; // milliseconds until an unanswered request for the library may be repeated
+// Nothing leaves this machine: no button uploads a chart, and no address is there for one.
 const CONFIG = {
   displaylogo: false,
-  modeBarButtonsToRemove: ["toImage", "select2d", "lasso2d", "autoScale2d"],
+  showSendToCloud: false,
+  plotlyServerURL: "",
+  modeBarButtonsToRemove: ["toImage", "select2d", "lasso2d", "autoScale2d", "sendChartToCloud"],
 };
 
 // --- the library: asked of the kernel once, shared by all views of the page ---------------------

@@ -39,11 +39,15 @@ function render({ model, el }) {
     trace.textContent = model.get("details");
     fold.hidden = !model.get("details");
   }
+  const show = tendPanel(el);
+  const hear = (message) => message.kind === "reveal" && show(message.name);
+  model.on("msg:custom", hear);
   model.on("change", draw);
   draw();
   model.send({ kind: "opened" });
   return () => {
     model.off("change", draw);
+    model.off("msg:custom", hear);
     model.send({ kind: "closed" });
   };
 }

@@ -11,10 +11,12 @@ from typing import Any, Final
 
 import anywidget
 import traitlets
+from ipywidgets import DOMWidget
 
 from latent_core.slots.pointing import sentence_and_lines
 from latent_core.wording import duration
 from workbench.jobs import Job
+from workbench.widgets.scripts import joined
 
 __all__ = ["StatusLine", "standing"]
 
@@ -31,7 +33,7 @@ class StatusLine(anywidget.AnyWidget):
         fraction: share done, 0 to 1; below 0 while it is not known.
     """
 
-    _esm = STATIC / "status_line.js"
+    _esm = joined("panel_root.js", "status_line.js")
     _css = STATIC / "status_line.css"
 
     state = traitlets.Unicode("idle").tag(sync=True)
@@ -82,6 +84,12 @@ class StatusLine(anywidget.AnyWidget):
         self._told = False
         with self.hold_trait_notifications():
             self.details, self.message, self.fraction, self.state = "", message, -1.0, "idle"
+
+    def reveal(self, widget: DOMWidget) -> None:
+        """Scroll to a widget of the same panel, and move the focus there."""
+        name = f"latent-revealed-{widget.model_id}"
+        widget.add_class(name)
+        self.send({"kind": "reveal", "name": name})
 
     def _hear(self, widget: Any, content: dict[str, str], buffers: list[bytes]) -> None:
         kind = content.get("kind")

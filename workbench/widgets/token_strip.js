@@ -4,7 +4,6 @@ const SPACE = "[\u2400-\u2420⏎⇥␣∅]"; // signs for white space, control c
 const RUNS = new RegExp(`${SPACE}+|(?:(?!${SPACE}).)+`, "gsu");
 const [UNKNOWN, UNKNOWN_INK] = ["#999999", "#000000"]; // of a group that has no colour yet
 const SIGNS = { right: "✓", wrong: "✗" };
-let views = 0;
 
 function element(name, className, text) {
   const made = document.createElement(name);
@@ -25,7 +24,7 @@ function same(a, b) {
 }
 
 function render({ model, el }) {
-  const prefix = `latent-strip-${(views += 1)}`;
+  const prefix = `latent-strip-${crypto.randomUUID?.() ?? Math.random()}`;
   const list = element("div", "latent-strip");
   list.tabIndex = 0;
   list.setAttribute("role", "listbox");
@@ -43,7 +42,7 @@ function render({ model, el }) {
     const text = cell.firstChild;
     cell.className = latent ? "latent-slot latent-chip" : "latent-slot";
     if (latent) {
-      text.textContent = slot.text;
+      text.replaceChildren(slot.text, ...(slot.number ? [element("span", "latent-occurrence", ` #${slot.number}`)] : []));
       text.style.background = model.get("colours")[slot.group] ?? UNKNOWN;
       text.style.color = model.get("inks")[slot.group] ?? UNKNOWN_INK;
     } else {
@@ -104,11 +103,15 @@ function render({ model, el }) {
   }
 
   function light() {
-    const [selected, hovered, flagged] = ["selected", "hovered", "flagged"].map((name) => model.get(name));
+    const names = ["selected", "hovered", "paired", "flagged", "shades"];
+    const [selected, hovered, paired, flagged, shades = []] = names.map((name) => model.get(name));
     const focused = document.activeElement === list;
     cells.forEach((cell, index) => {
       cell.setAttribute("aria-selected", index === selected);
-      cell.classList.toggle("latent-hovered", index === hovered);
+      cell.classList.toggle("latent-hovered", index === hovered || index === paired);
+      const shade = shades[index] ?? -1;
+      cell.classList.toggle("latent-shaded", shade >= 0);
+      if (shade >= 0) cell.style.setProperty("--latent-shade", `${Math.round(100 * shade)}%`);
       cell.classList.toggle("latent-flagged", index === flagged);
       cell.classList.toggle("latent-active", index === active && focused);
     });
@@ -219,6 +222,8 @@ function render({ model, el }) {
     "change:inks": recolour,
     "change:selected": light,
     "change:hovered": light,
+    "change:paired": light,
+    "change:shades": light,
     "change:flagged": settle,
     "change:flag": settle,
     "change:label": settle,

@@ -35,6 +35,9 @@ class TokenStrip(anywidget.AnyWidget):
         prompt_length: slots that belong to the prompt, a bar stands after them; -1 for no bar.
         selected: index of the slot that is chosen; -1 for none.
         hovered: index of the slot that is pointed at, here or in another view; -1 for none.
+        paired: index of a second slot that is pointed at, as the key beside a query; -1 for none.
+        shades: how strongly each slot is coloured, from 0 to 1; below 0 for not at all. Empty for
+            none.
         flagged: index of a slot to draw attention to; -1 for none.
         flag: what there is to say of it, in words.
         colours: hex colour by group name.
@@ -51,6 +54,8 @@ class TokenStrip(anywidget.AnyWidget):
     prompt_length = traitlets.Int(-1).tag(sync=True)
     selected = traitlets.Int(-1).tag(sync=True)
     hovered = traitlets.Int(-1).tag(sync=True)
+    paired = traitlets.Int(-1).tag(sync=True)
+    shades = traitlets.List(traitlets.Float()).tag(sync=True)
     flagged = traitlets.Int(-1).tag(sync=True)
     flag = traitlets.Unicode("the first difference").tag(sync=True)
     colours = traitlets.Dict(key_trait=traitlets.Unicode(), value_trait=traitlets.Unicode()).tag(
@@ -107,7 +112,8 @@ class TokenStrip(anywidget.AnyWidget):
             self.colours = dict(colours)
             self.inks = {name: ink_on(colour) for name, colour in colours.items()}
             self.slots = wanted
-            for name in ("selected", "hovered", "flagged"):
+            self.shades = []
+            for name in ("selected", "hovered", "paired", "flagged"):
                 if getattr(self, name) >= len(slots):
                     setattr(self, name, -1)
 

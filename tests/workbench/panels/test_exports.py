@@ -1,5 +1,6 @@
 """What is exported holds what is shown, and text stays text in every format."""
 
+import base64
 import functools
 import io
 import re
@@ -36,6 +37,9 @@ class Shown:
         tokens = [TOKENS[n % len(TOKENS)] for n in numbers]
         return pd.DataFrame({"token": tokens, "<i>mass</i>": [n / 7 for n in numbers]})
 
+    def readable(self) -> dict[str, pd.DataFrame]:
+        return {"Seen": pd.DataFrame({"mean": [float("nan"), 0.5]})}
+
     def picture(self) -> Figure:
         figure = Figure(figsize=(4, 3))
         axes = figure.subplots()
@@ -51,7 +55,7 @@ class Empty(Shown):
     def picture(self) -> Figure:
         raise SettingError("nothing to show yet: press Generate")
 
-    table = code = picture  # type: ignore[assignment]
+    table = code = readable = picture  # type: ignore[assignment]
 
 
 class Page(HTMLParser):
@@ -105,15 +109,18 @@ def test_the_page_is_one_file_in_which_tokens_are_text() -> None:
     names = {name for _, attributes in page.tags for name in attributes}
     assert not any(name.startswith("on") for name in names)
     links = [v for _, a in page.tags for n, v in a.items() if n in ("href", "src", "xlink:href")]
-    assert all(str(link).startswith("#") for link in links)
+    (data,) = [str(link) for link in links if not str(link).startswith("#")]
+    written = base64.b64decode(data.removeprefix("data:text/csv;base64,"))
+    assert written == as_bytes(Shown(), "csv"), "the data behind the page"
     for wanted in (Shown.title, "<i>mass</i>", Shown().code(), *TOKENS):
         assert words(wanted) in words(page.text), wanted
     assert "1.429" in page.text  # 10/7, in four digits
+    assert "Seen" in page.text and "nan" not in page.text.lower(), "a missing number is empty"
 
 
 def test_a_long_table_is_cut_in_the_page_and_whole_in_the_csv() -> None:
     page = as_bytes(Shown(rows=612), "html").decode()
-    assert page.count("<tr") == 501 and "112 more rows are in the CSV only" in page
+    assert page.count("<tr") == 501 + 3 and "112 more rows are in the CSV only" in page
     assert as_bytes(Shown(rows=612), "csv").count(b"\n") >= 613
 
 

@@ -1,7 +1,13 @@
 import pandas as pd
 
 from latent_core.tasks import load_task
-from workbench.pictures.curves import accuracy_curve, accuracy_picture
+from workbench.pictures.curves import (
+    accuracy_curve,
+    accuracy_picture,
+    accuracy_points,
+    leading_methods,
+)
+from workbench.pictures.theme import INK
 
 
 def test_curve_has_a_point_per_level_and_shades_the_trained_ones() -> None:
@@ -27,9 +33,23 @@ def test_methods_that_share_a_colour_differ_by_filled_and_hollow_symbols() -> No
     task = load_task("repetition")
     rows = [(f"m{n:02}", 0, level, 0.5) for n in range(15) for level in (1, 6)]
     frame = pd.DataFrame(rows, columns=["method", "seed", "level", "graded"])
-    lines = accuracy_curve(frame, task).data
+    names = frame["method"].unique()
+    lines = accuracy_curve(frame, task, methods=names, coloured=names).data
     drawn = [(t.line.color, t.marker.symbol.endswith("-open")) for t in lines]
     assert len({colour for colour, _ in drawn}) < len(set(drawn)) == 15
-    axes = accuracy_picture(frame, task).axes[0]
+    axes = accuracy_picture(frame, task, methods=names, coloured=names).axes[0]
     pictured = [c.lines[0] for c in axes.containers]
     assert [line.get_fillstyle() == "none" for line in pictured] == [open_ for _, open_ in drawn]
+
+
+def test_six_curves_are_coloured_and_the_others_are_grey_behind_one_line_of_the_legend() -> None:
+    task = load_task("repetition")
+    rows = [(f"m{n:02}", 0, level, n / 20) for n in range(15) for level in (1, 6)]
+    frame = pd.DataFrame(rows, columns=["method", "seed", "level", "graded"])
+    lines = accuracy_curve(frame, task).data
+    coloured = [line.meta for line in lines if line.line.color != INK]
+    assert coloured == [f"m{n:02}" for n in range(9, 15)], "the most accurate"
+    assert [line.name for line in lines if line.showlegend] == [*coloured, "9 methods in grey"]
+    assert len(lines[0].x) == 2, "grey curves have their points"
+    assert leading_methods(accuracy_points(frame), ["m00", "unknown"])[0] == "m00"
+    assert len(accuracy_curve(frame[frame["method"] < "m06"], task).data) == 6

@@ -40,7 +40,7 @@ def test_one_head_of_a_record_has_its_weights_and_no_key_after_its_query() -> No
     shown = ~np.isnan(heat_map.values)
     np.testing.assert_array_equal(heat_map.values[shown], weights.T[shown])
     assert [slot for slot in heat_map.rows.places] == list(record.keys)
-    assert heat_map.rows.labels[:2] == ["Start.0@0", "Comma.0@0"]
+    assert heat_map.rows.labels[:2] == ["Start.0 #1", "Comma.0 #1"]
     assert heat_map.columns.labels[1:4] == ["R", "e", "p"]
     key, query = np.nonzero(~shown)
     assert (np.array(record.keys)[key] > query).all() and len(key)

@@ -40,6 +40,7 @@ def test_slots_travel_with_their_text_group_position_and_mark() -> None:
     assert strip.slots[3] == {
         "text": "Comma.1",
         "group": "Comma",
+        "number": 3,
         "position": 2,
         "mark": "",
         "words": "latent Comma.1, occurrence 3, position id 2",

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from workbench.panels.attention.measures import Cell, Direction
+from workbench.panels.attention.split_view import QUERIES, SplitView, Sweep
 from workbench.panels.attention.work import NEW_TOKENS, Capture
 from workbench.panels.code import session_code
 from workbench.session import Session
 
-__all__ = ["attention_code"]
+__all__ = ["attention_code", "split_code"]
 
 
 def attention_code(
@@ -65,8 +66,54 @@ def attention_code(
     return "\n".join(lines) + "\n"
 
 
+def split_code(session: Session, view: SplitView, sweep: Sweep) -> str:
+    """Write code that ends with `frames`, the cells of each split, and `effects` if they are shown.
+
+    Args:
+        session: whose model and task are shown.
+        view: what is shown.
+        sweep: what the effects are of.
+    """
+    question = view.question
+    lines = [
+        "import latent_core as lc",
+        session_code(session),
+        "",
+        f"model, task = session.models[{question.adapter!r}], session.task",
+        f"with lc.parse_intervention({question.intervention!r}).on(model):",
+        "    masses = [",
+        f"        lc.attention_masses(model, task, split, {question.examples}, progress=False)",
+        f"        for split in {list(question.splits)!r}",
+        "    ]",
+        "frames = [one.frame() for one in masses]",
+    ]
+    if question.far:
+        lines.append("frames.append(masses[1].minus(masses[0]))")
+    lines += [
+        f"where = {dict(group=view.group, occurrence_role=view.role, direction=view.direction)!r}",
+        "frames = [f[(f[list(where)] == list(where.values())).all(axis=1)] for f in frames]",
+    ]
+    if view.effects is not None:
+        groups = {
+            "groups by layer": "",
+            "latents by layer": ", groups=lc.single_latents(model)",
+            "heads by layer": f", groups={view.group!r}, heads='each'",
+        }[sweep]
+        lines += [
+            f"with lc.parse_intervention({question.intervention!r}).on(model):",
+            "    effects = [",
+            f"        lc.mean_effect(model, task, split, {question.examples}{groups},",
+            f"            queries={QUERIES[view.direction]!r}, progress=False)",
+            f"        for split in {list(question.splits)!r}",
+            "    ]",
+        ]
+    return "\n".join(lines) + "\n"
+
+
 def _overview_lines(edges: Direction, side: str) -> list[str]:
-    source, target, group = edges
+    source, target, group, skip_first = edges
+    if skip_first:
+        return []  # the core's tables have all slots
     if group is None:
         chosen = f"source == '{source}' and target == '{target}'"
         return [f'overview = record_{side}.mass().query("{chosen}")']
@@ -87,8 +134,10 @@ def _map_lines(measure: str, edges: Direction, all_slots: bool, cell: Cell) -> l
         "rollout": f"record.rollout()[record.layers.index({cell.layer})]",
     }[measure]
     lines = [f"    values = {values}  # (query slots, key slots)"]
+    first = 1 if edges.skip_first else 0
     if all_slots:
-        return [*lines, "    queries = columns = list(range(len(record.slots)))"]
+        slots = "list(range(len(record.slots)))"
+        return [*lines, f"    queries = {slots}", f"    columns = queries[{first}:]"]
     named = "is not None" if edges.group is None else f"== {edges.group!r}"
     onto_latents = edges.target == "latent"
     source = "is None" if edges.source == "text" else "is not None" if onto_latents else named
@@ -97,7 +146,8 @@ def _map_lines(measure: str, edges: Direction, all_slots: bool, cell: Cell) -> l
         *lines,
         f"    queries = [t for t, slot in enumerate(record.slots) if slot.group {source}]",
         "    columns = [",
-        f"        m for m, key in enumerate(record.keys) if record.slots[key].group {target}",
+        f"        m for m, key in enumerate(record.keys) if record.slots[key].group {target}"
+        + " and key > 0" * first,
         "    ]",
     ]
 

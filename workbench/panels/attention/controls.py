@@ -8,11 +8,12 @@ from typing import Final, Literal, cast
 import ipywidgets as widgets
 
 from workbench.panels.attention.measures import DIRECTIONS, MEASURES, Cell, Direction
+from workbench.panels.attention.view import SCALES
 from workbench.panels.attention.work import CaptureRequest
 from workbench.panels.base import Panel
 from workbench.panels.controls import ROW, Controls, checkbox, field, row
 
-__all__ = ["ANSWER", "DIFFERENCE", "OWN", "AttentionControls", "HeadChooser", "Side"]
+__all__ = ["ANSWER", "DIFFERENCE", "OWN", "AttentionControls", "HeadChooser", "Side", "toggle"]
 
 Side = Literal["A", "B"]
 DIFFERENCE: Final = "A - B"
@@ -32,6 +33,8 @@ class AttentionControls(widgets.VBox):
         latents: the latent group whose edges are shown; empty for all.
         response: whether the model reads the reference answer or generates its own response.
         all_slots: whether the open head is shown with all slots.
+        scale, log_colours: the scale of colours.
+        without_first: whether the first slot is left out as a key.
         intervene: whether the session's intervention applies.
     """
 
@@ -44,12 +47,12 @@ class AttentionControls(widgets.VBox):
             buttons: stand after the controls.
         """
         self._session = panel.session
-        self.side = _toggle("Model", ["A", "B", DIFFERENCE], "56px")
+        self.side = toggle("Model", ["A", "B", DIFFERENCE], "56px")
         self.measure = field(widgets.Dropdown, "Measure", "220px", options=list(MEASURES))
         self.direction = field(widgets.Dropdown, "Query → key", "210px", options=list(DIRECTIONS))
         self.latents = field(widgets.Dropdown, "Latent group", "200px", options=[_ALL_GROUPS])
         self.latents.tooltip = "Show only the attention to or from this latent group"
-        self.response = _toggle("Response", [ANSWER, OWN], "150px")
+        self.response = toggle("Response", [ANSWER, OWN], "150px")
         self.response.tooltips = [
             "The model reads the example's answer (teacher forcing)",
             "The model generates its own response first",
@@ -59,11 +62,19 @@ class AttentionControls(widgets.VBox):
             "Apply intervention",
             "Capture the attention while the intervention of the session is active",
         )
+        self.scale = field(widgets.Dropdown, "Colours", "210px", options=list(SCALES))
+        self.log_colours = checkbox("Logarithmic colours", "Colours go by powers of ten")
+        self.without_first = checkbox(
+            "Without the first slot",
+            "Leave out the first slot, onto which many heads put most weight",
+        )
         looked_at = (self.side, self.measure, self.direction, self.latents)
         of_what = (self.response, self.all_slots, self.intervene)
-        super().__init__([row(*looked_at), row(*of_what, *buttons)])
+        colours = (self.scale, self.log_colours, self.without_first)
+        self._of_one = row(*looked_at[1:]), row(self.response, self.all_slots, *colours, *buttons)
+        super().__init__([row(self.side, self._of_one[0]), row(self.intervene, self._of_one[1])])
         self._controls = Controls(panel)
-        self._controls.on(lambda _: changed(), *looked_at, *of_what)
+        self._controls.on(lambda _: changed(), *looked_at, *of_what, *colours)
 
     @property
     def sides(self) -> tuple[Side, ...]:
@@ -74,7 +85,9 @@ class AttentionControls(widgets.VBox):
     @property
     def edges(self) -> Direction:
         """The queries and keys whose edges are shown."""
-        return DIRECTIONS[self.direction.value]._replace(group=self.latents.value or None)
+        return DIRECTIONS[self.direction.value]._replace(
+            group=self.latents.value or None, skip_first=self.without_first.value
+        )
 
     @property
     def has_heads(self) -> bool:
@@ -94,6 +107,11 @@ class AttentionControls(widgets.VBox):
             all_slots=self.all_slots.value or measure.all_slots or self.edges.target == "text",
             gradient=measure.gradient,
         )
+
+    def for_split(self, over_split: bool) -> None:
+        """Hide the controls that have no meaning over a split, or show them again."""
+        for part in self._of_one:
+            part.layout.display = "none" if over_split else ""
 
     def follow_session(self) -> None:
         """Offer the choices that the session's models, example and intervention allow."""
@@ -167,6 +185,7 @@ class HeadChooser(widgets.HBox):
         self._changed()
 
 
-def _toggle(label: str, options: list[str], width: str) -> widgets.ToggleButtons:
+def toggle(label: str, options: list[str], width: str) -> widgets.ToggleButtons:
+    """Make buttons of which one is pressed, behind their label."""
     style = {"description_width": "68px", "button_width": width}
     return widgets.ToggleButtons(options=options, description=label, style=style, layout=_INLINE)

@@ -61,17 +61,21 @@ class Direction(NamedTuple):
         source, target: the kinds of query and key.
         group: only edges of this latent group: of its latents as keys, or as queries onto text.
             None for all.
+        skip_first: whether the text's first slot is left out as a key. It takes most weight in many
+            heads, whatever it holds.
     """
 
     source: SlotKind
     target: SlotKind
     group: str | None = None
+    skip_first: bool = False
 
     def __str__(self) -> str:
         group = self.group or "latent"
+        rest = " without the first slot" if self.skip_first else ""
         if self.target == "latent":
-            return f"{self.source} → {group}"
-        return f"{group} → {self.target}"
+            return f"{self.source} → {group}{rest}"
+        return f"{group} → {self.target}{rest}"
 
 
 MEASURES: Final[Mapping[str, Measure]] = {
@@ -158,6 +162,9 @@ class AttentionMaps:
             queries, keys = latent if direction.source == "latent" else ~latent, chosen
         else:
             queries, keys = chosen, ~latent
+        if direction.skip_first:
+            keys = keys.copy()
+            keys[0] = False
         return np.flatnonzero(queries), np.flatnonzero(keys[list(self.record.keys)])
 
     def overview(self, measure: str, direction: Direction) -> FloatArray:
@@ -198,7 +205,7 @@ class AttentionMaps:
         from each group onto text. The direction's own group does not matter.
         """
         record = self.record
-        queries, columns = self.edges(direction._replace(group=None))
+        queries, columns = self.edges(direction._replace(group=None, skip_first=False))
         weights = record.weights.numpy()
         names = [slot.group for slot in record.slots]
         rows = []

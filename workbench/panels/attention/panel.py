@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from typing import ClassVar, Final
 
+import ipywidgets as widgets
 import pandas as pd
 from matplotlib.figure import Figure
 
@@ -16,8 +17,10 @@ from latent_core.errors import SettingError
 from latent_core.progress import progress_bar
 from workbench.jobs import Job
 from workbench.panels.attention.code import attention_code
-from workbench.panels.attention.controls import AttentionControls, HeadChooser, Side
-from workbench.panels.attention.measures import DIRECTIONS, Cell
+from workbench.panels.attention.controls import AttentionControls, HeadChooser, Side, toggle
+from workbench.panels.attention.measures import DIRECTIONS
+from workbench.panels.attention.over_split import OverSplit
+from workbench.panels.attention.pointing import link_strip
 from workbench.panels.attention.view import AttentionView
 from workbench.panels.attention.work import Capture, CaptureStore, capture, trace_effects
 from workbench.panels.base import Panel
@@ -33,6 +36,7 @@ __all__ = ["AttentionPanel"]
 #: Seconds of quiet after a change of the session before a capture begins.
 _QUIET: Final = 0.25
 _LABELS: Final = 64
+ONE_EXAMPLE, OVER_SPLIT = "one example", "over a split"
 
 
 class AttentionPanel(Panel):
@@ -42,6 +46,7 @@ class AttentionPanel(Panel):
     `panel.controls.latents.value = "Comma"`.
 
     Attributes:
+        scope, over_split: one example or a split; and the view over a split.
         controls: which attention is captured.
         chooser: the layer and the head whose map is open.
         overview, heat, groups, effects: the heat maps.
@@ -75,18 +80,25 @@ class AttentionPanel(Panel):
         self.chooser = HeadChooser(self, self._draw_head, strongest)
         self._make_views()
         self.visibility = Visibility()
-        self.build(
-            self.visibility,
-            self.controls,
-            self.overview,
-            self.chooser,
-            self.strip,
-            self.heat,
-            row(self.trace),
-            self.groups,
-            self.effects,
-        )
+        self.over_split = OverSplit(self, lambda: self.controls.request(self.controls.sides[0]))
+        self.scope = toggle("View", [ONE_EXAMPLE, OVER_SPLIT], "130px")
+        maps = (self.overview, self.chooser, self.strip, self.heat)
+        self._one = widgets.VBox([*maps, row(self.trace), self.groups, self.effects])
+        self.build(self.visibility, self.scope, self.controls, self._one, self.over_split)
+        self.on(self.scope, "value", lambda _: self._show_scope())
+        self._show_scope()
         self._observe()
+
+    @property
+    def over_examples(self) -> bool:
+        """Whether attention over a split is shown."""
+        return bool(self.scope.value == OVER_SPLIT)
+
+    def _show_scope(self) -> None:
+        """Show one example's attention, or that over a split, and its controls alone."""
+        self._one.layout.display = "none" if self.over_examples else ""
+        self.over_split.layout.display = "" if self.over_examples else "none"
+        self.controls.for_split(self.over_examples)
 
     def _make_views(self) -> None:
         self.overview = HeatGrid(picks=True, cell_width=30, cell_height=17, label_width=_LABELS)
@@ -99,8 +111,7 @@ class AttentionPanel(Panel):
         self.overview.on_pick(self.safely(self._open_at))
         for grid in (self.groups, self.effects):
             grid.on_pick(self.safely(lambda row, column: self._open_at(None, column)))
-        self.on(self.heat, "hovered", self._point_at_strip)
-        self.on(self.strip, "hovered", self._point_at_map)
+        link_strip(self, self.strip, self.heat)
         self.on(self.visibility, "seen", lambda seen: self._update() if not self._ready else None)
         traits = ("adapter_a", "adapter_b", "prompt", "example", "intervention")
         self.follow(self._session_changed, *traits)
@@ -213,6 +224,8 @@ class AttentionPanel(Panel):
             edges=controls.edges,
             all_slots=controls.all_slots.value,
             effects=effects,
+            scale=controls.scale.value,
+            log=controls.log_colours.value,
         )
 
     def _name(self) -> str:
@@ -229,7 +242,7 @@ class AttentionPanel(Panel):
         self.strip.prompt_length = view.record.prompt_length
         self.strip.show(view.record.slots, colours=view.colours)
         if not self._opened:
-            self._opened = self.open_strongest()
+            self._opened = self._open_first()
         self._draw_overview(view)
         self._draw_head()
         self._draw_effects(view)
@@ -293,14 +306,21 @@ class AttentionPanel(Panel):
 
     def open_strongest(self) -> bool:
         """Open the head with the largest value of the overview; False if there is none."""
+        cell = self.view().strongest(self.controls.edges)
+        if cell is not None:
+            self.chooser.choose(*cell)
+        return cell is not None
+
+    def _open_first(self) -> bool:
+        """Open the head that looks most at latents that repeat: the first slot hides all others."""
         view = self.view()
-        try:
-            overview = view.overview(Cell(view.record.layers[0], None))
-        except SettingError:
-            return False
-        row, column = divmod(int(abs(overview.values).argmax()), overview.values.shape[1])
-        self.chooser.choose(view.record.layers[column], view.record.heads[row])
-        return True
+        groups = self.session.models[self._found()[0].request.adapter].layout.groups
+        repeating = [group.name for group in groups if group.repeats]
+        edges = view.edges._replace(group=view.edges.group or next(iter(repeating), None))
+        cell = view.strongest(edges) or view.strongest(view.edges)
+        if cell is not None:
+            self.chooser.choose(*cell)
+        return cell is not None
 
     def _open_at(self, row: int | None, column: int) -> None:
         if not self._ready:
@@ -309,19 +329,6 @@ class AttentionPanel(Panel):
         head = cell.head if row is None or cell.head is None else record.heads[row]
         if (record.layers[column], head) != cell:
             self.chooser.choose(record.layers[column], head)
-
-    def _point_at_strip(self, hovered: list[int]) -> None:
-        row, column = hovered
-        rows, columns = self.heat.shown.rows, self.heat.shown.columns
-        across = columns.title == "query"
-        places = columns.places if across else rows.places
-        self.strip.hovered = places[column if across else row] if row >= 0 else -1
-
-    def _point_at_map(self, slot: int) -> None:
-        if self.heat.hovered != [-1, -1]:
-            return  # the map itself is pointed at
-        sides = [side.places for side in (self.heat.shown.rows, self.heat.shown.columns)]
-        self.heat.highlight = [side.index(slot) if slot in side else -1 for side in sides]
 
     # --- the causal effect ------------------------------------------------------------------------
 
@@ -339,6 +346,7 @@ class AttentionPanel(Panel):
             self._captures.keep_effects(one.request, direction, effects)
             if self._ready:
                 self._draw_effects(self.view())
+                self.reveal(self.effects)
 
         return self.start(
             lambda: trace_effects(model, one, DIRECTIONS[direction]), keep, key="trace"
@@ -348,16 +356,22 @@ class AttentionPanel(Panel):
 
     def table(self) -> pd.DataFrame:
         """See `Panel.table`: the cells of the overview, of the open map, and the effects."""
+        if self.over_examples:
+            return self.over_split.table()
         return self.view().table(self.chooser.cell)
 
     def picture(self) -> Figure:
         """See `Panel.picture`."""
+        if self.over_examples:
+            return self.over_split.picture()
         view = self.view()
         maps, note = view.maps(self.chooser.cell)
         return heat_figure(f"Attention of {view.name}", maps, note)
 
     def code(self) -> str:
         """See `Panel.code`."""
+        if self.over_examples:
+            return self.over_split.code()
         return attention_code(
             self.session,
             self._found(),

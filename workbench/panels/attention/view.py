@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 import pandas as pd
@@ -22,7 +23,11 @@ from workbench.panels.attention.measures import (
 from workbench.pictures.heat_map import Axis, HeatMap, largest_of, slot_axis
 from workbench.pictures.slots import group_colours
 
-__all__ = ["AttentionView", "agreement_words"]
+__all__ = ["SCALES", "AttentionView", "agreement_words", "shades_of"]
+
+
+#: Where the scale of colours ends.
+SCALES: Final = ("shared by A and B", "own maximum", "0 to 1")
 
 
 @dataclass(frozen=True)
@@ -38,6 +43,8 @@ class AttentionView:
         edges: one of `DIRECTIONS`, of all latents or of one group.
         all_slots: whether one head's map has all slots, or the direction's edges alone.
         effects: of cutting the edges of each group in each layer, if they were measured.
+        scale: one of `SCALES`, the end of the scale of colours of weights.
+        log: whether colours go by powers of ten, where values are not signed.
     """
 
     shown: AttentionMaps
@@ -48,6 +55,8 @@ class AttentionView:
     edges: Direction
     all_slots: bool
     effects: pd.DataFrame | None = None
+    scale: str = SCALES[0]
+    log: bool = False
 
     @property
     def record(self) -> AttentionRecord:
@@ -63,6 +72,14 @@ class AttentionView:
     def signed(self) -> bool:
         """Whether values may be below zero."""
         return MEASURES[self.measure].signed or self.minus is not None
+
+    def strongest(self, edges: Direction) -> Cell | None:
+        """The layer and head with the largest value of some edges; None if there are no such."""
+        values = self._over(lambda c: c.overview(self.measure, edges))
+        if not np.isfinite(values).any():
+            return None
+        layer, head = divmod(int(np.nanargmax(np.abs(values))), values.shape[1])
+        return Cell(self.record.layers[layer], self.record.heads[head])
 
     def overview(self, cell: Cell) -> HeatMap:
         """(H, L): the measure of the direction's edges, per head and layer.
@@ -84,6 +101,7 @@ class AttentionView:
             self.signed,
             self._largest(lambda c: c.overview(self.measure, self.edges), values),
             (row, record.layers.index(cell.layer)),
+            log=self.log and not self.signed,
         )
 
     def head(self, cell: Cell) -> HeatMap:
@@ -99,11 +117,13 @@ class AttentionView:
         direction = None if self.all_slots else self.edges
         one, other, _ = self._pair()
         values, queries, keys = one.head(self.measure, cell, direction)
+        shown = slice(int(self.edges.skip_first and keys[:1] == (0,)), None)
+        values, keys = values[:, shown], keys[shown]
         if other is not None:
-            values = values - other.head(self.measure, cell, direction)[0]
+            values = values - other.head(self.measure, cell, direction)[0][:, shown]
         slots = one.record.slots
         rows, columns = slot_axis("query", queries, slots), slot_axis("key", keys, slots)
-        if len(queries) > len(keys):
+        if len(queries) > len(keys) and not self.all_slots:
             values, rows, columns = values.T, columns, rows
         where = f"layer {cell.layer}" + ("" if cell.head is None else f", head {cell.head}")
         what = "all slots" if self.all_slots else str(self.edges)
@@ -114,9 +134,10 @@ class AttentionView:
             f"{self.name}: {where}, {what}",
             MEASURES[self.measure].name,
             self.signed,
-            self._largest(lambda c: c.head(self.measure, cell, direction)[0], values),
+            self._largest(lambda c: c.head(self.measure, cell, direction)[0][:, shown], values),
             square=self.all_slots,
             colours=self.colours,
+            log=self.log and not self.signed,
         )
 
     def groups(self) -> HeatMap:
@@ -221,8 +242,10 @@ class AttentionView:
         return compute(one) - compute(other)
 
     def _largest(self, compute: Callable[[AttentionMaps], FloatArray], values: FloatArray) -> float:
-        """The end of the colour scale, which A and B share, so that they can be compared."""
-        if self.minus is not None or self.beside is None:
+        """The end of the colour scale; A and B share it unless another one is chosen."""
+        if self.scale == SCALES[2] and not self.signed:
+            return 1.0
+        if self.scale == SCALES[1] or self.minus is not None or self.beside is None:
             return largest_of(values)
         try:
             return largest_of(values, compute(self.beside))
@@ -259,6 +282,22 @@ class AttentionView:
                     f"response, so there are no edges {self.edges}. Choose another adapter or "
                     "example, or tick 'Show all slots' to see attention among all tokens"
                 )
+
+
+def shades_of(shown: HeatMap, slot: int, count: int) -> list[float]:
+    """How strongly each of `count` slots is tied to one in an open map, 0 to 1; -1 for no edge.
+
+    Slots before it are those that it looks at, and slots after it those that look at it.
+    """
+    found = np.full(count, -1.0)
+    sides = (shown.rows, shown.values), (shown.columns, shown.values.T)
+    for (side, values), (other, _) in zip(sides, sides[::-1], strict=True):
+        if slot in side.places:
+            line = values[side.places.index(slot)]
+            for place, value in zip(other.places, line, strict=True):
+                if np.isfinite(value) and place != slot:
+                    found[place] = min(1.0, abs(float(value)) / shown.largest)
+    return found.tolist() if (found >= 0).any() else []
 
 
 def agreement_words(mass: pd.DataFrame, effects: pd.DataFrame) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -22,7 +22,7 @@ from latent_core.interventions.kinds import parse_intervention
 from latent_core.interventions.running import InterventionWarning, running
 from latent_core.models.latent import LatentModel
 from latent_core.progress import heartbeat
-from workbench.panels.attention.measures import AttentionMaps, Direction
+from workbench.panels.attention.measures import MEASURES, AttentionMaps, Direction
 from workbench.responses import NOTHING, fitting
 
 __all__ = [
@@ -122,6 +122,7 @@ def capture(
         return known
     change, left_out = fitting(model, parse_intervention(request.intervention))
     with _under(model, change) as notes:
+        _check_size(model, request, measure)
         if known is not None and known.request.subject == request.subject:
             ids = list(known.response_ids)
         elif request.answer is None:
@@ -129,7 +130,7 @@ def capture(
             ids = list(own.response_ids)
         else:
             ids = model.backbone.encode_response(request.answer)
-        _check_size(model, request, ids)
+        _check_size(model, request, measure, ids)
         heartbeat()
         record = capture_attention(
             model,
@@ -228,8 +229,11 @@ def _under(model: LatentModel, change: Intervention) -> Iterator[list[str]]:
         yield notes
 
 
-def _check_size(model: LatentModel, request: CaptureRequest, response_ids: list[int]) -> None:
-    slots = model.place(model.backbone.encode(request.prompt), response_ids).slots
+def _check_size(
+    model: LatentModel, request: CaptureRequest, measure: str, response_ids: Sequence[int] = ()
+) -> None:
+    """Refuse what does not fit, before a response is generated and again when it is there."""
+    slots = model.place(model.backbone.encode(request.prompt), list(response_ids)).slots
     try:
         shape = attention_shape(model.backbone)
     except BackboneError:
@@ -237,7 +241,14 @@ def _check_size(model: LatentModel, request: CaptureRequest, response_ids: list[
     keys = len(slots) if request.all_slots else sum(slot.is_latent for slot in slots)
     kept = len(shape.layers) * shape.heads * len(slots) * keys * 4 * (1 + request.gradient)
     if kept > MOST_BYTES:
+        remedy = "choose a shorter example"
+        if MEASURES[measure].all_slots or MEASURES[measure].gradient:
+            remedy = "choose the measure raw, or a shorter example"
+        elif request.all_slots:
+            remedy = (
+                "look from text to latents without 'Show all slots', or choose a shorter example"
+            )
         raise SettingError(
             f"attention of {len(slots)} slots onto {keys} would take {kept / 1e9:.1f} GB, more "
-            f"than {MOST_BYTES / 1e9:.0f} GB; untick 'Show all slots', or choose a shorter example"
+            f"than {MOST_BYTES / 1e9:.0f} GB; {remedy}"
         )

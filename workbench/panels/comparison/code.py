@@ -11,6 +11,7 @@ from latent_core.tasks.base import Task
 from workbench.panels.code import task_source
 from workbench.panels.comparison.runs import RunCollection
 from workbench.panels.comparison.work import MethodComparison
+from workbench.panels.over_examples import ANSWERS_CODE
 
 __all__ = ["comparison_code"]
 
@@ -35,15 +36,15 @@ def comparison_code(
             "this task to get its code"
         )
     records = collection.code(shown.task.name, shown.backbone, list(methods))
-    shipped = "from latent_core.runs.shipped import SHIPPED\n" if "SHIPPED" in records else ""
     differs = tables = ""
     if isinstance(shown.differences, pd.DataFrame):
         tables = "from workbench.panels.comparison.tables import difference_table\n"
         differs = f"differences = difference_table(frame, {shown.reference!r}, {shown.metric!r})\n"
+    helper = f"\n\n{ANSWERS_CODE}\n\n" if "answers(" in records else ""
     return (
-        f"import pandas as pd\n\nimport latent_core as lc\n{shipped}"
+        f"import pandas as pd\n\nimport latent_core as lc\n"
         f"from workbench import accuracy_curve\n{tables}\n"
-        f"task = lc.load_task({task_source(task)!r})\n{records}\n{differs}"
+        f"{helper}task = lc.load_task({task_source(task)!r})\n{records}\n{differs}"
         f'points = lc.summarise(frame, ("method", "level"), {shown.metric!r})\n'
         f"accuracy_curve(points, task, {shown.metric!r}, {list(shown.methods)!r})\n"
     )

@@ -15,6 +15,7 @@ from workbench.level_words import level_words
 from workbench.panels.base import Panel
 from workbench.panels.comparison.recorded_examples import RecordedExample, recorded_example
 from workbench.panels.comparison.runs import RunCollection
+from workbench.session import adapter_title
 from workbench.widgets.example_list import ExampleList
 
 __all__ = ["PointExamples"]
@@ -60,7 +61,8 @@ class PointExamples:
             self._task, self.found = task, examples
             heading = f"{method}, {level_words(level, levels)}"
             self.view.show(heading, [example.row() for example in examples])
-            self._panel.status.say(f"{len(examples)} examples of {heading} are listed below")
+            self._panel.status.say(f"{len(examples)} examples of {heading} are listed")
+            self._panel.reveal(self.view)
 
         self._panel.start(work, then, key="examples", replace=True)
 
@@ -72,11 +74,10 @@ class PointExamples:
         if self._task is not None and self._task.name != session.task.name:
             session.task = self._task
         session.example = example
-        method, path = str(record["method"]), record.get("path")
-        here = method.removesuffix(" (now)")
-        if method != here and here in session.models:
-            session.adapter_a = here
-            self._opened(f"{here} is now adapter A")
+        model, path = record.get("model"), record.get("path")
+        if isinstance(model, str) and model in session.models:  # it was answered in the panel
+            session.adapter_a, session.intervention = model, str(record["intervention"])
+            self._opened(f"{model} is now adapter A")
         elif not isinstance(path, str) or not has_file(path, CONFIG_NAME):
             self._opened("Adapter A is unchanged: the run has no saved adapter")
         elif name := session.name_of(Path(path)):
@@ -101,9 +102,10 @@ class PointExamples:
             self._opened(f"Adapter A is unchanged: {model}")
             return
         session = self._panel.session
-        name = session.add(model, folder.name, folder)
+        name = session.add(model, adapter_title(folder), folder)
         session.adapter_a = name
         self._opened(f"{name} is now adapter A")
 
     def _opened(self, how: str) -> None:
+        self._panel.session.panel = "playground"
         self._panel.status.say(f"Opened in the playground. {how}")

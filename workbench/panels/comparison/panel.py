@@ -12,7 +12,6 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from latent_core.errors import SettingError
-from latent_core.evaluation.evaluate import evaluate
 from latent_core.tasks.base import Task
 from latent_core.tasks.table import TASKS, load_task
 from workbench.jobs import Job
@@ -20,18 +19,28 @@ from workbench.panels.base import Panel
 from workbench.panels.code import model_code
 from workbench.panels.comparison.code import comparison_code
 from workbench.panels.comparison.examples import PointExamples
+from workbench.panels.comparison.method_choice import MethodChoice
+from workbench.panels.comparison.records import Records
 from workbench.panels.comparison.runs import RunCollection
 from workbench.panels.comparison.sources import RunSources
 from workbench.panels.comparison.view import (
+    NOW,
+    difference_chart,
     differences_html,
     differences_note,
     empty_note,
+    evaluated_name,
     methods_html,
     note_on,
+    readable_table,
+    shown_table,
 )
 from workbench.panels.comparison.work import MethodComparison, compare_methods
-from workbench.panels.controls import Controls, checkbox, field, row
-from workbench.pictures.curves import accuracy_curve, accuracy_picture
+from workbench.panels.controls import Controls, field, row
+from workbench.panels.evaluating import Evaluating
+from workbench.panels.over_examples import OverExamples, tested_splits
+from workbench.pictures.chart_live import live_figure
+from workbench.pictures.curves import accuracy_curve, accuracy_picture, leading_methods
 from workbench.session import Session
 from workbench.widgets.plotly_view import PlotlyView
 from workbench.widgets.text_line import TextLine
@@ -48,7 +57,10 @@ class ComparisonPanel(Panel):
     Attributes:
         collection: the runs; `add` a folder to it.
         sources: the controls for the folders.
+        choice: the methods that are shown.
+        evaluating: answers examples with A and B.
         point: the examples behind the point that was clicked.
+        records: the examples across methods, once they are listed.
         shown: the comparison that is drawn, or None before anything was read.
     """
 
@@ -58,6 +70,7 @@ class ComparisonPanel(Panel):
         super().__init__(session)
         self.collection = RunCollection()
         self.shown: MethodComparison | None = None
+        self._wanted_reference: str | None = None  # chosen as soon as it is there
         self.task = field(widgets.Dropdown, "Task", "220px", options=list(TASKS))
         self.backbone = field(widgets.Dropdown, "Backbone", "240px")
         self.metric = widgets.ToggleButtons(
@@ -68,7 +81,7 @@ class ComparisonPanel(Panel):
             ],
             style={"button_width": "80px"},
         )
-        self.methods = row()
+        self.choice = MethodChoice(self, self._draw)
         self.reference = field(
             widgets.Dropdown,
             "Reference method",
@@ -77,34 +90,38 @@ class ComparisonPanel(Panel):
             tooltip="Subtract this method from the others, example by example",
         )
         self.sources = RunSources(self, self.collection, self.refresh)
-        self.count = field(
-            widgets.BoundedIntText, "Examples per split", "190px", value=20, min=1, max=1000
-        )
-        self.evaluate_button = self.button(
-            "Evaluate A and B",
-            self.evaluate,
-            "Answer examples of this task with models A and B, without intervention",
+        self.evaluating = Evaluating(
+            self, "Evaluate A and B", lambda: tested_splits(session.task), self._keep
         )
         self.note = TextLine()
         self.view = PlotlyView(label="Accuracy against length")
         self.methods_table = widgets.HTML()
         self.differences = widgets.HTML()
+        self.differences_view = PlotlyView(label="Difference against length")
         self.differences_note = TextLine(quiet=True)
         self.point = PointExamples(self, self.collection)
+        self.list_button = self.button(
+            "List records", self.list_records, "List every example with the scores of these methods"
+        )
+        self.records = Records(self)
         self.visibility = Visibility()
         self.build(
             self.visibility,
             row(self.task, self.backbone, widgets.Label("Metric"), self.metric),
-            row(self.sources.field, *self.sources.buttons, row(self.evaluate_button, self.count)),
+            row(self.sources.field, *self.sources.buttons),
             self.sources.boxes,
-            self.methods,
+            self.evaluating,
+            self.choice,
             self.note,
             self.view,
             self.methods_table,
             self.reference,
             self.differences,
+            self.differences_view,
             self.differences_note,
             self.point.view,
+            self.list_button,
+            self.records.view,
         )
         self._empty("Runs are read when this panel comes into view.")
         self._controls = Controls(self)
@@ -128,33 +145,28 @@ class ComparisonPanel(Panel):
             self.session.jobs.settle(self.refresh())
 
     def evaluate(self) -> Job:
-        """Answer examples with the session's models A and B, and show them beside the runs."""
-        session, task, count = self.session, self.session.task, self.count.value
-        splits = [name for name in task.splits if name not in ("train", "validation")]
-        if not splits:
-            raise SettingError(f"task {task.name!r} has no split to test on; expected id or ood-N")
-        names = list(dict.fromkeys((session.adapter_a, session.adapter_b)))
-        chosen = {
-            name: (
-                session.models[name],
-                f"lc.evaluate({model_code(session, name)}, task, {splits!r}, {count})",
-            )
-            for name in names
-        }
+        """Answer examples with the session's models A and B, and show them beside the runs.
 
-        def work() -> list[tuple[str, pd.DataFrame, str]]:
-            return [
-                (f"{name} (now)", evaluate(model, task, splits, count, progress=False), code)
-                for name, (model, code) in chosen.items()
-            ]
+        Under the session's intervention as well, if that is ticked: then the curves are compared
+        with those of A without it.
+        """
+        return self.evaluating.run()
 
-        def keep(found: list[tuple[str, pd.DataFrame, str]]) -> None:
-            for name, records, code in found:
-                self.collection.keep(name, records, code)
-            self._choose_backbone(session.backbone.name)
-            self.refresh()
-
-        return self.start(work, keep, key="evaluate")
+    def _keep(self, found: list[OverExamples]) -> None:
+        session, count = self.session, self.evaluating.count.value
+        splits = tested_splits(session.task)
+        for one in found:
+            for under in dict.fromkeys(("none", one.intervention)):
+                model = model_code(session, one.name)
+                self.collection.keep(
+                    evaluated_name(one.name, under),
+                    one.of(under).assign(model=one.name, intervention=under),
+                    f"answers({model}, {under!r}, {splits!r}, {count})",
+                )
+        self._choose_backbone(session.backbone.name)
+        if any(one.intervention != "none" for one in found):
+            self._wanted_reference = evaluated_name(found[0].name, "none")
+        self.refresh()
 
     def _choose_task(self, name: str) -> None:
         if name in TASKS and name != self.session.task.name:
@@ -212,42 +224,45 @@ class ComparisonPanel(Panel):
                 self.backbone.options = [self.session.backbone.name]
         if _subject(self.shown) != _subject(compared) or compared is None:
             self.point.clear()
+            self.records.clear()
         self.shown = compared
         self._draw()
+        if compared is not None and compared.reference != self.reference.value:
+            self.refresh()  # for the differences from what was evaluated here
 
     def _offer_methods(self, methods: tuple[str, ...]) -> None:
         options = (_NO_REFERENCE, *((method, method) for method in methods))
         if tuple(self.reference.options) != options:
-            chosen = self.reference.value
+            chosen, self._wanted_reference = self._wanted_reference or self.reference.value, None
             self.reference.options = options
             self.reference.value = chosen if chosen in methods else None
-        if tuple(box.description for box in self.methods.children) == methods:
-            return
-        hidden = {box.description for box in self.methods.children if not box.value}
-        boxes = [checkbox(name, f"Show {name}", name not in hidden) for name in methods]
-        for box in boxes:
-            self.on(box, "value", lambda _: self._draw())
-        self.methods.children = boxes
+        self.choice.offer(methods)
 
     # --- drawing ----------------------------------------------------------------------------------
 
-    def _ticked(self) -> list[str]:
-        return [box.description for box in self.methods.children if box.value]
+    def _points(self, shown: MethodComparison) -> pd.DataFrame:
+        """The points of the methods that are ticked."""
+        return shown.points[shown.points["method"].isin(self.choice.ticked)]
+
+    def _coloured(self, points: pd.DataFrame) -> tuple[str, ...]:
+        """The methods that are not grey: what was evaluated here comes first."""
+        here = [name for name in self.choice.ticked if name.endswith(NOW)]
+        return leading_methods(points, [*here, str(self.reference.value)])
 
     def _draw(self) -> None:
         shown = self.shown
         if shown is None:
             self._empty(empty_note(self.task.value))
             return
-        ticked = self._ticked()
+        ticked = self.choice.ticked
         if not ticked:
             self._empty("Tick a method to see it.", boxes=True)
             return
-        for part in (self.methods, self.view, self.methods_table, self.reference):
+        for part in (self.choice, self.view, self.methods_table, self.reference):
             part.layout.display = ""
-        points = shown.points[shown.points["method"].isin(ticked)]
+        points = self._points(shown)
         self.view.show(
-            accuracy_curve(points, shown.task, shown.metric, shown.methods),
+            accuracy_curve(points, shown.task, shown.metric, shown.methods, self._coloured(points)),
             f"{shown.metric} accuracy on {shown.task.name} against {shown.task.level_name}, "
             f"{len(ticked)} methods",
         )
@@ -268,16 +283,22 @@ class ComparisonPanel(Panel):
         else:
             note = found or ""
         filled = rows is not None and len(rows) > 0
-        self.differences.layout.display = "" if filled else "none"
+        for part in (self.differences, self.differences_view):
+            part.layout.display = "" if filled else "none"
         if filled:
             self.differences.value = differences_html(rows, str(shown.reference))
+            gaps = shown.difference_points
+            gaps = gaps[gaps["method"].isin(ticked)]
+            chart = difference_chart(shown, gaps, self._coloured(gaps))
+            self.differences_view.show(live_figure(chart), chart.title)
         self.differences_note.say(str(note))
 
     def _empty(self, note: str, boxes: bool = False) -> None:
         self.note.say(note)
         self.differences_note.say("")
-        self.methods.layout.display = "" if boxes else "none"
-        for part in (self.view, self.methods_table, self.reference, self.differences):
+        self.choice.layout.display = "" if boxes else "none"
+        shown = (self.view, self.methods_table, self.reference)
+        for part in (*shown, self.differences, self.differences_view):
             part.layout.display = "none"
 
     # --- examples ---------------------------------------------------------------------------------
@@ -285,29 +306,40 @@ class ComparisonPanel(Panel):
     def _show_examples(self, point: dict[str, Any]) -> None:
         if self.shown is None or not point:
             return
-        shown, ticked = self.shown, self._ticked()
+        shown, ticked = self.shown, self.choice.ticked
         drawn = [method for method in shown.points["method"].unique() if method in ticked]
         task = self._known_task(shown.task.name)
         clicked = (shown.task.name, shown.backbone, drawn[point["curve"]], int(point["x"]))
         self.point.look_up(task, shown.task.level_name, clicked)
 
+    def list_records(self) -> None:
+        """List the examples with the scores of the methods that are ticked, six at most."""
+        shown = self._ready()
+        found, whole = self.collection.records(shown.task.name, shown.backbone)
+        if not whole:
+            raise SettingError("there are too many records to list; use fewer folders of runs")
+        methods = leading_methods(self._points(shown), self._coloured(self._points(shown)))
+        task = self._known_task(shown.task.name)
+        self.records.look_up(task, found, methods, shown.metric)
+
     # --- exports ----------------------------------------------------------------------------------
 
     def table(self) -> pd.DataFrame:
-        """One row per method and level: task, backbone, metric, method, level, mean, interval."""
+        """All numbers that are shown; `view` says where: see `view.shown_table`."""
+        return shown_table(self._ready(), self.choice.ticked)
+
+    def readable(self) -> dict[str, pd.DataFrame]:
+        """See `Panel.readable`: the table of methods, and that of differences if there is one."""
         shown = self._ready()
-        points = shown.points[shown.points["method"].isin(self._ticked())]
-        about = {"task": shown.task.name, "backbone": shown.backbone, "metric": shown.metric}
-        known = set(shown.task.id_levels)
-        where = ["id" if level in known else "ood" for level in points["level"]]
-        costs = shown.by_method[["method", "trainable", "slots", "seconds"]]
-        points = points.assign(distribution=where).merge(costs, on="method")
-        return pd.DataFrame(about, index=points.index).join(points)
+        tables = {"Methods": readable_table(self.method_table())}
+        if isinstance(shown.differences, pd.DataFrame) and len(self.difference_table()):
+            tables[f"Minus {shown.reference}"] = readable_table(self.difference_table(), "+.2f")
+        return tables
 
     def method_table(self) -> pd.DataFrame:
         """One row per method; see `tables.method_table`."""
         shown = self._ready()
-        rows = shown.by_method["method"].isin(self._ticked())
+        rows = shown.by_method["method"].isin(self.choice.ticked)
         return shown.by_method[rows].reset_index(drop=True)
 
     def difference_table(self) -> pd.DataFrame:
@@ -319,20 +351,21 @@ class ComparisonPanel(Panel):
         found = self._ready().differences
         if not isinstance(found, pd.DataFrame):
             raise SettingError(found or "choose a 'Reference method' first")
-        rows = found["method"].isin(self._ticked())
+        rows = found["method"].isin(self.choice.ticked)
         return found[rows].reset_index(drop=True)
 
     def picture(self) -> Figure:
         """The curves of the methods that are ticked."""
         shown = self._ready()
-        points = shown.points[shown.points["method"].isin(self._ticked())]
-        return accuracy_picture(points, shown.task, shown.metric, shown.methods)
+        points = self._points(shown)
+        coloured = self._coloured(points)
+        return accuracy_picture(points, shown.task, shown.metric, shown.methods, coloured)
 
     def code(self) -> str:
         """Python that reads the same runs, averages them and draws the curves."""
         shown = self._ready()
         known = self._known_task(shown.task.name)
-        return comparison_code(self.collection, shown, known, self._ticked())
+        return comparison_code(self.collection, shown, known, self.choice.ticked)
 
     def _ready(self) -> MethodComparison:
         """The comparison that is shown, read now if nothing was yet."""
@@ -341,7 +374,7 @@ class ComparisonPanel(Panel):
             raise SettingError(
                 f"there are no records of {self.task.value} yet; evaluate A and B, or add a folder"
             )
-        if not self._ticked():
+        if not self.choice.ticked:
             raise SettingError("no method is ticked; tick one to see it")
         return self.shown
 

@@ -78,7 +78,7 @@ class RunCollection:
         Args:
             name: their method.
             records: of `evaluate`.
-            code: an expression that makes them, with `task` defined.
+            code: an expression that makes them, with `task` and `answers` defined.
         """
         frame = records.assign(method=name, seed=0, run=name, path=None)
         self._evaluated[name] = (frame, code)
@@ -157,7 +157,7 @@ class RunCollection:
             parts.append("stored")
         for number, path in enumerate(path for path in self._used if path.is_file()):
             name = f"records_{number + 1}"
-            lines.append(f"{name} = pd.read_parquet({str(path)!r})")
+            lines.append(f"{name} = pd.read_parquet({path_code(path)})")
             parts.append(
                 f"{name}[{name}['task'].eq({task!r}) & {name}['method'].isin({methods!r})]"
             )

@@ -10,7 +10,7 @@ import pandas as pd
 from latent_core.errors import SettingError
 from latent_core.statistics.means import accuracy_interval, mean_interval, paired_difference
 
-__all__ = ["difference_table", "method_table", "split_order"]
+__all__ = ["difference_points", "difference_table", "method_table", "split_order"]
 
 
 def split_order(splits: pd.Series) -> list[str]:
@@ -101,6 +101,34 @@ def difference_table(frame: pd.DataFrame, reference: str, metric: str = "graded"
         cells |= _over_seeds(_gaps(records, splits, metric) - against)
         rows.append({"method": method, "seeds": seeds, "records": pairs} | cells)
     return pd.DataFrame(rows) if rows else pd.DataFrame(columns=["method", "seeds", "records"])
+
+
+def difference_points(frame: pd.DataFrame, reference: str, metric: str = "graded") -> pd.DataFrame:
+    """Subtract one method from every other, level by level.
+
+    Args:
+        frame: as for `difference_table`.
+        reference: the method that is subtracted.
+        metric: `graded` or `exact`.
+
+    Returns:
+        columns method, level, mean, low, high, seeds, records; no row where nothing can be paired.
+    """
+    rows: list[dict[str, object]] = []
+    for method in frame["method"].unique():
+        if method == reference:
+            continue
+        both = frame[frame["method"].isin((method, reference))]
+        for level, part in both.groupby("level"):
+            try:
+                found = paired_difference(part, str(method), reference, metric)
+            except SettingError:  # one of them did not answer these
+                continue
+            numbers = {"mean": found.mean, "low": found.low, "high": found.high}
+            counts = {"seeds": found.seeds, "records": found.records}
+            rows.append({"method": method, "level": level} | numbers | counts)
+    columns = ["method", "level", "mean", "low", "high", "seeds", "records"]
+    return pd.DataFrame(rows, columns=columns)
 
 
 def _gaps(records: pd.DataFrame, splits: list[str], metric: str) -> pd.Series:

@@ -3,15 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 import pandas as pd
 
 from latent_core.wording import counted
 from workbench.panels.comparison.work import MethodComparison
+from workbench.pictures.chart import Chart
+from workbench.pictures.curves import MOST_COLOURED, accuracy_chart
 from workbench.templates import render
 
-__all__ = ["differences_html", "differences_note", "empty_note", "methods_html", "note_on"]
+__all__ = [
+    "NOW",
+    "difference_chart",
+    "differences_html",
+    "differences_note",
+    "empty_note",
+    "evaluated_name",
+    "methods_html",
+    "note_on",
+    "readable_table",
+    "shown_table",
+]
+
+#: The end of a name of records that the panel made.
+NOW: Final = " (now)"
 
 #: Heads of columns: a name and a line below it.
 _HEADS: Final[dict[str, tuple[str, str]]] = {
@@ -40,7 +57,86 @@ def note_on(shown: MethodComparison, points: pd.DataFrame) -> str:
         )
     else:
         over = "Intervals are over seeds and examples."
-    return f"{counted(shown.runs, 'run')}. {over} Click a point to see its examples."
+    grey = ""
+    if points["method"].nunique() > MOST_COLOURED:
+        grey = f" {MOST_COLOURED} curves are coloured: those made here, and the most accurate."
+    return f"{counted(shown.runs, 'run')}. {over}{grey} Click a point to see its examples."
+
+
+def evaluated_name(model: str, intervention: str) -> str:
+    """Name the answers of a model that were made in the panel."""
+    under = "" if intervention == "none" else f" under {intervention}"
+    return f"{model}{under}{NOW}"
+
+
+def difference_chart(
+    shown: MethodComparison, points: pd.DataFrame, coloured: Sequence[str]
+) -> Chart:
+    """Describe the paired differences from the reference at every level, with their intervals."""
+    chart = accuracy_chart(points, shown.task, shown.metric, shown.methods, coloured)
+    (plot,) = chart.plots
+    ends = points[["low", "high"]].to_numpy(float)
+    reach = float(max(abs(ends).max(initial=0.0), 0.05)) * 1.08
+    return replace(
+        chart,
+        plots=[replace(plot, y_title=f"minus {shown.reference}", y_range=(-reach, reach))],
+        title=f"Difference from {shown.reference} in {shown.metric} accuracy, paired by example",
+        subtitle="below zero: less accurate than the reference",
+        key=f"{shown.task.name} {shown.metric} minus {shown.reference}",
+        height=320,
+    )
+
+
+def readable_table(table: pd.DataFrame, form: str = ".2f") -> pd.DataFrame:
+    """A table of methods with each mean and its interval in one cell, as the panel shows them."""
+    values = _value_columns(table)
+    rows = [
+        {"method": row["method"], "seeds": row["seeds"]}
+        | {_HEADS.get(n, (n.replace("ood-", "OOD "), ""))[0]: _words(row, n, form) for n in values}
+        | {" ".join(_HEADS[n]): _number(row[n], _COSTS[n]) for n in _COSTS if n in table.columns}
+        for row in _of(table)
+    ]
+    return pd.DataFrame(rows)
+
+
+def _words(row: dict[str, Any], name: str, form: str) -> str:
+    cell = _cell(row, name, form, None)
+    return f"{cell['mean']} {cell['interval']}".strip()
+
+
+def shown_table(shown: MethodComparison, methods: Sequence[str]) -> pd.DataFrame:
+    """All numbers of a comparison as one tidy frame.
+
+    Returns:
+        view (`curve`, `methods`, or `minus NAME`), task, backbone, metric, method, split, level,
+        mean, low, high, seeds, records; for curves also distribution (`id` or `ood`) and costs.
+    """
+    points = shown.points[shown.points["method"].isin(methods)]
+    known = set(shown.task.id_levels)
+    where = ["id" if level in known else "ood" for level in points["level"]]
+    costs = shown.by_method[["method", "trainable", "slots", "seconds"]]
+    parts = [points.assign(view="curve", distribution=where).merge(costs, on="method")]
+    tables = {"methods": shown.by_method}
+    if isinstance(shown.differences, pd.DataFrame):
+        parts.append(shown.difference_points.assign(view=f"minus {shown.reference}"))
+        tables[f"minus {shown.reference}"] = shown.differences
+    parts += [_long(table).assign(view=name) for name, table in tables.items()]
+    frame = pd.concat([part for part in parts if len(part)], ignore_index=True)
+    frame = frame[frame["method"].isin(methods)].reset_index(drop=True)
+    about = {"task": shown.task.name, "backbone": shown.backbone, "metric": shown.metric}
+    return pd.DataFrame({"view": frame.pop("view"), **about}, index=frame.index).join(frame)
+
+
+def _long(table: pd.DataFrame) -> pd.DataFrame:
+    """A table of methods with one row per method and split."""
+    rows = [
+        {"method": row["method"], "seeds": row["seeds"], "records": row["records"], "split": name}
+        | {"mean": row[name], "low": row.get(f"{name} low"), "high": row.get(f"{name} high")}
+        for row in _of(table)
+        for name in _value_columns(table)
+        if not pd.isna(row[name])
+    ]
+    return pd.DataFrame(rows)
 
 
 def empty_note(task: str) -> str:

@@ -9,7 +9,7 @@ import pandas as pd
 from latent_core.errors import SettingError
 from latent_core.tasks.base import Task
 from workbench.panels.comparison.runs import RunCollection
-from workbench.panels.comparison.tables import difference_table, method_table
+from workbench.panels.comparison.tables import difference_points, difference_table, method_table
 from workbench.pictures.curves import HasLevels, RecordedTask, accuracy_points
 
 __all__ = ["MethodComparison", "compare_methods"]
@@ -30,6 +30,8 @@ class MethodComparison:
         reference: the method that is subtracted from the others, if any.
         differences: see `difference_table`; or the reason why there are none; or None without a
             reference.
+        difference_points: the same by method and level, with `mean`, `low` and `high`; empty
+            without differences.
         every_record: whether all records were read, rather than means of runs.
         runs: how many.
     """
@@ -43,6 +45,7 @@ class MethodComparison:
     by_method: pd.DataFrame
     reference: str | None
     differences: pd.DataFrame | str | None
+    difference_points: pd.DataFrame
     every_record: bool
     runs: int
 
@@ -77,7 +80,9 @@ def compare_methods(
     backbone = backbone if backbone in backbones else backbones[0]
     records, whole = collection.records(task, backbone)
     methods = tuple(records["method"].unique())
-    there = reference in methods
+    reference = reference if reference in methods else None
+    differences = None if reference is None else _differences(records, reference, metric, whole)
+    paired = reference is not None and isinstance(differences, pd.DataFrame)
     return MethodComparison(
         task=known or RecordedTask.of(task, records),
         backbone=backbone,
@@ -86,10 +91,11 @@ def compare_methods(
         methods=methods,
         points=accuracy_points(records, metric),
         by_method=method_table(records, metric),
-        reference=reference if there else None,
-        differences=_differences(records, reference, metric, whole)
-        if there and reference
-        else None,
+        reference=reference,
+        differences=differences,
+        difference_points=difference_points(records, str(reference), metric)
+        if paired
+        else pd.DataFrame(columns=["method", "level", "mean"]),
         every_record=whole,
         runs=len(here[here["backbone"] == backbone].drop_duplicates(["run", "method", "seed"])),
     ), tasks

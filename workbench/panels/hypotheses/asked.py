@@ -10,6 +10,7 @@ from typing import Any
 
 from latent_core.hypotheses.claim import Hypothesis
 from latent_core.hypotheses.study import Study
+from workbench.panels.code import path_code
 
 __all__ = ["Asked", "Target", "own_code"]
 
@@ -72,8 +73,8 @@ class Asked:
         return (
             f"import latent_core as lc\n\n{self.code}\ntarget = {self.target.code}\n"
             f"plan = lc.lab.plan(claim, {self.seeds}, {self.examples}, target=target{trains})\n"
-            f"verdict = lc.lab.run(claim, target, plan, {str(self.folder)!r}{trains})\n"
-            f"lc.lab.report(verdict, {str(self.report)!r})\n"
+            f"verdict = lc.lab.run(claim, target, plan, {path_code(self.folder)}{trains})\n"
+            f"lc.lab.report(verdict, {path_code(self.report)})\n"
             "verdict\n"
         )
 

@@ -23,6 +23,8 @@ from workbench.panels.base import Panel
 from workbench.panels.code import task_source
 from workbench.panels.controls import Controls
 from workbench.panels.hypotheses.asked import own_code
+from workbench.session import Proposal
+from workbench.widgets.combo_box import ComboBox
 
 __all__ = ["OWN", "ClaimForm"]
 
@@ -72,7 +74,7 @@ class ClaimForm(widgets.VBox):
             ],
         )
         self.part = _field(widgets.Dropdown, "Part", "400px", options=[("all parts", ALL)])
-        self.about = _field(widgets.Combobox, "Layout", "240px", continuous_update=False)
+        self.about = _field(ComboBox, "Layout", "240px")
         self.about.tooltip = "the layout that the study tests"
         self.make_own = panel.button(
             "Copy to own claim", self._copy, "edit this part as a claim of your own"
@@ -93,9 +95,9 @@ class ClaimForm(widgets.VBox):
             "subtract the difference on this split; tests whether the effect is larger on the other"
         )
         self.metric = _field(widgets.Dropdown, "Metric", "200px", options=list(METRICS))
-        conditions = {"options": self._conditions(), "continuous_update": False}
+        conditions = {"options": self._conditions()}
         self.treatment = _field(
-            widgets.Combobox,
+            ComboBox,
             "Treatment",
             "480px",
             value=f"{_MIXED} under drop(Comma, after=3)",
@@ -103,7 +105,7 @@ class ClaimForm(widgets.VBox):
             **conditions,
         )
         self.control = _field(
-            widgets.Combobox,
+            ComboBox,
             "Control",
             "480px",
             value=_MIXED,
@@ -223,6 +225,15 @@ class ClaimForm(widgets.VBox):
             metric=self.metric.value,
             controls=tuple(box.description for box in self.stand_ins if box.value),
         )
+
+    def propose(self, proposal: Proposal) -> None:
+        """Fill the fields of a claim of one's own."""
+        with self._controls.unheard():
+            self.claim.value, self.less.value = proposal.claim, ""
+            self.split.value, self.direction.value = proposal.split, proposal.direction
+            self.treatment.value, self.control.value = proposal.treatment, proposal.control
+        self.study.value = OWN
+        self._tell()
 
     def code(self) -> str:
         """Python that ends with `claim`."""

@@ -85,6 +85,7 @@ class HypothesesPanel(Panel):
         self.on(self.visibility, "seen", lambda seen: self._read_journal() if seen else None)
         self.on(self.source.folder, "value", lambda _: self._read_journal())
         self._ready = True
+        self.follow(self._take_proposal, "proposal")
         self._follow_source()
         self._show()
 
@@ -129,6 +130,7 @@ class HypothesesPanel(Panel):
         if self.planned is None:
             raise SettingError("no test is planned yet; press Plan test first")
         planned = self.planned
+        self._hint("")
         self._job = self.start(lambda: run_plans(planned), self._take, watch=self._watch)
         self._lock()
         return self._job
@@ -144,12 +146,14 @@ class HypothesesPanel(Panel):
         self.planned = planned
         self.plan_view.value = plan_html(planned)
         self._hint("Nothing is run yet. Press <b>Run test</b> to run the test.")
+        self.reveal(self.plan_view)
 
     def _take(self, result: Result) -> None:
         self.result = result
         self._hint("")
         self._show()
         self._read_journal()
+        self.reveal(self.verdict)
 
     def _watch(self, job: Job) -> None:
         if job is self._job or self._job is None:
@@ -174,6 +178,13 @@ class HypothesesPanel(Panel):
             f'<a download="{name}" href="data:text/html;base64,{page}" '
             'style="color: var(--jp-content-link-color, #0b57d0)">download it</a></p>'
         )
+
+    def _take_proposal(self) -> None:
+        """Show a claim that another panel asks to test, on the model that it was seen in."""
+        proposal = self.session.proposal
+        if proposal is not None:
+            self.claim.propose(proposal)
+            self.source.source.value = proposal.side
 
     def _follow_source(self) -> None:
         """Built-in studies ask about what the chosen runs have."""
@@ -224,6 +235,10 @@ class HypothesesPanel(Panel):
     def table(self) -> pd.DataFrame:
         """One row per part and control; see `Result.table`."""
         return self._shown().table()
+
+    def readable(self) -> dict[str, pd.DataFrame]:
+        """See `Panel.readable`: one row per part."""
+        return {"Verdicts": self._shown().summary()}
 
     def picture(self) -> Figure:
         """Effects, intervals and verdicts."""

@@ -20,6 +20,7 @@ from latent_core.hypotheses.studies.forms import methods_of
 from latent_core.runs.find import find_runs
 from latent_core.runs.shipped import SHIPPED, shipped_adapters
 from workbench.panels.base import Panel
+from workbench.panels.code import backbone_code, model_code, path_code
 from workbench.panels.hypotheses.asked import Target
 from workbench.panels.runs_folder import runs_folder
 from workbench.session import NO_LATENTS
@@ -101,11 +102,12 @@ class SourceForm(widgets.VBox):
         name, kind = session.backbone.name, self.source.value
         if kind == "train":
             words = f"adapters trained here on {name}, {self.steps.value} steps each"
-            return Target(words, session.backbone, repr(name), {"steps": self.steps.value})
+            training = {"steps": self.steps.value}
+            return Target(words, session.backbone, backbone_code(session), training)
         if kind == "shipped":
             folder = SHIPPED / name
             words = f"the shipped adapters for {name}"
-            return Target(words, [folder], repr([str(folder)]), {})
+            return Target(words, [folder], f"[{path_code(folder)}]", {})
         if kind == "runs":
             folder = Path(on_disk(self.runs.value.strip())).expanduser()
             if not self.runs.value.strip() or not is_folder(folder):
@@ -114,9 +116,9 @@ class SourceForm(widgets.VBox):
                     if self.runs.value.strip()
                     else "give a folder of runs"
                 )
-            return Target(f"the runs in {folder}", [folder], repr([str(folder)]), {})
+            return Target(f"the runs in {folder}", [folder], f"[{path_code(folder)}]", {})
         names = self._names()
-        code = f"[{', '.join(self._code(one) for one in names)}]"
+        code = f"[{', '.join(model_code(session, one) for one in names)}]"
         return Target(" and ".join(names), [session.models[one] for one in names], code, {})
 
     def methods(self) -> Mapping[str, Set[str]]:
@@ -141,15 +143,6 @@ class SourceForm(widgets.VBox):
         both = [session.adapter_a, session.adapter_b]
         chosen = {"a": both[:1], "b": both[1:]}.get(self.source.value, both)
         return list(dict.fromkeys(chosen))
-
-    def _code(self, name: str) -> str:
-        session = self._panel.session
-        if name in session.folders:
-            return f"lc.load_model({str(session.folders[name])!r})"
-        if name == NO_LATENTS:
-            return f"lc.build_model({session.backbone.name!r}, 'zero-shot')"
-        layout = str(session.models[name].layout)  # in memory only: untrained there
-        return f"lc.build_model({session.backbone.name!r}, {layout!r})"
 
     def _follow_models(self) -> None:
         session = self._panel.session

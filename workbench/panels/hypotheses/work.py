@@ -92,6 +92,22 @@ class Result:
         """The outcome of the study or of the hypothesis."""
         return self.verdict.outcome
 
+    def summary(self) -> pd.DataFrame:
+        """One row per part, as a reader sees it: verdict, effect, adjusted p-value and reason."""
+        rows = [
+            {
+                "part": name,
+                "verdict": verdict.title,
+                "effect": f"{verdict.effect.mean:+.2f} "
+                f"[{verdict.effect.low:+.2f}, {verdict.effect.high:+.2f}]",
+                "adjusted p": verdict.p_holm,
+                "seeds": verdict.effect.seeds,
+                "reason": verdict.reason,
+            }
+            for name, verdict in self.parts.items()
+        ]
+        return pd.DataFrame(rows)
+
     def table(self) -> pd.DataFrame:
         """Return one row per part and per control of it.
 

@@ -23,6 +23,7 @@ from workbench.panels.playground.intervention_text import (
     read_switches,
     write_switch,
 )
+from workbench.widgets.combo_box import ComboBox
 from workbench.widgets.text_line import TextLine
 
 __all__ = ["GroupSwitch", "InterventionControls"]
@@ -73,12 +74,11 @@ class GroupSwitch(widgets.HBox):
             layout=_stretching("158px", "190px"),
             style={"description_width": "46px"},
         )
-        self.place = widgets.Combobox(
+        self.place = ComboBox(
             options=_PLACES,
             placeholder=f"as trained: {name}",
             description="Place",
             tooltip=f"Where {name} goes, in the notation of layouts: Start, 8, Before[=], ...",
-            continuous_update=False,
             layout=_stretching("120px", "240px"),
             style={"description_width": "46px"},
         )
@@ -266,7 +266,7 @@ def _widget(field: ArgumentField, groups: list[str]) -> Any:
     first = groups[0] if groups else "latents"
     if field.kind == "slots":
         options = dict.fromkeys((*groups, *field.choices, "latents"))
-        return widgets.Combobox(
+        return ComboBox(
             value=str(field.value) or first,
             options=tuple(options),
             tooltip="Slots, such as Comma, Comma.0, Comma@2, Start+Comma or latents",
@@ -285,6 +285,6 @@ def _widget(field: ArgumentField, groups: list[str]) -> Any:
         return widgets.FloatText(value=field.value, step=0.1, layout={"width": "140px"}, **common)
     if field.kind == "whole":
         return widgets.IntText(value=field.value, layout={"width": "130px"}, **common)
-    return widgets.Combobox(
+    return ComboBox(
         value=str(field.value), options=field.choices, layout={"width": "260px"}, **common
     )

@@ -19,8 +19,10 @@ from latent_core.interventions.base import Intervention
 from latent_core.interventions.kinds import parse_intervention
 from workbench.jobs import Job
 from workbench.panels.base import Panel
-from workbench.panels.code import session_code
 from workbench.panels.controls import checkbox, row
+from workbench.panels.evaluating import Evaluating
+from workbench.panels.over_examples import over_examples_table
+from workbench.panels.playground.code import playground_code
 from workbench.panels.playground.example_picker import ExamplePicker
 from workbench.panels.playground.intervention_controls import InterventionControls
 from workbench.panels.playground.slot_facts import FactFinder, SlotFacts
@@ -68,6 +70,7 @@ class Playground(Panel):
         positions: whether position ids stand under the slots.
         views: by side, the adapter and its responses.
         card: facts about the selected slot.
+        evaluating: answers many examples of the chosen split.
         answers: by side and kind (`clean`, `changed`), the responses that are shown.
     """
 
@@ -96,6 +99,9 @@ class Playground(Panel):
             "Generate again when the example, an adapter or the intervention changes",
             weights <= _AUTO_WEIGHTS,
         )
+        self.evaluating = Evaluating(
+            self, "Evaluate over examples", lambda: [self.picker.split.value]
+        )
         self.positions = checkbox("Show position ids", "Show the position id under each slot", True)
         self.views = {side: ResponseView(self, side, self._choose_slot) for side in SIDES}
         self.card = SlotCard()
@@ -116,6 +122,7 @@ class Playground(Panel):
                 self.positions,
                 margin="0 0 0 96px",  # in line with the fields above
             ),
+            self.evaluating,
             row(*self.views.values(), align_items="flex-start", grid_gap="8px 24px"),
             self.card,
         )
@@ -308,6 +315,11 @@ class Playground(Panel):
         whole = ["member", "occurrence", "token_id"]
         return pd.DataFrame(rows).astype(dict.fromkeys(whole, "Int64"))
 
+    def readable(self) -> dict[str, pd.DataFrame]:
+        """See `Panel.readable`: accuracy over examples, if it is shown."""
+        found = self.evaluating.found
+        return {"Over examples": over_examples_table(found)} if found else {}
+
     def picture(self) -> Figure:
         """All strips, each under its verdict.
 
@@ -337,14 +349,9 @@ class Playground(Panel):
         return slots_figure(title, strips)
 
     def code(self) -> str:
-        """Python that opens this playground and generates the responses."""
-        typed = self.session.example is None
-        limit = f"panel.picker.limit.value = {self.picker.limit.value}\n" if typed else ""
-        return (
-            "from workbench.panels.playground.panel import Playground\n"
-            f"{session_code(self.session)}\n\n"
-            f"panel = Playground(session)\n{limit}panel.generate()\npanel\n"
-        )
+        """Python that generates the responses that are shown, and scores them."""
+        question = self._shown()
+        return playground_code(self.session, question, self.answers)
 
     def _shown(self) -> Question:
         if self._answered is None:

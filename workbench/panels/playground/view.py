@@ -95,7 +95,7 @@ class ResponseView(widgets.VBox):
         for kind in KINDS:
             strip = self.strips[kind]
             panel.on(strip, "selected", functools.partial(chosen, side, kind))
-        panel.follow(self._show_names, "models", self._trait)
+        panel.follow(self._show_names, "models", "task", self._trait)
         panel.follow(self._show_trained, "task", self._trait)
 
     def expect(
@@ -201,10 +201,12 @@ class ResponseView(widgets.VBox):
 
     def _choose(self, name: str | None) -> None:
         if name is not None:
-            setattr(self._session, self._trait, name)
+            self._session.choose("a" if self.side == "A" else "b", name)
 
     def _show_names(self) -> None:
-        names = tuple(self._session.models)
+        known = {path for path in self._session.folders.values()}
+        ships = [title for title, path in self._session.shipped.items() if path not in known]
+        names = (*self._session.models, *ships)
         with self._controls.unheard():
             if self.adapter.options != names:
                 self.adapter.options = names

@@ -33,6 +33,7 @@ from workbench.pictures.chart import Chart
 from workbench.pictures.chart_live import live_figure
 from workbench.pictures.chart_still import still_figure
 from workbench.session import Session
+from workbench.widgets.combo_box import ComboBox
 from workbench.widgets.plotly_view import PlotlyView
 from workbench.widgets.text_line import TextLine
 
@@ -104,7 +105,7 @@ class TrainingPanel(Panel):
 
         self.task = wide(widgets.Dropdown, "Task", options=self._task_names())
         self.method = wide(
-            widgets.Combobox,
+            ComboBox,
             "Method",
             value="Start_1+Comma_1",
             options=[name for name in EXAMPLE_LAYOUTS if ", " not in name],

@@ -15,7 +15,7 @@ from latent_core.runs.lock import is_busy
 from latent_core.runs.own_files import RUN_FILE
 from latent_core.slots.methods import Method
 from latent_core.tasks.base import Task
-from workbench.panels.code import task_source
+from workbench.panels.code import path_code, task_source
 from workbench.panels.runs_folder import runs_folder
 
 __all__ = ["Outlook", "TrainingPlan"]
@@ -145,7 +145,7 @@ class TrainingPlan:
             f"    steps={self.steps},\n"
             f"    batch_size={self.batch_size},\n"
             f"    seed={self.seed},\n"
-            f"    output_dir={str(self.where(backbone))!r},\n"
+            f"    output_dir={path_code(self.where(backbone))},\n"
             f"    learning_rate={self.learning_rate!r},\n"
             "    resume=True,\n"
             f"    notes={{'method': {self.method!r}, 'task_source': {task_source(self.task)!r}}},\n"

@@ -113,7 +113,7 @@ def test_overview_and_map_are_the_record_s_own_numbers(panel: AttentionPanel) ->
     )
     queries = np.flatnonzero(~record.is_latent)
     assert panel.heat.shown.columns.places == queries.tolist()
-    assert panel.heat.shown.rows.labels == ["Start.0@0", "Comma.0@0", "Comma.0@1"]
+    assert panel.heat.shown.rows.labels == ["Start.0 #1", "Comma.0 #1", "Comma.0 #2"]
     weights = record.weights[2, 1].numpy()[queries].T
     future = np.array(record.keys)[:, None] > queries[None, :]
     np.testing.assert_allclose(
@@ -124,7 +124,7 @@ def test_overview_and_map_are_the_record_s_own_numbers(panel: AttentionPanel) ->
 def test_every_direction_shows_its_own_edges(panel: AttentionPanel) -> None:
     full = direct(panel, of="all")
     latent = full.is_latent
-    for name, (source, target, _) in DIRECTIONS.items():
+    for name, (source, target, *_) in DIRECTIONS.items():
         panel.controls.direction.value = name
         taken(panel)
         queries = latent if source == "latent" else ~latent
@@ -138,7 +138,7 @@ def test_one_group_s_edges_are_looked_at_alone(panel: AttentionPanel) -> None:
     full = direct(panel, of="all")
     mine = np.array([slot.group == "Comma" for slot in full.slots])
     panel.controls.latents.value = "Comma"
-    for name, (source, target, _) in DIRECTIONS.items():
+    for name, (source, target, *_) in DIRECTIONS.items():
         panel.controls.direction.value = name
         taken(panel)
         queries = ~mine & ~full.is_latent if source == "text" else full.is_latent
@@ -268,7 +268,7 @@ def test_the_intervention_acts_only_where_it_is_switched_on(panel: AttentionPane
     assert panel.capture() is None, "not switched on"
     panel.controls.intervene.value = True
     taken(panel)
-    assert panel.heat.shown.rows.labels == ["Start.0@0"]
+    assert panel.heat.shown.rows.labels == ["Start.0 #1"]
     assert "with drop(Comma)" in panel.heat.shown.title
     assert "drop(Nowhere) is left out here" in panel.overview.note
     names: dict = {}
@@ -371,7 +371,7 @@ def test_table_and_files_hold_what_is_drawn(panel: AttentionPanel) -> None:
     assert set(frame["layer"]) == {str(panel.chooser.cell.layer)}
     assert (frame["key"] <= frame["query"]).all()
     page = as_bytes(panel, "html").decode()
-    assert "Comma.0@1" in page
+    assert "Comma.0 #2" in page
 
 
 def test_only_the_open_map_travels(panel: AttentionPanel) -> None:

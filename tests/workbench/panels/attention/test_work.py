@@ -53,8 +53,14 @@ def test_a_capture_beyond_memory_is_refused_before_it_is_made(
     model: lc.LatentModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("workbench.panels.attention.work.MOST_BYTES", 1000)
-    with pytest.raises(SettingError, match="untick 'Show all slots'"):
-        capture(model, request(), "raw", TEXT_TO_LATENT)
+    monkeypatch.setattr(type(model), "generate", None)  # nothing is generated for what is refused
+    for asked, measure, remedy in (
+        (request(), "raw", "; choose a shorter example"),
+        (request(None, all_slots=True), "raw", "without 'Show all slots'"),
+        (request(None, all_slots=True), "rollout", "choose the measure raw"),
+    ):
+        with pytest.raises(SettingError, match=remedy):
+            capture(model, asked, measure, TEXT_TO_LATENT)
 
 
 def test_difference_of_two_responses_stops_where_they_part(model: lc.LatentModel) -> None:

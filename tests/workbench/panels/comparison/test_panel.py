@@ -14,6 +14,7 @@ import latent_core as lc
 from latent_core.archives.folders import real_folder
 from latent_core.backbones.backbone import Backbone
 from latent_core.errors import SettingError
+from latent_core.interventions.running import InterventionWarning
 from latent_core.runs.shipped import SHIPPED
 from latent_core.tasks import load_task
 from tests.workbench.panels.comparison.made_runs import METHODS, make_runs, records
@@ -71,7 +72,7 @@ def test_curves_and_table_hold_the_known_numbers(panel: ComparisonPanel) -> None
     assert set(by_method["trainable"]) == {256.0}
     assert set(by_method["slots"]) == {4.0}
     assert set(by_method["seeds"]) == {2}
-    table = panel.table()
+    table = panel.table().query("view == 'curve'")
     assert set(table.loc[table["distribution"] == "ood", "level"]) == {6, 10}
     start = table[(table["method"] == "Start_2") & (table["level"] == 6)].iloc[0]
     assert (start["mean"], start["records"], start["seeds"]) == (0.5, 24, 2)
@@ -97,7 +98,7 @@ def test_differences_from_a_method_are_those_of_the_same_examples(panel: Compari
     pd.testing.assert_frame_equal(
         names["differences"].set_index("method").loc[table.index], table, check_like=True
     )
-    for box in panel.methods.children:
+    for box in panel.choice.boxes.children:
         box.value = box.description == "Start_2"
     assert "Tick another method" in panel.differences_note.text
     assert len(panel.difference_table()) == 0
@@ -126,13 +127,13 @@ def test_all_runs_are_ticked_unless_one_that_ships_would_count_twice(
 def test_sources_are_ticked_and_unticked(panel: ComparisonPanel) -> None:
     ships, here = panel.sources.boxes.children
     assert (ships.value, here.value) == (False, True)
-    assert "SHIPPED" not in panel.code()
+    assert "shipped:" not in panel.code()
     here.value, ships.value = False, True
     settle(panel)
     assert panel.shown is not None and panel.errors == []
     stored = lc.load_runs(SHIPPED, {"backbone": "tiny", "task": "repetition"})
     assert set(panel.shown.methods) == set(stored["method"])
-    assert "SHIPPED / 'tiny'" in panel.code() and "'runs'" not in panel.code()
+    assert "'shipped:tiny'" in panel.code() and "/runs'" not in panel.code()
     ships.value = False
     settle(panel)
     assert panel.shown is None
@@ -140,7 +141,7 @@ def test_sources_are_ticked_and_unticked(panel: ComparisonPanel) -> None:
 
 def test_filters_by_method_metric_and_backbone(panel: ComparisonPanel) -> None:
     colour = {t["meta"]: t["line"]["color"] for t in panel.view.figure["data"]}
-    panel.methods.children[0].value = False
+    panel.choice.boxes.children[0].value = False
     left = {t["meta"]: t["line"]["color"] for t in panel.view.figure["data"]}
     assert set(left) == set(METHODS) - {min(METHODS)}
     assert left.items() <= colour.items()  # a method keeps its colour
@@ -148,12 +149,12 @@ def test_filters_by_method_metric_and_backbone(panel: ComparisonPanel) -> None:
     panel.metric.value = "exact"
     settle(panel)
     assert panel.shown is not None and panel.shown.metric == "exact"
-    assert not panel.methods.children[0].value
+    assert not panel.choice.boxes.children[0].value
     panel.backbone.value = "other"
     settle(panel)
-    assert [box.description for box in panel.methods.children] == ["Start_2"]
+    assert [box.description for box in panel.choice.boxes.children] == ["Start_2"]
     assert "examples only" in panel.note.text  # it has one seed
-    panel.methods.children[0].value = False
+    panel.choice.boxes.children[0].value = False
     assert "Tick a method" in panel.note.text
     with pytest.raises(SettingError, match="no method is ticked"):
         panel.table()
@@ -209,7 +210,7 @@ def test_a_and_b_are_evaluated_beside_the_runs(panel: ComparisonPanel, tmp_path:
     ]
     (tmp_path / "repetition.jsonl").write_text("\n".join(lines))  # quicker than the real one
     panel.session.task = load_task(tmp_path / "repetition.jsonl")
-    panel.count.value = 2
+    panel.evaluating.count.value = 2
     panel.session.add(lc.build_model(panel.session.backbone, "End_1", seed=0), "mine")
     panel.session.adapter_a = "mine"
     panel.backbone.value = "other"
@@ -231,10 +232,65 @@ def test_a_and_b_are_evaluated_beside_the_runs(panel: ComparisonPanel, tmp_path:
 def test_code_gives_what_is_shown(panel: ComparisonPanel, place: Path) -> None:
     scope: dict = {}
     exec(panel.code(), scope)
-    shown = panel.table()[["method", "level", "mean", "low", "high"]]
+    table = panel.table().query("view == 'curve'")
+    shown = table[["method", "level", "mean", "low", "high"]]
     pd.testing.assert_frame_equal(
         scope["points"][shown.columns].reset_index(drop=True), shown, check_dtype=False
     )
+
+
+def test_files_hold_the_tables_that_are_shown(panel: ComparisonPanel, tmp_path: Path) -> None:
+    panel.reference.value = "Start_2"
+    settle(panel)
+    table = pd.read_csv(panel.export(tmp_path / "shown.csv"))
+    assert set(table["view"]) == {"curve", "methods", "minus Start_2"}
+    one = table.query("view == 'minus Start_2' and method == '8_1' and split == 'id'")
+    inside = METHODS["8_1"][0] - METHODS["Start_2"][0]
+    assert one["mean"].tolist() == pytest.approx([inside])
+    gap = table.query("view == 'methods' and method == '8_1' and split == 'gap'")
+    assert gap["mean"].tolist() == pytest.approx([METHODS["8_1"][0] - METHODS["8_1"][1]])
+    page = panel.export(tmp_path / "shown.html").read_text()
+    assert "<h2>Methods</h2>" in page and "<h2>Minus Start_2</h2>" in page
+    assert "nan" not in page.lower().split("<h2>methods")[1].split("<details")[0]
+
+
+def test_all_and_none_are_shown_by_one_click(panel: ComparisonPanel) -> None:
+    every, none = panel.choice.children[:2]
+    none.click()
+    assert panel.choice.ticked == [] and "Tick a method" in panel.note.text
+    every.click()
+    assert set(panel.choice.ticked) == set(METHODS)
+    assert len(panel.view.figure["data"]) == len(METHODS)
+    assert panel.errors == []
+
+
+def test_an_intervention_is_evaluated_by_a_click_and_paired(panel: ComparisonPanel) -> None:
+    panel.session.add(lc.build_model(panel.session.backbone, "Start_1+Comma_1", seed=0), "mine")
+    panel.session.adapter_a = "mine"
+    assert panel.evaluating.intervene.disabled
+    panel.session.intervention = "drop(Comma) & drop(Nowhere)"
+    assert panel.evaluating.intervene.value
+    panel.evaluating.count.value = 2
+    panel.evaluate().wait(300)
+    settle(panel)
+    settle(panel)
+    assert panel.errors == []
+    names = {"mine (now)", "mine under drop(Comma) (now)", "no latents (now)"}
+    assert set(panel.method_table()["method"]) == {*METHODS, *names}
+    assert panel.reference.value == "mine (now)"
+    row = panel.difference_table().set_index("method").loc["mine under drop(Comma) (now)"]
+    task, model = panel.session.task, panel.session.models["mine"]
+    with pytest.warns(InterventionWarning):
+        frame = lc.evaluate_intervention(model, task, "drop(Comma)", examples=2, progress=False)
+    wanted = lc.paired_difference(frame.query("split == 'ood-6'"), "drop(Comma)", "none")
+    assert row["ood-6"] == pytest.approx(wanted.mean)
+    levels = panel.table().query("view == 'minus mine (now)' and level == 6")
+    by_method = levels.set_index("method")["mean"]
+    assert by_method["mine under drop(Comma) (now)"] == pytest.approx(wanted.mean)
+    shown = panel.evaluating.children[1].value
+    assert "changed by drop(Comma)" in shown and "no latents" in shown
+    assert "drop(Nowhere) is left out here" in panel.evaluating.children[2].text
+    assert panel.differences_view.layout.display == ""
 
 
 def test_exports(panel: ComparisonPanel, tmp_path: Path) -> None:
@@ -269,7 +325,7 @@ def test_a_folder_is_added_and_a_wrong_one_refused(panel: ComparisonPanel, tmp_p
     assert panel.sources.field.value == ""
     panel.backbone.value = NOT_RECORDED
     settle(panel)
-    assert [box.description for box in panel.methods.children] == ["lora-r4"]
+    assert [box.description for box in panel.choice.boxes.children] == ["lora-r4"]
     panel.view.clicked = {"curve": 0, "index": 0, "x": 10, "y": 0.75, "clicks": 1}
     settle(panel)
     assert panel.point.view.rows[0]["prompt"].startswith(

@@ -23,7 +23,7 @@ from workbench.panels.hypotheses.asked import Asked, Target
 from workbench.panels.hypotheses.form import OWN
 from workbench.panels.hypotheses.panel import HypothesesPanel
 from workbench.panels.hypotheses.work import Result, make_plans, run_plans
-from workbench.session import Session
+from workbench.session import Proposal, Session
 
 CUT = "knock_out(response -> Comma)"
 HOSTILE = "<img src=x onerror=alert(1)> & </script>"
@@ -303,3 +303,14 @@ def test_tests_are_kept_with_the_runs_of_the_repository(
         (tmp_path / folder).mkdir()
     monkeypatch.chdir(tmp_path / "notebooks")
     assert HypothesesPanel(Session(tiny)).source.where == Path("../runs/hypotheses")
+
+
+def test_what_was_seen_elsewhere_fills_a_claim_on_the_same_adapter(tiny: Backbone) -> None:
+    session = Session(tiny, [LatentModel(tiny, "Comma_1"), LatentModel(tiny, "Start_2")])
+    panel = HypothesesPanel(session)
+    session.proposal = Proposal("it needs them", "drop(Comma)", "none", "ood-8", "less", "a")
+    claim = panel.claim.own_claim()
+    assert panel.claim.study.value == OWN and panel.source.source.value == "a"
+    assert (claim.claim, claim.split, claim.direction) == ("it needs them", "ood-8", "less")
+    assert claim.contrast == Contrast("drop(Comma)", "none")
+    assert panel.plan_button.disabled is False and panel.errors == []

@@ -469,14 +469,38 @@ def test_the_code_makes_the_same_table(panel: Playground) -> None:
     answered(panel)
     names: dict[str, Any] = {}
     exec(panel.code(), names)
-    settle(names["panel"])
-    assert names["panel"].table().equals(panel.table())
+    assert names["responses"] == {key: answer.generation for key, answer in panel.answers.items()}
+    assert names["scores"] == {key: answer.score for key, answer in panel.answers.items()}
     panel.picker.limit.value = 7
     panel.session.prompt = "1+1="
     answered(panel)
     exec(panel.code(), names)
-    settle(names["panel"])
-    assert names["panel"].table().equals(panel.table())
+    assert names["responses"] == {key: answer.generation for key, answer in panel.answers.items()}
+
+
+def test_the_split_is_answered_over_many_examples_with_and_without(panel: Playground) -> None:
+    panel.session.intervention = "drop(Comma) & drop(Nowhere)"
+    panel.picker.split.value = "ood-6"
+    panel.evaluating.count.value = 3
+    panel.evaluating.button.click()
+    settle(panel)
+    a, b = panel.evaluating.found
+    assert (a.intervention, b.intervention) == ("drop(Comma)", "none")
+    assert a.records["split"].unique().tolist() == ["ood-6"] and len(a.records) == 6
+    task, model = panel.session.task, panel.session.model_a
+    frame = lc.evaluate_intervention(model, task, "drop(Comma)", "ood-6", 3, progress=False)
+    found = lc.paired_difference(frame, "drop(Comma)", "none")
+    assert f"{found.mean:+.2f} [{found.low:+.2f}, {found.high:+.2f}]" in (
+        panel.evaluating.children[1].value.replace("-0.00", "+0.00")
+    )
+    panel.evaluating.propose.click()
+    proposal = panel.session.proposal
+    assert (proposal.treatment, proposal.split, proposal.side) == ("drop(Comma)", "ood-6", "a")
+    assert panel.session.panel == "hypotheses"
+    answered(panel)
+    assert "difference" in panel.readable()["Over examples"]
+    panel.session.adapter_b = NO_LATENTS
+    assert panel.evaluating.found == [], "they are of other models"
 
 
 def test_table_and_picture_have_every_slot_of_both_sides(panel: Playground) -> None:

@@ -1,0 +1,190 @@
+"""Panels in JupyterLab: keys stay in them, nothing leaves the machine, results are seen."""
+
+import re
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Browser, Locator, Page, expect
+
+from tests.browser import PATIENCE, Jupyter, Notebook
+from workbench.app import PANELS
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+expect.set_options(timeout=PATIENCE)
+
+CELLS = (
+    "from workbench import Workbench\nwb = Workbench('tiny', adapters=['Comma_2', 'Start_6'])\n"
+    "wb.session.draw('id', level=2);",
+    "wb",
+    "wb.playground",  # the same panel a second time
+)
+
+
+@pytest.fixture(scope="module")
+def opened(browser: Browser, jupyter_lab: Jupyter) -> Iterator[Notebook]:
+    tall = {"width": 1440, "height": 900}
+    with jupyter_lab.notebook(browser, "conduct", CELLS, viewport=tall) as notebook:
+        notebook.run_all()
+        yield notebook
+
+
+@pytest.fixture
+def notebook(opened: Notebook) -> Iterator[Notebook]:
+    yield opened
+    opened.watch.check()
+    assert opened.run("print([p.errors for p in wb.tabs.children if p.errors])") == "[]\n"
+
+
+def open_tab(page: Page, title: str) -> Locator:
+    page.get_by_role("tab", name=title, exact=True).click()
+    panel = page.locator(".latent-workbench .latent-panel:visible")
+    expect(panel).to_have_count(1)
+    page.wait_for_function(
+        "!document.querySelector('[data-state=running], [data-state=queued], [aria-busy=true]')"
+    )
+    return panel
+
+
+def cells(page: Page) -> list[tuple[str, str]]:
+    return page.evaluate(
+        "() => jupyterapp.shell.currentWidget.content.model.sharedModel.toJSON().cells"
+        ".map((cell) => [cell.cell_type, [cell.source].flat().join('')])"
+    )
+
+
+def in_view(place: Locator) -> bool:
+    """Whether the top of something is in the window, below JupyterLab's bars."""
+    box = place.bounding_box()
+    return box is not None and 60 <= box["y"] <= 850
+
+
+# --- keys -----------------------------------------------------------------------------------------
+
+
+def test_keys_typed_in_a_panel_are_no_commands_of_the_notebook(notebook: Notebook) -> None:
+    page = notebook.page
+    before = cells(page)
+    for kind in PANELS.values():
+        panel = open_tab(page, kind.title)
+        places = [page.get_by_role("tab", name=kind.title, exact=True)]
+        for selector in ("button:enabled", "select", "[role=listbox]", "[role=application]"):
+            found = panel.locator(f"{selector}:visible")
+            places += [found.first] if found.count() else []
+        assert len(places) > 2, kind.title
+        for place in places:
+            place.focus()
+            for key in ("b", "r", "x", "d", "d", "m", "Shift+Enter"):
+                page.keyboard.press(key)
+                if page.evaluate("document.activeElement.matches('select')"):
+                    page.keyboard.press("Escape")
+            assert cells(page) == before, (kind.title, place)
+    expect(page.locator(".latent-workbench")).to_be_visible()
+    notebook.run("wb.session.intervention = 'none'; wb.session.draw('id', level=2);")
+
+
+# --- the network ----------------------------------------------------------------------------------
+
+
+def test_no_control_of_any_panel_reaches_a_host(notebook: Notebook) -> None:
+    """The page refuses every request to elsewhere, and the fixture fails if there was one."""
+    page = notebook.page
+    for kind in PANELS.values():
+        panel = open_tab(page, kind.title)
+        for button in panel.locator("button:enabled:visible").all():
+            name = button.inner_text()
+            if name.startswith(("Start", "Download", "Finish", "Full", "Run")):
+                continue  # they train, or save files
+            if button.is_visible() and button.is_enabled():
+                button.click()
+        page.wait_for_function(
+            "!document.querySelector('[data-state=running], [data-state=queued]')"
+        )
+        for chart in panel.locator(".latent-plotly[data-drawn]:visible").all():
+            chart.hover()
+            titles = chart.locator(".modebar-btn").evaluate_all(
+                "all => all.map((one) => one.dataset.title ?? '')"
+            )
+            assert titles and not any(re.search("share|cloud|edit", t, re.I) for t in titles)
+            for item in chart.locator(".modebar-btn").all():
+                item.click(force=True)
+        links = panel.locator("a[href]").evaluate_all("all => all.map((a) => a.protocol)")
+        assert set(links) <= {"data:", "blob:"}
+        notebook.run("wb.session.draw('id', level=2);")
+    notebook.run("for panel in wb.tabs.children: panel.errors.clear()")
+
+
+def test_the_same_panel_twice_has_no_id_twice(notebook: Notebook) -> None:
+    page = notebook.page
+    open_tab(page, "Playground")
+    expect(page.locator(".latent-panel:not(.latent-workbench *)").first).to_be_attached()
+    twice = page.evaluate(
+        "() => { const ids = [...document.querySelectorAll('.latent-panel [id]')].map((e) => e.id);"
+        " return ids.filter((id, at) => ids.indexOf(id) !== at); }"
+    )
+    assert twice == []
+
+
+# --- choosing and seeing --------------------------------------------------------------------------
+
+
+def test_a_field_with_suggestions_shows_all_of_them(notebook: Notebook) -> None:
+    page = notebook.page
+    panel = open_tab(page, "Hypotheses")
+    field = panel.get_by_label("Layout", exact=True)
+    field.click()
+    options = panel.get_by_role("option").filter(visible=True)
+    many = notebook.run("print(len(wb.hypotheses.claim.about.options))")
+    expect(options).to_have_count(int(many))
+    assert int(many) > 2 and field.input_value(), "though the field is filled in"
+    field.fill("Start_6")
+    assert 0 < options.count() < int(many)
+    field.press("ArrowDown")
+    field.press("Enter")
+    expect(field).to_have_value("Start_6")
+    expect(options).to_have_count(0)
+
+
+def test_a_point_shows_its_examples_and_one_opens_the_playground(notebook: Notebook) -> None:
+    page = notebook.page
+    panel = open_tab(page, "Comparison")
+    expect(panel.locator(".latent-plotly[data-drawn]").first).to_be_visible()
+    figure = panel.get_by_role("application").first
+    figure.focus()
+    figure.press("Home")
+    figure.press("Enter")
+    listed = panel.locator(".latent-examples")
+    expect(listed).to_contain_text("Open in playground")
+    page.wait_for_timeout(1000)
+    assert in_view(listed)
+    assert listed.evaluate("el => el === document.activeElement")
+    listed.get_by_role("button", name="Open in playground").first.click()
+    expect(page.get_by_role("tab", name="Playground", exact=True)).to_have_attribute(
+        "aria-selected", "true"
+    )
+
+
+def test_the_effect_is_scrolled_into_view(notebook: Notebook) -> None:
+    page = notebook.page
+    panel = open_tab(page, "Attention")
+    panel.get_by_role("button", name="Measure causal effect").click()
+    effect = panel.locator(".latent-grid", has=page.locator("text=Causal effect:"))
+    expect(effect).to_be_visible()
+    page.wait_for_timeout(1000)
+    assert in_view(effect)
+
+
+def test_the_legend_and_the_checkboxes_agree(notebook: Notebook) -> None:
+    page = notebook.page
+    panel = open_tab(page, "Comparison")
+    chart = panel.locator(".latent-plotly[data-drawn]").first
+    expect(chart).to_be_visible()
+    names = chart.locator(".legendtext")
+    assert names.count() <= 7, "six curves and a line for the grey ones"
+    before = chart.locator(".scatterlayer .trace").count()
+    names.first.click(force=True)
+    page.wait_for_timeout(400)
+    assert chart.locator(".scatterlayer .trace").count() == before, "a legend hides nothing"
+    panel.get_by_role("button", name="Show none").click()
+    expect(panel.get_by_text("Tick a method")).to_be_visible()
+    panel.get_by_role("button", name="Show all").click()
+    expect(chart.locator(".scatterlayer .trace")).to_have_count(before)

@@ -1,0 +1,271 @@
+"""The attention panel's view over many examples: two splits, their difference, and the effects."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any, Final
+
+import ipywidgets as widgets
+import pandas as pd
+from matplotlib.figure import Figure
+
+from latent_core.analysis.mean_attention import DIRECTIONS
+from latent_core.errors import SettingError
+from latent_core.interventions.kinds import parse_intervention
+from latent_core.wording import counted
+from workbench.jobs import Job
+from workbench.panels.attention.code import split_code
+from workbench.panels.attention.split_view import (
+    QUERIES,
+    SWEEPS,
+    SplitQuestion,
+    SplitView,
+    measure_attention,
+    measure_effects,
+)
+from workbench.panels.attention.work import CaptureRequest
+from workbench.panels.base import Panel
+from workbench.panels.controls import Controls, field, row
+from workbench.pictures.heat_still import heat_figure
+from workbench.responses import fitting
+from workbench.widgets.heat_grid import HeatGrid
+from workbench.widgets.text_line import TextLine
+
+__all__ = ["OverSplit"]
+
+_NO_SPLIT: Final = ("none", "")
+
+
+class OverSplit(widgets.VBox):
+    """Mean attention by head and layer with intervals, and the mean effect of cutting edges.
+
+    Attributes:
+        near, far, examples: the splits that are compared, and the examples of each.
+        group, role, direction: the edges that are shown.
+        sweep: what the effect is measured of.
+        average, measure: buttons that start the jobs.
+        grids, effect_grids: the heat maps.
+    """
+
+    def __init__(self, panel: Panel, request: Callable[[], CaptureRequest]) -> None:
+        """Make the view.
+
+        Args:
+            panel: runs the jobs, and shows their errors.
+            request: says which model is looked at, and under which intervention.
+        """
+        self._panel, self._request = panel, request
+        self._view: SplitView | None = None
+        self.near = field(widgets.Dropdown, "Split", "170px")
+        self.far = field(widgets.Dropdown, "Compared with", "220px")
+        self.examples = field(
+            widgets.BoundedIntText, "Examples per split", "190px", value=20, min=2, max=1000
+        )
+        self.average = panel.button(
+            "Average over examples", self.start, "Capture these examples one by one", "primary"
+        )
+        self.group = field(widgets.Dropdown, "Latent group", "200px")
+        self.role = field(widgets.Dropdown, "Occurrence", "180px")
+        self.direction = field(widgets.Dropdown, "Query → key", "230px", options=list(DIRECTIONS))
+        self.sweep = field(widgets.Dropdown, "Effect of", "220px", options=list(SWEEPS))
+        self.measure = panel.button(
+            "Measure effects over examples",
+            self.start_effects,
+            "Cut these edges in each layer, and average the change of log p(answer)",
+        )
+        sizes: dict[str, Any] = {"cell_width": 30, "cell_height": 17, "label_width": 64}
+        self.grids = [HeatGrid(picks=True, **sizes) for _ in range(3)]
+        self.effect_grids = [HeatGrid(**sizes) for _ in range(2)]
+        self._note = TextLine()
+        self._strongest = widgets.VBox()
+        self._edges = row(self.group, self.role, self.direction)
+        self._effects = row(self.sweep, self.measure)
+        super().__init__(
+            [
+                row(self.near, self.far, self.examples, self.average),
+                self._note,
+                self._edges,
+                *self.grids,
+                self._strongest,
+                self._effects,
+                *self.effect_grids,
+            ]
+        )
+        self._controls = Controls(panel)
+        self._controls.on(lambda _: self._choose(), self.group, self.role, self.direction)
+        for number, grid in enumerate(self.grids):
+            grid.on_pick(panel.safely(functools.partial(self._pick, number)))
+        panel.follow(self._follow_task, "task")
+        panel.follow(self.clear, "adapter_a", "adapter_b", "intervention")
+
+    # --- what the user does -----------------------------------------------------------------------
+
+    def start(self) -> Job:
+        """Capture the examples of both splits in a job."""
+        question, session = self._question(), self._panel.session
+        model, task = session.models[question.adapter], session.task
+
+        def show(masses: Any) -> None:
+            self._view = SplitView(question, masses, "", "", "")
+            self._offer()
+            self._panel.reveal(self.grids[0])
+
+        work = functools.partial(measure_attention, model, task, question)
+        return self._panel.start(work, show, key="split", replace=True)
+
+    def start_effects(self) -> Job:
+        """Measure the effects of cutting edges, over the same examples, in a job."""
+        view = self.view()
+        if view.direction not in QUERIES:
+            raise SettingError(
+                f"the effect of {view.direction} is not measured over examples; choose "
+                f"{' or '.join(QUERIES)}"
+            )
+        model, task = self._panel.session.models[view.question.adapter], self._panel.session.task
+        sweep, queries = self.sweep.value, QUERIES[view.direction]
+
+        def show(effects: pd.DataFrame) -> None:
+            if self._view is not None and self._view.masses is view.masses:
+                self._view = SplitView(
+                    view.question,
+                    view.masses,
+                    self.group.value,
+                    self.role.value,
+                    self.direction.value,
+                    effects,
+                )
+                self._draw()
+                self._panel.reveal(self.effect_grids[0])
+
+        work = functools.partial(
+            measure_effects, model, task, view.question, sweep, view.group, queries
+        )
+        return self._panel.start(work, show, key="effects", replace=True)
+
+    def view(self) -> SplitView:
+        """What is shown.
+
+        Raises:
+            SettingError: before anything was averaged.
+        """
+        if self._view is None:
+            raise SettingError("nothing is averaged yet; press 'Average over examples'")
+        return self._view
+
+    def clear(self) -> None:
+        """Show nothing: the session shows another model or task."""
+        self._view = None
+        self._strongest.children = ()
+        for part in (self._edges, self._effects):
+            part.layout.display = "none"
+        for grid in (*self.grids, *self.effect_grids):
+            grid.show_nothing("")
+        self._note.say(
+            "Press 'Average over examples' to see where the model looks over a whole split, with "
+            "95 % intervals over examples."
+        )
+
+    # --- exports ----------------------------------------------------------------------------------
+
+    def table(self) -> pd.DataFrame:
+        """All cells that are shown."""
+        return self.view().table()
+
+    def picture(self) -> Figure:
+        """All heat maps."""
+        view = self.view()
+        maps = [*view.maps(), *view.effect_maps()]
+        return heat_figure(f"Attention of {view.question.name} over examples", maps)
+
+    def code(self) -> str:
+        """Python for the same numbers."""
+        return split_code(self._panel.session, self.view(), self.sweep.value)
+
+    # --- drawing ----------------------------------------------------------------------------------
+
+    def _question(self) -> SplitQuestion:
+        wanted = self._request()
+        model = self._panel.session.models[wanted.adapter]
+        fits, _ = fitting(model, parse_intervention(wanted.intervention))
+        far = "" if self.far.value == self.near.value else self.far.value
+        return SplitQuestion(wanted.adapter, str(fits), self.near.value, far, self.examples.value)
+
+    def _follow_task(self) -> None:
+        splits = [name for name in self._panel.session.task.splits if name != "train"]
+        far = [name for name in splits if name.startswith("ood-")]
+        with self._controls.unheard():
+            self.near.options, self.far.options = splits, [_NO_SPLIT, *((n, n) for n in splits)]
+            self.near.value = "id" if "id" in splits else splits[0]
+            self.far.value = far[0] if far else ""
+        self.clear()
+
+    def _offer(self) -> None:
+        """Offer the groups and roles that were found; show the first group that repeats."""
+        view = self.view()
+        cells = view.masses[0].cells
+        groups = list(dict.fromkeys(cells["group"]))
+        roles = cells.groupby("group")["occurrence_role"].unique()
+        repeating = [group for group in groups if len(roles[group]) > 1]
+        with self._controls.unheard():
+            kept = self.group.value
+            self.group.options = groups
+            self.group.value = kept if kept in groups else (repeating or groups)[0]
+        self._choose()
+
+    def _choose(self) -> None:
+        view, group = self.view(), self.group.value
+        cells = view.masses[0].cells
+        here = (cells["group"] == group) & (cells["direction"] == self.direction.value)
+        roles = list(dict.fromkeys(cells.loc[here, "occurrence_role"]))
+        with self._controls.unheard():
+            kept = self.role.value
+            self.role.options = roles
+            self.role.value = kept if kept in roles else roles[0]
+        self._view = SplitView(
+            view.question,
+            view.masses,
+            group,
+            self.role.value,
+            self.direction.value,
+            view.effects,
+        )
+        self._draw()
+
+    def _draw(self) -> None:
+        view = self.view()
+        for part in (self._edges, self._effects):
+            part.layout.display = ""
+        self._strongest.children = ()
+        maps, effects = view.maps(), view.effect_maps()
+        for grids, shown in ((self.grids, maps), (self.effect_grids, effects)):
+            for number, grid in enumerate(grids):
+                if number < len(shown):
+                    grid.show(shown[number])
+                else:
+                    grid.show_nothing("")
+        self._note.say(
+            f"{counted(view.question.examples, 'example')} per split. Intervals are over examples "
+            "of this adapter, and are not corrected for the number of cells. Click a cell to list "
+            "the examples that contribute most."
+        )
+
+    def _pick(self, number: int, row_number: int, column: int) -> None:
+        """List the examples that contribute most to a cell."""
+        view, shown = self.view(), self.grids[number].shown
+        layer, head = shown.columns.places[column], shown.rows.places[row_number]
+        task = self._panel.session.task
+        buttons = [
+            self._panel.button(
+                f"{value:.3f} · {split} · {example.prompt.strip()[:60]!r}",
+                functools.partial(self._open, example),
+                f"Open this example: {example.level} {task.level_name}",
+            )
+            for split, example, value in view.strongest(layer, head)
+        ]
+        title = widgets.Label(f"Layer {layer}, head {head}: open one of the strongest examples")
+        self._strongest.children = (title, *buttons)
+
+    def _open(self, example: Any) -> None:
+        self._panel.session.example = example
+        self._panel.session.panel = "playground"
