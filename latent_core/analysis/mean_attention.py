@@ -146,7 +146,15 @@ def attention_masses(
     *,
     progress: bool = True,
 ) -> AttentionMasses:
-    """Measure the attention of each example; arguments as those of `mean_attention`.
+    """Measure the attention of each example, which `mean_attention` averages.
+
+    Args:
+        model: the model; inside an intervention's block, the model under that intervention.
+        task: gives the examples, and the roles of its prompts' parts.
+        split: the name of a split.
+        examples: how many.
+        eval_seed: draws the examples, as in `evaluate`.
+        progress: show a bar with the time left.
 
     Example:
         >>> import latent_core as lc

@@ -28,6 +28,9 @@ _CELL = ["layer", "head", "group"]
 def single_latents(model: LatentModel) -> list[str]:
     """Name every latent of a model, such as `Start.0` and `Comma.1`, as `mean_effect` takes them.
 
+    Args:
+        model: the model; inside an intervention's block, the model under that intervention.
+
     Example:
         >>> import latent_core as lc
         >>> lc.single_latents(lc.LatentModel("tiny", "Start_1+Comma_2"))
@@ -61,9 +64,12 @@ def mean_effect(
         examples: how many.
         eval_seed: draws the examples, as in `evaluate`.
         groups: what is cut, by default every group; `single_latents(model)` for each latent alone.
-        layers, heads, queries, batch_size, progress: as in `trace`; `heads="each"` cuts one head at
-            a time.
+        layers: in which to cut, one at a time; by default every layer.
+        heads: in which to cut, one at a time; `each` for every head; None cuts all heads together.
+        queries: a selection; only its edges are cut.
         confidence: share of the intervals.
+        batch_size: conditions that run side by side.
+        progress: show a bar with the time left.
 
     Returns:
         one row per layer, head (missing where all are cut together) and group: mean, low and high
