@@ -3,7 +3,7 @@
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup lab test test-fast lint format reference screenshots constraints clean
+.PHONY: help setup lab test test-fast lint format pages reference screenshots constraints clean
 
 VENV := .venv
 RUN := $(VENV)/bin/python
@@ -55,6 +55,9 @@ format: $(INSTALLED) ## Put the source in the format that lint asks for
 
 reference: $(INSTALLED) ## Write docs/reference.md from the docstrings
 	$(RUN) -m docs.api
+
+pages: $(WEIGHTS) ## Rebuild every generated page, notebook and picture; fails if one changed (PARTS="results tiny")
+	$(RUN) experiments/rebuild.py $(PARTS)
 
 screenshots: $(WEIGHTS) ## Photograph every panel, light and dark, into docs/images
 	$(RUN) docs/screenshots.py
