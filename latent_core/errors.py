@@ -195,10 +195,19 @@ def whole_number(name: str, value: SupportsIndex, least: int, most: int | None =
     try:
         number = operator.index(value)
     except TypeError:
-        raise SettingError(f"{name} is {value!r}; expected {expected}") from None
+        raise SettingError(f"{name} is {_shown(value)}; expected {expected}") from None
     if isinstance(value, bool) or number < least or (most is not None and number > most):
-        raise SettingError(f"{name} is {value!r}; expected {expected}")
+        raise SettingError(f"{name} is {_shown(value)}; expected {expected}")
     return number
+
+
+def _shown(value: object) -> str:
+    """A value as an error shows it; Python refuses to write a number of thousands of digits."""
+    try:
+        text = repr(value)
+    except ValueError:
+        return "a number of thousands of digits"
+    return text if len(text) <= 80 else f"{text[:77]}..."
 
 
 class MovedName:

@@ -18,7 +18,15 @@ from typing import Any, Final
 
 from latent_core.errors import LatentError
 
-__all__ = ["is_staged", "new_folder", "staged_folder", "write_file", "write_files", "write_json"]
+__all__ = [
+    "is_staged",
+    "new_folder",
+    "refuse_filled",
+    "staged_folder",
+    "write_file",
+    "write_files",
+    "write_json",
+]
 
 _STAGED: Final = re.compile(r"\..+\.[0-9a-f]{8}\.part")
 
@@ -84,6 +92,7 @@ def new_folder(
         LatentError: or `error`, if it cannot be written, or `folder` exists and is not empty.
     """
     folder = Path(folder)
+    refuse_filled(folder, what, error)
     try:
         with staged_folder(folder) as staging:
             yield staging
@@ -110,6 +119,27 @@ def staged_folder(path: str | Path) -> Iterator[Path]:
 def is_staged(name: str) -> bool:
     """Whether a file or folder of this name was being written, and has not taken its place."""
     return bool(_STAGED.fullmatch(name))
+
+
+def refuse_filled(
+    folder: str | Path, what: str = "", error: type[LatentError] = LatentError
+) -> None:
+    """Refuse a folder that holds something already, before the work that would fill it.
+
+    Raises:
+        LatentError: or `error`, unless the folder is missing or empty.
+    """
+    folder = Path(folder)
+    try:
+        filled = os.path.lexists(folder) and not (folder.is_dir() and not any(folder.iterdir()))
+    except (OSError, ValueError) as cause:
+        reason = getattr(cause, "strerror", None) or cause
+        raise error(f"cannot write {what or folder}: {reason}; expected a new folder") from cause
+    if filled:
+        raise error(
+            f"cannot write {what or folder}: {folder} is there already and is not an empty folder; "
+            "choose a new one"
+        )
 
 
 def _staging(path: Path) -> Path:

@@ -18,11 +18,19 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from latent_core.archives.folders import has_file, read_file, refuse_packed
+from latent_core.backbones.fingerprints import WeightsSample
 from latent_core.errors import AdapterError
 from latent_core.files import write_files
 from latent_core.slots.layout import LatentLayout
 
-__all__ = ["CONFIG_NAME", "WEIGHTS_NAME", "AdapterConfig", "read_adapter", "write_adapter"]
+__all__ = [
+    "CONFIG_NAME",
+    "WEIGHTS_NAME",
+    "AdapterConfig",
+    "read_adapter",
+    "refuse_not_finite",
+    "write_adapter",
+]
 
 CONFIG_NAME = "adapter_config.json"
 WEIGHTS_NAME = "adapter_model.safetensors"
@@ -36,6 +44,8 @@ class AdapterConfig:
         layout: the layout in its notation.
         backbone: the name it was loaded by.
         backbone_fingerprint: `Backbone.fingerprint`.
+        backbone_sample: `Backbone.weights_sample`, as plain values; empty in adapters that were
+            made before it was kept.
         tokenizer_fingerprint: `Backbone.tokenizer_fingerprint`; empty in adapters that were made
             before it was kept.
         hidden_size: D of the backbone.
@@ -54,12 +64,14 @@ class AdapterConfig:
     peft_type: str = "LATENT_TOKENS"
     versions: dict[str, str] = field(default_factory=dict)
     notes: dict[str, Any] = field(default_factory=dict)
+    backbone_sample: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         texts = ("layout", "backbone", "backbone_fingerprint", "tokenizer_fingerprint")
         for name in (*texts, "weights_sha256"):
             if not isinstance(getattr(self, name), str):
                 raise TypeError(f"{name} is {getattr(self, name)!r}; expected text")
+        WeightsSample.from_dict(self.backbone_sample)
 
 
 def write_adapter(folder: str | Path, config: AdapterConfig, tables: Mapping[str, Tensor]) -> Path:
@@ -91,7 +103,8 @@ def read_adapter(folder: str | Path) -> tuple[AdapterConfig, dict[str, Tensor]]:
         its config, and its tables by name, each (count, D) fp32 on the CPU.
 
     Raises:
-        AdapterError: if a file is missing or damaged, or the layout and the tables do not agree.
+        AdapterError: if a file is missing or damaged, the layout and the tables do not agree, or a
+            number is NaN or infinite.
         LayoutError: if the layout cannot be read.
     """
     folder = Path(folder)
@@ -125,4 +138,23 @@ def read_adapter(folder: str | Path) -> tuple[AdapterConfig, dict[str, Tensor]]:
         raise AdapterError(
             f"{folder}: layout {config.layout} needs tables {expected}, the file has {found}"
         )
+    refuse_not_finite(folder, tables)
     return config, tables
+
+
+def refuse_not_finite(source: str | Path, weights: Mapping[str, Tensor]) -> None:
+    """Refuse saved numbers that are NaN or infinite, from which every answer would be noise.
+
+    Args:
+        source: where they were saved, for the error.
+        weights: the numbers by name.
+
+    Raises:
+        AdapterError: naming the tables that have some.
+    """
+    bad = [name for name, weight in weights.items() if not bool(weight.isfinite().all())]
+    if bad:
+        raise AdapterError(
+            f"{source} holds NaN or infinite numbers in {', '.join(bad)}; expected finite ones. "
+            "Its training diverged, or it was damaged before it was saved: train it again"
+        )

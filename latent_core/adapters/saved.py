@@ -21,6 +21,7 @@ from safetensors import SafetensorError
 
 from latent_core.adapters.adapter import CONFIG_NAME, AdapterConfig, read_adapter
 from latent_core.archives.folders import has_file, read_file, refuse_packed
+from latent_core.backbones.fingerprints import WeightsSample
 from latent_core.errors import AdapterError
 from latent_core.files import staged_folder, write_json
 
@@ -44,6 +45,7 @@ class BaselineConfig:
         method: its name, as `Method.parse` reads it.
         backbone: the name it was loaded by.
         backbone_fingerprint: `Backbone.fingerprint`.
+        backbone_sample: `Backbone.weights_sample`, as plain values; empty in older ones.
         hidden_size: D of the backbone.
         sha256: hashes of the files beside it, by name; filled in on writing.
         versions: of the libraries it was made with.
@@ -57,11 +59,13 @@ class BaselineConfig:
     sha256: dict[str, str] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
     notes: dict[str, Any] = field(default_factory=dict)
+    backbone_sample: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name in ("method", "backbone", "backbone_fingerprint"):
             if not isinstance(getattr(self, name), str):
                 raise TypeError(f"{name} is {getattr(self, name)!r}; expected text")
+        WeightsSample.from_dict(self.backbone_sample)
 
 
 @contextlib.contextmanager

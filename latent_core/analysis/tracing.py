@@ -1,6 +1,9 @@
 """Which latents matter where: the sweep of knock-outs over layers, groups and heads.
 
-Many conditions run side by side, each a row of one teacher-forced batch with its own cut edges.
+Many conditions run side by side, each a row of one teacher-forced batch with its own cut edges. In
+bfloat16, the same row gives other numbers in a batch of another size, by up to 0.05 nats. So the
+clean row is measured in batches of three sizes, and the largest difference is the noise floor below
+which an effect cannot be told from rounding.
 
 Knows models and knock-outs; nothing of tasks but their examples.
 """
@@ -10,7 +13,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
 import pandas as pd
 import torch
@@ -38,6 +41,10 @@ Metric = Callable[[Tensor, Tensor], Tensor]
 def log_probability(logits: Tensor, targets: Tensor) -> Tensor:
     """Natural log-probability of each answer token, (N,)."""
     return logits.log_softmax(dim=-1).gather(1, targets[:, None]).squeeze(1)
+
+
+#: Sizes of the further batches in which the clean row is measured.
+_PROBES: Final = (1, 2)
 
 
 class _Condition(NamedTuple):
@@ -78,8 +85,8 @@ def trace(
     Returns:
         one row per example and condition: `example`, `group`, `layer`, `head` (missing where all
         were cut), `clean`, `knocked_out`, `effect` (knocked_out - clean: below 0 where the answer
-        needs the edges), `edges` (pairs of slots cut; 0 where the group does not occur); with
-        `per_token` also `token` and `token_text`.
+        needs the edges), `edges` (pairs of slots cut; 0 where the group does not occur), `noise`
+        (the noise floor of `effect`); with `per_token` also `token` and `token_text`.
 
     Warns:
         InterventionWarning: if no condition cut any edge.
@@ -131,11 +138,12 @@ def trace(
             found = _measure(model, [slots[number] for number, _ in chunk], metric, cut)
             values.update(zip(chunk, found, strict=True))
             bar.update(len(chunk))
+        again = [[_clean(model, one, copies, metric, cut) for copies in _PROBES] for one in slots]
     rows = [
         row
         for number, example in enumerate(slots)
         for condition in conditions[1:]
-        for row in _rows(model, number, example, condition, values, per_token)
+        for row in _rows(model, number, example, condition, values, again[number], per_token)
     ]
     frame = pd.DataFrame(rows).astype({"layer": "Int64", "head": "Int64"})
     if not frame["edges"].any():
@@ -159,7 +167,8 @@ class Agreement:
             effect agree as soon as one group has more of both; missing where a group has fewer
             than three cells or one side does not vary.
         edges: cells (group, layer and, if swept, head) that have both.
-        frame: the cells: `group`, `layer`, `head`, `mass`, `effect` (means over examples).
+        frame: the cells: `group`, `layer`, `head`, `mass`, `effect` (means over examples, 0 below
+            the noise floor).
     """
 
     rho: float
@@ -171,6 +180,8 @@ class Agreement:
 
 def attention_against_effect(mass: pd.DataFrame, effects: pd.DataFrame) -> Agreement:
     """Compare where a model looks with what it needs.
+
+    Effects below their noise floor count as no effect, so that rounding is not ranked.
 
     Args:
         mass: `group`, `layer`, `head`, `mass`: what `AttentionRecord.by_group` gives, of one
@@ -197,6 +208,9 @@ def attention_against_effect(mass: pd.DataFrame, effects: pd.DataFrame) -> Agree
                 f"{name} has no column {', '.join(sorted(missing))}; it has "
                 f"{', '.join(frame.columns)}"
             )
+    if "noise" in effects.columns:
+        is_noise = effects["effect"].abs() <= effects["noise"]
+        effects = effects.assign(effect=effects["effect"].mask(is_noise, 0.0))
     sides = [
         frame.assign(group=frame["group"].astype(str)).groupby(cell)[column].mean()
         for frame, column in ((mass, "mass"), (effects, "effect"))
@@ -265,12 +279,19 @@ def _measure(
     return list(zip(parts, edges, strict=True))
 
 
+def _clean(model: LatentModel, row: Slots, copies: int, metric: Metric, cut: Cut) -> Tensor:
+    """The metric of a clean row's answer tokens, in a batch of so many copies of it."""
+    cut.rules = (NoRule(),) * copies
+    return _measure(model, [row] * copies, metric, cut)[0][0]
+
+
 def _rows(
     model: LatentModel,
     number: int,
     slots: Slots,
     condition: _Condition,
     values: dict[tuple[int, _Condition], tuple[Tensor, int]],
+    again: Sequence[Tensor],
     per_token: bool,
 ) -> list[dict[str, Any]]:
     clean, _ = values[number, _Condition()]
@@ -283,6 +304,11 @@ def _rows(
         names = [{"token": index, "token_text": text} for index, text in enumerate(texts)]
     else:
         clean, value = clean.sum()[None], value.sum()[None]
+        again = [one.sum()[None] for one in again]
+    measured = torch.stack([clean, *again])
+    # No smaller than half a unit in the last place: batches may agree by luck.
+    least = clean.abs() * torch.finfo(model.backbone.dtype).eps / 2
+    noise = torch.maximum(measured.amax(0) - measured.amin(0), least)
     return [
         cell
         | name
@@ -291,6 +317,7 @@ def _rows(
             "knocked_out": float(after),
             "effect": float(after) - float(before),
             "edges": edges,
+            "noise": float(floor),
         }
-        for name, before, after in zip(names, clean, value, strict=True)
+        for name, before, after, floor in zip(names, clean, value, noise, strict=True)
     ]

@@ -24,6 +24,7 @@ from latent_core.attention.hooks import attention_shape, hooked
 from latent_core.attention.record import AttentionRecord
 from latent_core.backbones.backbone import Backbone
 from latent_core.backbones.layers import pick
+from latent_core.backbones.turns import turn
 from latent_core.errors import BackboneError, SettingError
 from latent_core.models.latent import LatentModel
 from latent_core.slots.batch import LatentBatch
@@ -75,52 +76,54 @@ def capture_attention(
         >>> [record.slots[key].label for key in record.keys]
         ['Start.0', 'Comma.0', 'Comma.0']
     """
-    backbone = model.backbone
-    if response is None:
-        # Decoding and a teacher-forced pass over prompt and response hold the same slots with the
-        # same positions, so one more pass shows the very weights that decoding had, latents fed in
-        # chunks of one or of many alike; capturing on the way would need the weights of ragged
-        # chunks stitched together, for the same numbers.
-        details = model.generate(
-            prompt, max_new_tokens=max_new_tokens, return_details=True, **generation
+    with turn(model.backbone.model, f"capture of attention in {model.method}"):
+        backbone = model.backbone
+        if response is None:
+            # Decoding and a teacher-forced pass over prompt and response hold the same slots with
+            # the same positions. So one more pass shows the very weights that decoding had.
+            # Capturing on the way would need the weights of ragged chunks stitched together.
+            details = model.generate(
+                prompt, max_new_tokens=max_new_tokens, return_details=True, **generation
+            )
+            response_ids = list(details[0].response_ids)
+        elif isinstance(response, str):
+            response_ids = backbone.encode_response(response)
+        else:
+            response_ids = list(response)
+        prompt_ids = backbone.encode(prompt)
+        example = model.place(prompt_ids, response_ids)
+        layout = model.placement.layout
+        slots = tuple(view_slot(slot, layout, backbone.token_text) for slot in example.slots)
+        keys = _choose_keys(of, example.slots, len(prompt_ids), layout)
+        batch = model.batch([example])
+        training = model.training
+        model.train(False)  # layers that recompute would call the hooks twice
+        try:
+            found, route = _run(model, batch, keys, layers, heads, gradient, len(response_ids))
+        finally:
+            model.train(training)
+        last = len(prompt_ids) - 1
+        prompt_length = 1 + next(
+            t for t, s in enumerate(example.slots) if not s.is_latent and s.verbal_index == last
         )
-        response_ids = list(details[0].response_ids)
-    elif isinstance(response, str):
-        response_ids = backbone.encode_response(response)
-    else:
-        response_ids = list(response)
-    prompt_ids = backbone.encode(prompt)
-    example = model.place(prompt_ids, response_ids)
-    layout = model.placement.layout
-    slots = tuple(view_slot(slot, layout, backbone.token_text) for slot in example.slots)
-    keys = _choose_keys(of, example.slots, len(prompt_ids), layout)
-    batch = model.batch([example])
-    training = model.training
-    model.train(False)  # layers that recompute would call the hooks twice
-    try:
-        found, route = _run(model, batch, keys, layers, heads, gradient, len(response_ids))
-    finally:
-        model.train(training)
-    last = len(prompt_ids) - 1
-    prompt_length = 1 + next(
-        t for t, s in enumerate(example.slots) if not s.is_latent and s.verbal_index == last
-    )
-    note = ""
-    if not any(slot.group is not None for slot in slots):
-        note = f"no latents were placed: layout {layout} has no place in this prompt and response"
-    elif not keys:
-        note = f"of={of!r} means no slot of this prompt and response"
-    return AttentionRecord(
-        slots=slots,
-        keys=keys,
-        prompt_length=prompt_length,
-        layout=str(layout),
-        backbone=backbone.name,
-        gradient_of=_describe(gradient),
-        route=route,
-        note=note,
-        **found,
-    )
+        note = ""
+        if not any(slot.group is not None for slot in slots):
+            note = (
+                f"no latents were placed: layout {layout} has no place in this prompt and response"
+            )
+        elif not keys:
+            note = f"of={of!r} means no slot of this prompt and response"
+        return AttentionRecord(
+            slots=slots,
+            keys=keys,
+            prompt_length=prompt_length,
+            layout=str(layout),
+            backbone=backbone.name,
+            gradient_of=_describe(gradient),
+            route=route,
+            note=note,
+            **found,
+        )
 
 
 def _choose_keys(

@@ -35,6 +35,7 @@ class Backbone(Decoder):
         name: the name it was loaded by: a short name, a hub id or a directory.
         model: the causal language model, in evaluation mode, without gradients.
         tokenizer: its tokenizer.
+        asked_dtype: see `Decoder`.
 
     Raises:
         BackboneError: if the decoder cannot carry latent tokens, with the reason.

@@ -5,15 +5,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 import torch
 from torch import Tensor
 from transformers import Cache, PreTrainedModel
 
-from latent_core.backbones.fingerprints import weights_fingerprint
+from latent_core.backbones.fingerprints import WeightsSample, differences, weights_fingerprint
 from latent_core.backbones.lengths import ContextLimit, context_limit, slot_limit
+from latent_core.backbones.turns import turn
 from latent_core.errors import PromptError
 
 __all__ = ["Decoder"]
@@ -26,10 +29,13 @@ class Decoder:
     Attributes:
         name: the name it was loaded by: a short name, a hub id or a directory.
         model: the causal language model, in evaluation mode, without gradients.
+        asked_dtype: the precision that was asked for when it was loaded, such as `float16`; `auto`
+            for the checkpoint's own.
     """
 
     name: str
     model: PreTrainedModel
+    asked_dtype: str = field(default="auto", kw_only=True)
 
     def __post_init__(self) -> None:
         self.model.eval().requires_grad_(False)
@@ -112,8 +118,30 @@ class Decoder:
 
     @cached_property
     def fingerprint(self) -> str:
-        """Tells architecture and weights apart, whatever precision they are loaded in."""
+        """Tells architecture and weights apart, alike in float32 and bfloat16."""
         return weights_fingerprint(self.model)
+
+    @cached_property
+    def weights_sample(self) -> WeightsSample:
+        """Some of the weights, by which the same checkpoint is known in float16 as well."""
+        return WeightsSample.of(self.model)
+
+    def differences_from(self, fingerprint: str, sample: Mapping[str, Any]) -> list[str]:
+        """Say in what these weights differ from those that something was made for.
+
+        Args:
+            fingerprint, sample: `fingerprint` and `weights_sample` of those, as they were saved.
+
+        Returns:
+            a clause for each difference; none for the same checkpoint in whatever precision.
+
+        Raises:
+            ValueError, TypeError: if the sample is damaged.
+        """
+        if fingerprint == self.fingerprint:
+            return []
+        kept = WeightsSample.from_dict(sample)
+        return differences(fingerprint, kept, self.fingerprint, self.weights_sample)
 
     def embed(self, input_ids: Tensor) -> Tensor:
         """Input embeddings (..., D) of verbal ids; the module is called, since it may scale."""
@@ -150,13 +178,15 @@ class Decoder:
                 f"{self.name} scales attention by their number beyond {self.slot_limit}, so "
                 "that latents and longer rows would change the others; shorten it"
             )
-        return self.trunk(
-            inputs_embeds=inputs_embeds,
-            attention_mask=attention_mask,
-            position_ids=position_ids,
-            past_key_values=past_key_values,
-            use_cache=past_key_values is not None,
-        ).last_hidden_state.to(inputs_embeds.device)  # layers may lie on other devices
+        with turn(self.model, "a forward pass"):
+            output = self.trunk(
+                inputs_embeds=inputs_embeds,
+                attention_mask=attention_mask,
+                position_ids=position_ids,
+                past_key_values=past_key_values,
+                use_cache=past_key_values is not None,
+            )
+        return output.last_hidden_state.to(inputs_embeds.device)  # layers may lie on other devices
 
     def logits(self, hidden_states: Tensor) -> Tensor:
         """Next-token logits (..., V) of last hidden states (..., D), on their device.

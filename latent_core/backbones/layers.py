@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from latent_core.backbones.decoder import Decoder
+from latent_core.backbones.turns import turn
 from latent_core.errors import BackboneError, SettingError
 
 __all__ = ["decoder_layers", "final_norm", "hidden_output", "pick"]
@@ -88,6 +89,7 @@ def final_norm(decoder: Decoder) -> Callable[[Tensor], Tensor]:
 
     ids = torch.arange(5, device=decoder.device).unsqueeze(0)
     with contextlib.ExitStack() as stack:
+        stack.enter_context(turn(decoder.model, "a look at the final norm"))
         stack.callback(layers[-1].register_forward_hook(remember_last).remove)
         inside = {id(module) for layer in layers for module in layer.modules()}
         for module in decoder.trunk.modules():

@@ -60,6 +60,7 @@ def load_backbone(
     if isinstance(name, Backbone):
         return name
     text = str(name)
+    asked = str(dtype).removeprefix("torch.")
     target = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     location = str(BACKBONES[text].locate()) if text in BACKBONES else text
     source = {name: from_pretrained[name] for name in _SOURCE if name in from_pretrained}
@@ -86,7 +87,7 @@ def load_backbone(
         raise BackboneError(_not_loaded(text, error)) from error
     if "device_map" not in from_pretrained:
         torch.nn.Module.to(model, target)
-    return Backbone(text, model, tokenizer)
+    return Backbone(text, model, tokenizer, asked_dtype=asked)
 
 
 def _find_on_hub(hub_id: str, **source: Any) -> None:

@@ -17,7 +17,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from latent_core.backbones.backbone import Backbone
 from latent_core.errors import BackboneError, SettingError
-from latent_core.files import new_folder
+from latent_core.files import new_folder, refuse_filled
 from latent_core.models.latent import LatentModel
 from latent_core.models.steered import SteeredModel
 from latent_core.progress import without_loading_bars
@@ -54,6 +54,8 @@ def export_model(model: SteeredModel, folder: str | Path) -> Path:
             f"{model.method} has no latents to export. What `latent train --method full` saves is "
             "a checkpoint already, and PEFT merges its own adapters (merge_and_unload)"
         )
+    what = f"the checkpoint to {folder}"
+    refuse_filled(folder, what)  # before the copy
     backbone = model.backbone
     tokenizer = copy.deepcopy(backbone.tokenizer)
     tables = model.tables.named()
@@ -62,7 +64,7 @@ def export_model(model: SteeredModel, folder: str | Path) -> Path:
     ids = cast(list[int], tokenizer.convert_tokens_to_ids(tokens))
     exported = copy.deepcopy(backbone.model)
     _add_rows(exported, ids, torch.cat(list(tables.values())), _scale(backbone))
-    with new_folder(folder, f"the checkpoint to {folder}") as staging, without_loading_bars():
+    with new_folder(folder, what) as staging, without_loading_bars():
         exported.save_pretrained(staging)
         tokenizer.save_pretrained(staging)
         (staging / CARD_NAME).write_text(_card(model, tokenizer))

@@ -28,18 +28,20 @@ def hypotheses(
 
     Example: latent hypotheses H2
     """
-    from latent_core.hypotheses.studies.table import STUDIES, load_study, other_keys
+    from latent_core.hypotheses.studies.outlines import OUTLINES, other_keys
 
-    if not name:
+    if not name:  # without torch, which takes seconds
         table = table_of("name", "question", "claim", "parts")
-        for study in STUDIES:
-            table.add_row(study.key, study.title, study.claim, str(len(study.parts)))
+        for outline in OUTLINES:
+            table.add_row(outline.key, outline.title, outline.claim, str(outline.size))
         console.print(table)
         console.print("To test one: latent test H1 --backbone tiny", highlight=False)
         console.print(
             f"The same hypotheses on other tasks: {', '.join(other_keys())}", highlight=False
         )
         return
+    from latent_core.hypotheses.studies.table import load_study
+
     study = load_study(name)
     for line in (f"{study.key}: {study.title}", study.claim, study.prediction, study.explanation):
         console.print(Text(line))

@@ -157,7 +157,7 @@ def prune_runs(
 
     chosen = [
         run
-        for run in find_runs(paths[0] if len(paths) == 1 else paths, _where(where))
+        for run in find_runs(paths[0] if len(paths) == 1 else paths, _where(where), copies=True)
         if not lies_behind_link(run.path, paths) and not holds_results(run.path)
     ]
     if not chosen:

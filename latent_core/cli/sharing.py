@@ -29,6 +29,10 @@ def export(
     The latents become added tokens. The README in the checkpoint says how to write them in a
     prompt, and how the checkpoint differs from the run.
     """
+    from latent_core.files import refuse_filled
+
+    refuse_filled(out, f"the checkpoint to {out}")  # before torch, weights and work
+
     from latent_core.bridges.export import export_model
     from latent_core.models.build import load_model
 

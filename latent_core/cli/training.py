@@ -13,7 +13,7 @@ from rich.text import Text
 from latent_core.cli.app import FIRST_PROCESS, BackboneOption, Runs, app, console
 from latent_core.cli.comparing import show_comparison, show_summary
 from latent_core.cli.terminal import say
-from latent_core.errors import AdapterError, SettingError
+from latent_core.errors import AdapterError, SettingError, TaskError
 from latent_core.wording import counted, duration
 
 if TYPE_CHECKING:
@@ -23,6 +23,14 @@ if TYPE_CHECKING:
     from latent_core.tasks.base import Task
 
 __all__ = ["evaluate", "generate", "train"]
+
+OtherWeights = Annotated[
+    bool,
+    typer.Option(
+        "--allow-other-weights",
+        help="Take a backbone whose weights are not those of the training, if its width is.",
+    ),
+]
 
 
 @app.command()
@@ -127,6 +135,13 @@ def evaluate(
             help="Answer one prompt at a time: in bfloat16, answers depend on the batch.",
         ),
     ] = False,
+    task_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--task-file", help="The .jsonl file of the task, if it has moved or has changed."
+        ),
+    ] = None,
+    allow_other_weights: OtherWeights = False,
 ) -> None:
     """Measure the accuracy of runs in and out of distribution.
 
@@ -135,7 +150,7 @@ def evaluate(
 
     Examples that a run has already answered are not answered again, and records of other splits
     stay. Fewer examples than a run has, or another --eval-seed, would delete records; they need
-    --replace.
+    --replace. A task file with other content than the run was trained on needs --task-file.
     """
     from latent_core.evaluation.comparison import compare as side_by_side
     from latent_core.evaluation.comparison import read_records
@@ -145,15 +160,19 @@ def evaluate(
     if metric not in ("graded", "exact"):
         raise SettingError(f"unknown metric {metric!r}; expected graded or exact")
     names = [name.strip() for name in splits.split(",")]
-    loaded: dict[str, Any] = {}
+    loaded: dict[tuple[str, str], Any] = {}
     runs = [run.path for run in find_runs(folders, {"status": "finished"})]
     if not runs:
         where = ", ".join(map(str, folders))
         raise SettingError(f"no finished run in {where}; `latent train` makes one")
-    plans = [_asked(Path(run), names, examples, eval_seed, replace, deterministic) for run in runs]
+    plans = [
+        _asked(Path(run), names, examples, eval_seed, replace, deterministic, task_file)
+        for run in runs
+    ]
+    options = {"deterministic": deterministic, "allow_other_weights": allow_other_weights}
     for plan in filter(lambda plan: plan.splits, plans):
         with _held(plan.folder):
-            _evaluate_run(plan, examples, eval_seed, replace, deterministic, loaded)
+            _evaluate_run(plan, examples, eval_seed, replace, loaded, **options)
     records = read_records(runs)
     show_summary(summarise(records, ("backbone", "task", "method", "split"), metric), metric)
     show_comparison(side_by_side(records, metric), metric)
@@ -179,6 +198,7 @@ def generate(
             help="Intervention on the latents, such as 'drop(Comma, after=3)'.",
         ),
     ] = "none",
+    allow_other_weights: OtherWeights = False,
 ) -> None:
     """Generate responses with a trained adapter, and print the latents in their places.
 
@@ -188,7 +208,7 @@ def generate(
     from latent_core.models.build import load_model
 
     change = parse_intervention(intervention)
-    model = load_model(folder)
+    model = load_model(folder, allow_other_weights=allow_other_weights)
     with _under(change, model):
         answers = model.generate(
             [text.replace("\\n", "\n") for text in prompt],
@@ -273,11 +293,13 @@ def _asked(
     eval_seed: int,
     replace: bool,
     deterministic: bool,
+    task_file: Path | None,
 ) -> _Asked:
     """What a run is asked: what its records do not answer already.
 
     Raises:
         SettingError: if records of more or other examples would be lost, without `replace`.
+        TaskError: if the run's task file is gone or has changed, without `task_file`.
     """
     from latent_core.adapters.digest import saved_digest
     from latent_core.adapters.saved import BaselineConfig, read_saved
@@ -285,18 +307,12 @@ def _asked(
     from latent_core.runs.records import check_loss, hold_answers_to
     from latent_core.slots.methods import Method
     from latent_core.tasks.base import resolve_splits
-    from latent_core.tasks.table import load_task
 
     config = read_saved(folder)
     notes = config.notes
-    if "task" not in notes:
-        raise AdapterError(
-            f"{folder} does not say what task it was trained on; expected a folder made by "
-            "`latent train`"
-        )
     if examples < 1:
         raise SettingError(f"examples is {examples}; expected at least 1 per split")
-    task = load_task(notes.get("task_source", notes["task"]))
+    task = _task_of(folder, notes, task_file)
     names = list(resolve_splits(task, splits))
     before = None if replace and records_damage(folder) else kept_records(folder)
     if before is None or replace:
@@ -323,13 +339,54 @@ def _asked(
     return _Asked(folder, config, task, missing)
 
 
+def _task_of(folder: Path, notes: dict[str, Any], task_file: Path | None) -> Task:
+    """The task that a run was trained on, or the one of a file that is named instead.
+
+    Raises:
+        AdapterError: if the run does not say its task.
+        TaskError: if its file is gone or has changed, and none is named instead.
+    """
+    from latent_core.tasks.table import load_task
+
+    if "task" not in notes:
+        raise AdapterError(
+            f"{folder} does not say what task it was trained on; expected a folder made by "
+            "`latent train`"
+        )
+    source = str(notes.get("task_source", notes["task"]))
+    own_file = source.endswith(".jsonl")
+    if task_file is not None and not own_file:
+        raise SettingError(f"{folder} was trained on the task {source}, which is no file")
+    if task_file is None and own_file and not Path(source).is_file():
+        raise TaskError(
+            f"{folder} was trained on {source}, and there is no such file now; give its new place "
+            "with --task-file"
+        )
+    task = load_task(source if task_file is None else task_file)
+    trained_on = notes.get("task_fingerprint", task.fingerprint)
+    if task.fingerprint != trained_on:
+        differs = (
+            f"{folder} was trained on another task (fingerprint {trained_on[:8]}) than "
+            f"{task_file or source} now holds ({task.fingerprint[:8]})"
+        )
+        if task_file is None and own_file:
+            raise TaskError(
+                f"{differs}; give the file it was trained on, or this one to evaluate on it, with "
+                "--task-file"
+            )
+        say(f"latent: {differs}")
+    return task
+
+
 def _evaluate_run(
     asked: _Asked,
     examples: int,
     eval_seed: int,
     replace: bool,
+    loaded: dict[tuple[str, str], Any],
+    *,
     deterministic: bool,
-    loaded: dict[str, Any],
+    allow_other_weights: bool,
 ) -> None:
     """Ask one run and keep its records; `loaded` shares backbones between runs."""
     from latent_core.backbones.loading import load_backbone
@@ -338,9 +395,10 @@ def _evaluate_run(
     from latent_core.runs.evaluation_file import write_records
 
     folder, config, task, splits = asked
-    if config.backbone not in loaded:
-        loaded[config.backbone] = load_backbone(config.backbone)
-    model = load_model(folder, loaded[config.backbone])
+    name, dtype = key = config.backbone, str(config.notes.get("dtype", "auto"))
+    if key not in loaded:
+        loaded[key] = load_backbone(name, dtype=dtype)
+    model = load_model(folder, loaded[key], allow_other_weights=allow_other_weights)
     frame = answer(model, task, splits, examples, eval_seed, deterministic=deterministic)
     frame = frame.assign(seed=config.notes.get("seed", 0))
     if FIRST_PROCESS:

@@ -19,6 +19,7 @@ from latent_core.runs.find import StoredRun, find_runs, warn_of
 from latent_core.runs.own_files import RECORDS_FILE
 from latent_core.slots.methods import method_name
 from latent_core.statistics.means import accuracy_interval
+from latent_core.statistics.task_names import FINGERPRINT, tell_tasks_apart
 
 __all__ = ["compare", "read_records"]
 
@@ -31,10 +32,11 @@ def read_records(folders: Iterable[str | Path]) -> pd.DataFrame:
 
     Returns:
         the columns of `evaluate`. `method` also names the settings in which runs of one method
-        differ; `backbone` is empty where neither the records nor the run say it.
+        differ; `backbone` is empty where neither the records nor the run say it. Two tasks of one
+        name have two names in `task`.
 
     Warns:
-        UserWarning: of each run that has not been evaluated; it is left out.
+        UserWarning: of each run that has not been evaluated, and of copies; they are left out.
 
     Raises:
         SettingError: if there is no run, or none has been evaluated.
@@ -54,7 +56,7 @@ def read_records(folders: Iterable[str | Path]) -> pd.DataFrame:
             f"no run has records of its adapter that can be read; run `latent evaluate "
             f"{runs[0].path}` first"
         )
-    return pd.concat(frames, ignore_index=True)
+    return tell_tasks_apart(pd.concat(frames, ignore_index=True))
 
 
 def _readable(run: StoredRun) -> list[pd.DataFrame]:
@@ -70,6 +72,7 @@ def _readable(run: StoredRun) -> list[pd.DataFrame]:
 def _records_of(run: StoredRun) -> pd.DataFrame:
     records = current_records(run.path)
     defaults = {
+        FINGERPRINT: run.about[FINGERPRINT],
         "backbone": run.about["backbone"] or "",
         "seed": 0,
         "extra_slots": records["latent_slots"],
@@ -111,7 +114,7 @@ def compare(
         raise SettingError(f"unknown metric {metric!r}; expected graded or exact")
     records = runs if isinstance(runs, pd.DataFrame) else read_records(runs)
     known = records["backbone"].fillna("") if "backbone" in records.columns else ""
-    records = records.assign(backbone=known)
+    records = tell_tasks_apart(records.assign(backbone=known))
     rows = []
     for (task, backbone), of_task in records.groupby(["task", "backbone"], sort=False):
         groups = list(of_task.groupby("method", sort=False))

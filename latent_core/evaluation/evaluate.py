@@ -55,13 +55,13 @@ def evaluate(
         on_records: called with each batch's records as they come.
 
     Returns:
-        one row per example: task, backbone, method, layout, shots, split, level, example, key,
-        prompt, answer, response, exact (bool), graded (0 to 1), response_tokens, latent_slots
-        (latents processed), extra_slots (those, the virtual tokens of a prefix, and the tokens of
-        solved examples), decode_steps (forward passes), trainable (numbers of the method), seconds
-        (the batch's time, shared equally), eval_seed, dtype (of the backbone's weights),
-        batch_size. `attrs["evaluation"]` says what was asked of each split; `write_records` keeps
-        it.
+        one row per example: task, task_fingerprint, backbone, method, layout, shots, split, level,
+        example, key, prompt, answer, response, exact (bool), graded (0 to 1), response_tokens,
+        latent_slots (latents processed), extra_slots (those, the virtual tokens of a prefix, and
+        the tokens of solved examples), decode_steps (forward passes), trainable (numbers of the
+        method), seconds (the batch's time, shared equally), eval_seed, dtype (of the backbone's
+        weights), batch_size. `attrs["evaluation"]` says what was asked of each split;
+        `write_records` keeps it.
 
     Raises:
         TaskError: for a split the task does not have.
@@ -149,6 +149,7 @@ def _answer(
         records.append(
             {
                 "task": task.name,
+                "task_fingerprint": task.fingerprint,
                 "backbone": model.backbone.name,
                 "method": model.method,
                 "layout": str(model.placement.layout),

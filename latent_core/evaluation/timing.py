@@ -155,7 +155,7 @@ class Stopwatch:
             inside: gives the context in which the model answers, such as an intervention's.
         """
         batches = _batches(model, task, split, examples, seed, batch_size)
-        key = (model.backbone.fingerprint, model.method, "answers", state, task.name, split)
+        key = (model.backbone.fingerprint, model.method, "answers", state, task.fingerprint, split)
         middle = batches[len(batches) // 2]
         decoding = self._sampled(
             model.backbone,
@@ -174,7 +174,7 @@ class Stopwatch:
             settings: further arguments of `train`, such as `batch_size`.
         """
         named = [f"{name}={value}" for name, value in sorted(settings.items())]
-        key = (backbone.fingerprint, method, "training", task.name, *named)
+        key = (backbone.fingerprint, method, "training", task.fingerprint, *named)
         found = self._sampled(
             backbone, key, lambda: self._training(backbone, method, task, settings)
         )

@@ -15,13 +15,15 @@ A grid is a YAML file, or the same names as arguments of `Grid`:
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Final
 
-from latent_core.errors import LatentError, SettingError
+from latent_core.errors import LatentError, SettingError, whole_number
 from latent_core.grids.spec import Evaluation, RunSpec, Search, Training
+from latent_core.grids.yaml_file import read_yaml
 from latent_core.slots.methods import Method
 from latent_core.tasks.base import resolve_splits
 from latent_core.tasks.table import load_task
@@ -35,6 +37,8 @@ SECTIONS: Final[dict[str, type[Training | Evaluation | Search]]] = {
     "evaluation": Evaluation,
     "search": Search,
 }
+#: Runs that a grid may have.
+MOST_RUNS: Final = 100_000
 #: Training settings that may be a list: the grid then has runs with each of the values.
 TRIED: Final = ("steps", "batch_size", "gradient_accumulation", "learning_rate", "init")
 
@@ -79,6 +83,7 @@ class Grid:
         for name in ("backbones", "tasks", "methods"):
             _check_list(name, getattr(self, name), str)
         if isinstance(self.seeds, int) and not isinstance(self.seeds, bool) and self.seeds > 0:
+            whole_number("seeds", self.seeds, 1, MOST_RUNS)
             object.__setattr__(self, "seeds", list(range(self.seeds)))
         _check_list("seeds", self.seeds, int)
         for name in SECTIONS:
@@ -97,7 +102,24 @@ class Grid:
                     _check_list(f"per_task, {task}, methods", values, str)
                 else:
                     _check_mapping(f"per_task, {task}, {name}", values)
+        if (runs := self._count()) > MOST_RUNS:
+            raise SettingError(
+                f"the grid has {runs:,} runs; expected at most {MOST_RUNS:,}: make it smaller, or "
+                "divide it"
+            )
         self.specs()
+
+    def _count(self) -> int:
+        """The number of runs, if every combination were one."""
+        assert not isinstance(self.seeds, int)
+        tried = 0
+        for task in self.tasks:
+            own = self.per_task.get(task, {})
+            training = {**self.training, **(own.get("training") or {})}
+            lengths = [len(value) for value in training.values() if isinstance(value, list)]
+            methods = len(self.methods) + len(own.get("methods") or [])
+            tried += methods * math.prod(max(1, length) for length in lengths)
+        return len(self.backbones) * tried * len(self.seeds)
 
     def specs(self) -> list[RunSpec]:
         """Return every run of the grid once; a method without training has one run for all seeds.
@@ -173,7 +195,8 @@ def read_grid(path: str | Path) -> Grid:
         path: the file. Paths of task files in it are relative to its own folder.
 
     Raises:
-        SettingError: if the file is missing or not valid YAML, or if `Grid` refuses a setting.
+        SettingError: if the file is missing or not valid YAML, if it stands for more values than a
+            grid needs, or if `Grid` refuses a setting.
 
     Example:
         >>> import pathlib
@@ -184,21 +207,13 @@ def read_grid(path: str | Path) -> Grid:
         >>> lc.read_grid(path).methods
         ['Start_2']
     """
-    import yaml
-
     path = Path(path)
+    content = read_yaml(path)
     try:
-        content = yaml.safe_load(path.read_text())
-    except OSError as error:
-        raise SettingError(f"cannot read {path}: {error.strerror or error}") from error
-    except yaml.MarkedYAMLError as error:
-        mark, problem = error.problem_mark, error.problem or error.context
-        where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
-        raise SettingError(f"{path} is not valid YAML: {where}{problem}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise SettingError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
-    try:
-        _check_mapping("the file", content)
+        if not isinstance(content, dict):  # and what it holds is nobody's business
+            raise SettingError(
+                f"the file is {_kind(content)}; expected settings by name, such as seeds: 3"
+            )
         _check_names("the file", content, [entry.name for entry in fields(Grid)])
         if missing := {"backbones", "tasks", "methods"} - set(content):
             raise SettingError(f"{', '.join(sorted(missing))} missing; expected a list")
@@ -231,13 +246,13 @@ def _check_names(where: str, values: Mapping[str, Any], known: Iterable[str]) ->
         if name not in set(known):
             hint = did_you_mean(str(name), known)
             raise SettingError(
-                f"{where}: unknown setting {name!r}{hint} Expected some of {', '.join(known)}"
+                f"{where}: unknown setting {name!r:.40}{hint} Expected some of {', '.join(known)}"
             )
 
 
 def _check_mapping(where: str, value: Any) -> None:
     if not isinstance(value, dict):
-        found = "empty" if value is None else repr(value)
+        found = "empty" if value is None else _shown(value)
         raise SettingError(f"{where} is {found}; expected settings by name, such as steps: 300")
 
 
@@ -245,9 +260,21 @@ def _check_list(where: str, value: Any, kind: type) -> None:
     """Check that a value is a list of one kind, not empty and without repeats."""
     what = {str: "names", int: "whole numbers"}[kind]
     if not isinstance(value, list) or not value:
-        raise SettingError(f"{where} is {value!r}; expected a list of {what}")
+        raise SettingError(f"{where} is {_shown(value)}; expected a list of {what}")
     for entry in value:
         if not isinstance(entry, kind) or isinstance(entry, bool):
-            raise SettingError(f"{where} has {entry!r}; expected {what} (put text into quotes)")
+            raise SettingError(
+                f"{where} has {_shown(entry)}; expected {what} (put text into quotes)"
+            )
     if len(set(value)) < len(value):
-        raise SettingError(f"{where} has a value twice: {value}")
+        raise SettingError(f"{where} has a value twice: {_shown(value)}")
+
+
+def _shown(value: Any) -> str:
+    """A value as an error shows it."""
+    return f"{value!r:.80}"
+
+
+def _kind(value: Any) -> str:
+    names = {dict: "settings by name", list: "a list", str: "text", type(None): "empty"}
+    return names.get(type(value), f"of type {type(value).__name__}")

@@ -20,6 +20,10 @@ __all__ = ["TRIALS", "Evaluation", "RunSpec", "Search", "Training"]
 TRIALS: Final = ".search"
 
 
+#: Trials that a search may have for one method.
+MOST_TRIALS: Final = 10_000
+
+
 @dataclass(frozen=True)
 class Training:
     """Settings of training, the same for every method.
@@ -112,6 +116,11 @@ class Search:
         for seed in self.seeds:
             whole_number("seeds", seed, least=0)
         whole_number("examples", self.examples, least=1)
+        trials = len(self.learning_rates) * max(1, len(self.steps)) * len(self.seeds)
+        if trials > MOST_TRIALS:
+            raise SettingError(
+                f"the search has {trials:,} trials for a method; expected at most {MOST_TRIALS:,}"
+            )
         if not isinstance(self.share, int | float) or not 0 < self.share <= 1:
             raise SettingError(f"share is {self.share!r}; expected more than 0 and at most 1")
 

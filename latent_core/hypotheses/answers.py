@@ -39,7 +39,10 @@ from latent_core.tasks.base import Task
 __all__ = ["agreement_records", "answers", "kept_eval_seed", "latents_of"]
 
 _MOST_CELLS = 256
-_KEPT = ("task", "backbone", "split", "level", "example", "key", "exact", "graded", "agreement")
+_KEPT = (
+    *("task", "task_fingerprint", "backbone", "split", "level", "example", "key"),
+    *("exact", "graded", "agreement"),
+)
 
 
 def answers(
@@ -114,7 +117,7 @@ def agreement_records(
     same edges are cut. The correlation is 0 if either does not vary.
 
     Returns:
-        columns task, backbone, split, level, example, key, agreement.
+        columns task, task_fingerprint, backbone, split, level, example, key, agreement.
     """
     shape = attention_shape(model.backbone)
     groups = len(model.placement.layout.groups)
@@ -132,6 +135,7 @@ def agreement_records(
             rows.append(
                 {
                     "task": task.name,
+                    "task_fingerprint": task.fingerprint,
                     "backbone": model.backbone.name,
                     "split": split,
                     "level": example.level,

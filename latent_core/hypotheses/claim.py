@@ -20,7 +20,7 @@ from typing import Any, Literal
 from latent_core.errors import MovedName, SettingError
 from latent_core.hypotheses.conditions import CHANCE, Contrast
 from latent_core.tasks.base import Task, resolve_splits
-from latent_core.tasks.table import load_task
+from latent_core.tasks.table import TASKS, load_task
 
 __all__ = ["CONTROLS", "METRICS", "Hypothesis"]
 
@@ -140,8 +140,11 @@ class Hypothesis:
     def to_dict(self) -> dict[str, Any]:
         """Return all fields as plain values, for the journal."""
         found = {field.name: getattr(self, field.name) for field in fields(self)}
+        task = self.loaded_task
+        if TASKS.get(task.name) is not type(task):  # two files may have one name
+            found["task_fingerprint"] = task.fingerprint
         return found | {
-            "task": self.loaded_task.name,
+            "task": task.name,
             "contrast": asdict(self.contrast),
             "controls": list(self.controls),
             "family": self.family_name,
@@ -161,4 +164,4 @@ class Hypothesis:
     test = MovedName("lc.lab.run(hypothesis, target, plan)")
 
 
-_COMPARED = ("task", "split", "metric", "contrast")
+_COMPARED = ("task", "task_fingerprint", "split", "metric", "contrast")

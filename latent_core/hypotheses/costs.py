@@ -82,7 +82,7 @@ def work_of(
     kept = source.training is None and _has_records(hypothesis, seeds, examples, source)
     for condition in conditions_of(hypothesis):
         plain = condition.intervention == condition.within == "none"
-        name = (task.name, *hypothesis.terms, hypothesis.metric, str(condition))
+        name = (task.fingerprint, *hypothesis.terms, hypothesis.metric, str(condition))
         work[name] = 0.0
         if condition.intervention != CHANCE and not (plain and kept):
             model = source.sample(condition.method)
@@ -90,7 +90,7 @@ def work_of(
     if source.training is not None:
         for method in trained_methods(hypothesis):
             once = STOPWATCH.seconds_of_training(source.backbone, method, task, **source.training)
-            work[task.name, "train", method] = seeds * once
+            work[task.fingerprint, "train", method] = seeds * once
     return work
 
 
@@ -111,7 +111,7 @@ def _answering(
         once = [
             STOPWATCH.seconds_of_call(
                 model.backbone,
-                f"agreement of {model.method} on {task.name}, {split}",
+                f"agreement of {model.method} on {task.fingerprint}, {split}",
                 partial(agreement_records, latents_of(model), task, [split], 1, 1),
             )
             for split in hypothesis.terms

@@ -11,6 +11,8 @@ import pandas as pd
 from latent_core.errors import SettingError
 from latent_core.hypotheses.claim import Hypothesis
 from latent_core.statistics.inference import Effect, paired_effect
+from latent_core.statistics.task_names import FINGERPRINT
+from latent_core.tasks.base import Task
 
 __all__ = ["check_records", "effect_of", "p_short_of", "pair"]
 
@@ -35,13 +37,18 @@ def check_records(hypothesis: Hypothesis, frame: pd.DataFrame, what: str) -> pd.
             f"the records of {what} have no column {', '.join(sorted(missing))}; expected those of "
             "`evaluate`, with the training seed in `seed`"
         )
-    for column, wanted in (("task", hypothesis.loaded_task.name), ("backbone", None)):
-        found = set(frame[column]) if column in frame else set()
-        if len(found) > 1 or (wanted and found and found != {wanted}):
-            raise SettingError(
-                f"the records of {what} are of {column} {', '.join(map(repr, sorted(found)))}; "
-                f"expected {repr(wanted) if wanted else 'one'} alone"
-            )
+    task = hypothesis.loaded_task
+    if others := _other_tasks(task, frame):
+        raise SettingError(
+            f"the records of {what} are of task {', '.join(map(repr, others))}; expected "
+            f"{task.name!r} ({task.fingerprint[:8]}) alone"
+        )
+    backbones = sorted(map(str, frame["backbone"].unique())) if "backbone" in frame else []
+    if len(backbones) > 1:
+        raise SettingError(
+            f"the records of {what} are of backbone {', '.join(map(repr, backbones))}; expected "
+            "one alone"
+        )
     kept = frame[frame["split"].isin(list(hypothesis.terms))]
     if absent := set(hypothesis.terms) - set(kept["split"]):
         have = ", ".join(map(str, frame["split"].unique())) or "none"
@@ -56,6 +63,19 @@ def check_records(hypothesis: Hypothesis, frame: pd.DataFrame, what: str) -> pd.
     if kept[metric].isna().any():
         raise SettingError(f"the records of {what} have no {metric} for some examples")
     return kept
+
+
+def _other_tasks(task: Task, frame: pd.DataFrame) -> list[str]:
+    """Tasks of records other than a task, by its fingerprint, or by its name where that is all."""
+    if "task" not in frame:
+        return []
+    prints = frame[FINGERPRINT] if FINGERPRINT in frame else pd.Series(None, frame.index, object)
+    seen = pd.DataFrame({"name": frame["task"], "print": prints}).drop_duplicates()
+    return sorted(
+        f"{name} ({one[:8]})" if isinstance(one, str) and f"({one[:8]})" not in name else str(name)
+        for name, one in seen.itertuples(index=False)
+        if (one != task.fingerprint if isinstance(one, str) else name != task.name)
+    )
 
 
 def pair(hypothesis: Hypothesis, treatment: pd.DataFrame, control: pd.DataFrame) -> pd.DataFrame:

@@ -141,7 +141,9 @@ class Plans(Mapping[str, Plan]):
         """Return what the plans have in common, and the time of all together, in plain text."""
         some = next(iter(self.parts.values()))
         hypotheses = [plan.hypothesis for plan in self.parts.values()]
-        conditions = {(h.loaded_task.name, str(c)) for h in hypotheses for c in conditions_of(h)}
+        conditions = {
+            (h.loaded_task.fingerprint, str(c)) for h in hypotheses for c in conditions_of(h)
+        }
         a = some.assumptions
         lines = [
             f"size        {counted(some.seeds, 'training seed')} x {some.examples} examples per "

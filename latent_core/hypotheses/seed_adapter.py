@@ -60,20 +60,20 @@ class SeedAdapter:
         return Method.parse(self.method).layout.num_latents
 
 
-def stored_adapter(run: StoredRun, loaded: dict[str, Backbone]) -> SeedAdapter:
+def stored_adapter(run: StoredRun, loaded: dict[tuple[str, str], Backbone]) -> SeedAdapter:
     """Return the adapter of a finished run.
 
     Args:
         run: the run.
-        loaded: backbones by name; a backbone that is loaded for the adapter is added.
+        loaded: backbones by name and precision; a backbone that is loaded for the adapter is added.
     """
     folder, about = Path(run.path), run.about
 
     def load() -> SteeredModel:
-        name = str(about["backbone"])
-        if name not in loaded:
-            loaded[name] = load_backbone(name)
-        return load_model(folder, loaded[name])
+        name, dtype = key = _backbone_of(run)
+        if key not in loaded:
+            loaded[key] = load_backbone(name, dtype=dtype)
+        return load_model(folder, loaded[key])
 
     versions = read_run(folder).get("versions", {}) if has_file(folder, RUN_FILE) else {}
     return SeedAdapter(
@@ -90,6 +90,9 @@ def saved_adapter(folder: Path, backbone: Backbone | None = None) -> SeedAdapter
     runs = find_runs(folder)
     if len(runs) != 1:
         raise SettingError(f"{len(runs)} adapters in {folder}; expected one")
-    return stored_adapter(
-        runs[0], {} if backbone is None else {str(runs[0].about["backbone"]): backbone}
-    )
+    return stored_adapter(runs[0], {} if backbone is None else {_backbone_of(runs[0]): backbone})
+
+
+def _backbone_of(run: StoredRun) -> tuple[str, str]:
+    """The name of a run's backbone, and the precision that it was trained in."""
+    return str(run.about["backbone"]), str(run.about.get("dtype", "auto"))

@@ -21,7 +21,7 @@ from latent_core.hypotheses.conditions import ADAPTER
 from latent_core.hypotheses.seed_adapter import SeedAdapter, saved_adapter, stored_adapter
 from latent_core.models.build import build_model
 from latent_core.models.steered import SteeredModel
-from latent_core.runs.find import find_runs
+from latent_core.runs.find import StoredRun, find_runs
 from latent_core.runs.lock import run_lock
 from latent_core.slots.methods import Method
 from latent_core.tasks.base import Task
@@ -110,21 +110,29 @@ class Given(Source):
         return cls(adapters, most=None)
 
     @classmethod
-    def runs(cls, paths: Sequence[str | Path], task: str) -> Given:
+    def runs(cls, paths: Sequence[str | Path], task: Task) -> Given:
         """Take the finished runs on a task, at any depth below some folders.
+
+        A run of an older version does not say its task's fingerprint; there the name decides.
 
         Raises:
             SettingError: if there are none.
         """
         found = find_runs(paths)
-        runs = [r for r in found if r.about["task"] == task and r.about["status"] == "finished"]
+        runs = [
+            run
+            for run in found
+            if run.about["status"] == "finished"
+            and run.about["task_name"] == task.name
+            and run.about["task_fingerprint"] in (None, task.fingerprint)
+        ]
         if not runs:
-            tasks = ", ".join(sorted({str(run.about["task"]) for run in found})) or "none"
+            tasks = ", ".join(sorted({_task_of(run) for run in found})) or "none"
             raise SettingError(
-                f"no finished run on {task} below {', '.join(map(str, paths))}; there are "
-                f"{len(found)} runs, on {tasks}"
+                f"no finished run on {task.name} ({task.fingerprint[:8]}) below "
+                f"{', '.join(map(str, paths))}; there are {len(found)} runs, on {tasks}"
             )
-        loaded: dict[str, Backbone] = {}
+        loaded: dict[tuple[str, str], Backbone] = {}
         return cls([stored_adapter(run, loaded) for run in runs])
 
     def seeds(self, methods: Sequence[str], wanted: int) -> list[int]:
@@ -267,8 +275,7 @@ class Trained(Source):
         settings = self.training
         if chosen.kind != "latents" and "learning_rate" not in self._training:
             del settings["learning_rate"]  # each baseline has its own
-        sample = [(e.prompt, e.answer) for e in self.task.examples("train", 8, seed)]
-        determined = [self.backbone.fingerprint, method, seed, settings, sample]
+        determined = [self.backbone.fingerprint, self.task.fingerprint, method, seed, settings]
         name = f"{method}-{seed}-{_digest(determined)}".replace("/", "-").replace(" ", "")
         folder = self._folder / name
         with run_lock(folder, wait=-1):  # another process may be training the same adapter
@@ -313,16 +320,22 @@ def source_of(
     if is_backbone(target):
         return Trained(target, task, folder, training)
     if isinstance(target, str | Path):
-        return Given.runs([target], task.name)
+        return Given.runs([target], task)
     if isinstance(target, list | tuple) and target:
         if all(isinstance(one, SteeredModel) for one in target):
             return Given.models(target)
         if all(isinstance(one, str | Path) for one in target):
-            return Given.runs(target, task.name)
+            return Given.runs(target, task)
     raise SettingError(
         f"cannot test on {type(target).__name__}; expected a LatentModel, several, a folder of "
         "runs, several, a data frame of records, or a backbone to train on"
     )
+
+
+def _task_of(run: StoredRun) -> str:
+    """The task of a run, with its fingerprint if the run says it."""
+    name, fingerprint = run.about["task_name"], run.about["task_fingerprint"]
+    return f"{name} ({fingerprint[:8]})" if fingerprint else str(name)
 
 
 def _check_versions(adapters: Sequence[SeedAdapter]) -> None:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from latent_core.errors import MovedName, SettingError
 from latent_core.hypotheses.claim import Hypothesis
 from latent_core.slots.methods import Method
+from latent_core.tasks.base import Task
 
 __all__ = ["Study"]
 
@@ -100,8 +101,13 @@ class Study:
 
     @property
     def task(self) -> str:
+        """The name of `loaded_task`."""
+        return self.loaded_task.name
+
+    @property
+    def loaded_task(self) -> Task:
         """The task of the first part; all parts of a built-in study share it."""
-        return next(iter(self.parts.values())).loaded_task.name
+        return next(iter(self.parts.values())).loaded_task
 
     @property
     def hypotheses(self) -> dict[str, Hypothesis]:

@@ -47,9 +47,10 @@ class TargetSources:
             SettingError: if a test cannot run on the target.
         """
         task = hypothesis.loaded_task
-        if task.name not in self._sources:
-            self._sources[task.name] = source_of(self._target, task, self._folder, self._training)
-        return self._sources[task.name]
+        if task.fingerprint not in self._sources:
+            source = source_of(self._target, task, self._folder, self._training)
+            self._sources[task.fingerprint] = source
+        return self._sources[task.fingerprint]
 
     def resolve(self, hypothesis: Hypothesis) -> Hypothesis:
         """Return the hypothesis with its matched controls found for the target's backbone.

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 from torch import Tensor, nn
 
+from latent_core.backbones.turns import turn
 from latent_core.errors import LatentError
 from latent_core.interventions.observer import Observer
 from latent_core.interventions.scene import Scene
@@ -99,34 +100,35 @@ def running(
         name: of the change, for what is said about it.
         tell: told instead of a warning that the change made no difference or left no latents.
     """
-    tables = cast(nn.Module, model.tables)
-    outer = tables if isinstance(tables, EditedTables) else None
-    observer = Observer() if outer is None else outer.observer
-    base = model.tables if outer is None else outer._base[0]
-    before = _present(model) if outer is None else outer.scene
-    scene = replace(change(replace(before, clean=before)), clean=None)
-    groups = zip(before.layout.groups, scene.layout.groups, strict=False)
-    count = _Count(moved=any(old.place != new.place for old, new in groups))
-    own, touched = model.placement, observer.touched
-    observer.touched = None
-    with contextlib.ExitStack() as stack:
-        stack.callback(setattr, model, "placement", own)
-        stack.callback(setattr, model, "tables", tables)
-        model.placement = _placement(scene, before, observer, count)
-        model.tables = cast(LatentTables, EditedTables(base, scene, observer))
-        new_flows = scene.flows[len(before.flows) :]
-        if new_flows:
-            stack.enter_context(observer.watching(scene.backbone))
-        for flow in new_flows:
-            flow.enter(stack, observer, scene.backbone, None)
-        yield model
-    changed = observer.was_touched()
-    observer.touched = touched
-    said = count.verdict(name, changed)
-    if said is not None and tell is not None:
-        tell(said)
-    elif said is not None:
-        warnings.warn(said, InterventionWarning, stacklevel=3)
+    with turn(model.backbone.model, f"{model.method} under {name}"):
+        tables = cast(nn.Module, model.tables)
+        outer = tables if isinstance(tables, EditedTables) else None
+        observer = Observer() if outer is None else outer.observer
+        base = model.tables if outer is None else outer._base[0]
+        before = _present(model) if outer is None else outer.scene
+        scene = replace(change(replace(before, clean=before)), clean=None)
+        groups = zip(before.layout.groups, scene.layout.groups, strict=False)
+        count = _Count(moved=any(old.place != new.place for old, new in groups))
+        own, touched = model.placement, observer.touched
+        observer.touched = None
+        with contextlib.ExitStack() as stack:
+            stack.callback(setattr, model, "placement", own)
+            stack.callback(setattr, model, "tables", tables)
+            model.placement = _placement(scene, before, observer, count)
+            model.tables = cast(LatentTables, EditedTables(base, scene, observer))
+            new_flows = scene.flows[len(before.flows) :]
+            if new_flows:
+                stack.enter_context(observer.watching(scene.backbone))
+            for flow in new_flows:
+                flow.enter(stack, observer, scene.backbone, None)
+            yield model
+        changed = observer.was_touched()
+        observer.touched = touched
+        said = count.verdict(name, changed)
+        if said is not None and tell is not None:
+            tell(said)
+        elif said is not None:
+            warnings.warn(said, InterventionWarning, stacklevel=3)
 
 
 class _Count:

@@ -91,17 +91,17 @@ class Replace(Intervention):
         if kind == "adapter" and rest:
             config, tables = read_adapter(rest)
             backbone = scene.backbone
-            if config.backbone_fingerprint != backbone.fingerprint:
+            fingerprint, sample = config.backbone_fingerprint, config.backbone_sample
+            if found := backbone.differences_from(fingerprint, sample):
                 raise AdapterError(
                     f"{rest} was made for backbone {config.backbone}; expected {backbone.name}, "
-                    "as the model has"
+                    f"as the model has: {'; '.join(found)}"
                 )
             theirs = LatentLayout.parse(config.layout)
-            found = {}
-            for number, group in zip(numbers, groups, strict=True):
-                table = tables["tied" if theirs.tied else theirs.group(group.name).name]
-                found[number] = table
-            return found
+            return {
+                number: tables["tied" if theirs.tied else theirs.group(group.name).name]
+                for number, group in zip(numbers, groups, strict=True)
+            }
         if kind not in ("mean", "vocab", "gaussian", "text"):
             names = ", ".join(group.name for group in scene.layout.groups)
             raise SettingError(

@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from latent_core.adapters.adapter import AdapterConfig
+from latent_core.adapters.adapter import AdapterConfig, refuse_not_finite
 from latent_core.adapters.locate import locate
 from latent_core.adapters.saved import read_saved
 from latent_core.archives.folders import real_folder
@@ -64,7 +64,9 @@ def load_model(
     Args:
         source: a folder that `save_pretrained` or `train` wrote, or the hub id of one.
         backbone: the backbone, if it is loaded already or lies elsewhere by now.
-        load: further arguments of `load_backbone`, such as `dtype`.
+        load: `allow_other_weights=True` takes a backbone of the same width whose weights are
+            others, such as quantised ones; further arguments of `load_backbone`. `dtype` is by
+            default the one that was asked for when the model was trained.
 
     Raises:
         AdapterError: if it is missing, damaged, or made for another backbone.
@@ -87,6 +89,7 @@ def load_model(
     baseline = _baseline(loaded, Method.parse(config.method), seed=0, to_train=False)
     with real_folder(folder) as files:  # PEFT and Transformers read files
         baseline.load_weights(files)
+    refuse_not_finite(source, baseline.trainable_weights())
     return baseline
 
 

@@ -19,7 +19,8 @@ from latent_core.adapters.locate import locate
 from latent_core.backbones.backbone import Backbone
 from latent_core.backbones.loading import load_backbone
 from latent_core.errors import AdapterError
-from latent_core.models.steered import SteeredModel, backbone_for
+from latent_core.models.size import check_layout_size
+from latent_core.models.steered import SteeredModel, backbone_for, kept_backbone, kept_notes
 from latent_core.slots.batch import LatentBatch
 from latent_core.slots.layout import LatentLayout
 from latent_core.slots.tables import LatentTables, initial_rows
@@ -42,6 +43,7 @@ class LatentModel(SteeredModel):
     Raises:
         LayoutError: if the layout cannot be read, or the tokenizer lacks one of its triggers.
         BackboneError: if the backbone cannot carry latent tokens.
+        SettingError: if there are so many latents that they do not fit in memory.
 
     Example:
         >>> import latent_core as lc
@@ -61,6 +63,7 @@ class LatentModel(SteeredModel):
         backbone, layout = load_backbone(backbone), LatentLayout.parse(layout)
         name = str(layout) if layout.groups else "zero-shot"
         super().__init__(backbone, backbone.place(layout), name)
+        check_layout_size(backbone, name, sum(layout.table_sizes.values()))
         self.layout = layout
         self.base_model = backbone.model
         rows = starting_rows(backbone, layout, init, seed)
@@ -90,12 +93,10 @@ class LatentModel(SteeredModel):
         """
         config = AdapterConfig(
             layout=str(self.layout),
-            backbone=self.backbone.name,
-            backbone_fingerprint=self.backbone.fingerprint,
+            **kept_backbone(self.backbone),
             tokenizer_fingerprint=self.backbone.tokenizer_fingerprint,
-            hidden_size=self.backbone.hidden_size,
             versions={name: version(name) for name in ("torch", "transformers")},
-            notes={"method": self.method} | notes,
+            notes=kept_notes(self, notes),
         )
         return write_adapter(folder, config, self.tables.named())
 
@@ -121,7 +122,8 @@ class LatentModel(SteeredModel):
         Args:
             folder: what `save_pretrained` or `train` wrote, or the hub id of it.
             backbone: the backbone, if it is loaded already or lies elsewhere by now.
-            load: further arguments of `load_backbone`, such as `dtype`.
+            load: `allow_other_weights` takes a backbone of the same width whose weights are others;
+                further arguments of `load_backbone`, such as `dtype`.
 
         Raises:
             AdapterError: if the adapter is missing, damaged, or made for another backbone.

@@ -22,12 +22,13 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 from latent_core.backbones.backbone import Backbone
 from latent_core.backbones.chat import Prompt, as_prompts
 from latent_core.backbones.loading import load_backbone
+from latent_core.backbones.turns import turn
 from latent_core.errors import AdapterError, PromptError
 from latent_core.generation.generate import Generation, generate
 from latent_core.slots.batch import LatentBatch, collate
 from latent_core.slots.placement import IGNORE, Placement, Slots
 
-__all__ = ["SavedFor", "SteeredModel", "backbone_for"]
+__all__ = ["SavedFor", "SteeredModel", "asked_dtype", "backbone_for", "kept_backbone", "kept_notes"]
 
 
 class SavedFor(Protocol):
@@ -42,12 +43,45 @@ class SavedFor(Protocol):
         """`Backbone.fingerprint`."""
 
     @property
+    def backbone_sample(self) -> Mapping[str, Any]:
+        """`Backbone.weights_sample`, as plain values; empty if it was not kept."""
+
+    @property
     def hidden_size(self) -> int:
         """D."""
 
+    @property
+    def notes(self) -> Mapping[str, Any]:
+        """What else was kept: `dtype`, if a precision was asked for."""
+
+
+def kept_backbone(backbone: Backbone) -> dict[str, Any]:
+    """What a saved method says of its backbone: fields of its configuration."""
+    return {
+        "backbone": backbone.name,
+        "backbone_fingerprint": backbone.fingerprint,
+        "backbone_sample": backbone.weights_sample.to_dict(),
+        "hidden_size": backbone.hidden_size,
+    }
+
+
+def asked_dtype(model: SteeredModel) -> dict[str, str]:
+    """The precision that was asked for, as a note of runs and adapters; nothing for `auto`."""
+    asked = model.backbone.asked_dtype
+    return {} if asked == "auto" else {"dtype": asked}
+
+
+def kept_notes(model: SteeredModel, notes: Mapping[str, Any]) -> dict[str, Any]:
+    """The notes of a saved method: its name, the precision that was asked for, and others."""
+    return {"method": model.method, **asked_dtype(model), **notes}
+
 
 def backbone_for(
-    source: str | Path, saved: SavedFor, backbone: Backbone | str | Path | None, **load: Any
+    source: str | Path,
+    saved: SavedFor,
+    backbone: Backbone | str | Path | None,
+    allow_other_weights: bool = False,
+    **load: Any,
 ) -> Backbone:
     """The backbone that something saved was made for.
 
@@ -55,19 +89,29 @@ def backbone_for(
         source: where it was saved, for the error.
         saved: its configuration.
         backbone: the backbone, if it is loaded already or lies elsewhere by now.
-        load: further arguments of `load_backbone`, such as `dtype`.
+        allow_other_weights: take a backbone of the same width whose weights are others: quantised,
+            resized, or of a later checkpoint.
+        load: further arguments of `load_backbone`; `dtype` is by default the one that was asked for
+            when the method was trained.
 
     Raises:
-        AdapterError: if it is another one.
+        AdapterError: if it is another one, with what differs.
         BackboneError: if it cannot be loaded.
     """
+    load = {"dtype": saved.notes.get("dtype", "auto")} | load
     loaded = load_backbone(backbone if backbone is not None else saved.backbone, **load)
-    if loaded.fingerprint != saved.backbone_fingerprint:
+    if allow_other_weights and loaded.hidden_size == saved.hidden_size:
+        return loaded
+    found = loaded.differences_from(saved.backbone_fingerprint, saved.backbone_sample)
+    if found:
+        allow = ""
+        if loaded.hidden_size == saved.hidden_size:
+            allow = ", or allow another with allow_other_weights=True"
         raise AdapterError(
             f"{source} was made for backbone {saved.backbone} "
             f"(fingerprint {saved.backbone_fingerprint}, D={saved.hidden_size}); got "
-            f"{loaded.name} ({loaded.fingerprint}, D={loaded.hidden_size}). Load it on the "
-            "backbone it was made for"
+            f"{loaded.name} ({loaded.fingerprint}, D={loaded.hidden_size}): {'; '.join(found)}. "
+            f"Load it on the backbone it was made for{allow}"
         )
     return loaded
 
@@ -323,12 +367,13 @@ class SteeredModel(nn.Module, ABC):
         Returns:
             one response per prompt, or `num_return_sequences` per prompt, side by side.
         """
-        training = self.training
-        self.train(False)  # layers that recompute would do without their cache
-        try:
-            rows = generate(self, as_prompts(prompts), max_new_tokens, **settings)
-        finally:
-            self.train(training)
+        with turn(self.backbone.model, f"generation of {self.method}"):
+            training = self.training
+            self.train(False)  # layers that recompute would do without their cache
+            try:
+                rows = generate(self, as_prompts(prompts), max_new_tokens, **settings)
+            finally:
+                self.train(training)
         return rows if return_details else [row.text for row in rows]
 
 

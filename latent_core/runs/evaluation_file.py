@@ -260,8 +260,8 @@ def read_evaluation(folder: str | Path) -> dict[str, Any] | None:
 def summary_of(frame: pd.DataFrame) -> dict[str, Any]:
     """Columns of equal length, one entry per split and level, in the records' order of splits.
 
-    split, level, examples, the means of `AVERAGED` that are there, and `seconds` in all; besides,
-    `evaluation`, what was asked.
+    split, level, examples, task and its fingerprint, the means of `AVERAGED` that are there, and
+    `seconds` in all; besides, `evaluation`, what was asked.
     """
     groups = frame.groupby(["split", "level"], sort=False)
     columns = [name for name in AVERAGED if name in frame.columns]
@@ -275,6 +275,9 @@ def summary_of(frame: pd.DataFrame) -> dict[str, Any]:
         "level": [int(level) for _, level in order],
         "examples": groups.size().loc[order].tolist(),
     }
+    for name in ("task", "task_fingerprint"):  # a folder may hold answers to two tasks
+        if name in frame.columns:
+            summary[name] = groups[name].first().loc[order].tolist()
     summary |= {name: means[name].astype(float).round(6).tolist() for name in columns}
     if "seconds" in frame.columns:
         summary["seconds"] = groups["seconds"].sum().loc[order].round(4).tolist()

@@ -1,14 +1,14 @@
 """Finding runs: all below some folders and archives, and what each says of itself.
 
 A run of an older version, without `run.json`, is known by its adapter or its records. A damaged run
-is named in a warning and left out.
+is named in a warning and left out, and so is a copy of a run that is there already.
 """
 
 from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -16,6 +16,7 @@ from latent_core.archives.folders import is_folder, nothing_at, place_of
 from latent_core.archives.names import on_disk
 from latent_core.archives.reading import is_archive
 from latent_core.errors import ArchiveError, SettingError
+from latent_core.runs.copies import find_copies, warn_of_copies
 from latent_core.runs.folder import checked_run, read_json
 from latent_core.runs.own_files import (
     ADAPTER_FILE,
@@ -25,6 +26,7 @@ from latent_core.runs.own_files import (
     holds_adapter,
 )
 from latent_core.slots.methods import method_name
+from latent_core.statistics.task_names import distinct_task_names
 
 __all__ = [
     "StoredRun",
@@ -45,12 +47,17 @@ _SETTINGS: Final = (
 )
 
 
+#: What an adapter that was saved without a run says in its notes.
+_NOTED: Final = ("task", "task_fingerprint", "seed")
+
+
 class StoredRun(NamedTuple):
     """A run folder.
 
     Attributes:
         path: the folder.
-        about: `RUN_COLUMNS`, then the other settings and notes by their names.
+        about: `RUN_COLUMNS`, then the other settings and notes by their names. `task_name` is the
+            task's own name; `task` is that, with its fingerprint where two tasks share the name.
     """
 
     path: str
@@ -58,9 +65,21 @@ class StoredRun(NamedTuple):
 
 
 def find_runs(
-    paths: str | Path | Iterable[str | Path], where: Where = None, apart: bool = False
+    paths: str | Path | Iterable[str | Path],
+    where: Where = None,
+    apart: bool = False,
+    *,
+    copies: bool = False,
 ) -> list[StoredRun]:
-    """The runs below some folders, in alphabetical order; arguments as those of `load_runs`."""
+    """The runs below some folders, in alphabetical order.
+
+    Args:
+        paths, where, apart: as those of `load_runs`.
+        copies: whether a copy of a run is found, too.
+
+    Warns:
+        UserWarning: of damaged runs, and of copies, which are left out.
+    """
     several = not isinstance(paths, str | Path)
     given = [paths] if isinstance(paths, str | Path) else list(paths)
     found: list[StoredRun] = []
@@ -79,6 +98,7 @@ def find_runs(
             if about is not None:
                 known.update(about)
                 found.append(StoredRun(path, about))
+    _name_tasks(found)
     if apart:
         _name_apart(found)
     if isinstance(where, Mapping) and known and (unknown := set(where) - known):
@@ -86,7 +106,19 @@ def find_runs(
             f"no run has {', '.join(map(repr, sorted(unknown)))}; expected some of "
             f"{', '.join(sorted(known))}, split, level"
         )
-    return [run for run in found if _selected(run.about, where)]
+    selected = [run for run in found if _selected(run.about, where)]
+    if copies:
+        return selected
+    left_out = find_copies(selected)
+    warn_of_copies(selected, left_out)
+    return [run for number, run in enumerate(selected) if number not in left_out]
+
+
+def _name_tasks(runs: Sequence[StoredRun]) -> None:
+    """Give two tasks of one name two names, by their fingerprints."""
+    columns = [[run.about[name] for run in runs] for name in ("task_name", "task_fingerprint")]
+    for run, name in zip(runs, distinct_task_names(*columns), strict=True):
+        run.about["task"] = name
 
 
 def _name_apart(runs: Iterable[StoredRun]) -> None:
@@ -180,7 +212,7 @@ def _about(path: str, name: str, names: set[str]) -> dict[str, Any] | None:
             config = read_json(path, BASELINE_FILE if BASELINE_FILE in names else ADAPTER_FILE)
             notes = config.get("notes", {})
             settings = {key: config.get(key) for key in ("layout", "backbone")}
-            settings |= {key: notes[key] for key in ("task", "seed") if key in notes}
+            settings |= {key: notes[key] for key in _NOTED if key in notes}
             return _flat(path, name, {"status": "finished", "settings": settings, "notes": notes})
         return _flat(path, name, {"status": "finished", "settings": {}, "notes": {}})
     except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
@@ -197,6 +229,7 @@ def _flat(path: str, name: str, record: dict[str, Any]) -> dict[str, Any]:
         "path": path,
         "status": record["status"],
         "task": settings.get("task"),
+        "task_fingerprint": settings.get("task_fingerprint"),
         "backbone": settings.get("backbone"),
         "method": method_name(method) if isinstance(method, str) else method,
         "layout": layout,
@@ -207,6 +240,8 @@ def _flat(path: str, name: str, record: dict[str, Any]) -> dict[str, Any]:
         "trainable": record.get("trainable"),
         "train_seconds": record.get("seconds"),
         "error": record.get("error"),
+        "id": record.get("id"),
+        "task_name": settings.get("task"),
     }
     return {**notes, **settings, **first}
 
@@ -219,6 +254,7 @@ def _selected(about: dict[str, Any], where: Where) -> bool:
     return all(
         about.get(name) in several(wanted)
         or (name == "method" and about[name] in map(method_name, several(wanted)))
+        or (name == "task" and about["task_name"] in several(wanted))
         for name, wanted in where.items()
     )
 

@@ -1,6 +1,7 @@
 """One run's folder: what is in it, and how a run begins, goes on, ends and fails.
 
-    run.json         settings, versions, status (running, stopped, finished, failed), outcome, notes
+    run.json         id, settings, versions, status (running, stopped, finished, failed), outcome,
+                     notes
     adapter_*        what was trained
     log.csv          one row per step
     records.parquet  one row per evaluated example (`evaluation_file`)
@@ -17,6 +18,7 @@ import itertools
 import json
 import numbers
 import os
+import uuid
 from collections.abc import Iterator, Mapping
 from importlib.metadata import version
 from pathlib import Path
@@ -129,13 +131,13 @@ def open_run(folder: Path, settings: Mapping[str, Any], notes: Mapping[str, Any]
     """Make the run folder, or say of the run in it that it is under way again."""
     refuse_packed(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    write_json(folder / RUN_FILE, _record("running", settings, notes))
+    write_json(folder / RUN_FILE, _record(folder, "running", settings, notes))
 
 
 def claim_run(folder: Path, notes: Mapping[str, Any]) -> None:
     """Make a run of a folder, whatever else lies in it, before its settings are known."""
     folder.mkdir(parents=True, exist_ok=True)
-    write_json(folder / RUN_FILE, _record("running", {}, notes))
+    write_json(folder / RUN_FILE, _record(folder, "running", {}, notes))
 
 
 def close_run(
@@ -146,7 +148,7 @@ def close_run(
     **outcome: Any,
 ) -> None:
     """Say how a run ended: `finished`, which deletes its checkpoints, or `stopped`."""
-    write_json(folder / RUN_FILE, _record(status, settings, notes) | outcome)
+    write_json(folder / RUN_FILE, _record(folder, status, settings, notes) | outcome)
     if status == "finished":
         delete_checkpoints(folder)
 
@@ -155,7 +157,7 @@ def fail_run(
     folder: Path, settings: Mapping[str, Any], notes: Mapping[str, Any], error: str
 ) -> None:
     """Record that a run failed, and why. What it had written stays, and so do its settings."""
-    record = _record("failed", settings, notes)
+    record = _record(folder, "failed", settings, notes)
     with contextlib.suppress(LatentError, OSError):
         before = read_run(folder)
         record = before | {"status": "failed", "settings": {**settings, **before["settings"]}}
@@ -227,9 +229,16 @@ def checked_run(record: dict[str, Any]) -> dict[str, Any]:
     return record
 
 
-def _record(status: str, settings: Mapping[str, Any], notes: Mapping[str, Any]) -> dict[str, Any]:
+def _record(
+    folder: Path, status: str, settings: Mapping[str, Any], notes: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The content of `run.json`. The id is a run's for good, and its copies have it too."""
     versions = {name: version(name) for name in ("torch", "transformers", "latent-workbench")}
+    known = None
+    with contextlib.suppress(LatentError, OSError):  # there is none yet, or it is damaged
+        known = read_run(folder).get("id")
     return {
+        "id": known or uuid.uuid4().hex,
         "status": status,
         "settings": dict(settings),
         "versions": versions,

@@ -30,12 +30,13 @@ from latent_core.runs.evaluation_file import (
 )
 from latent_core.runs.find import StoredRun, Where, find_runs, several, warn_of
 from latent_core.runs.own_files import RECORDS_FILE
+from latent_core.statistics.task_names import FINGERPRINT, tell_tasks_apart
 
 __all__ = ["RUN_COLUMNS", "load_runs"]
 
 #: What every run says of itself; the first columns of every table.
 RUN_COLUMNS: Final = (
-    *("run", "path", "status", "task", "backbone", "method", "layout", "seed"),
+    *("run", "path", "status", "task", "task_fingerprint", "backbone", "method", "layout", "seed"),
     *("learning_rate", "steps", "batch_size", "trainable", "train_seconds", "error"),
 )
 #: What is said of each split and level.
@@ -61,16 +62,22 @@ def load_runs(
             backbone differ, such as `Start_2 (steps=200)`, so that they are not averaged; `where`
             goes by these names then.
 
+    A run that is there twice, such as a backup copy, counts once, with a warning. Two tasks of one
+    name have two names in `task`, each with the start of its fingerprint: `data (1f3b9c2e)`.
+
     Returns:
-        columns run (the folder, relative to the one given), path, status, task, backbone, method,
-        layout, seed, learning_rate, steps, batch_size, trainable, train_seconds, error, split,
-        level, examples, the means exact, graded, response_tokens, latent_slots and so on, and
-        seconds of evaluation in all; a run without records has one row, of no split. With
+        columns run (the folder, relative to the one given), path, status, task, task_fingerprint,
+        backbone, method, layout, seed, learning_rate, steps, batch_size, trainable, train_seconds,
+        error, split, level, examples, the means exact, graded, response_tokens, latent_slots and so
+        on, and seconds of evaluation in all; a run without records has one row, of no split. With
         `records`, the columns of `evaluate` after run, path, method, seed, learning_rate, steps and
         trainable.
 
     Raises:
         SettingError: if a folder does not exist, or no run has a column that `where` names.
+
+    Warns:
+        UserWarning: of runs that are damaged, and of copies; they are left out.
 
     Example:
         >>> import latent_core as lc
@@ -83,7 +90,7 @@ def load_runs(
         rows = {name: several(where[name]) for name in ("split", "level") if name in where}
         where = {name: value for name, value in where.items() if name not in rows}
     runs = find_runs(paths, where, apart)
-    frame = _records(runs) if records else _summaries(runs)
+    frame = tell_tasks_apart(_records(runs) if records else _summaries(runs))
     for name, wanted in rows.items():
         if len(frame):
             frame = frame[frame[name].isin(wanted)].reset_index(drop=True)
@@ -91,7 +98,7 @@ def load_runs(
 
 
 def _summaries(runs: list[StoredRun]) -> pd.DataFrame:
-    readable, counts = [], []
+    readable, counts, answered = [], [], list[tuple[Any, Any]]()
     results: dict[str, list[Any]] = {name: [] for name in RESULT_COLUMNS}
     for run in runs:
         try:
@@ -102,14 +109,26 @@ def _summaries(runs: list[StoredRun]) -> pd.DataFrame:
         count = len(summary["split"])
         for name in RESULT_COLUMNS:
             results[name].extend(summary.get(name) or [None] * count)
+        answered.extend(_answered(run, summary, count))
         counts.append(count)
         readable.append(run.about)
     about = pd.DataFrame({name: [run[name] for run in readable] for name in RUN_COLUMNS})
     about = about.iloc[np.repeat(np.arange(len(about)), counts)].reset_index(drop=True)
+    about[["task", FINGERPRINT]] = pd.DataFrame(answered, columns=["task", FINGERPRINT])
     frame = about.join(pd.DataFrame(results))
     frame = frame.drop(columns=[name for name in COSTS if frame[name].isna().all()])
     whole = {name: "Int64" for name in ("level", "examples", "seed", "steps", "trainable")}
     return frame.astype(whole)
+
+
+def _answered(run: StoredRun, summary: Mapping[str, Any], count: int) -> list[tuple[Any, Any]]:
+    """The name and fingerprint of the task that each row of a summary is of."""
+    own = (run.about["task"], run.about[FINGERPRINT])
+    names, prints = (summary.get(name) or [None] * count for name in ("task", FINGERPRINT))
+    return [
+        own if one in (None, own[1]) else (name, one)
+        for name, one in zip(names, prints, strict=True)
+    ]
 
 
 def _summary(path: str) -> dict[str, Any]:
@@ -126,7 +145,14 @@ def _records(runs: list[StoredRun]) -> pd.DataFrame:
         alike = list(group)
         frames += _folder_records(alike) if folder is None else _packed_records(alike)
     columns = [*_WITH_RECORDS, "split", "level", "exact", "graded"]
-    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=columns)
+    if not frames:
+        return pd.DataFrame(columns=columns)
+    frame = pd.concat(frames, ignore_index=True)
+    shown = {run.about[FINGERPRINT]: run.about["task"] for run in runs if run.about[FINGERPRINT]}
+    if not shown:
+        return frame
+    names = frame[FINGERPRINT].map(shown)
+    return frame.assign(task=names.where(names.notna(), frame["task"]))
 
 
 def _archive_of(path: str) -> str | None:
@@ -196,4 +222,4 @@ def _labelled(
 
 
 _WITH_RECORDS = ("run", "path", "method", "seed", "learning_rate", "steps", "trainable")
-_IF_MISSING = ("task", "backbone", "layout")
+_IF_MISSING = ("task", "task_fingerprint", "backbone", "layout")

@@ -267,7 +267,7 @@ def _ends(means: _Means, confidence: float, resamples: int) -> tuple[float, floa
         mean = float(means.of_seeds.mean())
         margin = 1 - ((1 - confidence) / 2) ** (1 / means.least)
         low, high = mean - margin, mean + margin
-        p = 2 * max(1 - abs(mean), 0.5) ** means.least
+        p = min(1.0, 2 * max(1 - abs(mean), 0.5) ** means.least)
     return float(low), float(high), float(p)
 
 

@@ -19,6 +19,7 @@ import pandas as pd
 
 from latent_core.errors import SettingError
 from latent_core.statistics.inference import agreeing, mean_ends_p
+from latent_core.statistics.task_names import tell_tasks_apart
 
 __all__ = ["Interval", "accuracy_interval", "mean_interval", "paired_difference", "summarise"]
 
@@ -103,7 +104,8 @@ def summarise(
     Args:
         frame: records of `evaluate`, of any number of runs, with columns `seed` and those of `by`;
             `key` and `split`, where they are there, say which records are of the same example.
-        by: columns to group by; the groups keep the order in which they appear.
+        by: columns to group by; the groups keep the order in which they appear. In `task`, two
+            tasks of one name are two groups.
         metric: column to average, `graded` or `exact`.
         confidence: share of the interval.
 
@@ -124,7 +126,7 @@ def summarise(
             f"they have {', '.join(frame.columns)}"
         )
     rows = []
-    for key, group in frame.groupby(list(by), sort=False):
+    for key, group in tell_tasks_apart(frame).groupby(list(by), sort=False):
         interval = accuracy_interval(group, metric, confidence)
         rows.append(dict(zip(by, key, strict=True)) | {n: getattr(interval, n) for n in _FIELDS})
     return pd.DataFrame(rows)

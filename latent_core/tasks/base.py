@@ -11,10 +11,12 @@ buckets. `train` draws from the first, `validation` from the second, and every t
 from __future__ import annotations
 
 import hashlib
+import json
 import random
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
+from functools import cached_property
 from typing import Any, Final, Literal, final, get_args
 
 from latent_core.errors import TaskError
@@ -34,6 +36,9 @@ Example:
 #: Per cent of all keys that go to each bucket; the rest (20 %) is for testing.
 TRAIN_PERCENT: Final = 70
 VALIDATION_PERCENT: Final = 10
+
+#: Seeds whose first example of each split goes into a task's fingerprint.
+_SAMPLED_SEEDS: Final = range(4)
 
 #: Draws in a row that may miss (wrong bucket, or a repeat) before a split counts as exhausted.
 _PATIENCE: Final = 20_000
@@ -106,7 +111,7 @@ def check_demand(value: Any, where: str) -> Demand:
     """Return the value if it is a `Demand`; else raise a `TaskError` that begins with `where`."""
     if value not in get_args(Demand):
         known = ", ".join(get_args(Demand))
-        raise TaskError(f"{where}: demand is {value!r}; expected one of {known}")
+        raise TaskError(f"{where}: demand is {value!r:.80}; expected one of {known}")
     return value
 
 
@@ -167,6 +172,27 @@ class Task(ABC):
     def splits(self) -> tuple[str, ...]:
         """All split names; the level of an out-of-distribution split is in its name."""
         return ("train", "validation", "id", *(f"ood-{level}" for level in self.ood_levels))
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """A hash of the task's content, so that two tasks of one name are told apart.
+
+        Runs and records keep it. It covers the name and four examples of every split; a task from a
+        file covers all of its lines.
+
+        Example:
+            >>> import latent_core as lc
+            >>> repetition, again = lc.load_task("repetition"), lc.load_task("repetition")
+            >>> repetition.fingerprint == again.fingerprint
+            True
+        """
+        drawn = [
+            astuple(example)
+            for split in self.splits
+            for seed in _SAMPLED_SEEDS
+            for example in self.examples(split, 1, seed)
+        ]
+        return content_hash([self.name, self.open_ended, drawn])
 
     @abstractmethod
     def examples(self, split: str, count: int, seed: int) -> list[Example]:
@@ -241,6 +267,11 @@ class SyntheticTask(Task):
             prompts.add(prompt)
             found.append(Example(prompt, answer, split, level, key))
         return found
+
+
+def content_hash(content: Any) -> str:
+    """Return a short hash of plain values, the same on every machine."""
+    return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]
 
 
 def bucket_of(namespace: str, key: str) -> str:

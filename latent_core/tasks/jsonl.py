@@ -13,14 +13,17 @@
   instruction. It belongs to the whole file: give it on one line, such as the first, or the same on
   several.
 
-The whole file is read and checked at once. An error names the first broken line.
+The whole file is read and checked at once. An error names the first broken line. A byte order mark
+at the start of the file is skipped.
 """
 
 from __future__ import annotations
 
+import codecs
 import json
 import random
 import re
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Final, final
 
@@ -34,12 +37,15 @@ from latent_core.tasks.base import (
     Task,
     bucket_of,
     check_demand,
+    content_hash,
     score_items,
 )
 from latent_core.wording import counted
 
 _FIELDS: Final = ("prompt", "answer", "split", "level", "demand")
-_SPLIT: Final = re.compile(r"train|validation|id|ood-(\d+)")
+#: The largest level: tables hold levels as 64-bit numbers, and plots as floats.
+_MOST_LEVEL: Final = 999_999_999
+_SPLIT: Final = re.compile(r"train|validation|id|ood-(0|[1-9][0-9]{0,8})")
 _BUCKET_SPLIT: Final = {"train": "train", "validation": "validation", "test": "id"}
 
 #: Where the splits of a file come from.
@@ -74,6 +80,16 @@ class JsonlTask(Task):
         self.ood_levels = tuple(_level_of(split) for split in ordered)
         familiar = [e for s, es in self._by_split.items() if not s.startswith("ood-") for e in es]
         self.id_levels = tuple(sorted({example.level for example in familiar}))
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """See `Task.fingerprint`: a hash of every line, whatever the file's path and formatting."""
+        lines = [
+            (split, example.prompt, example.answer, example.level)
+            for split, examples in sorted(self._by_split.items())
+            for example in examples
+        ]
+        return content_hash([self.demand, lines])
 
     @property
     def splits(self) -> tuple[str, ...]:
@@ -116,7 +132,8 @@ def _read(path: Path) -> tuple[dict[str, list[Example]], bool, Demand]:
     if not path.is_file():
         raise TaskError(f"no task file at {path}; give the path of a .jsonl file")
     numbered: list[tuple[int, dict[str, Any]]] = []
-    for number, raw in enumerate(path.read_bytes().split(b"\n"), start=1):
+    content = _content(path).removeprefix(codecs.BOM_UTF8)
+    for number, raw in enumerate(content.split(b"\n"), start=1):
         if raw.strip():
             numbered.append((number, _parse(path, number, raw)))
     if not numbered:
@@ -149,6 +166,16 @@ def _read(path: Path) -> tuple[dict[str, list[Example]], bool, Demand]:
     return by_split, not has_split, stated[1] if stated else Task.demand
 
 
+def _content(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise TaskError(
+            f"cannot read the task file {path}: {error.strerror or error}; expected a file that "
+            "can be read"
+        ) from error
+
+
 def _parse(path: Path, number: int, raw: bytes) -> dict[str, Any]:
     """Return one line as checked fields; raise a `TaskError` that names file and line."""
     where = f"{path}, line {number}"
@@ -156,24 +183,37 @@ def _parse(path: Path, number: int, raw: bytes) -> dict[str, Any]:
         fields = json.loads(raw.decode("utf-8"))
     except UnicodeDecodeError as error:
         raise TaskError(f"{where}: not UTF-8 ({error.reason}); save the file as UTF-8") from error
-    except json.JSONDecodeError as error:
-        raise TaskError(f"{where}: not valid JSON ({error.msg}); fix the line") from error
+    except (ValueError, RecursionError) as error:  # numbers of thousands of digits, deep nesting
+        reason = getattr(error, "msg", error)
+        raise TaskError(f"{where}: not valid JSON ({reason}); fix the line") from error
     if not isinstance(fields, dict):
         raise TaskError(f"{where}: expected a JSON object, got {type(fields).__name__}")
     for name in ("prompt", "answer"):
         if name not in fields:
             raise TaskError(f"{where}: the field {name!r} is missing; every line needs it")
         if not isinstance(fields[name], str) or not fields[name].strip():
-            raise TaskError(f"{where}: {name!r} must be text that is not empty")
+            raise TaskError(
+                f"{where}: {name!r} must be text that is not empty, got {fields[name]!r:.80}"
+            )
+        if any("\ud800" <= character <= "\udfff" for character in fields[name]):
+            raise TaskError(
+                f"{where}: {name!r} has half of a surrogate pair, {fields[name]!r:.80}; write the "
+                "whole character"
+            )
     if unknown := sorted(set(fields) - set(_FIELDS)):
-        raise TaskError(f"{where}: unknown field {unknown[0]!r}; known are {', '.join(_FIELDS)}")
+        raise TaskError(
+            f"{where}: unknown field {unknown[0]!r:.80}; known are {', '.join(_FIELDS)}"
+        )
     split, level = fields.get("split", "train"), fields.get("level", 0)
     if not isinstance(split, str) or not _SPLIT.fullmatch(split):
         raise TaskError(
-            f"{where}: split must be train, validation, id or ood-<level>, got {split!r}"
+            f"{where}: split must be train, validation, id or ood-<level>, got {split!r:.80}; a "
+            "level has at most 9 digits and no zero in front"
         )
-    if not isinstance(level, int) or isinstance(level, bool) or level < 0:
-        raise TaskError(f"{where}: level must be a whole number of 0 or more, got {level!r}")
+    if not isinstance(level, int) or isinstance(level, bool) or not 0 <= level <= _MOST_LEVEL:
+        raise TaskError(
+            f"{where}: level must be a whole number from 0 to {_MOST_LEVEL:,}, got {level!r:.80}"
+        )
     if "demand" in fields:
         check_demand(fields["demand"], where)
     return fields

@@ -24,7 +24,7 @@ from transformers import PrinterCallback, Trainer, TrainingArguments
 from latent_core.adapters.saved import read_saved
 from latent_core.errors import SettingError, TrainingDivergedError, whole_number
 from latent_core.files import write_file
-from latent_core.models.steered import SteeredModel, backbone_for
+from latent_core.models.steered import SteeredModel, asked_dtype, backbone_for
 from latent_core.runs.checkpoints import drop_broken_checkpoints, kept_start, last_checkpoint
 from latent_core.runs.folder import (
     abandon_run,
@@ -42,6 +42,7 @@ from latent_core.training.arguments import check_arguments, trainer_arguments
 from latent_core.training.examples import TrainingExamples
 from latent_core.training.interrupts import interrupts_after_steps
 from latent_core.training.restoring import restored
+from latent_core.training.turns import TurnOfEachStep
 from latent_core.training.watcher import Watcher
 
 __all__ = ["TrainingResult", "keep_untrained", "train"]
@@ -94,6 +95,7 @@ class _Settings:
     """What has to be the same for a run to be resumed."""
 
     task: str
+    task_fingerprint: str
     backbone: str
     backbone_fingerprint: str
     method: str
@@ -173,6 +175,7 @@ def train(
     task = load_task(task) if isinstance(task, str | Path) else task
     settings = _Settings(
         task=task.name,
+        task_fingerprint=task.fingerprint,
         backbone=model.backbone.name,
         backbone_fingerprint=model.backbone.fingerprint,
         method=model.method,
@@ -189,7 +192,7 @@ def train(
             f"{model.method} has no latents, so there is nothing to train; "
             "expected a layout with at least one group, such as Start_2, or a trained baseline"
         )
-    started = time.perf_counter()
+    started, notes = time.perf_counter(), asked_dtype(model) | (notes or {})
     with contextlib.ExitStack() as stack:
         if output_dir is None:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="latent-run-")))
@@ -224,9 +227,7 @@ def train(
             return TrainingResult(log, time.perf_counter() - started, folder, loaded=True)
         count = settings.steps * settings.batch_size * settings.gradient_accumulation
         examples = TrainingExamples(model, task, count, settings.seed)
-        checkpoint, start = _told_by_main(
-            arguments, lambda: _begin(folder, model, settings, notes or {})
-        )
+        checkpoint, start = _told_by_main(arguments, lambda: _begin(folder, model, settings, notes))
         if start is not None:
             model.assign(load(start))
         if first:
@@ -251,6 +252,8 @@ def train(
             callbacks=[watcher],
         )
         trainer.remove_callback(PrinterCallback)  # our bar shows the loss already
+        turns = stack.enter_context(TurnOfEachStep(model.backbone.model, model.method))
+        trainer.add_callback(turns)
         try:
             with interrupts_after_steps(watcher.interrupt, arguments.world_size == 1):
                 trainer.train(resume_from_checkpoint=checkpoint)
@@ -273,7 +276,7 @@ def train(
         )
         if output_dir is not None and first:
             spent = watcher.earlier + result.seconds
-            _keep(folder, model, settings, result, spent, notes or {}, arguments.world_size)
+            _keep(folder, model, settings, result, spent, notes, arguments.world_size)
         if watcher.interruption is not None:
             raise watcher.interruption
         return result
@@ -302,9 +305,10 @@ def keep_untrained(
         SettingError: for a folder that already holds another run.
         LatentError: if the run folder cannot be written.
     """
-    folder, notes = Path(output_dir), notes or {}
+    folder, notes = Path(output_dir), asked_dtype(model) | (notes or {})
+    about = {"task": task.name, "task_fingerprint": task.fingerprint}
     settings = {
-        "task": task.name,
+        **about,
         "backbone": model.backbone.name,
         "backbone_fingerprint": model.backbone.fingerprint,
         "method": model.method,
@@ -315,7 +319,7 @@ def keep_untrained(
     with run_lock(folder), disk_errors(folder):
         if not holds_finished_run(folder, settings, resume):
             open_run(folder, settings, notes)
-            model.save_pretrained(folder, **({"task": task.name, "seed": seed} | notes))
+            model.save_pretrained(folder, **(about | {"seed": seed} | notes))
             close_run(folder, "finished", settings, notes, trainable=0)
     return folder
 
@@ -378,7 +382,8 @@ def _keep(
     processes: int,
 ) -> None:
     """Write adapter and log, and then that the run has ended."""
-    model.save_pretrained(folder, task=settings.task, seed=settings.seed, **notes)
+    about = {"task": settings.task, "task_fingerprint": settings.task_fingerprint}
+    model.save_pretrained(folder, **about, seed=settings.seed, **notes)
     write_file(folder / LOG_FILE, result.log.to_csv(index=False).encode())
     close_run(
         folder,

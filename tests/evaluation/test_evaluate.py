@@ -16,6 +16,7 @@ from tests.families import character_tokenizer, random_model, tiny_backbone
 COLUMNS = [
     *(
         "task",
+        "task_fingerprint",
         "backbone",
         "method",
         "layout",

@@ -103,6 +103,7 @@ def test_the_trace_finds_the_head_that_copies() -> None:
     assert len(frame) == 2 * 2 * LAYERS * HEADS
     assert list(frame.columns) == [
         "example", "group", "layer", "head", "clean", "knocked_out", "effect", "edges",
+        "noise",
     ]  # fmt: skip
     here = (frame["group"] == "Comma") & (frame["layer"] == LAYER) & (frame["head"] == HEAD)
     assert here.sum() == 2

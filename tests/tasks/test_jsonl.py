@@ -126,3 +126,40 @@ def test_missing_empty_and_undecodable_files(tmp_path: Path) -> None:
     path.write_bytes(b'{"prompt": "a", "answer": "b"}\n{"prompt": "\xe9"}\n')
     with pytest.raises(TaskError, match="line 2: not UTF-8"):
         load_task(path)
+
+
+def test_a_fingerprint_tells_files_of_one_name_apart_by_their_lines_alone(tmp_path: Path) -> None:
+    lines = [pair(number, split="id") for number in range(9)]
+    paths = [tmp_path / name / "data.jsonl" for name in ("a", "b", "c", "d")]
+    for path in paths:
+        path.parent.mkdir()
+    write(paths[0], *lines)
+    write(paths[1], *lines[:-1], pair(8, split="id", level=5))
+    write(paths[2], *lines, "")
+    paths[2].write_text("\ufeff" + paths[2].read_text().replace(": ", ":   "), encoding="utf-8")
+    write(paths[3], *(line | {"demand": "retrieval"} for line in lines))
+    tasks = [load_task(path) for path in paths]
+    assert {task.name for task in tasks} == {"data"}
+    assert tasks[0].fingerprint == tasks[2].fingerprint, "spaces and a byte order mark say nothing"
+    assert len({task.fingerprint for task in tasks}) == 3
+
+
+@pytest.mark.parametrize(
+    ("line", "complaint"),
+    [
+        ('{"prompt": "a", "answer": 5}', "'answer' must be text that is not empty, got 5"),
+        ('{"prompt": "a", "answer": "b", "level": 1' + "0" * 20 + "}", "999,999,999, got 1000"),
+        ('{"prompt": "a", "answer": "b", "level": 1' + "0" * 5000 + "}", "not valid JSON"),
+        ("[" * 10_000 + "]" * 10_000, "not valid JSON"),
+        (r'{"prompt": "\ud800", "answer": "b"}', "'prompt' has half of a surrogate pair"),
+        ('{"prompt": "a", "answer": "b", "split": "ood-007"}', "split must be train"),
+        ('{"prompt": "a", "answer": "b", "split": "ood-٣"}', "split must be train"),
+    ],
+)
+def test_a_line_that_would_break_something_later_is_refused(
+    tmp_path: Path, line: str, complaint: str
+) -> None:
+    path = write(tmp_path / "own.jsonl", pair(1), line)
+    with pytest.raises(TaskError, match=r"own\.jsonl, line 2: ") as raised:
+        load_task(path)
+    assert complaint in str(raised.value) and len(str(raised.value)) < 500

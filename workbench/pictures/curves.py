@@ -3,13 +3,16 @@
 Methods differ by colour, dash and symbol, not by colour alone. Where there are more methods than
 colours, those of the second round have hollow symbols. Six curves can be told apart; where there
 are more, the others are grey.
+
+A level may occur both in and out of distribution, if a task's levels are not what makes an example
+OOD. Then a method has two curves, and no region is shaded.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 import pandas as pd
 import plotly.graph_objects as go
@@ -25,17 +28,20 @@ from workbench.pictures.theme import INK
 
 __all__ = [
     "MOST_COLOURED",
+    "CurvePart",
     "HasLevels",
     "RecordedTask",
     "accuracy_chart",
     "accuracy_curve",
     "accuracy_picture",
     "accuracy_points",
+    "curve_parts",
     "leading_methods",
 ]
 
 #: Curves that a reader can tell apart.
 MOST_COLOURED: Final = 6
+_SIDES: Final = {"id": "in distribution", "ood": "OOD"}
 
 
 class HasLevels(Protocol):
@@ -71,16 +77,59 @@ class RecordedTask:
 
 
 def accuracy_points(frame: pd.DataFrame, metric: str = "graded") -> pd.DataFrame:
-    """Average records: one row per method and level, with 95 % intervals.
+    """Average records: one row per method, split and level, with 95 % intervals.
 
     Args:
         frame: records of `latent_core.evaluate` with columns `method` and `seed` added.
         metric: `graded` or `exact`.
 
     Returns:
-        columns method, level, mean, low, high, seeds, records.
+        columns method, split (if the records have it), level, mean, low, high, seeds, records.
     """
-    return summarise(frame, ("method", "level"), metric)
+    by = ("method", "split", "level") if "split" in frame.columns else ("method", "level")
+    return summarise(frame, by, metric)
+
+
+class CurvePart(NamedTuple):
+    """The points of one curve.
+
+    Attributes:
+        method: whose accuracy it is.
+        side: `id`, `ood` or another split, if the method has a curve for each; else empty.
+        points: rows of `accuracy_points`, by level.
+    """
+
+    method: str
+    side: str
+    points: pd.DataFrame
+
+    @property
+    def name(self) -> str:
+        """The curve's name in the legend."""
+        return f"{self.method}, {_SIDES.get(self.side, self.side)}" if self.side else self.method
+
+
+def curve_parts(points: pd.DataFrame) -> list[CurvePart]:
+    """Divide points into curves, in the order in which they are drawn."""
+    sides = _sides(points)
+    keys = ["method"] if sides is None else ["method", sides]
+    parts = []
+    for key, rows in points.groupby(keys, sort=False):
+        method, side = (*key, "")[:2]
+        parts.append(CurvePart(str(method), str(side), rows.sort_values("level", kind="stable")))
+    return parts
+
+
+def _sides(points: pd.DataFrame) -> pd.Series | None:
+    """The side of each point; None if levels alone tell in distribution from out of it."""
+    if "split" not in points.columns:
+        return None
+    sides = points["split"].where(~points["split"].str.startswith("ood-"), "ood").rename("side")
+    if set(sides) <= {"id", "ood"}:
+        inside, outside = (points.loc[sides == side, "level"] for side in ("id", "ood"))
+        if inside.empty or not outside.between(inside.min(), inside.max()).any():
+            return None
+    return sides if sides.nunique() > 1 else None
 
 
 def leading_methods(points: pd.DataFrame, first: Sequence[str] = ()) -> tuple[str, ...]:
@@ -116,12 +165,13 @@ def accuracy_chart(
     points = frame if given else accuracy_points(frame, metric)
     levels = task.id_levels
     told = leading_methods(points) if coloured is None else coloured
+    shaded = levels and not _ood_within(points, levels)
     plot = Plot(
         list(_curves(points, task.level_name, methods, told)),
         x_title=task.level_name,
         y_title=f"{metric} accuracy",
         y_range=(-0.02, 1.05),
-        bands=[Band(levels[0] - 0.5, levels[-1] + 0.5, "in distribution")] if levels else [],
+        bands=[Band(levels[0] - 0.5, levels[-1] + 0.5, "in distribution")] if shaded else [],
     )
     return Chart(
         [plot],
@@ -150,7 +200,7 @@ def accuracy_curve(
 
     Returns:
         a Plotly figure. A point's `customdata` holds low, high, seeds and records, and its curve's
-        `meta` the method's name.
+        `meta` the method's name, with the side where a method has two curves.
 
     Example:
         >>> import latent_core as lc
@@ -174,6 +224,14 @@ def accuracy_picture(
     return still_figure(accuracy_chart(frame, task, metric, methods, coloured))
 
 
+def _ood_within(points: pd.DataFrame, levels: tuple[int, ...]) -> bool:
+    """Whether an OOD point lies among the levels that are in distribution."""
+    if "split" not in points.columns:
+        return False
+    outside = points.loc[points["split"].str.startswith("ood-"), "level"]
+    return bool(outside.between(levels[0], levels[-1]).any())
+
+
 def _curves(
     points: pd.DataFrame, level_name: str, methods: Sequence[str], coloured: Sequence[str]
 ) -> Iterator[Curve]:
@@ -184,14 +242,14 @@ def _curves(
         f"{{name}}, {{x}} {level_name}: {{y:.2f}} [{{customdata[0]:.2f}}, {{customdata[1]:.2f}}], "
         "{customdata[2]} seeds, {customdata[3]} records"
     )
-    grey = 0
-    for method, group in points.groupby("method", sort=False):
-        number, rows = names.index(str(method)), group.sort_values("level")
+    grey: set[str] = set()
+    for part in curve_parts(points):
+        number, rows = names.index(part.method), part.points
         data = rows[["low", "high", "seeds", "records"]]
-        if method not in coloured:
-            grey += 1
+        if part.method not in coloured:
+            grey.add(part.method)
             yield Curve(
-                str(method),
+                part.name,
                 rows["level"],
                 rows["mean"],
                 INK,
@@ -202,20 +260,20 @@ def _curves(
             )
             continue
         yield Curve(
-            str(method),
+            part.name,
             rows["level"],
             rows["mean"],
-            colours[str(method)],
+            colours[part.method],
             rows["low"],
             rows["high"],
-            DASHES[number % len(DASHES)],
+            "dot" if part.side == "ood" else DASHES[number % len(DASHES)],
             SYMBOLS[number % len(SYMBOLS)],
             hollow=rounds.index(rounds[number]) < number,
             tip=tip,
             customdata=data,
         )
     if grey:
-        yield Curve(f"{counted(grey, 'method')} in grey", [], [], INK, width=1.0)
+        yield Curve(f"{counted(len(grey), 'method')} in grey", [], [], INK, width=1.0)
 
 
 def _title(points: pd.DataFrame, task: HasLevels, metric: str) -> str:

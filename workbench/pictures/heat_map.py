@@ -19,11 +19,12 @@ from latent_core.slots.views import SlotView
 from workbench.pictures.palette import DIVERGING, SEQUENTIAL, ColourScale
 from workbench.pictures.slots import slot_name
 
-__all__ = ["DECADES", "Axis", "HeatMap", "largest_of", "nothing", "slot_axis"]
-
+__all__ = ["DECADES", "FLOOR_GREY", "Axis", "HeatMap", "largest_of", "nothing", "slot_axis"]
 
 #: Powers of ten that a logarithmic scale of colours covers.
 DECADES: Final = 4
+#: Colour of cells below the noise floor, which neither scale has.
+FLOOR_GREY: Final = "#9a9a9a"
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,7 @@ class HeatMap:
         signed: whether colours diverge from zero; otherwise they go up from zero.
         largest: size of the last colour's value; equal where maps are to be compared.
         chosen: (row, column) of a cell to frame.
+        floor: cells of a smaller size are grey: they cannot be told from noise.
         square: whether cells are as wide as high.
         colours: of latent groups, by name.
         uncertain: (R, C), the cells that are hatched, since their interval holds zero; None for
@@ -84,6 +86,7 @@ class HeatMap:
     signed: bool = False
     largest: float = 1.0
     chosen: tuple[int, int] | None = None
+    floor: float = 0.0
     square: bool = False
     colours: Mapping[str, str] = field(default_factory=dict)
     uncertain: NDArray[np.bool_] | None = None
@@ -126,6 +129,8 @@ class HeatMap:
             "value_name": self.value_name,
             "low": self.low,
             "high": self.largest,
+            "floor": self.floor,
+            "grey": FLOOR_GREY,
             "light": list(self.scale.light),
             "dark": list(self.scale.dark),
             "square": self.square,

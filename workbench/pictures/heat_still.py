@@ -11,11 +11,11 @@ from typing import Final
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.colors import LinearSegmentedColormap, LogNorm, Normalize
+from matplotlib.colors import LinearSegmentedColormap, ListedColormap, LogNorm, Normalize
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from workbench.pictures.heat_map import Axis, HeatMap
+from workbench.pictures.heat_map import FLOOR_GREY, Axis, HeatMap
 
 __all__ = ["heat_figure"]
 
@@ -77,6 +77,14 @@ def _draw(figure: Figure, axes: Axes, bar: Axes, one: HeatMap) -> None:
         interpolation="nearest",
         norm=(LogNorm if one.log else Normalize)(one.low, one.largest, clip=True),
     )
+    below = np.abs(one.values) < one.floor
+    if below.any():
+        axes.imshow(
+            np.ma.masked_where(~below, one.values),
+            cmap=ListedColormap([FLOOR_GREY]),
+            aspect="auto",
+            interpolation="nearest",
+        )
     if one.uncertain is not None:
         for row, column in zip(*np.nonzero(one.uncertain), strict=True):
             cell = Rectangle((column - 0.5, row - 0.5), 1, 1, fill=False, lw=0, edgecolor=_GREY)

@@ -53,12 +53,16 @@ function render({ model, el }) {
   const same = (a, b) => a[0] === b[0] && a[1] === b[1];
   const inside = ([row, column]) => row >= 0 && column >= 0 && row < shape[0] && column < shape[1];
 
+  const isNoise = (value) => Math.abs(value) < (map.floor ?? 0);
+  const rgb = (hex) => [1, 3, 5].map((at) => parseInt(hex.slice(at, at + 2), 16));
+
   function isDark() {
     const [r, g, b] = (getComputedStyle(el).color.match(/[\d.]+/g) ?? [0, 0, 0]).map(Number);
     return r + g + b > 380; // light letters
   }
 
   function colourOf(value, colours) {
+    if (isNoise(value)) return rgb(map.grey);
     const low = map.low;
     const share = map.log
       ? Math.log(Math.max(value, low) / low) / Math.log(map.high / low)
@@ -153,7 +157,7 @@ function render({ model, el }) {
     context.font = font(10);
     context.textAlign = "center";
     numbers.forEach((value, at) => {
-      if (Number.isNaN(value)) return;
+      if (Number.isNaN(value) || isNoise(value)) return;
       const [r, g, b] = colourOf(value, colours);
       context.fillStyle = 0.299 * r + 0.587 * g + 0.114 * b > 140 ? "#111" : "#fff";
       const x = left + ((at % columns) + 0.5) * width;
@@ -208,6 +212,11 @@ function render({ model, el }) {
     bar.textContent = low < 0 ? "0" : ""; // in the middle, where the colour is the page's
     scale.append(`${map.value_name}  ${map.log ? "≤ " : ""}${format(low)}`, bar, `${format(high)}${map.log ? ", logarithmic" : ""}`);
     if (map.uncertain.length) legend.append("hatched: the 95 % interval holds zero");
+    if (map.floor > 0) {
+      const item = legend.appendChild(document.createElement("span"));
+      item.appendChild(document.createElement("b")).style.background = map.grey;
+      item.append(`below the noise floor, ${format(map.floor)}`);
+    }
     const present = new Set([...map.row_groups, ...map.column_groups]);
     for (const [group, colour] of Object.entries(map.colours)) {
       if (!present.has(group)) continue;
@@ -299,8 +308,9 @@ function render({ model, el }) {
     const value = document.createElement("strong");
     const at = row * shape[1] + column;
     const doubt = map.uncertain.includes(at) ? ", its interval holds zero" : "";
+    const noise = isNoise(numbers[at]) ? "\nbelow the noise floor" : "";
     value.textContent = `${map.value_name} ${format(numbers[at])}${doubt}`;
-    tip.replaceChildren(`${named("row", row)}\n${named("column", column)}\n`, value);
+    tip.replaceChildren(`${named("row", row)}\n${named("column", column)}\n`, value, noise);
     tip.hidden = false;
     const x = place.left + (column + 1) * place.width + 8;
     const y = place.top + (row + 1) * place.height + 8;

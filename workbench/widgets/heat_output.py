@@ -114,7 +114,8 @@ def cell_heatmap(
     """Draw one number per cell: attention mass by layer and head, an effect by layer and group, ...
 
     Args:
-        frame: one row per cell, or several that are averaged.
+        frame: one row per cell, or several that are averaged. Effects of `trace` that are below
+            their noise floor are grey.
         x, y, value: its columns.
         title: what the picture shows.
         signed: centre the colours on zero (blue below, red above).
@@ -142,5 +143,6 @@ def cell_heatmap(
         Axis(name, [show_spaces(str(place)) for place in places])
         for name, places in ((y, cells.index), (x, cells.columns))
     )
-    heat_map = HeatMap(values, rows, columns, title, value, signed, largest_of(values))
+    floor = float(frame["noise"].mean()) if value == "effect" and "noise" in frame.columns else 0.0
+    heat_map = HeatMap(values, rows, columns, title, value, signed, largest_of(values), floor=floor)
     return HeatOutput(heat_map)

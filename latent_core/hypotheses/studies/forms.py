@@ -35,7 +35,7 @@ def methods_of(runs: Iterable[StoredRun]) -> dict[str, set[str]]:
     found: dict[str, set[str]] = {}
     for run in runs:
         if run.about["status"] == "finished":
-            found.setdefault(str(run.about["task"]), set()).add(str(run.about["method"]))
+            found.setdefault(str(run.about["task_name"]), set()).add(str(run.about["method"]))
     return found
 
 
@@ -82,7 +82,7 @@ def on_runs(
             methods = {}
     if not methods:
         raise SettingError(f"no part of {study.key} can be tested with these runs")
-    return study, Given.runs(folders, study.task)
+    return study, Given.runs(folders, study.loaded_task)
 
 
 def _answered(study: Study, part: str, have: Set[str], backbone: Backbone | str) -> bool:

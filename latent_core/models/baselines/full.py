@@ -9,8 +9,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
 
-import psutil
-import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -19,7 +17,8 @@ from latent_core.backbones.backbone import Backbone
 from latent_core.backbones.loading import load_backbone
 from latent_core.errors import AdapterError, SettingError
 from latent_core.models.baselines.copies import copy_weights
-from latent_core.models.steered import SteeredModel
+from latent_core.models.size import free_memory
+from latent_core.models.steered import SteeredModel, kept_backbone, kept_notes
 from latent_core.progress import without_loading_bars
 from latent_core.slots.batch import LatentBatch
 from latent_core.slots.layout import LatentLayout
@@ -65,11 +64,9 @@ class FullModel(SteeredModel):
         """
         config = BaselineConfig(
             method=self.method,
-            backbone=self.backbone.name,
-            backbone_fingerprint=self.backbone.fingerprint,
-            hidden_size=self.backbone.hidden_size,
+            **kept_backbone(self.backbone),
             versions={name: version(name) for name in ("torch", "transformers")},
-            notes={"method": self.method} | notes,
+            notes=kept_notes(self, notes),
         )
         with written_baseline(folder, config) as staging, without_loading_bars():
             self.backbone.model.save_pretrained(staging, max_shard_size="1000GB")
@@ -98,11 +95,7 @@ def bytes_to_train(backbone: Backbone) -> int:
 
 
 def _refuse_without_memory(backbone: Backbone) -> None:
-    needed = bytes_to_train(backbone)
-    if backbone.device.type == "cuda":
-        available = torch.cuda.mem_get_info(backbone.device)[0]
-    else:
-        available = psutil.virtual_memory().available
+    needed, available = bytes_to_train(backbone), free_memory(backbone)
     if needed > available:
         raise SettingError(
             f"fine-tuning all of {backbone.name} takes {needed / 1e9:.1f} GB beside its "

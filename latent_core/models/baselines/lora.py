@@ -17,6 +17,7 @@ from transformers.pytorch_utils import Conv1D
 from latent_core.backbones.backbone import Backbone
 from latent_core.errors import SettingError
 from latent_core.models.baselines.peft_baseline import PeftBaseline
+from latent_core.models.size import check_numbers
 from latent_core.slots.batch import LatentBatch
 
 __all__ = ["LoraModel", "LoraSize", "lora_of_rank", "lora_of_size"]
@@ -58,8 +59,11 @@ class LoraModel(PeftBaseline):
         trainable: int = 0,
         seed: int = 0,
     ) -> None:
+        name = f"lora-{trainable}p" if rank is None else f"lora-r{rank}"
+
         def config(own: Backbone) -> LoraConfig:
             size = lora_of_size(own, trainable) if rank is None else lora_of_rank(own, rank)
+            check_numbers(own, name, size.trainable)
             return LoraConfig(
                 task_type=TaskType.CAUSAL_LM,
                 r=size.rank,
@@ -68,7 +72,6 @@ class LoraModel(PeftBaseline):
                 fan_in_fan_out=_is_conv1d(own.model, size.modules[0]),
             )
 
-        name = f"lora-{trainable}p" if rank is None else f"lora-r{rank}"
         super().__init__(backbone, config, "none", name, seed)
 
     def slot_embeddings(self, batch: LatentBatch) -> Tensor:

@@ -28,9 +28,9 @@ from safetensors.torch import load_file, save_file
 from latent_core.adapters.saved import BaselineConfig, written_baseline
 from latent_core.backbones.backbone import Backbone
 from latent_core.backbones.loading import load_backbone
-from latent_core.errors import AdapterError, BackboneError
+from latent_core.errors import AdapterError, BackboneError, LatentError
 from latent_core.models.baselines.copies import copy_modules
-from latent_core.models.steered import SteeredModel
+from latent_core.models.steered import SteeredModel, kept_backbone, kept_notes
 from latent_core.slots.layout import LatentLayout
 
 __all__ = ["PeftBaseline"]
@@ -63,6 +63,8 @@ class PeftBaseline(SteeredModel):
                 warnings.filterwarnings("ignore", "`is_gradient_checkpointing`", FutureWarning)
                 torch.manual_seed(seed)
                 self.peft_model: PeftModel = get_peft_model(own.model, config(own))
+        except LatentError:
+            raise
         except (ValueError, NotImplementedError) as error:
             family = own.model.config.model_type
             raise BackboneError(
@@ -79,11 +81,9 @@ class PeftBaseline(SteeredModel):
         """
         config = BaselineConfig(
             method=self.method,
-            backbone=self.backbone.name,
-            backbone_fingerprint=self.backbone.fingerprint,
-            hidden_size=self.backbone.hidden_size,
+            **kept_backbone(self.backbone),
             versions={name: version(name) for name in ("torch", "transformers", "peft")},
-            notes={"method": self.method} | notes,
+            notes=kept_notes(self, notes),
         )
         weights = get_peft_model_state_dict(self.peft_model)
         described = replace(

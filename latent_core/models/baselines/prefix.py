@@ -19,6 +19,7 @@ from transformers.cache_utils import CacheLayerMixin
 from latent_core.backbones.backbone import Backbone
 from latent_core.errors import PromptError, SettingError
 from latent_core.models.baselines.peft_baseline import PeftBaseline
+from latent_core.models.size import check_numbers
 from latent_core.slots.batch import LatentBatch
 from latent_core.slots.placement import Slots
 
@@ -43,6 +44,8 @@ class PrefixModel(PeftBaseline):
         seed: int = 0,
     ) -> None:
         def config(own: Backbone) -> PrefixTuningConfig:
+            layers = own.model.config.get_text_config().num_hidden_layers
+            check_numbers(own, f"prefix-{count}", count * layers * 2 * own.hidden_size)
             return PrefixTuningConfig(task_type=TaskType.CAUSAL_LM, num_virtual_tokens=count)
 
         super().__init__(backbone, config, "none", f"prefix-{count}", seed)

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from latent_core.backbones.backbone import Backbone
 from latent_core.models.baselines.peft_baseline import PeftBaseline
 from latent_core.models.latent import starting_rows
+from latent_core.models.size import check_layout_size
 from latent_core.slots.batch import LatentBatch
 from latent_core.slots.tables import place_rows
 
@@ -41,6 +42,7 @@ class PromptModel(PeftBaseline):
         seed: int = 0,
     ) -> None:
         def config(own: Backbone) -> PromptTuningConfig:
+            check_layout_size(own, f"prompt-tuning-{count}", count)
             return PromptTuningConfig(
                 task_type=TaskType.CAUSAL_LM,
                 num_virtual_tokens=count,

@@ -2,9 +2,11 @@ import pandas as pd
 
 from latent_core.tasks import load_task
 from workbench.pictures.curves import (
+    RecordedTask,
     accuracy_curve,
     accuracy_picture,
     accuracy_points,
+    curve_parts,
     leading_methods,
 )
 from workbench.pictures.theme import INK
@@ -53,3 +55,38 @@ def test_six_curves_are_coloured_and_the_others_are_grey_behind_one_line_of_the_
     assert len(lines[0].x) == 2, "grey curves have their points"
     assert leading_methods(accuracy_points(frame), ["m00", "unknown"])[0] == "m00"
     assert len(accuracy_curve(frame[frame["method"] < "m06"], task).data) == 6
+
+
+def shared_level() -> pd.DataFrame:
+    """Answers of one method at levels 5 and 20 in distribution, and at 20 and 30 out of it."""
+    rows = [
+        {"method": "Start_2", "seed": 0, "split": split, "level": level, "key": f"{level}{n}"}
+        | {"example": n, "graded": value, "exact": False}
+        for split, level, value in (
+            *(("id", 5, 1.0), ("id", 20, 0.8)),
+            *(("ood-20", 20, 0.2), ("ood-30", 30, 0.0)),
+        )
+        for n in range(3)
+    ]
+    return pd.DataFrame(rows)
+
+
+def test_a_level_that_id_and_ood_share_is_two_points_of_two_curves() -> None:
+    points = accuracy_points(shared_level())
+    at_20 = points[points["level"] == 20].set_index("split")["mean"].round(6)
+    assert at_20.to_dict() == {"id": 0.8, "ood-20": 0.2}
+    task = RecordedTask.of("mine", shared_level())
+    figure = accuracy_curve(points, task)
+    assert [trace.name for trace in figure.data] == ["Start_2, in distribution", "Start_2, OOD"]
+    assert [list(trace.x) for trace in figure.data] == [[5, 20], [20, 30]]
+    assert not figure.layout.shapes, "no region of levels is in distribution alone"
+    parts = curve_parts(points)
+    assert [(part.method, part.side) for part in parts] == [("Start_2", "id"), ("Start_2", "ood")]
+
+
+def test_levels_that_tell_the_sides_apart_make_one_curve() -> None:
+    frame = shared_level().query("split != 'ood-20'")
+    frame = frame[(frame["split"] != "id") | (frame["level"] == 5)]
+    figure = accuracy_curve(frame, RecordedTask.of("mine", frame))
+    assert [(trace.name, list(trace.x)) for trace in figure.data] == [("Start_2", [5, 30])]
+    assert len(figure.layout.shapes) == 1

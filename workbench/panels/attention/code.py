@@ -41,8 +41,12 @@ def attention_code(
     sides = "ab"[: len(captures)]
     if len(captures) == 1:
         sides = "a" if request.adapter == session.adapter_a else "b"
+    imports = ["import pandas as pd", ""] if traced and edges.target == "text" else []
+    imports.append("import latent_core as lc")
+    if traced:
+        imports.append("from workbench.panels.attention.measures import DIRECTIONS, AttentionMaps")
     lines = [
-        "import latent_core as lc",
+        *imports,
         session_code(session),
         "",
         "",
@@ -161,17 +165,23 @@ def _trace_lines(edges: Direction, side: str, one: Capture) -> list[str]:
             "if s.group is None]"
         )
     pair = f"(session.prompt, {answer})"
-    lines.append(f"with lc.parse_intervention({one.applied!r}).on(model):")
+    lines += [
+        f"groups = list(record_{side}.groups)",
+        f"with lc.parse_intervention({one.applied!r}).on(model):",
+    ]
     if edges.target == "latent":
         queries = "verbal" if edges.source == "text" else "latents"
-        lines.append(f'    effects = lc.trace(model, {pair}, queries="{queries}")')
+        lines.append(f'    effects = lc.trace(model, {pair}, groups=groups, queries="{queries}")')
     else:
         lines += [
-            "    effects = {",
-            f'        group: lc.trace(model, {pair}, groups=["verbal"], queries=group)',
-            f"        for group in record_{side}.groups",
-            "    }",
+            f"    effects = pd.concat([lc.trace(model, {pair}, groups=['verbal'], queries=group)",
+            "        .assign(group=group) for group in groups])",
         ]
-    if (edges.source, edges.target) == ("text", "latent"):
-        lines.append(f"agreement = lc.attention_against_effect(record_{side}.by_group(), effects)")
-    return lines
+    name = str(edges._replace(group=None))
+    lines.append(f"mass = AttentionMaps(record_{side}).by_group(DIRECTIONS[{name!r}])")
+    if edges.group is not None:
+        lines += [
+            f'mass = mass[mass["group"] == {edges.group!r}]',
+            f'effects = effects[effects["group"] == {edges.group!r}]',
+        ]
+    return [*lines, "agreement = lc.attention_against_effect(mass, effects)"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -160,12 +160,15 @@ class AttentionView:
         """(G, L): change of log p(response) when a group's edges are cut in a layer."""
         assert self.effects is not None
         title = "Causal effect: change of log p(response) with these edges cut in one layer"
-        return self._by_group(self.of_group(self.effects), "effect", title, "nats", True)
+        shown = self.of_group(self.effects)
+        floor = float(shown["noise"].max())
+        return replace(self._by_group(shown, "effect", title, "nats", True), floor=floor)
 
     def agreement(self) -> str:
         """How far attention agrees with the causal effect, in words."""
         assert self.effects is not None
-        return agreement_words(self.group_mass(), self.of_group(self.effects))
+        effects = self.of_group(self.effects)
+        return f"{noise_words(effects)}{agreement_words(self.group_mass(), effects)}"
 
     def of_group(self, frame: pd.DataFrame) -> pd.DataFrame:
         """The rows of the group that is chosen, or all."""
@@ -298,6 +301,18 @@ def shades_of(shown: HeatMap, slot: int, count: int) -> list[float]:
                 if np.isfinite(value) and place != slot:
                     found[place] = min(1.0, abs(float(value)) / shown.largest)
     return found.tolist() if (found >= 0).any() else []
+
+
+def noise_words(effects: pd.DataFrame) -> str:
+    """Say which cells are drawn grey; nothing if none is."""
+    floor = float(effects["noise"].max())
+    below = int((effects["effect"].abs() < floor).sum())
+    if not below:
+        return ""
+    return (
+        f"{below} of {len(effects)} cells are grey: their effect is below the noise floor, "
+        f"{floor:.2g} nats, by which rounding alone changes the log-probability. "
+    )
 
 
 def agreement_words(mass: pd.DataFrame, effects: pd.DataFrame) -> str:

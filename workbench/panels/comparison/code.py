@@ -45,6 +45,6 @@ def comparison_code(
         f"import pandas as pd\n\nimport latent_core as lc\n"
         f"from workbench import accuracy_curve\n{tables}\n"
         f"{helper}task = lc.load_task({task_source(task)!r})\n{records}\n{differs}"
-        f'points = lc.summarise(frame, ("method", "level"), {shown.metric!r})\n'
+        f'points = lc.summarise(frame, ("method", "split", "level"), {shown.metric!r})\n'
         f"accuracy_curve(points, task, {shown.metric!r}, {list(shown.methods)!r})\n"
     )

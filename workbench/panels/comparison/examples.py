@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Final
 
@@ -43,18 +44,25 @@ class PointExamples:
         self.found = []
         self.view.show("", [])
 
-    def look_up(self, task: Task | None, levels: str, point: tuple[str, str, str, int]) -> None:
+    def look_up(
+        self,
+        task: Task | None,
+        levels: str,
+        point: tuple[str, str, str, int],
+        splits: Collection[str],
+    ) -> None:
         """Read examples in a job, then list them.
 
         Args:
             task: the task, if it is at hand.
             levels: what its levels count.
             point: the task's name, the backbone, the method and the level.
+            splits: the splits of the curve.
         """
         *_, method, level = point
 
         def work() -> list[RecordedExample]:
-            records = self._collection.examples(*point).head(_MOST_EXAMPLES)
+            records = self._collection.examples(*point, splits).head(_MOST_EXAMPLES)
             return [recorded_example(record, task) for _, record in records.iterrows()]
 
         def then(examples: list[RecordedExample]) -> None:

@@ -40,7 +40,12 @@ from workbench.panels.controls import Controls, field, row
 from workbench.panels.evaluating import Evaluating
 from workbench.panels.over_examples import OverExamples, tested_splits
 from workbench.pictures.chart_live import live_figure
-from workbench.pictures.curves import accuracy_curve, accuracy_picture, leading_methods
+from workbench.pictures.curves import (
+    accuracy_curve,
+    accuracy_picture,
+    curve_parts,
+    leading_methods,
+)
 from workbench.session import Session
 from workbench.widgets.plotly_view import PlotlyView
 from workbench.widgets.text_line import TextLine
@@ -186,7 +191,7 @@ class ComparisonPanel(Panel):
 
     def _follow_task(self) -> None:
         with self._controls.unheard():
-            name = self.session.task.name
+            name = self._name_of_session_task()
             if name not in self.task.options:
                 self.task.options = [*self.task.options, name]
             self.task.value = name
@@ -199,22 +204,34 @@ class ComparisonPanel(Panel):
         collection, metric = self.collection, self.metric.value
         task, backbone = self.task.value, self.backbone.value or self.session.backbone.name
         self.sources.find()
-        known, reference = self._known_task(task), self.reference.value
-        return lambda: compare_methods(collection, task, known, backbone, metric, reference)
+        own, reference = self.session.task, self.reference.value
 
-    def _known_task(self, name: str) -> Task | None:
-        if name == self.session.task.name:
-            return self.session.task
+        def work() -> tuple[MethodComparison | None, tuple[str, ...]]:
+            collection.summary()  # from here on it is known which runs are of which task
+            known = self._known_task(task, own)
+            return compare_methods(collection, task, known, backbone, metric, reference)
+
+        return work
+
+    def _known_task(self, name: str, own: Task) -> Task | None:
+        """The task that runs are shown under, if it is the session's or built in."""
+        if name in self.collection.names_of(own):
+            return own
         return load_task(name) if name in TASKS else None
+
+    def _name_of_session_task(self) -> str:
+        """The session's task, as its runs are called here."""
+        return min(self.collection.names_of(self.session.task))
 
     def _take(self, found: tuple[MethodComparison | None, tuple[str, ...]]) -> None:
         compared, tasks = found
         with self._controls.unheard():
             chosen = self.task.value
-            names = tuple(dict.fromkeys([*TASKS, *tasks, self.session.task.name]))
+            own = self._name_of_session_task()
+            names = tuple(dict.fromkeys([*TASKS, *tasks, own]))
             if tuple(self.task.options) != names:
                 self.task.options = names
-                self.task.value = chosen if chosen in names else self.session.task.name
+                self.task.value = chosen if chosen in names else own
             if compared is not None:
                 if tuple(self.backbone.options) != compared.backbones:
                     self.backbone.options = compared.backbones
@@ -306,11 +323,12 @@ class ComparisonPanel(Panel):
     def _show_examples(self, point: dict[str, Any]) -> None:
         if self.shown is None or not point:
             return
-        shown, ticked = self.shown, self.choice.ticked
-        drawn = [method for method in shown.points["method"].unique() if method in ticked]
-        task = self._known_task(shown.task.name)
-        clicked = (shown.task.name, shown.backbone, drawn[point["curve"]], int(point["x"]))
-        self.point.look_up(task, shown.task.level_name, clicked)
+        shown = self.shown
+        points = shown.points[shown.points["method"].isin(self.choice.ticked)]
+        curve = curve_parts(points)[point["curve"]]
+        task = self._known_task(shown.task.name, self.session.task)
+        clicked = (shown.task.name, shown.backbone, curve.method, int(point["x"]))
+        self.point.look_up(task, shown.task.level_name, clicked, set(curve.points["split"]))
 
     def list_records(self) -> None:
         """List the examples with the scores of the methods that are ticked, six at most."""
@@ -319,7 +337,7 @@ class ComparisonPanel(Panel):
         if not whole:
             raise SettingError("there are too many records to list; use fewer folders of runs")
         methods = leading_methods(self._points(shown), self._coloured(self._points(shown)))
-        task = self._known_task(shown.task.name)
+        task = self._known_task(shown.task.name, self.session.task)
         self.records.look_up(task, found, methods, shown.metric)
 
     # --- exports ----------------------------------------------------------------------------------
@@ -364,7 +382,7 @@ class ComparisonPanel(Panel):
     def code(self) -> str:
         """Python that reads the same runs, averages them and draws the curves."""
         shown = self._ready()
-        known = self._known_task(shown.task.name)
+        known = self._known_task(shown.task.name, self.session.task)
         return comparison_code(self.collection, shown, known, self.choice.ticked)
 
     def _ready(self) -> MethodComparison:

@@ -7,6 +7,7 @@ are too many.
 from __future__ import annotations
 
 import os
+from collections.abc import Collection
 from pathlib import Path
 from typing import Final
 
@@ -16,6 +17,8 @@ from latent_core.archives.folders import is_folder
 from latent_core.archives.names import on_disk
 from latent_core.errors import SettingError
 from latent_core.runs.store import load_runs
+from latent_core.statistics.task_names import FINGERPRINT, tell_tasks_apart
+from latent_core.tasks.base import Task
 from workbench.panels.code import path_code
 
 __all__ = ["MOST_RECORDS", "NOT_RECORDED", "RunCollection"]
@@ -102,6 +105,7 @@ class RunCollection:
                 else pd.DataFrame(columns=[*columns, "exact", "graded"])
             )
             found = found.dropna(subset=["split", "exact", "graded", "task", "method"])
+            found = tell_tasks_apart(found)
             found["backbone"] = found["backbone"].fillna(NOT_RECORDED)
             real = {path: os.path.realpath(path) for path in found["path"].dropna().unique()}
             place = found["path"].map(real).fillna(found["run"])
@@ -111,6 +115,17 @@ class RunCollection:
             ).duplicated()
             self._summary = found[once].reset_index(drop=True)
         return self._summary
+
+    def names_of(self, task: Task) -> set[str]:
+        """The names under which the runs of a task are shown, as far as they have been read."""
+        summary = self._summary
+        if summary is None or FINGERPRINT not in summary:
+            return {task.name}
+        prints = summary.drop_duplicates(["task", FINGERPRINT]).set_index("task")[FINGERPRINT]
+        own = {name for name, one in prints.items() if one == task.fingerprint}
+        # Records of an older version do not say their task's fingerprint.
+        unknown = {name for name, one in prints.items() if name == task.name and pd.isna(one)}
+        return own or unknown or {task.name}
 
     def records(self, task: str, backbone: str) -> tuple[pd.DataFrame, bool]:
         """The records of a task on a backbone, and whether they are complete.
@@ -130,19 +145,32 @@ class RunCollection:
             return chosen.assign(seconds=seconds).reset_index(drop=True), False
         paths = list(dict.fromkeys(chosen["path"].dropna()))
         frames = [load_runs(paths, records=True, apart=True)] if paths else []
-        for frame in self._frames():
-            frames.append(frame[(frame["task"] == task) & (frame["backbone"] == backbone)])
+        frames += [frame[frame["backbone"] == backbone] for frame in self._frames()]
+        frames = [self._of_task(task, frame) for frame in frames]
         frames = [frame for frame in frames if len(frame)]
         return (pd.concat(frames, ignore_index=True) if frames else chosen), True
 
-    def examples(self, task: str, backbone: str, method: str, level: int) -> pd.DataFrame:
+    def _of_task(self, task: str, frame: pd.DataFrame) -> pd.DataFrame:
+        """The records of a task, which they may call by its plain name."""
+        summary = self.summary()
+        if FINGERPRINT not in frame or FINGERPRINT not in summary:
+            return frame[frame["task"] == task]
+        shown = summary.dropna(subset=[FINGERPRINT]).set_index(FINGERPRINT)["task"].to_dict()
+        names = frame[FINGERPRINT].map(shown)
+        return frame[names.where(names.notna(), frame["task"]) == task]
+
+    def examples(
+        self, task: str, backbone: str, method: str, level: int, splits: Collection[str]
+    ) -> pd.DataFrame:
         """Records of one point of a curve; of a few runs only, where there are many records."""
         found, whole = self.records(task, backbone)
-        chosen = found[(found["method"] == method) & (found["level"] == level)]
+        here = (found["method"] == method) & (found["level"] == level)
+        chosen = found[here & found["split"].isin(splits)]
         if whole or not len(chosen):
             return chosen.reset_index(drop=True)
         paths = list(dict.fromkeys(chosen["path"].dropna()))[:_FEW_RUNS]
-        return load_runs(paths, {"level": level}, records=True)
+        where = {"level": level, "split": list(splits)}
+        return self._of_task(task, load_runs(paths, where, records=True))
 
     def code(self, task: str, backbone: str, methods: list[str]) -> str:
         """Python that ends with `frame`, the records of some methods; `task` has to be defined."""
@@ -186,6 +214,7 @@ def _complete(frame: pd.DataFrame, path: Path) -> pd.DataFrame:
 
 
 def _summarised(frame: pd.DataFrame) -> pd.DataFrame:
-    groups = frame.groupby([*_KEY, "seed", "run", "split", "level"], sort=False)
+    keys = [*_KEY, *[FINGERPRINT] * (FINGERPRINT in frame), "seed", "run", "split", "level"]
+    groups = frame.groupby(keys, sort=False, dropna=False)
     means = groups[["exact", "graded", *(n for n in _COSTS if n in frame.columns)]].mean()
     return means.assign(examples=groups.size(), path=None).reset_index()

@@ -102,7 +102,7 @@ class RunSources:
 def _share_a_run(ships: Path, own: Path) -> bool:
     """Whether two folders hold records of the same method, settings and seed on the same task."""
     found: dict[bool, set[tuple[str, ...]]] = {True: set(), False: set()}
-    for run in find_runs((ships, own), apart=True):  # the settings are in the methods' names
+    for run in find_runs((ships, own), apart=True, copies=True):  # methods name their settings
         if not has_file(run.path, RECORDS_FILE):
             continue
         key = tuple(str(run.about.get(name)) for name in _SAME)

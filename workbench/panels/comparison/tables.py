@@ -119,15 +119,15 @@ def difference_points(frame: pd.DataFrame, reference: str, metric: str = "graded
         if method == reference:
             continue
         both = frame[frame["method"].isin((method, reference))]
-        for level, part in both.groupby("level"):
+        for (split, level), part in both.groupby(["split", "level"], sort=False):
             try:
                 found = paired_difference(part, str(method), reference, metric)
             except SettingError:  # one of them did not answer these
                 continue
             numbers = {"mean": found.mean, "low": found.low, "high": found.high}
             counts = {"seeds": found.seeds, "records": found.records}
-            rows.append({"method": method, "level": level} | numbers | counts)
-    columns = ["method", "level", "mean", "low", "high", "seeds", "records"]
+            rows.append({"method": method, "split": split, "level": level} | numbers | counts)
+    columns = ["method", "split", "level", "mean", "low", "high", "seeds", "records"]
     return pd.DataFrame(rows, columns=columns)
 
 

@@ -112,8 +112,7 @@ def shown_table(shown: MethodComparison, methods: Sequence[str]) -> pd.DataFrame
         mean, low, high, seeds, records; for curves also distribution (`id` or `ood`) and costs.
     """
     points = shown.points[shown.points["method"].isin(methods)]
-    known = set(shown.task.id_levels)
-    where = ["id" if level in known else "ood" for level in points["level"]]
+    where = ["ood" if split.startswith("ood-") else "id" for split in points["split"]]
     costs = shown.by_method[["method", "trainable", "slots", "seconds"]]
     parts = [points.assign(view="curve", distribution=where).merge(costs, on="method")]
     tables = {"methods": shown.by_method}

@@ -20,12 +20,12 @@ class MethodComparison:
     """The methods of one task on one backbone, in one metric.
 
     Attributes:
-        task: the task, or what its records say of it.
+        task: the task, or what its records say of it; its name is the one that was asked for.
         backbone: the one that was chosen.
         backbones: all that the task has runs of.
         metric: `graded` or `exact`.
         methods: all that there are runs of.
-        points: mean accuracy by method and level; see `accuracy_points`.
+        points: mean accuracy by method, split and level; see `accuracy_points`.
         by_method: see `method_table`.
         reference: the method that is subtracted from the others, if any.
         differences: see `difference_table`; or the reason why there are none; or None without a
@@ -62,7 +62,7 @@ def compare_methods(
 
     Args:
         collection: the runs.
-        task: which of their tasks.
+        task: which of their tasks, as the runs name it.
         known: the task itself, if it is at hand.
         backbone: which of their backbones; if the task has no run on it, the first.
         metric: `graded` or `exact`.
@@ -84,7 +84,7 @@ def compare_methods(
     differences = None if reference is None else _differences(records, reference, metric, whole)
     paired = reference is not None and isinstance(differences, pd.DataFrame)
     return MethodComparison(
-        task=known or RecordedTask.of(task, records),
+        task=_task_of(task, known, records),
         backbone=backbone,
         backbones=backbones,
         metric=metric,
@@ -99,6 +99,16 @@ def compare_methods(
         every_record=whole,
         runs=len(here[here["backbone"] == backbone].drop_duplicates(["run", "method", "seed"])),
     ), tasks
+
+
+def _task_of(name: str, known: Task | None, records: pd.DataFrame) -> HasLevels:
+    """The task under the name that tells it from others of its name."""
+    if known is None:
+        return RecordedTask.of(name, records)
+    if known.name == name:
+        return known
+    metrics = (known.exact_metric, known.graded_metric)
+    return RecordedTask(name, known.id_levels, *metrics, known.level_name)
 
 
 def _differences(

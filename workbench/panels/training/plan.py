@@ -124,6 +124,7 @@ class TrainingPlan:
         """The settings that identify a run, as its `run.json` has them."""
         return {
             "task": self.task.name,
+            "task_fingerprint": self.task.fingerprint,
             "backbone_fingerprint": backbone.fingerprint,
             "method": Method.parse(self.method).name,
             "layout": str(Method.parse(self.method).layout),

@@ -332,6 +332,43 @@ def test_the_correlation_is_the_core_s(panel: AttentionPanel) -> None:
     assert f"{rho:+.2f} over 8 cells" in panel.effects.note
 
 
+@pytest.mark.parametrize("group", ["", "Comma"])
+@pytest.mark.parametrize("direction", [TEXT_TO_LATENT, LATENT_TO_LATENT, LATENT_TO_TEXT])
+def test_the_code_gives_the_correlation_that_the_panel_shows(
+    panel: AttentionPanel, direction: str, group: str
+) -> None:
+    panel.session.models = {
+        name: lc.LatentModel(panel.session.backbone, model.layout)
+        for name, model in panel.session.models.items()
+    }
+    panel.controls.direction.value, panel.controls.latents.value = direction, group
+    taken(panel)
+    job = panel.start_trace()
+    assert job is not None and job.wait(60).state == "done", job.details
+    names: dict = {}
+    exec(panel.code(), names)
+    agreement = names["agreement"]
+    assert f"{agreement.rho:+.2f}, over {agreement.edges} cells" in panel.effects.note
+    shown = panel.view().of_group(panel.view().effects)
+    np.testing.assert_allclose(names["effects"]["effect"], shown["effect"], atol=1e-4)
+
+
+def test_cells_below_the_noise_floor_are_grey_and_counted(panel: AttentionPanel) -> None:
+    taken(panel)
+    (one,) = panel._found()
+    frame = lc.trace(panel.session.model_a, panel.session.example, progress=False)
+    noisy = frame.assign(noise=float(frame["effect"].abs().median()))
+    direction = panel.controls.direction.value
+    panel._captures.keep_effects(one.request, direction, noisy)
+    panel._draw()
+    assert panel.effects.map["floor"] == pytest.approx(noisy["noise"].max())
+    below = int((noisy["effect"].abs() < noisy["noise"]).sum())
+    assert f"{below} of {len(noisy)} cells are grey: their effect is below the noise floor" in (
+        panel.effects.note
+    )
+    assert panel.picture()
+
+
 # --- exports --------------------------------------------------------------------------------------
 
 
