@@ -104,7 +104,7 @@ def difference_table(frame: pd.DataFrame, reference: str, metric: str = "graded"
 
 
 def difference_points(frame: pd.DataFrame, reference: str, metric: str = "graded") -> pd.DataFrame:
-    """Subtract one method from every other, level by level.
+    """Subtract one method from every other, for each split and level.
 
     Args:
         frame: as for `difference_table`.
@@ -112,7 +112,8 @@ def difference_points(frame: pd.DataFrame, reference: str, metric: str = "graded
         metric: `graded` or `exact`.
 
     Returns:
-        columns method, level, mean, low, high, seeds, records; no row where nothing can be paired.
+        columns method, split, level, mean, low, high, seeds, records; no row where nothing can be
+        paired.
     """
     rows: list[dict[str, object]] = []
     for method in frame["method"].unique():
