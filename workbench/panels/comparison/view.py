@@ -109,7 +109,8 @@ def shown_table(shown: MethodComparison, methods: Sequence[str]) -> pd.DataFrame
 
     Returns:
         view (`curve`, `methods`, or `minus NAME`), task, backbone, metric, method, split, level,
-        mean, low, high, seeds, records, without a level for a whole split; for curves also distribution (`id` or `ood`) and costs.
+        mean, low, high, seeds, records; for curves also distribution (`id` or `ood`) and costs. A
+        row without a level is of the whole split.
     """
     points = shown.points[shown.points["method"].isin(methods)]
     where = ["ood" if split.startswith("ood-") else "id" for split in points["split"]]
