@@ -116,7 +116,7 @@ def read_adapter(folder: str | Path) -> tuple[AdapterConfig, dict[str, Tensor]]:
         weights = read_file(folder, WEIGHTS_NAME)
     except OSError as error:
         raise AdapterError(f"cannot read the adapter in {folder}: {error}") from error
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
         raise AdapterError(
             f"{folder / CONFIG_NAME} is damaged or of another kind of adapter: {error}"
         ) from error

@@ -133,7 +133,7 @@ def _read_baseline(folder: Path) -> BaselineConfig:
         found = {name: _sha256(folder, name) for name in config.sha256}
     except OSError as error:
         raise AdapterError(f"cannot read the baseline in {folder}: {error}") from error
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
         raise AdapterError(f"{path} is damaged or of another kind: {error}") from error
     damaged = [name for name, expected in config.sha256.items() if found[name] != expected]
     if damaged:

@@ -13,7 +13,16 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from latent_core.archives.folders import is_folder, nothing_at, place_of, write_folder
+import pyarrow as pa
+
+from latent_core.archives.folders import (
+    file_names,
+    is_folder,
+    nothing_at,
+    place_of,
+    records_of,
+    write_folder,
+)
 from latent_core.archives.names import on_disk
 from latent_core.archives.reading import is_archive
 from latent_core.archives.writing import write_archive
@@ -21,7 +30,7 @@ from latent_core.errors import ArchiveError
 from latent_core.files import new_folder
 from latent_core.runs.find import run_folders
 from latent_core.runs.folder import read_run
-from latent_core.runs.own_files import CHECKPOINTS, RUN_FILE
+from latent_core.runs.own_files import CHECKPOINTS, RECORDS_FILE, RUN_FILE
 
 __all__ = ["Packed", "pack_runs", "unpack_runs"]
 
@@ -71,7 +80,7 @@ def pack_runs(
     left_out: dict[str, str] = {}
     for path, names in run_folders(str(root), hidden=True):
         name = Path(path).relative_to(root).as_posix() if path != str(root) else root.name
-        if reason := _unfinished(path, names):
+        if reason := _reason_to_leave_out(path, names):
             left_out[path] = reason
         else:
             packed[name] = path
@@ -121,13 +130,17 @@ def unpack_runs(
     return Packed(target, len(names), _size(target), {})
 
 
-def _unfinished(path: str, names: set[str]) -> str:
+def _reason_to_leave_out(path: str, names: set[str]) -> str:
     """Why a run cannot be packed; empty if it can."""
     if CHECKPOINTS in names:
         return "has checkpoints, so it is unfinished"
-    if RUN_FILE in names and (status := read_run(path)["status"]) in ("running", "stopped"):
-        return f"is {status}, so it is unfinished"
-    return ""
+    try:
+        status = read_run(path)["status"] if RUN_FILE in names else "finished"
+        if RECORDS_FILE in file_names(path):
+            records_of(path)
+    except (OSError, ValueError, TypeError, KeyError, RecursionError, pa.ArrowException) as error:
+        return f"is damaged: {error}"
+    return f"is {status}, so it is unfinished" if status in ("running", "stopped") else ""
 
 
 def _refuse_filled(target: Path) -> None:

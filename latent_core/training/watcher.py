@@ -104,9 +104,11 @@ class Watcher(TrainerCallback):
             control.should_save = args.save_strategy != SaveStrategy.NO
 
     def _tell(self, step: int, loss: float) -> bool:
-        """Show and tell a step; whether the run shall end."""
+        """Tell and show a step; whether the run shall end."""
+        # Told first: who listens to the bar may end the run by raising.
+        ends = bool(self.on_step is not None and self.on_step(step, loss))
         self.bar.update(step - self.bar.n)
-        return bool(self.on_step is not None and self.on_step(step, loss))
+        return ends
 
     def on_save(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any

@@ -204,3 +204,12 @@ def test_nothing_writes_into_an_archive(packed: Path) -> None:
         *("runs.parquet", "records.parquet", "adapters.safetensors")
     }
     assert holds_results(packed / "a")
+
+
+@pytest.mark.parametrize("name", ["run.json", "records.parquet"])
+def test_a_damaged_run_is_not_packed_and_is_named(root, tmp_path_factory, name: str) -> None:
+    path = root / "a" / name
+    path.write_bytes(path.read_bytes()[:9])
+    done = pack_runs(root, tmp_path_factory.mktemp("packed") / "out")
+    assert done.left_out[str(root / "a")].startswith("is damaged: ")
+    assert done.runs == 3  # the hidden one included

@@ -34,8 +34,6 @@ def main() -> int:
     for name in asked.parts or PARTS:
         started = time.process_time()
         report = importlib.import_module(PARTS[name]).torture(asked.sample)
-        for failure in report.failures:
-            print(f"{name}: FAILED: {failure}", flush=True)
         counts = ", ".join(f"{number:,} {what}" for what, number in report.counts.items())
         seconds = time.process_time() - started
         print(f"{name}: {counts}; {len(report.failures)} failures ({seconds:.0f} s)", flush=True)

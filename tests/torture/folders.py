@@ -58,6 +58,8 @@ def torture(sample: bool) -> Report:
                 _make_run(root / "made" / method, loaded, task, method, last)
             for number in range(SAMPLE if sample else CASES):
                 _Case(report, root, loaded, task, number).work()
+                if number % 50 == 49:
+                    report.tell(f"{number + 1} folders")
         finally:
             loading.load_backbone = kept
     return report

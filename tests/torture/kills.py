@@ -115,6 +115,7 @@ def _kill_everywhere(report: Report, root: Path, name: str, doing: Doing, sample
             report.check(not said, f"{name}, event {at}: {said}")
         shutil.rmtree(folder, ignore_errors=True)
     shutil.rmtree(whole)
+    report.tell(f"{name}, {events} events")
 
 
 def _counted(doing: Doing, folder: Path, tally: Path) -> None:

@@ -25,6 +25,11 @@ class Report:
         self.counts.update(names)
 
     def check(self, holds: object, failure: str) -> None:
-        """Note a failure unless something holds."""
+        """Note a failure unless something holds, and say it at once."""
         if not holds:
             self.failures.append(failure)
+            print(f"FAILED: {failure}", flush=True)
+
+    def tell(self, what: str) -> None:
+        """Say how far the part is."""
+        print(f"{what}: {self.counts.total():,} so far, {len(self.failures)} failed", flush=True)

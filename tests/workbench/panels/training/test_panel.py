@@ -11,6 +11,7 @@ import latent_core as lc
 from latent_core.backbones.backbone import Backbone
 from latent_core.errors import SettingError
 from latent_core.models.latent import LatentModel
+from latent_core.runs.lock import is_busy
 from workbench.panels.training.panel import TrainingPanel
 from workbench.session import NO_LATENTS, Session
 
@@ -81,10 +82,21 @@ def test_a_cancelled_run_is_resumed_to_the_same_tables(panel: TrainingPanel) -> 
     assert panel.method.disabled and panel.start_button.disabled
     while len(run.losses) < 2 and job.active:
         pass
+    folder = Path("runs/workbench/repetition-Start_2-0")
+    assert is_busy(folder)
     job.cancel()
     job.wait(60)
     assert job.state == "cancelled"
     assert len(run.losses) < 5
+    assert not is_busy(folder)
+    step = run.losses[-1][0]
+    assert f"at step {step} of 5. {folder} keeps the adapter of this step." in panel.hint.text
+    assert (folder / "checkpoints" / f"checkpoint-{step}").is_dir()
+    kept = lc.load_model(folder, panel.session.backbone)
+    two = lc.build_model(panel.session.backbone, "Start_2", seed=0)
+    settings = {"learning_rate": 0.03, "progress": False}
+    lc.train(two, panel.session.task, 5, 2, 0, on_step=lambda n, _: n == step, **settings)
+    torch.testing.assert_close(kept.tables.rows(), two.tables.rows(), rtol=0, atol=0)
     assert "Cancelled at step" in panel.hint.text
     assert panel.start_button.description == "Resume training"
     assert panel.session.adapter_a == NO_LATENTS
