@@ -281,10 +281,10 @@ class Session(HasTraits):
 
     @observe("task")
     def _new_task(self, change: Any) -> None:
+        if self.example is not None:  # first: nothing may judge it by another task
+            self.example = self._first_example()
         if self.adapter_a and self.adapter_b:
             self._switch_to_shipped()
-        if self.example is not None:
-            self.example = self._first_example()
 
     @observe("adapter_a", "adapter_b")
     def _new_adapter(self, change: Any) -> None:

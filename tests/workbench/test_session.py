@@ -206,6 +206,17 @@ def test_an_adapter_of_ones_own_stays_whatever_the_task(session: Session) -> Non
     assert session.trained_on == {"Comma_2": "repetition"}
 
 
+def test_an_example_is_never_beside_another_task_when_the_adapters_change() -> None:
+    session = Session("tiny", ["Comma_2", "Start_6"])
+    seen = []
+    session.observe(
+        lambda change: seen.append((session.task.name, session.example.prompt)), "adapter_a"
+    )
+    session.task = lc.load_task("summation")
+    ((task, prompt),) = seen
+    assert task == "summation" and "=" in prompt and "Repeat" not in prompt
+
+
 # --- what ships, and what panels tell of the session ----------------------------------------------
 
 

@@ -37,6 +37,11 @@ function tendPanel(el) {
       if (around) keepKeys(around);
     }
   });
-  const find = (name) => [...(el.closest(".latent-panel") ?? document).getElementsByClassName(name)];
-  return (name) => setTimeout(() => find(name).forEach(reveal), 80); // drawn by then
+  /** What has the class is drawn a moment later, or longer where the page is busy. */
+  function show(name, tries = 50) {
+    const [found] = (el.closest(".latent-panel") ?? document).getElementsByClassName(name);
+    if (found?.offsetHeight) reveal(found);
+    else if (tries) setTimeout(() => show(name, tries - 1), 80);
+  }
+  return (name) => setTimeout(() => show(name), 80);
 }
