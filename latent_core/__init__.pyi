@@ -17,6 +17,7 @@ from .analysis.mean_attention import attention_masses as attention_masses
 from .analysis.mean_attention import mean_attention as mean_attention
 from .analysis.mean_effect import mean_effect as mean_effect
 from .analysis.mean_effect import single_latents as single_latents
+from .analysis.token_probabilities import token_probabilities as token_probabilities
 from .analysis.tracing import attention_against_effect as attention_against_effect
 from .analysis.tracing import trace as trace
 from .attention.capture import capture_attention as capture_attention

@@ -11,8 +11,9 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
+from latent_core.analysis.token_probabilities import token_probabilities
 from latent_core.errors import LatentError
 from latent_core.generation.generate import Generation
 from latent_core.interventions.base import Combined, Intervention
@@ -24,6 +25,7 @@ from latent_core.tasks.base import Example, Mark, Score, Task
 
 __all__ = [
     "NOTHING",
+    "Chance",
     "Response",
     "SlotMark",
     "fingerprint",
@@ -40,6 +42,24 @@ SlotMark = Literal["", "right", "wrong"]
 NOTHING: Final = Combined()
 
 
+class Chance(NamedTuple):
+    """How likely a token was.
+
+    Attributes:
+        log_probability: natural.
+        alternatives: the likeliest tokens in its place, and their probabilities.
+    """
+
+    log_probability: float
+    alternatives: tuple[tuple[str, float], ...]
+
+    @property
+    def words(self) -> str:
+        """The same in a line."""
+        likely = ", ".join(f"{text!r} {share:.1%}" for text, share in self.alternatives)
+        return f"log-probability {self.log_probability:.2f}; most likely: {likely}"
+
+
 @dataclass(frozen=True)
 class Response:
     """One response of one model.
@@ -52,6 +72,8 @@ class Response:
         score: the verifier's verdict; None if the prompt is no example.
         marks: one per slot of the generation.
         left_out: parts of the intervention that do not fit the model, and why, a sentence each.
+        chances: one per slot of the generation: of a response token, its log-probability and the
+            likely tokens there; None elsewhere.
         note: what there is to say of the effect, such as that nothing changed; empty for nothing.
     """
 
@@ -63,6 +85,7 @@ class Response:
     marks: tuple[SlotMark, ...]
     left_out: tuple[str, ...] = ()
     note: str = ""
+    chances: tuple[Chance | None, ...] = ()
 
 
 def respond(
@@ -101,7 +124,8 @@ def respond(
             on_token()
 
         (generation,) = model.generate(prompt, limit, return_details=True, on_token=told)
-    seconds = time.perf_counter() - started
+        seconds = time.perf_counter() - started
+        chances = _chances(model, prompt, generation)
     score: Score | None = None
     no_mark: SlotMark = ""
     marks: tuple[SlotMark, ...] = (no_mark,) * len(generation.slots)
@@ -109,7 +133,20 @@ def respond(
         score = judge[0].score(judge[1], generation.text)
         marks = slot_marks(generation, score.marks, model.backbone.decode)
     note = " ".join(notes)
-    return Response(str(fits), generation, limit, seconds, score, marks, left_out, note)
+    return Response(str(fits), generation, limit, seconds, score, marks, left_out, note, chances)
+
+
+def _chances(model: LatentModel, prompt: str, generation: Generation) -> tuple[Chance | None, ...]:
+    """The chance of each response token, slot by slot."""
+    found: list[Chance | None] = [None] * len(generation.slots)
+    if generation.response_ids:
+        frame = token_probabilities(model, prompt, generation.response_ids)
+        places = [place for place, slot in enumerate(generation.slots) if slot.group is None]
+        pairs = zip(frame["log_probability"], frame["alternatives"], strict=True)
+        response = places[len(generation.prompt_ids) :]
+        for place, (chance, likely) in zip(response, pairs, strict=False):
+            found[place] = Chance(float(chance), likely)
+    return tuple(found)
 
 
 class _Follower:

@@ -6,6 +6,7 @@ import latent_core as lc
 from latent_core.generation.generate import Generation
 from latent_core.slots.views import SlotView
 from latent_core.tasks.base import Mark
+from workbench.pictures.slots import slot_cells
 from workbench.responses import first_difference, fitting, respond, slot_marks
 
 
@@ -69,3 +70,19 @@ def test_parts_that_do_not_fit_are_left_out_with_the_reason(model: lc.LatentMode
     assert found.intervention == "drop(Comma)" and found.left_out == left_out
     assert found.score is None and set(found.marks) == {""}
     assert "changed nothing" in found.note, "no comma stands in this text"
+
+
+def test_each_response_token_has_its_chance_and_the_likely_tokens() -> None:
+    model = lc.LatentModel("tiny", "Start_1+Comma_1", seed=5)
+    response = respond(model, "a=1,b=2,", 5)
+    slots = response.generation.slots
+    assert len(response.chances) == len(slots)
+    verbal = [place for place, slot in enumerate(slots) if slot.group is None]
+    answered = verbal[len(response.generation.prompt_ids) :]
+    assert [p for p, chance in enumerate(response.chances) if chance is not None] == answered
+    first = response.chances[answered[0]]
+    assert first is not None and first.alternatives[0][0] == slots[answered[0]].label
+    assert "most likely: " in first.words
+    cells = slot_cells(slots, response.marks, response.chances)
+    assert cells[answered[0]].chance and cells[0].chance == ""
+    assert first.words in cells[answered[0]].words

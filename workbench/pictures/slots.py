@@ -18,7 +18,7 @@ from latent_core.models.latent import LatentModel
 from latent_core.slots.views import SlotView, view_slot
 from workbench.pictures.palette import colours_of, ink_on
 from workbench.pictures.theme import show_spaces
-from workbench.responses import SlotMark
+from workbench.responses import Chance, SlotMark
 from workbench.templates import render
 
 __all__ = [
@@ -48,6 +48,7 @@ class SlotCell:
         number: of the group's occurrence, from 1, where the group occurs more than once; else None.
         position: the position id below it.
         mark: its verdict.
+        chance: the log-probability of a response token, as text; empty for none.
         words: the same for a tooltip and a screen reader.
         breaks: whether a line ends after it.
     """
@@ -57,6 +58,7 @@ class SlotCell:
     number: int | None
     position: int
     mark: SlotMark
+    chance: str
     words: str
     breaks: bool
 
@@ -92,30 +94,40 @@ def group_colours(slots: Iterable[SlotView]) -> dict[str, str]:
     return colours_of(slot.group for slot in slots if slot.group is not None)
 
 
-def slot_cells(slots: Sequence[SlotView], marks: Sequence[SlotMark] = ()) -> list[SlotCell]:
+def slot_cells(
+    slots: Sequence[SlotView],
+    marks: Sequence[SlotMark] = (),
+    chances: Sequence[Chance | None] = (),
+) -> list[SlotCell]:
     """Describe slots.
 
     Args:
         slots: in order.
-        marks: one per slot, or none at all.
+        marks, chances: one per slot, or none at all.
     """
     given: Sequence[SlotMark] = marks or [""] * len(slots)
+    likely: Sequence[Chance | None] = chances or [None] * len(slots)
     repeating = {slot.group for slot in slots if slot.occurrence}
     return [
-        _cell(slot, mark, slot.group in repeating) for slot, mark in zip(slots, given, strict=True)
+        _cell(slot, mark, chance, slot.group in repeating)
+        for slot, mark, chance in zip(slots, given, likely, strict=True)
     ]
 
 
-def _cell(slot: SlotView, mark: SlotMark, repeats: bool) -> SlotCell:
+def _cell(slot: SlotView, mark: SlotMark, chance: Chance | None, repeats: bool) -> SlotCell:
     number = (slot.occurrence or 0) + 1
     if slot.group is None:
         what = f"token {json.dumps(slot.label, ensure_ascii=False)}"
     else:
         what = f"latent {slot.label}, occurrence {number}"
     words = f"{what}, position id {slot.position_id}" + (f", {mark}" if mark else "")
+    if chance is not None:
+        words += f", {chance.words}"
+    below = "" if chance is None else f"{chance.log_probability:.1f}".replace("-0.0", "0")
     breaks = slot.group is None and "\n" in slot.label
     shown = number if repeats and slot.group is not None else None
-    return SlotCell(slot_text(slot), slot.group, shown, slot.position_id, mark, words, breaks)
+    text, position = slot_text(slot), slot.position_id
+    return SlotCell(text, slot.group, shown, position, mark, below, words, breaks)
 
 
 @dataclass(frozen=True)

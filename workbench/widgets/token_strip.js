@@ -49,7 +49,8 @@ function render({ model, el }) {
       writeText(text, slot.text);
       text.removeAttribute("style");
     }
-    cell.lastChild.textContent = slot.position;
+    cell.children[2].textContent = slot.position;
+    cell.children[3].textContent = slot.chance;
     const next = cell.nextSibling;
     if (next?.className === "latent-break" && !slot.breaks) next.remove();
     if (next?.className !== "latent-break" && slot.breaks) cell.after(element("span", "latent-break"));
@@ -88,7 +89,7 @@ function render({ model, el }) {
         const cell = element("span", "latent-slot");
         cell.id = `${prefix}-${index}`;
         cell.setAttribute("role", "option");
-        cell.append(element("bdi", "latent-text"), element("span", "latent-sign"), element("span", "latent-position"));
+        cell.append(element("bdi", "latent-text"), element("span", "latent-sign"), element("span", "latent-position"), element("span", "latent-chance"));
         cell.children[1].setAttribute("aria-hidden", "true");
         list.append(cell);
         cells.push(cell);

@@ -17,7 +17,7 @@ import traitlets
 from latent_core.slots.views import SlotView
 from workbench.pictures.palette import ink_on
 from workbench.pictures.slots import group_colours, slot_cells
-from workbench.responses import SlotMark
+from workbench.responses import Chance, SlotMark
 
 __all__ = ["TokenStrip"]
 
@@ -100,11 +100,12 @@ class TokenStrip(anywidget.AnyWidget):
         slots: Sequence[SlotView],
         marks: Sequence[SlotMark] = (),
         colours: Mapping[str, str] | None = None,
+        chances: Sequence[Chance | None] = (),
     ) -> None:
         """Show these slots instead; those that stand there already are not drawn again."""
         if colours is None:
             colours = group_colours(slots)
-        wanted = [cell.traits() for cell in slot_cells(slots, marks)]
+        wanted = [cell.traits() for cell in slot_cells(slots, marks, chances)]
         if self._added and wanted == self.slots:  # no change, but the browser's model lacks them
             self.send_state("slots")
         self._added = False

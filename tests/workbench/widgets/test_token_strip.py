@@ -43,6 +43,7 @@ def test_slots_travel_with_their_text_group_position_and_mark() -> None:
         "number": 3,
         "position": 2,
         "mark": "",
+        "chance": "",
         "words": "latent Comma.1, occurrence 3, position id 2",
         "breaks": False,
     }

@@ -22,7 +22,7 @@ from workbench.panels.controls import Controls
 from workbench.panels.playground.slot_facts import SlotFacts
 from workbench.panels.playground.work import KINDS, ResponseKind
 from workbench.pictures.slots import SlotStrip
-from workbench.responses import Response, SlotMark, first_difference
+from workbench.responses import Chance, Response, SlotMark, first_difference
 from workbench.widgets.slot_card import CardText
 from workbench.widgets.text_line import TextLine
 from workbench.widgets.token_strip import TokenStrip
@@ -183,7 +183,8 @@ class ResponseView(widgets.VBox):
 
     def _finish(self, kind: ResponseKind, response: Response) -> None:
         generation = response.generation
-        self._show(kind, generation.slots, SlotStrip.of(generation).bar, response.marks)
+        bar = SlotStrip.of(generation).bar
+        self._show(kind, generation.slots, bar, response.marks, response.chances)
         self.strips[kind].streaming = False
 
     def _show(
@@ -192,12 +193,13 @@ class ResponseView(widgets.VBox):
         slots: Sequence[SlotView],
         prompt_length: int,
         marks: Sequence[SlotMark] = (),
+        chances: Sequence[Chance | None] = (),
     ) -> None:
         strip = self.strips[kind]
         self.shown[kind] = list(slots)
         strip.flagged = -1
         strip.prompt_length = prompt_length
-        strip.show(slots, marks, self.colours)
+        strip.show(slots, marks, self.colours, chances)
 
     def _choose(self, name: str | None) -> None:
         if name is not None:
