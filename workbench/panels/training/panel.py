@@ -41,6 +41,8 @@ __all__ = ["TrainingPanel"]
 
 #: Seconds between two drawings of a run under way.
 _PACE: Final = 0.4
+#: Earlier runs that are drawn behind the last one.
+_MOST_EARLIER: Final = 4
 _EMPTY: Final = "Loss and accuracy appear here when a run has started."
 _LABELS: Final = {"start": "Start training", "resume": "Resume training", "load": "Load adapter"}
 
@@ -50,6 +52,7 @@ class TrainingPanel(Panel):
 
     Attributes:
         run: the run that is shown, or None.
+        earlier: runs on the same task that are drawn behind it.
     """
 
     title = "Training"
@@ -57,6 +60,7 @@ class TrainingPanel(Panel):
     def __init__(self, session: Session) -> None:
         super().__init__(session)
         self.run: WatchedRun | None = None
+        self.earlier: list[WatchedRun] = []
         self._job: Job | None = None
         self._drawn = 0.0
         self._following = False
@@ -77,12 +81,12 @@ class TrainingPanel(Panel):
         self.empty.say(_EMPTY)
         self.settings = (
             *(self.method, self.steps, self.batch_size, self.learning_rate, self.seed),
-            *(self.folder, self.check_every, self.examples),
+            *(self.folder, self.check_every, self.examples, self.far),
         )
         self.build(
             row(self.task, self.steps, self.batch_size),
             row(self.method, self.learning_rate, self.seed),
-            row(self.folder, self.check_every, self.examples),
+            row(self.folder, self.check_every, self.examples, self.far),
             self.hint,
             row(self.start_button, self.use, self.stop_button),
             self.empty,
@@ -121,6 +125,14 @@ class TrainingPanel(Panel):
         self.check_every = narrow(
             "Steps per check", 20, 10**6, 0, "Steps between two checks of accuracy; 0 for no checks"
         )
+        self.far = field(
+            widgets.Dropdown,
+            "OOD check",
+            "250px",
+            "140px",
+            options=[("none", "")],
+            tooltip="Also check accuracy on this split, which is not trained on",
+        )
         self.examples = narrow(
             "Examples per check", 8, 1000, 1, "Validation examples per check of accuracy"
         )
@@ -156,7 +168,12 @@ class TrainingPanel(Panel):
         plan.parsed(backbone)
         plan = replace(plan, folder=plan.where(backbone))
         plan.outlook(backbone)
-        run = self.run = WatchedRun(plan, self.check_every.value, self.examples.value)
+        if self.run is not None and self.run.losses:
+            self.earlier = [*self.earlier, self.run][-_MOST_EARLIER:]
+        self.earlier = [one for one in self.earlier if one.plan.task.name == plan.task.name]
+        run = self.run = WatchedRun(
+            plan, self.check_every.value, self.examples.value, self.far.value
+        )
         self._job = self.start(lambda: run.run(backbone), self._take, watch=self._watch)
         self._explain()
         return self._job
@@ -176,6 +193,8 @@ class TrainingPanel(Panel):
         try:
             self.task.options = self._task_names()
             self.task.value = self.session.task.name
+            far = [name for name in self.session.task.splits if name.startswith("ood-")]
+            self.far.options = [("none", ""), *((name, name) for name in far)]
         finally:
             self._following = False
         self._explain()
@@ -270,11 +289,10 @@ class TrainingPanel(Panel):
         plan.parsed(self.session.backbone)
         return plan.code(self.session.backbone)
 
-    @staticmethod
-    def _chart(run: WatchedRun) -> Chart:
+    def _chart(self, run: WatchedRun) -> Chart:
         plan = run.plan
         title = f"{plan.method} on {plan.task.name}, seed {plan.seed}"
-        return training_chart(run.table(), plan.steps, title, run.examples)
+        return training_chart(run, title, self.earlier)
 
     def _shown(self) -> WatchedRun:
         if self.run is None or not (self.run.losses or self.run.checks):

@@ -2,35 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
-
-import pandas as pd
+from typing import Any, Final
 
 from latent_core.slots.methods import EXAMPLE_LAYOUTS
 from latent_core.wording import counted
 from workbench.panels.training.plan import Outlook, TrainingPlan
 from workbench.panels.training.work import CHECKED_SPLIT, WatchedRun
-from workbench.pictures.chart import Chart, Curve, Plot
+from workbench.pictures.chart import DASHES, Chart, Curve, Plot
 from workbench.pictures.palette import colours_of
+from workbench.pictures.theme import INK
 
 __all__ = ["ending_words", "plan_words", "running_words", "training_chart"]
 
 #: The share of the steps so far over which the bold loss line averages.
 _SMOOTHED: Final = 0.1
 _STYLES: Final = {"graded": ("solid", "circle"), "exact": ("dash", "square")}
-_COLOURS: Final = colours_of(("loss", "graded", "exact"))
+_COLOURS: Final = colours_of(("loss", "graded", "exact", "far"))
 
 
-def training_chart(table: pd.DataFrame, steps: int, title: str, examples: int) -> Chart:
-    """Describe two plots: the training loss, and the accuracy on validation examples.
+def training_chart(run: WatchedRun, title: str, earlier: Sequence[WatchedRun] = ()) -> Chart:
+    """Describe two plots: the training loss, and the accuracy on validation and OOD examples.
 
     Args:
-        table: of `WatchedRun.table`.
-        steps: how many there will be; the axes are that long from the start.
+        run: the run; the axes are as long as all its steps from the start.
         title: plain text.
-        examples: how many the accuracy rests on.
+        earlier: runs that are drawn in grey behind it.
     """
+    table, examples = run.table(), run.examples
     loss = table.dropna(subset="loss")
     smooth = loss["loss"].rolling(max(1, int(len(loss) * _SMOOTHED)), min_periods=1).mean()
     checks = table.dropna(subset="graded")
@@ -69,7 +69,31 @@ def training_chart(table: pd.DataFrame, steps: int, title: str, examples: int) -
         )
         for metric, (dash, symbol) in _STYLES.items()
     ]
-    across = (0.0, steps * 1.02)
+    if run.far_split:
+        far = table.dropna(subset="far")
+        accuracies.append(
+            Curve(
+                f"graded, {run.far_split}",
+                far["step"],
+                far["far"],
+                _COLOURS["far"],
+                dash="dot",
+                symbol="diamond",
+                tip="step {x}: graded on " + run.far_split + " {y:.2f}",
+            )
+        )
+    for number, other in enumerate(earlier):
+        before = other.table()
+        style: dict[str, Any] = {"dash": DASHES[number % len(DASHES)], "width": 1.5}
+        known = before.dropna(subset="loss")
+        mean = known["loss"].rolling(max(1, int(len(known) * _SMOOTHED)), min_periods=1).mean()
+        tip = f"{other.name}, step {{x}}: {{y:.3f}}"
+        losses.append(Curve(other.name, known["step"], mean, INK, listed=False, tip=tip, **style))
+        known = before.dropna(subset="graded")
+        accuracies.append(
+            Curve(f"earlier: {other.name}", known["step"], known["graded"], INK, tip=tip, **style)
+        )
+    across = (0.0, max([run.plan.steps, *(other.plan.steps for other in earlier)]) * 1.02)
     return Chart(
         [
             Plot(losses, "step", "nats per response token", "Training loss", across, (0.0, None)),

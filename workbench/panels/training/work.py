@@ -34,17 +34,28 @@ class WatchedRun:
         losses: (step, mean cross-entropy per response token in nats), in order.
         checks: (step, exact, graded), means over the examples of `CHECKED_SPLIT`, in order.
         examples: the number of these examples.
+        far_split: an out-of-distribution split that is checked as well; empty for none.
+        far: (step, graded), means over examples of `far_split`, in order.
         stop: set it to True to end the run after its next step and keep the adapter.
     """
 
-    def __init__(self, plan: TrainingPlan, check_every: int = 0, examples: int = 8) -> None:
+    def __init__(
+        self, plan: TrainingPlan, check_every: int = 0, examples: int = 8, far_split: str = ""
+    ) -> None:
         """Accuracy is measured every `check_every` steps and after the last; 0 for never."""
         self.plan = plan
         self.check_every = check_every if CHECKED_SPLIT in plan.task.splits else 0
         self.examples = examples
         self.losses: list[tuple[int, float]] = []
         self.checks: list[tuple[int, float, float]] = []
+        self.far_split = far_split if far_split in plan.task.splits else ""
+        self.far: list[tuple[int, float]] = []
         self.stop = False
+
+    @property
+    def name(self) -> str:
+        """Method and seed."""
+        return f"{self.plan.method}, seed {self.plan.seed}"
 
     def run(self, backbone: Backbone) -> LatentModel:
         """Train, and return the model; see `latent_core.train` for what it raises."""
@@ -81,14 +92,20 @@ class WatchedRun:
         return model
 
     def table(self) -> pd.DataFrame:
-        """One row per step: step, loss, and exact and graded accuracy where it was measured."""
+        """One row per step: step, loss, and exact, graded and far where they were measured."""
         losses = pd.DataFrame(list(self.losses), columns=["step", "loss"])
         checks = pd.DataFrame(list(self.checks), columns=["step", "exact", "graded"])
-        return losses.merge(checks, on="step", how="outer").sort_values("step", ignore_index=True)
+        far = pd.DataFrame(list(self.far), columns=["step", "far"])
+        both = losses.merge(checks, on="step", how="outer").merge(far, on="step", how="outer")
+        return both.sort_values("step", ignore_index=True)
 
     def _check(self, model: LatentModel, step: int) -> None:
         if not self.check_every:
             return
         with heartbeats_only():  # the bar is the training's
             frame = evaluate(model, self.plan.task, CHECKED_SPLIT, self.examples, progress=False)
-        self.checks.append((step, float(frame["exact"].mean()), float(frame["graded"].mean())))
+            self.checks.append((step, float(frame["exact"].mean()), float(frame["graded"].mean())))
+            if self.far_split:
+                task, count = self.plan.task, self.examples
+                frame = evaluate(model, task, self.far_split, count, progress=False)
+                self.far.append((step, float(frame["graded"].mean())))

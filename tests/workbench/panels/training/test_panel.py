@@ -219,3 +219,23 @@ def test_the_run_lies_with_those_of_the_repository(
     monkeypatch.chdir(tmp_path / "notebooks")
     panel.method.value = "Start_1"
     assert panel.folder.placeholder == "../runs/workbench/repetition-Start_1-0"
+
+
+def test_earlier_runs_and_an_ood_split_are_drawn_beside_the_last_run(panel: TrainingPanel) -> None:
+    run_to_the_end(panel)
+    first = panel.table()["loss"].dropna().tolist()
+    panel.seed.value, panel.far.value = 1, "ood-6"
+    run_to_the_end(panel)
+    assert panel.errors == []
+    table = panel.table()
+    assert table["loss"].dropna().tolist() != first
+    assert table["far"].notna().sum() == table["graded"].notna().sum() > 0
+    losses, accuracy = panel.picture().axes
+    assert len(losses.lines) == 3 and len(accuracy.lines) == 4
+    names = [curve["name"] for curve in panel.view.figure["data"]]
+    assert any("graded, ood-6" in name for name in names)
+    assert sum("earlier: " in name for name in names) == 1
+    panel.session.task = lc.load_task("summation")
+    panel.far.value = ""
+    run_to_the_end(panel)
+    assert panel.earlier == [], "runs on another task have other losses"
