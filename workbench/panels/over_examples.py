@@ -73,8 +73,9 @@ class OverExamples:
 
     @property
     def said(self) -> tuple[str, ...]:
-        """What there is to say of the intervention, each once."""
-        return tuple(dict.fromkeys((*self.left_out, *self.notes)))
+        """What there is to say of the intervention, a line each, each once."""
+        lines = (text.split("\n", 1)[0] for text in (*self.left_out, *self.notes))
+        return tuple(dict.fromkeys(lines))
 
     def of(self, intervention: str) -> pd.DataFrame:
         """The records under one intervention, which may be `none`."""

@@ -273,7 +273,8 @@ def _curves(
             customdata=data,
         )
     if grey:
-        yield Curve(f"{counted(len(grey), 'method')} in grey", [], [], INK, width=1.0)
+        nowhere = [float("nan")]  # without a point, the legend would leave it out
+        yield Curve(f"{counted(len(grey), 'method')} in grey", nowhere, nowhere, INK, width=1.0)
 
 
 def _title(points: pd.DataFrame, task: HasLevels, metric: str) -> str:

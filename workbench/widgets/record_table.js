@@ -2,7 +2,7 @@
 
 const PAGE = 20;
 const FIXED = ["split", "level", "prompt"];
-const VERDICTS = ["any", "right", "wrong"];
+const VERDICTS = ["any", "right", "not right"];
 
 function element(tag, text, name) {
   const made = document.createElement(tag);
@@ -45,7 +45,7 @@ function render({ model, el }) {
     button.type = "button";
     button.addEventListener("click", () => {
       [state.down, state.sort, state.page] = [sorted ? !state.down : true, column, 0];
-      draw(`th:nth-child(${column + 1}) button`);
+      draw(`th:nth-child(${column + 2}) button`);
     });
     cell.append(button);
     return cell;
@@ -68,20 +68,21 @@ function render({ model, el }) {
 
   function line(row) {
     const made = element("tr");
-    row.about.forEach((text, at) => made.append(element("td", String(text), at === 2 ? "latent-records-prompt" : "")));
-    for (const score of row.scores) {
-      const mark = score === null ? "" : score === 1 ? "✓ " : "✗ ";
-      made.append(element("td", score === null ? "-" : `${mark}${score.toFixed(2)}`, "latent-records-score"));
-    }
     const cell = element("td");
-    const open = element("button", "Open in playground");
+    const open = element("button", "Open");
     open.type = "button";
+    open.title = "Open in playground";
     open.addEventListener("click", () => {
       model.set("opened", { index: row.index, presses: (model.get("opened").presses ?? 0) + 1 });
       model.save_changes();
     });
     cell.append(open);
     made.append(cell);
+    row.about.forEach((text, at) => made.append(element("td", String(text), at === 2 ? "latent-records-prompt" : "")));
+    for (const score of row.scores) {
+      const mark = score === 1 ? "✓" : score === 0 ? "✗" : "◐"; // partly right, or by some seeds
+      made.append(element("td", score === null ? "-" : `${mark} ${score.toFixed(2)}`, "latent-records-score"));
+    }
     return made;
   }
 
@@ -120,7 +121,7 @@ function render({ model, el }) {
     bar.append(text, turn("previous page of records", -1, "‹"), where, turn("next page of records", 1, "›"));
     const table = element("table");
     const top = element("tr");
-    top.append(...[...FIXED, ...methods].map(head), element("td"));
+    top.append(element("td"), ...[...FIXED, ...methods].map(head));
     const [upper, body] = [element("thead"), element("tbody")];
     upper.append(top);
     body.append(...rows.slice(first, last).map(line));

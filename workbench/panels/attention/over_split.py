@@ -34,6 +34,8 @@ from workbench.widgets.text_line import TextLine
 
 __all__ = ["OverSplit"]
 
+#: Pixels: of a cell's width, and of what stands beside the cells of a map.
+_CELL, _BESIDE = 30, 330
 _NO_SPLIT: Final = ("none", "")
 
 
@@ -74,7 +76,7 @@ class OverSplit(widgets.VBox):
             self.start_effects,
             "Cut these edges in each layer, and average the change of log p(answer)",
         )
-        sizes: dict[str, Any] = {"cell_width": 30, "cell_height": 17, "label_width": 64}
+        sizes: dict[str, Any] = {"cell_width": _CELL, "cell_height": 17, "label_width": 64}
         self.grids = [HeatGrid(picks=True, **sizes) for _ in range(3)]
         self.effect_grids = [HeatGrid(**sizes) for _ in range(2)]
         self._note = TextLine()
@@ -86,10 +88,10 @@ class OverSplit(widgets.VBox):
                 row(self.near, self.far, self.examples, self.average),
                 self._note,
                 self._edges,
-                *self.grids,
+                row(*self.grids, align_items="flex-start"),
                 self._strongest,
                 self._effects,
-                *self.effect_grids,
+                row(*self.effect_grids, align_items="flex-start"),
             ]
         )
         self._controls = Controls(panel)
@@ -241,6 +243,8 @@ class OverSplit(widgets.VBox):
         for grids, shown in ((self.grids, maps), (self.effect_grids, effects)):
             for number, grid in enumerate(grids):
                 if number < len(shown):
+                    width = _BESIDE + _CELL * len(shown[number].columns.labels)
+                    grid.layout.flex = f"1 1 {width}px"  # beside each other where they fit
                     grid.show(shown[number])
                 else:
                     grid.show_nothing("")

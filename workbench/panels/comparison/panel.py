@@ -53,7 +53,7 @@ from workbench.widgets.visibility import Visibility
 
 __all__ = ["ComparisonPanel"]
 
-_NO_REFERENCE: Final[tuple[str, str | None]] = ("none", None)
+_NO_REFERENCE: Final = ("none", "")  # None would leave the list blank
 
 
 class ComparisonPanel(Panel):
@@ -145,7 +145,7 @@ class ComparisonPanel(Panel):
     def prepare(self) -> None:
         """See `Panel.prepare`."""
         shown = self.shown
-        wanted = (self.task.value, self.metric.value, self.reference.value)
+        wanted = (self.task.value, self.metric.value, self.reference.value or None)
         if shown is None or (shown.task.name, shown.metric, shown.reference) != wanted:
             self.session.jobs.settle(self.refresh())
 
@@ -204,7 +204,7 @@ class ComparisonPanel(Panel):
         collection, metric = self.collection, self.metric.value
         task, backbone = self.task.value, self.backbone.value or self.session.backbone.name
         self.sources.find()
-        own, reference = self.session.task, self.reference.value
+        own, reference = self.session.task, self.reference.value or None
 
         def work() -> tuple[MethodComparison | None, tuple[str, ...]]:
             collection.summary()  # from here on it is known which runs are of which task
@@ -244,7 +244,7 @@ class ComparisonPanel(Panel):
             self.records.clear()
         self.shown = compared
         self._draw()
-        if compared is not None and compared.reference != self.reference.value:
+        if compared is not None and (compared.reference or "") != self.reference.value:
             self.refresh()  # for the differences from what was evaluated here
 
     def _offer_methods(self, methods: tuple[str, ...]) -> None:
@@ -252,7 +252,7 @@ class ComparisonPanel(Panel):
         if tuple(self.reference.options) != options:
             chosen, self._wanted_reference = self._wanted_reference or self.reference.value, None
             self.reference.options = options
-            self.reference.value = chosen if chosen in methods else None
+            self.reference.value = chosen if chosen in methods else ""
         self.choice.offer(methods)
 
     # --- drawing ----------------------------------------------------------------------------------
@@ -264,7 +264,7 @@ class ComparisonPanel(Panel):
     def _coloured(self, points: pd.DataFrame) -> tuple[str, ...]:
         """The methods that are not grey: what was evaluated here comes first."""
         here = [name for name in self.choice.ticked if name.endswith(NOW)]
-        return leading_methods(points, [*here, str(self.reference.value)])
+        return leading_methods(points, [*here, self.reference.value])
 
     def _draw(self) -> None:
         shown = self.shown

@@ -122,9 +122,9 @@ class Playground(Panel):
                 self.positions,
                 margin="0 0 0 96px",  # in line with the fields above
             ),
-            self.evaluating,
             row(*self.views.values(), align_items="flex-start", grid_gap="8px 24px"),
             self.card,
+            self.evaluating,
         )
 
     # --- generating -------------------------------------------------------------------------------
