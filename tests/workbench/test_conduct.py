@@ -49,7 +49,8 @@ RESET = (
     "import latent_core as lc\nwb.session.task = lc.load_task('repetition')\n"
     "wb.session.intervention = 'none'; wb.session.draw('id', level=2);"
     "wb.session.adapter_a, wb.session.adapter_b = 'Comma_2', 'Start_6'\n"
-    "study = wb.hypotheses.claim.study; study.value = study.options[0][1]"
+    "study = wb.hypotheses.claim.study; study.value = study.options[0][1]\n"
+    "wb.attention.scope.value, wb.attention.controls.side.value = 'one example', 'A'"
 )
 
 
@@ -114,11 +115,14 @@ def test_no_control_of_any_panel_reaches_a_host(notebook: Notebook) -> None:
     page = notebook.page
     for kind in PANELS.values():
         panel = open_tab(page, kind.title)
-        for button in panel.locator("button:enabled:visible").all():
-            name = button.inner_text()
-            if name.startswith(SLOW):
-                continue
-            button.evaluate("el => el.click()")
+        clicked = panel.evaluate(
+            """(panel, slow) => [...panel.querySelectorAll("button:enabled")]
+                .filter((b) => b.checkVisibility())
+                .filter((b) => !slow.some((name) => b.textContent.startsWith(name)))
+                .map((button) => (button.click(), button.textContent))""",
+            list(SLOW),
+        )
+        assert len(clicked) > 2, kind.title
         page.wait_for_function(
             "!document.querySelector('[data-state=running], [data-state=queued]')"
         )

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar, Final, ParamSpec
 
+import anywidget
 import ipywidgets as widgets
 import pandas as pd
 from matplotlib.figure import Figure
@@ -137,7 +138,10 @@ class Panel(widgets.VBox):
 
     def reveal(self, widget: widgets.DOMWidget) -> None:
         """Scroll to a widget of this panel, and move the focus there: what a click has made."""
-        self.status.reveal(widget)
+        if isinstance(widget, anywidget.AnyWidget):  # its view takes no class that is added later
+            widget.send({"kind": "reveal"})
+        else:
+            self.status.reveal(widget)
 
     def start(
         self,

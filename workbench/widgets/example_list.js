@@ -105,7 +105,11 @@ function render({ model, el }) {
   }
   model.on("change:rows change:heading", fresh);
   draw();
-  return () => model.off("change:rows change:heading", fresh);
+  const deaf = revealOnRequest(model, el);
+  return () => {
+    deaf();
+    model.off("change:rows change:heading", fresh);
+  };
 }
 
 export default { render };

@@ -11,6 +11,8 @@ from typing import Any, Final
 import anywidget
 import traitlets
 
+from workbench.widgets.scripts import joined
+
 __all__ = ["ExampleList"]
 
 STATIC: Final = Path(__file__).parent
@@ -26,7 +28,7 @@ class ExampleList(anywidget.AnyWidget):
         opened: `index` of the row whose button was pressed last, and `presses`, a count of all.
     """
 
-    _esm = STATIC / "example_list.js"
+    _esm = joined("reveal.js", "example_list.js")
     _css = STATIC / "example_list.css"
 
     heading = traitlets.Unicode().tag(sync=True)

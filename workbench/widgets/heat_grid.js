@@ -392,8 +392,10 @@ function render({ model, el }) {
   for (const page of [document.documentElement, document.body]) {
     themes.observe(page, { attributes: true, attributeFilter: ["class", "data-jp-theme-name", "data-jp-theme-light", "data-theme"] });
   }
+  const deaf = revealOnRequest(model, el);
   schedule();
   return () => {
+    deaf();
     sizes.disconnect();
     themes.disconnect();
     cancelAnimationFrame(frame);

@@ -13,16 +13,6 @@ function keepKeys(root) {
   });
 }
 
-/** Scrolls to what a click made, and moves the focus there, unless the user is typing. */
-function reveal(found) {
-  const calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
-  const tall = found.offsetHeight > innerHeight / 2;
-  found.scrollIntoView({ block: tall ? "start" : "nearest", behavior: calm ? "auto" : "smooth" });
-  if (document.activeElement?.matches("input, textarea, select")) return;
-  found.tabIndex = -1;
-  found.focus({ preventScroll: true });
-}
-
 /** Calls back once the element is in the page, which is after it was rendered. */
 function onceAttached(el, call) {
   if (el.isConnected) call();
@@ -37,11 +27,6 @@ function tendPanel(el) {
       if (around) keepKeys(around);
     }
   });
-  /** What has the class is drawn a moment later, or longer where the page is busy. */
-  function show(name, tries = 50) {
-    const [found] = (el.closest(".latent-panel") ?? document).getElementsByClassName(name);
-    if (found?.offsetHeight) reveal(found);
-    else if (tries) setTimeout(() => show(name, tries - 1), 80);
-  }
-  return (name) => setTimeout(() => show(name), 80);
+  const panel = () => el.closest(".latent-panel") ?? document;
+  return (name) => revealSoon(() => panel().getElementsByClassName(name)[0]);
 }

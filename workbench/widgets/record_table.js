@@ -137,7 +137,11 @@ function render({ model, el }) {
   }
   model.on("change:rows change:methods", fresh);
   draw();
-  return () => model.off("change:rows change:methods", fresh);
+  const deaf = revealOnRequest(model, el);
+  return () => {
+    deaf();
+    model.off("change:rows change:methods", fresh);
+  };
 }
 
 export default { render };

@@ -12,6 +12,8 @@ from typing import Any, Final
 import anywidget
 import traitlets
 
+from workbench.widgets.scripts import joined
+
 __all__ = ["RecordTable"]
 
 STATIC: Final = Path(__file__).parent
@@ -27,7 +29,7 @@ class RecordTable(anywidget.AnyWidget):
         opened: `index` of the row whose button was pressed last, and `presses`, a count of all.
     """
 
-    _esm = STATIC / "record_table.js"
+    _esm = joined("reveal.js", "record_table.js")
     _css = STATIC / "record_table.css"
 
     methods = traitlets.List(traitlets.Unicode()).tag(sync=True)

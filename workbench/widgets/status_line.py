@@ -33,7 +33,7 @@ class StatusLine(anywidget.AnyWidget):
         fraction: share done, 0 to 1; below 0 while it is not known.
     """
 
-    _esm = joined("panel_root.js", "status_line.js")
+    _esm = joined("reveal.js", "panel_root.js", "status_line.js")
     _css = STATIC / "status_line.css"
 
     state = traitlets.Unicode("idle").tag(sync=True)
@@ -86,7 +86,7 @@ class StatusLine(anywidget.AnyWidget):
             self.details, self.message, self.fraction, self.state = "", message, -1.0, "idle"
 
     def reveal(self, widget: DOMWidget) -> None:
-        """Scroll to a widget of the same panel, and move the focus there."""
+        """Scroll to one of ipywidgets' own in the same panel, and move the focus there."""
         name = f"latent-revealed-{widget.model_id}"
         widget.add_class(name)
         self.send({"kind": "reveal", "name": name})

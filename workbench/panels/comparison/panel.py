@@ -150,11 +150,7 @@ class ComparisonPanel(Panel):
             self.session.jobs.settle(self.refresh())
 
     def evaluate(self) -> Job:
-        """Answer examples with the session's models A and B, and show them beside the runs.
-
-        Under the session's intervention as well, if that is ticked: then the curves are compared
-        with those of A without it.
-        """
+        """Answer examples with A and B, and show them beside the runs; see `Evaluating`."""
         return self.evaluating.run()
 
     def _keep(self, found: list[OverExamples]) -> None:

@@ -1,0 +1,27 @@
+/** Scrolling to what a click has made. Python puts this file before the scripts that need it. */
+
+/** Scrolls to an element, and moves the focus there, unless the user is typing. */
+function reveal(found) {
+  const calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
+  const tall = found.offsetHeight > innerHeight / 2;
+  found.scrollIntoView({ block: tall ? "start" : "nearest", behavior: calm ? "auto" : "smooth" });
+  if (document.activeElement?.matches("input, textarea, select")) return;
+  found.tabIndex = -1;
+  found.focus({ preventScroll: true });
+}
+
+/** Reveals what `find` gives as soon as it is drawn, which takes longer where the page is busy. */
+function revealSoon(find, tries = 50) {
+  setTimeout(() => {
+    const found = find();
+    if (found?.offsetHeight) reveal(found);
+    else if (tries) revealSoon(find, tries - 1);
+  }, 80);
+}
+
+/** Lets Python reveal a widget; returns a function that ends this. */
+function revealOnRequest(model, el) {
+  const hear = (message) => message.kind === "reveal" && revealSoon(() => el);
+  model.on("msg:custom", hear);
+  return () => model.off("msg:custom", hear);
+}
