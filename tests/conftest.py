@@ -33,6 +33,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: item.path not in longest)
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """End with what was not tested for want of something: a browser, weights, an extra."""
+    wanting: dict[str, int] = {}
+    for report in terminalreporter.stats.get("skipped", []):
+        reason = report.longrepr[-1] if isinstance(report.longrepr, tuple) else report.longrepr
+        reason = str(reason).removeprefix("Skipped: ")
+        wanting[reason] = wanting.get(reason, 0) + 1
+    if wanting:
+        terminalreporter.section("not tested")
+        for reason, count in sorted(wanting.items()):
+            terminalreporter.line(f"{count} tests: {reason}")
+
+
 @pytest.fixture(scope="session")
 def repository() -> Path:
     return Path(__file__).resolve().parent.parent

@@ -43,6 +43,10 @@ class Part(str):
         part.length = len(text) if length is None else length
         return part
 
+    def __repr__(self) -> str:
+        """The text in quotes, cut where it is long: as errors show it."""
+        return clipped(self)
+
     def within(self, first: int, last: int) -> Part:
         """The characters from index `first` to before index `last`."""
         return Part(self[first:last], self.source, self.start + first)

@@ -16,6 +16,7 @@ from typing import Final
 PARTS: Final = {
     "kills": "tests.torture.kills",
     "folders": "tests.torture.folders",
+    "inputs": "tests.torture.inputs",
 }
 
 
