@@ -176,7 +176,7 @@ def _matched(parts: MatchedParts) -> MatchedControl:
     layout, by, against = parts
     if by not in get_args(By):
         raise by.fault(
-            SettingError, f"cannot match by {str(by)!r}", f"expected {' or '.join(get_args(By))}"
+            SettingError, f"cannot match by {by!r}", f"expected {' or '.join(get_args(By))}"
         )
     if against is not None and against not in AGAINST:
         known = f"expected {' or '.join(AGAINST)}"

@@ -59,7 +59,9 @@ def read_arguments(cls: type, call: Call) -> dict[str, Any]:
             raise value.fault(SettingError, f"{call.verb} takes no {clipped(value)}", form)
         if field not in fields:
             raise (name or value).fault(
-                SettingError, f"{call.verb} has no argument {field!r}", meant(field, fields) or form
+                SettingError,
+                f"{call.verb} has no argument {clipped(field)}",
+                meant(field, fields) or form,
             )
         if field in found:
             raise (name or value).fault(SettingError, f"{field} is given twice", "give it once")
