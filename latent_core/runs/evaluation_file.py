@@ -19,7 +19,13 @@ from latent_core.errors import ArchiveError, SettingError
 from latent_core.files import write_file
 from latent_core.runs.folder import disk_errors, read_json
 from latent_core.runs.lock import run_lock
-from latent_core.runs.own_files import RECORDS_FILE, SUMMARY_FILE, delete_summary, set_aside
+from latent_core.runs.own_files import (
+    RECORDS_FILE,
+    SUMMARY_FILE,
+    delete_leftovers,
+    delete_summary,
+    set_aside,
+)
 from latent_core.runs.records import asked_of, by_split, check_loss, joined, seed_of
 
 __all__ = [
@@ -86,6 +92,7 @@ def write_records(folder: str | Path, frame: pd.DataFrame, *, replace: bool = Fa
         content = _parquet(frame)
         summary = summary_of(frame) | {"records_bytes": len(content)}
         with disk_errors(folder):
+            delete_leftovers(folder)
             delete_summary(folder)
             write_file(folder / RECORDS_FILE, content)
         write_file(folder / SUMMARY_FILE, json.dumps(summary).encode())

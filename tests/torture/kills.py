@@ -182,7 +182,8 @@ def _left(root: Path) -> dict[str, Any]:
     (run,) = list(root.rglob("run.json"))
     folder, found = run.parent, dict[str, Any]()
     names = {str(path.relative_to(folder)) for path in folder.rglob("*")}
-    found["names"] = sorted(names - {"summary.json"})  # which is made of the records where it lacks
+    # A kill after the records leaves a finished run without its summary, which is made of them.
+    found["names"] = sorted(name for name in names if "summary.json" not in name)
     found["status"] = lc.load_runs(root)["status"].iloc[0]
     for path in sorted(folder.glob("*.safetensors")):
         found[path.name] = {n: w.flatten().tolist() for n, w in load_file(path).items()}
