@@ -1,14 +1,23 @@
-"""Layouts as values: what `Start_1+Comma_2` stands for, public as `lc.layouts`."""
+"""Layouts as values: what `Start_1+Comma_2=hidden` stands for, public as `lc.layouts`."""
 
-from latent_core.slots.layout import (
-    After,
-    Before,
-    End,
-    Every,
-    LatentGroup,
-    LatentLayout,
-    Place,
-    Start,
-)
+from latent_core.slots.filling import FILLINGS, Filling, Fused, Hidden, Learned, Mix, Text
+from latent_core.slots.layout import LatentGroup, LatentLayout
+from latent_core.slots.places import After, Before, End, Every, Place, Start
 
-__all__ = ["After", "Before", "End", "Every", "LatentGroup", "LatentLayout", "Place", "Start"]
+__all__ = [
+    "FILLINGS",
+    "After",
+    "Before",
+    "End",
+    "Every",
+    "Filling",
+    "Fused",
+    "Hidden",
+    "LatentGroup",
+    "LatentLayout",
+    "Learned",
+    "Mix",
+    "Place",
+    "Start",
+    "Text",
+]

@@ -241,6 +241,8 @@ def first_difference(clean: Generation, other: Generation) -> int | None:
 
 
 def fingerprint(model: LatentModel) -> str:
-    """What a model's responses depend on, backbone aside: layout and vectors."""
-    rows = model.tables.rows().detach().float().cpu().numpy()
-    return hashlib.sha256(str(model.layout).encode() + rows.tobytes()).hexdigest()
+    """What a model's responses depend on, backbone aside: layout, vectors and trained maps."""
+    found = hashlib.sha256(str(model.layout).encode())
+    for weight in (model.tables.rows().detach().float(), *model.trainable_weights().values()):
+        found.update(weight.cpu().numpy().tobytes())
+    return found.hexdigest()

@@ -100,7 +100,7 @@ def read_adapter(folder: str | Path) -> tuple[AdapterConfig, dict[str, Tensor]]:
     """Read an adapter, on disk or in an archive, checking that it is whole.
 
     Returns:
-        its config, and its tables by name, each (count, D) fp32 on the CPU.
+        its config, and what trained by name in fp32 on the CPU: tables, each (count, D), and maps.
 
     Raises:
         AdapterError: if a file is missing or damaged, the layout and the tables do not agree, or a
@@ -129,10 +129,7 @@ def read_adapter(folder: str | Path) -> tuple[AdapterConfig, dict[str, Tensor]]:
         tables = load(weights)
     except SafetensorError as error:
         raise AdapterError(f"{folder / WEIGHTS_NAME} is no safetensors file: {error}") from error
-    expected = {
-        name: (count, config.hidden_size)
-        for name, count in LatentLayout.parse(config.layout).table_sizes.items()
-    }
+    expected = LatentLayout.parse(config.layout).weight_shapes(config.hidden_size)
     found = {name: tuple(table.shape) for name, table in tables.items()}
     if found != expected:
         raise AdapterError(

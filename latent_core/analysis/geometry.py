@@ -24,6 +24,7 @@ from latent_core.adapters.adapter import read_adapter
 from latent_core.backbones.layers import decoder_layers, final_norm, hidden_output, pick
 from latent_core.errors import AdapterError, SettingError
 from latent_core.models.latent import LatentModel
+from latent_core.slots.filling import Learned
 from latent_core.slots.layout import LatentLayout
 from latent_core.slots.placement import Slots
 from latent_core.tasks.base import Example
@@ -142,7 +143,8 @@ def latent_similarity(
                 config.backbone_fingerprint,
                 LatentLayout.parse(config.layout),
             )
-            rows = torch.cat([tables[name] for name in layout.table_sizes])
+            stored = [tables[name] for name in layout.table_sizes]
+            rows = torch.cat([torch.zeros(0, config.hidden_size), *stored])
         for row, name in _names(layout):
             entries.append({"model": title, **name})
             vectors.append(F.normalize(rows[row].float(), dim=-1))
@@ -299,10 +301,11 @@ def _vocabulary(model: LatentModel) -> tuple[Tensor, Tensor]:
 
 
 def _names(layout: LatentLayout) -> list[tuple[int, dict[str, Any]]]:
-    """Row and name of every latent, by group; tied groups share rows."""
+    """Row and name of every learned latent, by group; tied groups share rows."""
     return [
         (first + m, {"label": f"{group.name}.{m}", "group": group.name, "member": m})
         for group, first in zip(layout.groups, layout.first_rows, strict=True)
+        if isinstance(group.filling, Learned)
         for m in range(group.count)
     ]
 
@@ -338,8 +341,10 @@ def _hidden_states(
 
         return hook
 
+    batch = model.batch([slots])
+    embeds = model.slot_embeddings(batch)  # computed latents take passes, which no hook shall see
     with contextlib.ExitStack() as hooks:
         for number in chosen:
             hooks.callback(stack[number].register_forward_hook(keep(number)).remove)
-        model.hidden_states(model.batch([slots]))
+        model.run_slots(embeds, batch.attention_mask, batch.position_ids)
     return found

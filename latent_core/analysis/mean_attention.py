@@ -28,7 +28,7 @@ from latent_core.backbones.backbone import Backbone
 from latent_core.errors import SettingError
 from latent_core.models.latent import LatentModel
 from latent_core.progress import progress_bar
-from latent_core.slots.layout import After
+from latent_core.slots.places import After
 from latent_core.statistics.columns import column_differences, column_means
 from latent_core.tasks.base import Example, Task
 

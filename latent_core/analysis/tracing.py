@@ -265,7 +265,7 @@ def _measure(
 ) -> list[tuple[Tensor, int]]:
     """For each row, the metric of its answer tokens and the edges that were cut."""
     batch = model.batch(rows)
-    cut.cut_per_row = None
+    cut.cut_per_row = torch.zeros(len(rows), dtype=torch.long, device=batch.labels.device)
     labelled = batch.labels != IGNORE
     logits = model.backbone.logits(model.hidden_states(batch)[labelled]).float()
     values = metric(logits, batch.labels[labelled])
@@ -275,8 +275,7 @@ def _measure(
             "expected one number per token"
         )
     parts = values.float().cpu().split(labelled.sum(dim=1).tolist())
-    edges = [0] * len(rows) if cut.cut_per_row is None else cut.cut_per_row.tolist()
-    return list(zip(parts, edges, strict=True))
+    return list(zip(parts, cut.cut_per_row.tolist(), strict=True))
 
 
 def _clean(model: LatentModel, row: Slots, copies: int, metric: Metric, cut: Cut) -> Tensor:

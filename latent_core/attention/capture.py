@@ -60,7 +60,7 @@ def capture_attention(
         max_new_tokens: verbal tokens to generate at most, if there is no response.
         gradient: also keep derivatives by each weight: of the `loss`, the mean cross-entropy of the
             response's verbal tokens; or of the logit of response token i, at the slot that predicts
-            it. See `AttentionRecord.gradient_weighted`.
+            it. See `AttentionRecord.gradient_weighted`. The inputs of computed latents stand still.
         generation: further arguments of `LatentModel.generate`, such as `do_sample`.
 
     Raises:
@@ -176,8 +176,11 @@ def _run(
     capture = ColumnCapture(keys, chosen, shown, batch.input_ids.shape[1], wants_gradient)
     gradients = None
     try:
-        with torch.set_grad_enabled(wants_gradient), hooked(model.backbone, capture):
-            hidden_states = model.hidden_states(batch)
+        with torch.set_grad_enabled(wants_gradient):
+            # What fills computed latents is known before the one pass that is looked at.
+            embeds = model.slot_embeddings(batch)
+            with hooked(model.backbone, capture):
+                hidden_states = model.run_slots(embeds, batch.attention_mask, batch.position_ids)
     except FormulaError as error:
         return _eager(model, batch, keys, layers, heads, gradient, error), "eager"
     if gradient is not None:
@@ -232,9 +235,8 @@ def _eager(
         raise BackboneError(
             f"no gradients by attention weights on {backbone.name}: {reason}"
         ) from reason
-    inputs_embeds = model.tables.mix(backbone.embed(batch.input_ids), batch.latent_rows)
     inputs: dict[str, Any] = {
-        "inputs_embeds": inputs_embeds,
+        "inputs_embeds": model.slot_embeddings(batch),
         "attention_mask": batch.attention_mask,
         "position_ids": batch.position_ids,
     }

@@ -18,8 +18,9 @@ from latent_core.backbones.decoder import Decoder
 from latent_core.backbones.fingerprints import vocabulary_fingerprint
 from latent_core.backbones.probing import refuse_unfit
 from latent_core.errors import LayoutError, PromptError
-from latent_core.slots.layout import After, Before, LatentLayout
+from latent_core.slots.layout import LatentLayout
 from latent_core.slots.placement import Placement
+from latent_core.slots.places import After, Before
 
 __all__ = ["Backbone"]
 

@@ -17,7 +17,7 @@ from transformers import Cache, PreTrainedModel
 from latent_core.backbones.fingerprints import WeightsSample, differences, weights_fingerprint
 from latent_core.backbones.lengths import ContextLimit, context_limit, slot_limit
 from latent_core.backbones.turns import turn
-from latent_core.errors import PromptError
+from latent_core.errors import BackboneError, PromptError
 
 __all__ = ["Decoder"]
 
@@ -146,6 +146,48 @@ class Decoder:
     def embed(self, input_ids: Tensor) -> Tensor:
         """Input embeddings (..., D) of verbal ids; the module is called, since it may scale."""
         return self.model.get_input_embeddings()(input_ids)
+
+    @cached_property
+    @torch.no_grad()
+    def embedding_norm(self) -> float:
+        """Median norm of the input embeddings of all ids, as the module gives them."""
+        ids = torch.arange(self.vocabulary_size, device=self.device)
+        norms = [self.embed(part).float().norm(dim=-1) for part in ids.split(8192)]
+        return float(torch.cat(norms).median())
+
+    @cached_property
+    @torch.no_grad()
+    def embedding_scale(self) -> float:
+        """What the embedding module multiplies its rows by: sqrt(D) in Gemma, 1 in most families.
+
+        Raises:
+            BackboneError: if it is no table times a number.
+        """
+        ids = torch.arange(min(8, self.vocabulary_size), device=self.device)
+        rows, embedded = self._embedding_weight[ids].float(), self.embed(ids).float()
+        scale = float((rows * embedded).sum() / (rows * rows).sum())
+        if not torch.allclose(rows * scale, embedded, rtol=1e-2, atol=1e-4):
+            raise BackboneError(
+                f"{self.name} ({self.model.config.model_type}) embeds tokens in a way that is no "
+                "table times a number; expected one, so that a latent can be made of its rows"
+            )
+        return scale
+
+    def mean_embedding(self, weights: Tensor) -> Tensor:
+        """Input embeddings of all ids, averaged: weights (..., V) -> (..., D).
+
+        Raises:
+            BackboneError: if the embeddings are no table times a number, or there are more weights
+                than ids.
+        """
+        table = self._embedding_weight
+        if weights.shape[-1] > len(table):
+            raise BackboneError(
+                f"{self.name} predicts {weights.shape[-1]} tokens but embeds {len(table)}; "
+                "expected an embedding for each token that it predicts"
+            )
+        mean = weights.to(table.dtype) @ table[: weights.shape[-1]]
+        return mean * torch.tensor(self.embedding_scale, dtype=table.dtype, device=table.device)
 
     def hidden_states(
         self,

@@ -15,13 +15,14 @@ from tokenizers import AddedToken
 from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from latent_core.backbones.backbone import Backbone
-from latent_core.errors import BackboneError, SettingError
+from latent_core.errors import SettingError
 from latent_core.files import new_folder, refuse_filled
 from latent_core.models.latent import LatentModel
 from latent_core.models.steered import SteeredModel
 from latent_core.progress import without_loading_bars
-from latent_core.slots.layout import After, Before, End, Every, LatentGroup, LatentLayout, Start
+from latent_core.slots.filling import Learned
+from latent_core.slots.layout import LatentGroup, LatentLayout
+from latent_core.slots.places import After, Before, End, Every, Start
 
 __all__ = ["export_model", "token_of"]
 
@@ -54,6 +55,13 @@ def export_model(model: SteeredModel, folder: str | Path) -> Path:
             f"{model.method} has no latents to export. What `latent train --method full` saves is "
             "a checkpoint already, and PEFT merges its own adapters (merge_and_unload)"
         )
+    groups = model.layout.groups
+    unwritten = [str(group) for group in groups if not isinstance(group.filling, Learned)]
+    if unwritten:
+        raise SettingError(
+            f"{', '.join(unwritten)} cannot be exported: a checkpoint holds learned vectors only, "
+            "and what fills these slots is made by code. Expected a layout of learned groups"
+        )
     what = f"the checkpoint to {folder}"
     refuse_filled(folder, what)  # before the copy
     backbone = model.backbone
@@ -63,7 +71,7 @@ def export_model(model: SteeredModel, folder: str | Path) -> Path:
     tokenizer.add_tokens([AddedToken(token, normalized=False, special=True) for token in tokens])
     ids = cast(list[int], tokenizer.convert_tokens_to_ids(tokens))
     exported = copy.deepcopy(backbone.model)
-    _add_rows(exported, ids, torch.cat(list(tables.values())), _scale(backbone))
+    _add_rows(exported, ids, torch.cat(list(tables.values())), backbone.embedding_scale)
     with new_folder(folder, what) as staging, without_loading_bars():
         exported.save_pretrained(staging)
         tokenizer.save_pretrained(staging)
@@ -97,22 +105,6 @@ def _untie(model: PreTrainedModel, head: nn.Linear) -> None:
     head.weight = nn.Parameter(head.weight.detach().clone(), requires_grad=False)
     model.config.tie_word_embeddings = False
     model.config.get_text_config().tie_word_embeddings = False
-
-
-@torch.no_grad()
-def _scale(backbone: Backbone) -> float:
-    """What the embedding module multiplies its rows by: sqrt(D) in Gemma, 1 in most families."""
-    module = backbone.model.get_input_embeddings()
-    assert isinstance(module, nn.Embedding)
-    ids = torch.arange(min(8, backbone.vocabulary_size), device=backbone.device)
-    rows, embedded = module.weight[ids].float(), backbone.embed(ids).float()
-    scale = float((rows * embedded).sum() / (rows * rows).sum())
-    if not torch.allclose(rows * scale, embedded, rtol=1e-2, atol=1e-4):
-        raise BackboneError(
-            f"{backbone.name} ({backbone.model.config.model_type}) embeds tokens in a way that is "
-            "no table times a number, so latents cannot become rows of its table"
-        )
-    return scale
 
 
 def _card(model: LatentModel, tokenizer: PreTrainedTokenizerBase) -> str:

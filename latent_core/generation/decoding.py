@@ -4,6 +4,10 @@ A verbal token takes one forward pass, which also feeds the latents before or af
 batch are independent of each other. Prompts are padded on the left. Where a row has fewer new slots
 than its neighbours, the holes are masked.
 
+A computed latent needs the hidden state of the slot before it. So a pass takes slots up to the next
+computed latent. One before a trigger costs no pass, since the slot before the trigger was fed when
+the trigger was chosen; any other costs one.
+
 A sliding window counts cache slots, so it would count holes too. On backbones with one, each row of
 a batch gets exactly one slot per pass, and there are no holes. Both ways are exact in float32;
 the second takes a pass per latent. The caller chooses the tokens.
@@ -41,6 +45,7 @@ class Row:
         num_passes: forward passes that fed them.
         response_ids: the tokens chosen so far.
         hidden: (D,), the hidden state that predicts the next one.
+        newest: (D,), the hidden state of the slot that was fed last.
     """
 
     prompt: str
@@ -52,6 +57,7 @@ class Row:
     num_passes: int = 0
     response_ids: list[int] = field(default_factory=list)
     hidden: Tensor | None = None
+    newest: Tensor | None = None
 
     def __post_init__(self) -> None:
         self.queue += self.stream.look_ahead()
@@ -64,7 +70,15 @@ class Row:
             self.queue += self.stream.look_ahead()
 
     def take(self, count: int | None) -> list[Slot]:
-        """Remove the next slots, all by default, from the queue: they are fed now."""
+        """Remove the next slots from the queue: they are fed now.
+
+        Args:
+            count: slots; None for all up to the next computed latent that is not the first.
+        """
+        placement = self.stream.placement
+        if count is None and placement.has_computed:
+            ends = (n for n, slot in enumerate(self.queue) if n and placement.computes(slot.row))
+            count = next(ends, None)
         chunk, self.queue = self.queue[:count], self.queue[count:] if count else []
         self.num_fed += len(chunk)
         self.num_passes += 1
@@ -97,8 +111,10 @@ def decode(
         batch = collate(chunks, "left").to(backbone.device)
         _check_positions(model, active)
         mask = torch.cat([mask, batch.attention_mask], dim=1)
-        hidden_states = model.hidden_states(batch, mask, cache)
+        hidden_states = model.hidden_states(batch, mask, cache, _before(active))
         for number, (row, chunk) in enumerate(zip(active, chunks, strict=True)):
+            if row.stream.placement.has_computed:
+                row.newest = hidden_states[number, -1]
             from_right = row.num_fed - row.stream.predictor
             if 0 < from_right <= len(chunk):
                 row.hidden = hidden_states[number, -from_right]
@@ -112,6 +128,12 @@ def decode(
             kept = torch.tensor(staying, dtype=torch.long)
             mask = mask[kept.to(mask.device)]
             cache.batch_select_indices(kept)  # on the CPU: layers may lie on several devices
+
+
+def _before(rows: Sequence[Row]) -> Tensor | None:
+    """The states of the slots that were fed last, (R, D); None before the first pass."""
+    newest = [row.newest for row in rows if row.newest is not None]
+    return torch.stack(newest) if newest else None
 
 
 def _check_positions(model: DecodingModel, rows: Sequence[Row]) -> None:

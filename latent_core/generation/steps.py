@@ -30,6 +30,7 @@ class DecodingModel(Protocol):
         batch: LatentBatch,
         attention_mask: Tensor | None = None,
         past_key_values: Cache | None = None,
+        before: Tensor | None = None,
     ) -> Tensor:
         """Last hidden states (B, T, D) of a batch of slots.
 
@@ -37,4 +38,6 @@ class DecodingModel(Protocol):
             batch: the new slots, B rows of T.
             attention_mask: (B, T_past + T), of the cached slots and the new ones.
             past_key_values: a cache of T_past slots, which is extended in place.
+            before: (B, D), the last hidden state of each row's slot before the new ones, if a row
+                begins with a computed latent.
         """

@@ -99,7 +99,8 @@ class Cut(Flow):
 
     Attributes:
         rules: one, or B.
-        cut_per_row: (B,) edges cut in the last pass, counted once for all layers and heads.
+        cut_per_row: (B,), to which the edges that are cut are added, counted once for all layers
+            and heads; None where nobody counts.
     """
 
     def __init__(self, rules: Sequence[EdgeRule]) -> None:
@@ -119,7 +120,8 @@ class Cut(Flow):
         else:
             rows = [rule.edges(slots.row(number)) for number, rule in enumerate(self.rules)]
             edges = torch.cat(rows)
-        self.cut_per_row = edges.sum(dim=(1, 2))
+        if self.cut_per_row is not None:
+            self.cut_per_row = self.cut_per_row + edges.sum(dim=(1, 2))
         return edges
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from latent_core.errors import SettingError
 from latent_core.interventions.base import at_least
 from latent_core.interventions.scene import Scene
 from latent_core.slots.placement import RowOf
 from latent_core.slots.selection import Selection
 
-__all__ = ["Hit", "borrow", "edited", "hit_by"]
+__all__ = ["Hit", "borrow", "edited", "hit_by", "refuse_computed"]
 
 Hit = Callable[[int, int, int, int], bool]
 """Whether an intervention means a latent: by group number, member, occurrence and step."""
@@ -26,6 +27,22 @@ def hit_by(scene: Scene, latents: str, from_step: int, after: int | None = None)
         return step >= from_step and occurrence >= first and has(group, member, occurrence)
 
     return hit
+
+
+def refuse_computed(scene: Scene, latents: str, what: str) -> None:
+    """Refuse an intervention that changes vectors, of latents that have none.
+
+    Raises:
+        SettingError: if a selected latent is computed.
+    """
+    for group, member in Selection.parse(latents, scene.layout, latents_only=True).members(
+        scene.layout
+    ):
+        if scene.layout.groups[group].computed and scene.computes(scene.rows(group, member, 0, 0)):
+            raise SettingError(
+                f"{what} changes vectors, but those of {scene.layout.groups[group]} are computed "
+                "while the model runs; expected drop, replace or knock_out, or learned latents"
+            )
 
 
 def edited(scene: Scene, hit: Hit, edit: RowOf) -> Scene:

@@ -19,9 +19,9 @@ from latent_core.interventions.patching import Patching
 from latent_core.interventions.places import Drop, Move, Positions, Recount
 from latent_core.interventions.scene import Scene
 from latent_core.interventions.vectors import Replace, Scale, Shuffle, Swap
-from latent_core.slots.layout import Start
 from latent_core.slots.notation import INTERVENTION
 from latent_core.slots.parts import Call
+from latent_core.slots.places import Start
 from latent_core.slots.selection import Selection
 from latent_core.wording import meant
 
@@ -79,6 +79,11 @@ class Patch(Intervention):
         layers = pick("layer", self.layers, every, scene.backbone.name)
         clean = scene if scene.clean is None else scene.clean
         source = parse_intervention(self.source).apply(clean)
+        if scene.fillers:
+            raise SettingError(
+                f"{self} cannot run beside computed latents ({scene.layout}): the other run would "
+                "have to compute its own; expected drop, replace or knock_out"
+            )
         if source.layout != scene.layout or source.positions is not scene.positions:
             raise SettingError(
                 f"the source run {self.source} has the layout {source.layout}, the patched one "

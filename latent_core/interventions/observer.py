@@ -45,6 +45,7 @@ class Observer:
         self.new_tickets: Tensor | None = None
         self.touched: Tensor | None = None
         self._tickets: dict[tuple[int, int, int, int, int], int] = {}
+        self._rows: list[int] = []
         self._table: Tensor | None = None
         self._cached: WeakKeyDictionary[Cache, DynamicLayer] = WeakKeyDictionary()
         self._watching = False
@@ -52,7 +53,14 @@ class Observer:
     def ticket(self, group: int, member: int, occurrence: int, step: int, row: int) -> int:
         """The number that stands for a latent which reads `row`."""
         key = (group, member, occurrence, step, row)
-        return self._tickets.setdefault(key, _FIRST_TICKET + len(self._tickets))
+        if key not in self._tickets:
+            self._tickets[key] = _FIRST_TICKET + len(self._tickets)
+            self._rows.append(row)
+        return self._tickets[key]
+
+    def row_of(self, ticket: int) -> int:
+        """The row that a ticket reads."""
+        return self._rows[ticket - _FIRST_TICKET]
 
     @staticmethod
     def mark(step: int) -> int:

@@ -134,6 +134,7 @@ class Move(Intervention):
         group = scene.layout.group(self.group)
         number, rows = scene.layout.groups.index(group), scene.rows
         moved = LatentGroup.at(self.to, group.count, group.predict_from)
+        moved = replace(moved, filling=group.filling)
         if self.from_step == 0:
             return _with_group(scene, number, moved)
         groups = (*scene.layout.groups, moved)

@@ -12,14 +12,16 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, cast
 
+import torch
 from torch import Tensor, nn
 
 from latent_core.backbones.turns import turn
 from latent_core.errors import LatentError
 from latent_core.interventions.observer import Observer
 from latent_core.interventions.scene import Scene
+from latent_core.slots.fillers import fill
 from latent_core.slots.placement import Placement
-from latent_core.slots.tables import LatentTables
+from latent_core.slots.tables import LatentTables, fillers_at
 
 if TYPE_CHECKING:
     from latent_core.models.latent import LatentModel
@@ -59,9 +61,10 @@ class EditedTables(nn.Module):
         self._base = (base,)  # not a submodule: its parameters would seem to train
         self.names = base.names
         self.hidden_size = base.hidden_size
+        self._fillers_of_row = torch.tensor(scene.fillers_of_row, device=scene.vectors.device)
 
     def rows(self) -> Tensor:
-        """The model's own latent vectors, (num_latents, D), without the block's edits."""
+        """The model's own latent vectors, (N, D), without the block's edits."""
         return self._base[0].rows()
 
     def named(self) -> dict[str, Tensor]:
@@ -83,6 +86,19 @@ class EditedTables(nn.Module):
         self.observer.new_tickets = latent_rows
         rows = self.observer.rows(latent_rows)
         return self.scene.mix(inputs_embeds, rows)
+
+    @property
+    def computes(self) -> bool:
+        """As `LatentTables.computes`."""
+        return len(self.scene.fillers) > 0
+
+    def fillers_at(self, latent_rows: Tensor) -> Tensor:
+        """As `LatentTables.fillers_at`, for slots that were placed inside the block."""
+        return fillers_at(self.observer.rows(latent_rows), self._fillers_of_row)
+
+    def fill(self, inputs_embeds: Tensor, numbers: Tensor, states: Tensor) -> Tensor:
+        """As `LatentTables.fill`."""
+        return fill(inputs_embeds, numbers, states, self.scene.fillers)
 
 
 @contextlib.contextmanager
@@ -171,6 +187,8 @@ def _present(model: LatentModel) -> Scene:
         triggers=placement.triggers,
         rows=rows if placement.rows is None else placement.rows,
         vectors=model.tables.rows().detach().float().clone(),
+        fillers=tuple(model.tables.fillers),
+        fillers_of_row=tuple(model.tables.fillers_of_row.tolist()),
         positions=placement.positions,
     )
 
@@ -196,4 +214,14 @@ def _placement(scene: Scene, before: Scene, observer: Observer, count: _Count) -
         count.tokens += 1
         return observer.mark(step)
 
-    return Placement(scene.layout, scene.triggers, rows, mark, scene.positions)
+    def computed(ticket: int) -> bool:
+        return scene.computes(observer.row_of(ticket))
+
+    return Placement(
+        scene.layout,
+        scene.triggers,
+        rows,
+        mark,
+        scene.positions,
+        computed if scene.fillers else None,
+    )

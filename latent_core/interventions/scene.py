@@ -13,12 +13,12 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor
-from torch.nn import functional as F
+from torch import Tensor, nn
 
 from latent_core.backbones.backbone import Backbone
 from latent_core.slots.layout import LatentLayout, PositionScheme
 from latent_core.slots.placement import RowOf, Triggers
+from latent_core.slots.tables import place_rows
 
 if TYPE_CHECKING:
     from latent_core.interventions.observer import Observer
@@ -52,7 +52,10 @@ class Scene:
         layout: groups and places.
         triggers: token ids that fire each `Before`/`After` group.
         rows: the row of `vectors` that each latent reads, or None to leave it out.
-        vectors: (N, D) fp32; the model's own latents come first, and edits only append.
+        vectors: (N, D) fp32; the model's own latents come first, and edits only append. Rows of
+            computed latents are zero.
+        fillers: compute the inputs of latents, (K, D) -> (K, D); the model's own come first.
+        fillers_of_row: of each row, the number of its filler; -1 for a vector.
         positions: how a latent is numbered, by its step; None: as the layout says.
         flows: changes inside the backbone, in the order in which they were asked for.
         clean: the scene outside the block; None: this one.
@@ -63,6 +66,8 @@ class Scene:
     triggers: Triggers
     rows: RowOf
     vectors: Tensor
+    fillers: tuple[nn.Module, ...]
+    fillers_of_row: tuple[int, ...]
     positions: Callable[[int], PositionScheme] | None = None
     flows: tuple[Flow, ...] = ()
     clean: Scene | None = None
@@ -73,10 +78,11 @@ class Scene:
 
     def mix(self, inputs_embeds: Tensor, rows: Tensor) -> Tensor:
         """`inputs_embeds` (B, T, D) with the vectors that `rows` (B, T) name; -1: left alone."""
-        if not len(self.vectors):
-            return inputs_embeds
-        latents = F.embedding(rows.clamp(min=0), self.vectors.to(inputs_embeds.dtype))
-        return torch.where((rows >= 0).unsqueeze(-1), latents, inputs_embeds)
+        return place_rows(inputs_embeds, rows, self.vectors)
+
+    def computes(self, row: int | None) -> bool:
+        """Whether a row is computed from the slot before."""
+        return row is not None and self.fillers_of_row[row] >= 0
 
     def with_rows(self, rows: RowOf) -> Scene:
         """The scene with other rows."""
@@ -91,7 +97,8 @@ class Scene:
     def with_vectors(self, more: Tensor) -> tuple[Scene, int]:
         """The scene with more vectors (K, D), and the row of the first of them."""
         vectors = torch.cat([self.vectors, more.to(self.vectors)])
-        return replace(self, vectors=vectors), len(self.vectors)
+        fillers = (*self.fillers_of_row, *[-1] * len(more))
+        return replace(self, vectors=vectors, fillers_of_row=fillers), len(self.vectors)
 
     def with_flow(self, flow: Flow) -> Scene:
         """The scene with one more change inside the backbone."""

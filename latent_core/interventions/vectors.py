@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import ClassVar, Literal
 
@@ -21,8 +21,9 @@ from latent_core.adapters.adapter import read_adapter
 from latent_core.errors import AdapterError, SettingError
 from latent_core.interventions.arguments import Group, Slots
 from latent_core.interventions.base import Intervention, at_least
-from latent_core.interventions.editing import borrow, edited, hit_by
+from latent_core.interventions.editing import borrow, edited, hit_by, refuse_computed
 from latent_core.interventions.scene import Scene
+from latent_core.slots.filling import Learned
 from latent_core.slots.layout import LatentLayout
 from latent_core.slots.selection import Selection
 from latent_core.slots.tables import initial_rows
@@ -66,6 +67,8 @@ class Replace(Intervention):
         hit = hit_by(scene, self.latents, self.from_step, self.after)
         groups = scene.layout.groups
         rows = scene.rows
+        if self.by == "random":
+            refuse_computed(scene, self.latents, str(self))
         if self.by in {group.name for group in groups}:
             other = groups.index(scene.layout.group(self.by))
             return edited(scene, hit, borrow(rows, other, groups[other].count))
@@ -86,7 +89,7 @@ class Replace(Intervention):
 
     def _vectors(self, scene: Scene, numbers: list[int]) -> dict[int, Tensor]:
         """By group number, (count, D)."""
-        groups = [scene.layout.groups[number] for number in numbers]
+        groups = [replace(scene.layout.groups[number], filling=Learned()) for number in numbers]
         kind, _, rest = self.by.partition(":")
         if kind == "adapter" and rest:
             config, tables = read_adapter(rest)
@@ -98,10 +101,16 @@ class Replace(Intervention):
                     f"as the model has: {'; '.join(found)}"
                 )
             theirs = LatentLayout.parse(config.layout)
-            return {
-                number: tables["tied" if theirs.tied else theirs.group(group.name).name]
-                for number, group in zip(numbers, groups, strict=True)
-            }
+            vectors = {}
+            for number, group in zip(numbers, groups, strict=True):
+                table = "tied" if theirs.tied else theirs.group(group.name).name
+                if table not in tables:
+                    raise AdapterError(
+                        f"{rest} has no vectors of {theirs.group(group.name)}; expected a learned "
+                        "group"
+                    )
+                vectors[number] = tables[table]
+            return vectors
         if kind not in ("mean", "vocab", "gaussian", "text"):
             names = ", ".join(group.name for group in scene.layout.groups)
             raise SettingError(
@@ -153,6 +162,7 @@ class Scale(Intervention):
         """See `Intervention.apply`."""
         if not math.isfinite(self.factor):
             raise SettingError(f"factor is {self.factor}; expected a finite number")
+        refuse_computed(scene, self.latents, str(self))
         hit, rows = hit_by(scene, self.latents, self.from_step, self.after), scene.rows
         scene, first = scene.with_vectors(scene.vectors * self.factor)
         return edited(scene, hit, lambda *latent: _shift(rows(*latent), first))
@@ -189,6 +199,7 @@ class Shuffle(Intervention):
         """See `Intervention.apply`."""
         if self.of not in ("members", "occurrences"):
             raise SettingError(f"of is {self.of!r}; expected members or occurrences")
+        refuse_computed(scene, self.latents, str(self))
         hit, rows = hit_by(scene, self.latents, self.from_step), scene.rows
         selection = Selection.parse(self.latents, scene.layout, latents_only=True)
         chosen = tuple(selection.members(scene.layout))
@@ -237,6 +248,8 @@ class Swap(Intervention):
         """See `Intervention.apply`."""
         layout, rows = scene.layout, scene.rows
         a, b = (layout.groups.index(layout.group(name)) for name in (self.a, self.b))
+        for name in (self.a, self.b):
+            refuse_computed(scene, name, str(self))
         other = {a: b, b: a}
 
         def exchanged(group: int, member: int, occurrence: int, step: int) -> int | None:

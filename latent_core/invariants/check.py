@@ -26,7 +26,14 @@ if TYPE_CHECKING:
 
 __all__ = ["INVARIANTS", "LAYOUTS", "CheckResult", "ExaminedModel", "Invariant", "check_backbone"]
 
-LAYOUTS = ("Start_2", "End_2", "Comma_2", "3_2", "Start_1+Comma_1+4_1+End_1@verbal")
+LAYOUTS = (
+    "Start_2",
+    "End_2",
+    "Comma_2",
+    "3_2",
+    "Start_1+Comma_1=hidden+End_2=fused(0.5, proj=2)",
+    "Start_1+Comma_1+4_1+End_1@verbal",
+)
 PROMPTS = ("a=7, b=12,", "Yes", "1, 2, 3, 4")
 """Ragged, so that latents fall in different passes; short, since whoever checks is waiting."""
 NEW_TOKENS = 4
@@ -50,6 +57,7 @@ INVARIANTS: dict[str, Invariant] = {
     "padded training row = row alone": Invariant(checks.padded_row),
     "row beside a far one = row alone": Invariant(checks.far_neighbour, False),
     "decoding = one pass": Invariant(checks.decoding_slots),
+    "batch = slot by slot from scratch": Invariant(checks.from_scratch),
     "slots fed = slots trained": Invariant(checks.fed_slots),
     "dynamic cache = one pass": Invariant(checks.dynamic_cache),
     "static cache = one pass": Invariant(checks.static_cache),

@@ -13,12 +13,14 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from transformers import Cache
 
 from latent_core.adapters.adapter import AdapterConfig, read_adapter, write_adapter
 from latent_core.adapters.locate import locate
 from latent_core.backbones.backbone import Backbone
 from latent_core.backbones.loading import load_backbone
 from latent_core.errors import AdapterError
+from latent_core.models.passes import filled_embeddings, hidden_states_in_passes
 from latent_core.models.size import check_layout_size
 from latent_core.models.steered import SteeredModel, backbone_for, kept_backbone, kept_notes
 from latent_core.slots.batch import LatentBatch
@@ -31,8 +33,9 @@ __all__ = ["LatentModel", "starting_rows"]
 class LatentModel(SteeredModel):
     """Latent tokens on a frozen decoder (arXiv 2505.12629, section 3).
 
-    Only the latent tables train: `num_latents x D` numbers. The backbone stays bit-identical, in
-    evaluation mode and without gradients, and is left out of `state_dict()`.
+    Only the latent tables train, `num_latents x D` numbers, and the maps of computed latents. The
+    backbone stays bit-identical, in evaluation mode and without gradients, and is left out of
+    `state_dict()`.
 
     Args:
         backbone: a `Backbone` or what `load_backbone` takes.
@@ -67,13 +70,26 @@ class LatentModel(SteeredModel):
         self.layout = layout
         self.base_model = backbone.model
         rows = starting_rows(backbone, layout, init, seed)
-        self.tables = LatentTables(self.layout, rows, backbone.hidden_size)
+        self.tables = LatentTables(self.layout, rows, backbone.hidden_size, backbone)
         self.tables.to(backbone.device)
         self.train(False)
 
     def slot_embeddings(self, batch: LatentBatch) -> Tensor:
-        """Input embeddings (B, T, D), latents in their slots."""
-        return self.tables.mix(self.backbone.embed(batch.input_ids), batch.latent_rows)
+        """Input embeddings (B, T, D), latents in their slots; computed ones take passes."""
+        return filled_embeddings(self, batch)
+
+    def hidden_states(
+        self,
+        batch: LatentBatch,
+        attention_mask: Tensor | None = None,
+        past_key_values: Cache | None = None,
+        before: Tensor | None = None,
+    ) -> Tensor:
+        """As `SteeredModel.hidden_states`; computed latents are filled on the way."""
+        if not self.tables.computes:
+            return super().hidden_states(batch, attention_mask, past_key_values)
+        mask = batch.attention_mask if attention_mask is None else attention_mask
+        return hidden_states_in_passes(self, batch, mask, past_key_values, before)
 
     @contextlib.contextmanager
     def detached(self) -> Iterator[LatentModel]:

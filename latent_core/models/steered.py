@@ -223,6 +223,11 @@ class SteeredModel(nn.Module, ABC):
             layer.training = mode  # they recompute only in training mode
         return self
 
+    @property
+    def recomputes(self) -> bool:
+        """Whether layers recompute their activations now, for which they drop a cache."""
+        return self.training and bool(self._checkpointed_layers())
+
     def _checkpointed_layers(self) -> list[GradientCheckpointingLayer]:
         return [
             module
@@ -279,6 +284,7 @@ class SteeredModel(nn.Module, ABC):
         batch: LatentBatch,
         attention_mask: Tensor | None = None,
         past_key_values: Cache | None = None,
+        before: Tensor | None = None,
     ) -> Tensor:
         """Last hidden states (B, T, D) of a batch on the model's device.
 
@@ -287,10 +293,24 @@ class SteeredModel(nn.Module, ABC):
             attention_mask: (B, T_past + T), of the cached slots and the batch's, if there is a
                 cache.
             past_key_values: a cache of T_past slots, extended in place.
+            before: (B, D), the last hidden state of each row's slot before the batch. Only a batch
+                that begins with a computed latent needs it.
         """
         mask = batch.attention_mask if attention_mask is None else attention_mask
-        return self.backbone.hidden_states(
+        return self.run_slots(
             self.slot_embeddings(batch), mask, batch.position_ids, past_key_values
+        )
+
+    def run_slots(
+        self,
+        inputs_embeds: Tensor,
+        attention_mask: Tensor,
+        position_ids: Tensor,
+        past_key_values: Cache | None = None,
+    ) -> Tensor:
+        """Last hidden states (B, T, D) of slots whose inputs (B, T, D) are known."""
+        return self.backbone.hidden_states(
+            inputs_embeds, attention_mask, position_ids, past_key_values
         )
 
     def forward(

@@ -1,4 +1,4 @@
-r"""Where latent tokens go: groups, places, and the string notation of arXiv 2505.12629.
+r"""Where latent tokens go and what fills them: the string notation of arXiv 2505.12629, extended.
 
 The notation, which is also what a user types and what `str(layout)` gives back:
 
@@ -11,11 +11,13 @@ The notation, which is also what a user types and what `str(layout)` gives back:
 | `Before[=]_m`      | m before every token that contains `=`                            |
 | `After[.\|!\|?]_m` | m after every token that contains `.`, `!` or `?`                 |
 | `A_m+B_n`          | both groups, each with its own table                              |
+| `A_m=hidden`       | m whose input is computed; see `latent_core.slots.filling`        |
 | `none`             | no latents: the backbone itself                                   |
 
 `Comma`, `Newline`, `Equals` and `Sentence` are short for `Before[,]`, `Before[\n]`, `Before[=]` and
-`Before[.|!|?]`. A group may end in `@latent` or `@verbal` to say which slot predicts the token
-after it; options follow a semicolon: `Start_2+Comma_2; tied; positions=sequential`.
+`Before[.|!|?]`. A group may go on with `@latent` or `@verbal` to say which slot predicts the token
+after it, and with `=` and its filling. Options follow a semicolon:
+`Start_2+Comma_2; tied; positions=sequential`.
 
 This module knows no tokenizer, no tensor and no model: which token ids are triggers is decided in
 `latent_core.backbones.backbone`, and the placing itself in `latent_core.slots.placement`.
@@ -23,109 +25,34 @@ This module knows no tokenizer, no tensor and no model: which token ids are trig
 
 from __future__ import annotations
 
-import re
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Final, Literal, cast
 
 from latent_core.errors import LayoutError
+from latent_core.slots.filling import (
+    Filling,
+    Fused,
+    Hidden,
+    Learned,
+    Text,
+    is_computed,
+    read_filling,
+)
 from latent_core.slots.notation import LAYOUT, MOVED, whole_number
 from latent_core.slots.parts import LayoutParts, OptionParts
+from latent_core.slots.places import MOST, Before, End, Every, Place, Start, read_place
 from latent_core.slots.pointing import Part, clipped
 from latent_core.wording import meant
 
-__all__ = ["After", "Before", "End", "Every", "LatentGroup", "LatentLayout", "Place", "Start"]
+__all__ = ["LatentGroup", "LatentLayout"]
 
 PredictFrom = Literal["latent", "verbal"]
 PositionScheme = Literal["shared", "sequential"]
 
-ALIASES: Final[dict[str, str]] = {
-    "Comma": "Before[,]",
-    "Newline": r"Before[\n]",
-    "Equals": "Before[=]",
-    "Sentence": "Before[.|!|?]",
-}
-_ESCAPES: Final = {"\\n": "\n", "\\t": "\t", "\\|": "|", "\\]": "]", "\\\\": "\\"}
-#: Latents of one occurrence, and verbal tokens between two: no layout needs more.
-MOST: Final = 1_000_000
 #: The options of a layout, and what each may be set to.
 _OPTIONS: Final = {"tied": ("",), "positions": ("shared", "sequential")}
-_PLACES: Final = (
-    f"Start, End, {', '.join(ALIASES)}, a whole number k (after every k verbal tokens), "
-    "Before[text] or After[text]"
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Start:
-    """Before the first verbal token.
-
-    Example:
-        >>> import latent_core as lc
-        >>> lc.layouts.LatentLayout.parse("Start_2").groups[0].place
-        Start()
-    """
-
-
-@dataclass(frozen=True, slots=True)
-class End:
-    """After the prompt, before the first response token.
-
-    Example:
-        >>> import latent_core as lc
-        >>> lc.layouts.LatentLayout.parse("End_2").groups[0].place
-        End()
-    """
-
-
-@dataclass(frozen=True, slots=True)
-class Every:
-    """After every `k` verbal tokens, counted from the start of the prompt.
-
-    Example:
-        >>> import latent_core as lc
-        >>> lc.layouts.LatentLayout.parse("8_2").groups[0].place
-        Every(k=8)
-    """
-
-    k: int
-
-
-@dataclass(frozen=True, slots=True)
-class Before:
-    """Before every verbal token whose text contains one of `texts`.
-
-    Example:
-        >>> import latent_core as lc
-        >>> lc.layouts.LatentLayout.parse("Comma_2").groups[0].place
-        Before(texts=(',',))
-    """
-
-    texts: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class After:
-    """After every verbal token whose text contains one of `texts`.
-
-    Example:
-        >>> import latent_core as lc
-        >>> lc.layouts.LatentLayout.parse("After[.|!]_2").groups[0].place
-        After(texts=('.', '!'))
-    """
-
-    texts: tuple[str, ...]
-
-
-Place = Start | End | Every | Before | After
-"""Any place of latents.
-
-Example:
-    >>> import latent_core as lc
-    >>> isinstance(lc.layouts.Every(8), lc.layouts.Place)
-    True
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +67,7 @@ class LatentGroup:
             last latent, possible where the place is known before that token is. `verbal`: the
             verbal slot before the group, the only choice for `Before`, where the token has to be
             sampled first.
+        filling: what the slots hold.
 
     Example:
         >>> import latent_core as lc
@@ -152,6 +80,7 @@ class LatentGroup:
     count: int
     place: Place
     predict_from: PredictFrom
+    filling: Filling = field(default_factory=Learned)
 
     def __post_init__(self) -> None:
         if self.count < 1:
@@ -167,6 +96,8 @@ class LatentGroup:
             raise LayoutError(f"group {self.name!r}: expected a whole number k >= 1, as in '8_2'")
         if isinstance(self.place, Before) and self.predict_from == "latent":
             raise LayoutError("; ".join(_unknown_ahead(self.name)))
+        if isinstance(self.place, Start) and self.computed:
+            raise LayoutError("; ".join(_nothing_before(self.name, self.filling)))
 
     @classmethod
     def at(cls, place: str, count: int, predict_from: PredictFrom | None = None) -> LatentGroup:
@@ -181,7 +112,7 @@ class LatentGroup:
             LayoutError: if it is no place, or not one.
         """
         parts = MOVED.read(place)
-        return _group(parts.place, count, parts.predictor, predict_from)
+        return _group(parts.place, count, parts.predictor, predict_from, Learned())
 
     @property
     def known_ahead(self) -> bool:
@@ -196,10 +127,24 @@ class LatentGroup:
         """
         return not isinstance(self.place, Start | End)
 
+    @property
+    def computed(self) -> bool:
+        """Whether what fills a slot depends on the slot before it."""
+        return is_computed(self.filling)
+
+    @property
+    def map_rank(self) -> int:
+        """Rank of the trained map of hidden states; 0 without one."""
+        match self.filling:
+            case Hidden(rank=rank) | Fused(hidden=Hidden(rank=rank)):
+                return rank
+        return 0
+
     def __str__(self) -> str:
         default: PredictFrom = "latent" if self.known_ahead else "verbal"
-        suffix = "" if self.predict_from == default else f"@{self.predict_from}"
-        return f"{self.name}_{self.count}{suffix}"
+        predictor = "" if self.predict_from == default else f"@{self.predict_from}"
+        filling = "" if isinstance(self.filling, Learned) else f"={self.filling}"
+        return f"{self.name}_{self.count}{predictor}{filling}"
 
 
 @dataclass(frozen=True)
@@ -208,8 +153,8 @@ class LatentLayout:
 
     Attributes:
         groups: the groups, in the order of their tables.
-        tied: whether all groups read the first rows of one common table (an ablation of the paper's
-            function specialisation) instead of a table each.
+        tied: whether all learned groups read the first rows of one common table (an ablation of the
+            paper's function specialisation) instead of a table each.
         positions: `shared`: a latent takes the position id of the verbal token after it (section 3
             of the paper). `sequential`: slots are numbered 0, 1, 2, ... (an ablation).
 
@@ -252,7 +197,10 @@ class LatentLayout:
             count = whole_number(
                 group.latents, f"the count of {group.place!r}", LayoutError, 1, MOST
             )
-            groups[group.place] = _group(group.place, count, group.predictor)
+            filling = read_filling(group.filling)
+            if group.filling is not None and group.place == "Start" and is_computed(filling):
+                raise group.filling.word.fault(LayoutError, *_nothing_before("Start", filling))
+            groups[group.place] = _group(group.place, count, group.predictor, None, filling)
         options = _options(parts.options)
         return cls(
             tuple(groups.values()),
@@ -262,23 +210,66 @@ class LatentLayout:
 
     @cached_property
     def table_sizes(self) -> dict[str, int]:
-        """Rows of each trainable table, by table name; only `tied` when the groups are tied."""
-        if self.tied and self.groups:
-            return {"tied": max(group.count for group in self.groups)}
-        return {group.name: group.count for group in self.groups}
+        """Rows of each trained table, by table name; only `tied` when the groups are tied."""
+        learned = [group for group in self.groups if isinstance(group.filling, Learned)]
+        if self.tied and learned:
+            return {"tied": max(group.count for group in learned)}
+        return {group.name: group.count for group in learned}
 
     @property
     def num_latents(self) -> int:
-        """Trainable latent vectors in all tables together."""
+        """Trained latent vectors in all tables together."""
         return sum(self.table_sizes.values())
 
     @cached_property
+    def texts(self) -> dict[str, str]:
+        """The words that fill a group's slots, by the name of the group."""
+        return {g.name: g.filling.words for g in self.groups if isinstance(g.filling, Text)}
+
+    def weight_shapes(self, hidden_size: int) -> dict[str, tuple[int, int]]:
+        """Shapes of everything that trains, by name: tables, and maps of hidden states."""
+        shapes = {name: (count, hidden_size) for name, count in self.table_sizes.items()}
+        for group in self.groups:
+            if group.map_rank:
+                shapes[f"{group.name}.down"] = (group.map_rank, hidden_size)
+                shapes[f"{group.name}.up"] = (hidden_size, group.map_rank)
+        return shapes
+
+    @cached_property
     def first_rows(self) -> tuple[int, ...]:
-        """For each group, the row of its first latent in the concatenated tables."""
-        if self.tied:
-            return (0,) * len(self.groups)
-        counts = [group.count for group in self.groups]
-        return tuple(sum(counts[:index]) for index in range(len(counts)))
+        """For each group, the row of its first latent.
+
+        Rows count the trained tables one after the other, then the groups that are not learned.
+        """
+        firsts: list[int] = []
+        learned, other = 0, self.num_latents
+        for group in self.groups:
+            if isinstance(group.filling, Learned):
+                firsts.append(0 if self.tied else learned)
+                learned += group.count
+            else:
+                firsts.append(other)
+                other += group.count
+        return tuple(firsts)
+
+    @cached_property
+    def computing_groups(self) -> tuple[int, ...]:
+        """For each row, the number of the group that computes it; -1 for a vector that is kept."""
+        rows = [-1] * self.num_latents
+        for number, group in enumerate(self.groups):
+            if not isinstance(group.filling, Learned):
+                rows += [number if group.computed else -1] * group.count
+        return tuple(rows)
+
+    @property
+    def trains(self) -> bool:
+        """Whether there is anything to train."""
+        return any(isinstance(g.filling, Learned) or g.map_rank for g in self.groups)
+
+    @property
+    def computed(self) -> bool:
+        """Whether some latent depends on the slot before it."""
+        return any(group.computed for group in self.groups)
 
     def group(self, name: str) -> LatentGroup:
         """The group called `name`.
@@ -300,47 +291,25 @@ class LatentLayout:
 
 
 def _group(
-    name: Part, count: int, predictor: Part | None, predict_from: PredictFrom | None = None
+    name: Part,
+    count: int,
+    predictor: Part | None,
+    predict_from: PredictFrom | None,
+    filling: Filling,
 ) -> LatentGroup:
     """The group at a place. The text says who predicts, or `predict_from`, or the place."""
-    place = _place(name)
+    place = read_place(name)
     before = isinstance(place, Before)
     if predictor is None:
         default: PredictFrom = "verbal" if before else predict_from or "latent"
-        return LatentGroup(str(name), count, place, default)
+        return LatentGroup(str(name), count, place, default, filling)
     if predictor not in ("latent", "verbal"):
         raise predictor.fault(
             LayoutError, f"unknown '@{predictor}'", "write '@latent' or '@verbal'"
         )
     if before and predictor == "latent":
         raise predictor.fault(LayoutError, *_unknown_ahead(name))
-    return LatentGroup(str(name), count, place, cast(PredictFrom, str(predictor)))
-
-
-def _place(name: Part) -> Place:
-    if name in ("Start", "End"):
-        return Start() if name == "Start" else End()
-    if re.fullmatch("[1-9][0-9]*", name):
-        return Every(whole_number(name, "the distance", LayoutError, 1, MOST))
-    kind, bracket, rest = ALIASES.get(name, str(name)).partition("[")
-    if kind not in ("Before", "After") or not bracket:
-        known = ["Start", "End", "Before[text]", "After[text]", *ALIASES]
-        raise name.fault(
-            LayoutError,
-            f"unknown place {clipped(name)}",
-            meant(name, known) or f"expected {_PLACES}",
-        )
-    texts: list[str] = [""]
-    for piece in re.findall(r"\\.|.", rest.removesuffix("]"), re.DOTALL):
-        if piece == "|":
-            texts.append("")
-        else:
-            texts[-1] += _ESCAPES.get(piece, piece)
-    if not all(texts):
-        raise name.fault(
-            LayoutError, f"a trigger text of {clipped(name)} is empty", "expected text between '|'"
-        )
-    return (Before if kind == "Before" else After)(tuple(texts))
+    return LatentGroup(str(name), count, place, cast(PredictFrom, str(predictor)), filling)
 
 
 def _options(parts: tuple[OptionParts, ...]) -> dict[str, str]:
@@ -376,4 +345,11 @@ def _unknown_ahead(name: str) -> tuple[str, str]:
         f"group {name!r} cannot use '@latent'",
         "the token after it must be known before the group is placed, so the verbal slot before "
         "the group predicts it: write '@verbal' or leave it out",
+    )
+
+
+def _nothing_before(name: str, filling: Filling) -> tuple[str, str]:
+    return (
+        f"group {name!r} cannot be filled by {filling}",
+        "it has no slot before it to compute from: use a place after a token, such as End",
     )

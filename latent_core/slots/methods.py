@@ -19,9 +19,10 @@ from functools import lru_cache
 from typing import Any, Final, Literal, NamedTuple
 
 from latent_core.errors import LayoutError, SettingError
-from latent_core.slots.layout import ALIASES, End, LatentGroup, LatentLayout
+from latent_core.slots.layout import LatentGroup, LatentLayout
 from latent_core.slots.notation import METHOD, whole_number
 from latent_core.slots.parts import MethodParts
+from latent_core.slots.places import ALIASES, End
 from latent_core.slots.pointing import Part, clipped
 
 __all__ = ["BASELINES", "EXAMPLE_LAYOUTS", "Baseline", "Method", "method_name"]
@@ -174,6 +175,8 @@ EXAMPLE_LAYOUTS: Final[dict[str, str]] = {
     "Start_2+Comma_2; tied": "a sum of two groups that share their vectors",
     "Start_2; positions=sequential": "every slot has its own position id",
     "Before[=]_1, After[.|!]_2": "latents before or after a trigger text of your own",
+    "End_6=hidden": "six latents; each holds the hidden state of the slot before it (Coconut)",
+    "End_6=hidden(proj=8)": "the same, with a trained map of rank 8",
 }
 
 
@@ -195,7 +198,7 @@ def _latents(parts: MethodParts) -> Method:
     layout = LatentLayout.of(parts.layout)
     if not layout.groups:
         return BASELINES["zero-shot"].usual
-    return Method(str(layout), layout=layout, trained=True)
+    return Method(str(layout), layout=layout, trained=layout.trains)
 
 
 def _baseline(parts: MethodParts) -> Method:

@@ -21,6 +21,8 @@ __all__ = [
     "Call",
     "ConditionParts",
     "EdgeParts",
+    "FillingArgument",
+    "FillingParts",
     "GroupParts",
     "LayoutParts",
     "MatchedParts",
@@ -36,12 +38,28 @@ __all__ = [
 MOST_NESTED: Final = 20
 
 
+class FillingArgument(NamedTuple):
+    """`0.6`, or `top_p=0.9`."""
+
+    name: Part | None
+    value: Part
+
+
+class FillingParts(NamedTuple):
+    """`hidden`, `fused(0.6, norm)`, or `text(.)`, whose `words` still have their escapes."""
+
+    word: Part
+    arguments: tuple[FillingArgument, ...] = ()
+    words: Part | None = None
+
+
 class GroupParts(NamedTuple):
-    """`Comma_2@verbal`."""
+    """`Comma_2@verbal=hidden`."""
 
     place: Part
     latents: Part
     predictor: Part | None
+    filling: FillingParts | None
 
 
 class OptionParts(NamedTuple):
@@ -220,6 +238,13 @@ def _layout(*children: Any) -> LayoutParts:
     return LayoutParts(groups, tuple(c for c in children if isinstance(c, OptionParts)))
 
 
+def _filling(word: Part, *arguments: FillingArgument | None) -> FillingParts:
+    if "(" not in word:
+        return FillingParts(word, tuple(a for a in arguments if a is not None))
+    start = word.index("(") + 1
+    return FillingParts(word.within(0, start - 1), (), word.within(start, len(word) - 1))
+
+
 def _baseline(word: Part, rest: Part | LayoutParts | None = None) -> MethodParts:
     if isinstance(rest, LayoutParts):
         return MethodParts(word, None, rest)
@@ -259,6 +284,8 @@ class _Change(NamedTuple):
 _VALUES: Final[dict[str, Callable[..., Any]]] = {
     "layout": _layout,
     "group": GroupParts,
+    "filling": _filling,
+    "setting": FillingArgument,
     "option": OptionParts,
     "moved": MovedParts,
     "method": lambda found: found if isinstance(found, MethodParts) else MethodParts(layout=found),

@@ -24,16 +24,8 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from latent_core.errors import PromptError
-from latent_core.slots.layout import (
-    After,
-    Before,
-    End,
-    Every,
-    LatentGroup,
-    LatentLayout,
-    PositionScheme,
-    Start,
-)
+from latent_core.slots.layout import LatentGroup, LatentLayout, PositionScheme
+from latent_core.slots.places import After, Before, End, Every, Start
 
 __all__ = ["IGNORE", "Placement", "RowOf", "Slot", "SlotStream", "Slots", "Triggers"]
 
@@ -49,8 +41,8 @@ class Slot(NamedTuple):
 
     Attributes:
         token_id: the verbal token's id; -1 at a latent.
-        row: the latent's row in the concatenated tables; negative at a verbal token, -1 unless an
-            intervention marks it.
+        row: the latent's row, as `LatentLayout.first_rows` counts; negative at a verbal token, -1
+            unless an intervention marks it.
         position_id: what the backbone is told.
         verbal_index: index of the verbal token; for a latent, of the verbal token after it.
         group: index of the latent's group in the layout; -1 at a verbal token.
@@ -118,6 +110,8 @@ class Placement:
             count on all the same. None: every latent is placed and reads its own row.
         mark: an intervention: the row of a verbal slot by its step, a negative number. None: -1.
         positions: an intervention: how a latent is numbered, by its step. None: as the layout says.
+        computed: an intervention: whether what a row stands for depends on the slot before. None:
+            as the layout says.
     """
 
     layout: LatentLayout
@@ -125,6 +119,19 @@ class Placement:
     rows: RowOf | None = None
     mark: Callable[[int], int] | None = None
     positions: Callable[[int], PositionScheme] | None = None
+    computed: Callable[[int], bool] | None = None
+
+    @property
+    def has_computed(self) -> bool:
+        """Whether some slot may need the hidden state of the slot before it."""
+        return self.computed is not None or self.layout.computed
+
+    def computes(self, row: int) -> bool:
+        """Whether a slot with this row needs the hidden state of the slot before it."""
+        if self.computed is not None:
+            return row >= 0 and self.computed(row)
+        groups = self.layout.computing_groups
+        return 0 <= row < len(groups) and groups[row] >= 0
 
     def insert(self, prompt_ids: Sequence[int], response_ids: Sequence[int] | None = None) -> Slots:
         """Place the latents of one example.
@@ -166,6 +173,7 @@ class SlotStream:
     def __init__(self, placement: Placement, prompt_length: int) -> None:
         if prompt_length < 1:
             raise PromptError("the prompt has no tokens; expected at least one")
+        self.placement = placement
         self._layout = placement.layout
         self._triggers = placement.triggers
         self._rows = placement.rows
@@ -232,6 +240,12 @@ class SlotStream:
             if self._rows is not None:
                 row = self._rows(number, member, occurrence, step)
             if row is not None:
+                if self.num_slots == 0 and self.placement.computes(row):
+                    raise PromptError(
+                        f"the first slot would be a latent of {group.name}={group.filling}, which "
+                        "is computed from the slot before it; begin the prompt with another token, "
+                        "or put a learned Start group before it"
+                    )
                 position = self.next_position
                 slots.append(Slot(-1, row, position, self.num_verbal, number, member, occurrence))
                 self.next_position += scheme == "sequential"

@@ -135,11 +135,11 @@ def decoding_counts_positions_otherwise(monkeypatch: pytest.MonkeyPatch) -> None
 def latents_move_once_there_is_a_cache(monkeypatch: pytest.MonkeyPatch) -> None:
     run = LatentModel.hidden_states
 
-    def moved(self, batch, mask=None, cache=None):
+    def moved(self, batch, mask=None, cache=None, before=None):
         if cache is not None and mask.shape[1] > batch.input_ids.shape[1]:
             positions = batch.position_ids - (batch.latent_rows >= 0).long()
             batch = dataclasses.replace(batch, position_ids=positions)
-        return run(self, batch, mask, cache)
+        return run(self, batch, mask, cache, before)
 
     monkeypatch.setattr(LatentModel, "hidden_states", moved)
 
@@ -226,6 +226,7 @@ BREAKS: list[tuple[str, Callable[[pytest.MonkeyPatch], None]]] = [
     ("padded training row = row alone", training_padded_left),
     ("row beside a far one = row alone", tokens_depend_on_the_farthest_position),
     ("decoding = one pass", labels_shifted_by_one),
+    ("batch = slot by slot from scratch", tokens_depend_on_the_farthest_position),
     ("slots fed = slots trained", decoding_counts_positions_otherwise),
     ("dynamic cache = one pass", latents_move_once_there_is_a_cache),
     ("static cache = one pass", latents_move_once_there_is_a_cache),

@@ -5,16 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from latent_core.errors import LayoutError
-from latent_core.slots.layout import (
-    After,
-    Before,
-    End,
-    Every,
-    LatentGroup,
-    LatentLayout,
-    PredictFrom,
-    Start,
-)
+from latent_core.slots.layout import LatentGroup, LatentLayout, PredictFrom
+from latent_core.slots.places import After, Before, End, Every, Start
 
 PLACES = {
     "Start_3": Start(),
@@ -103,7 +95,7 @@ def test_the_slot_before_a_trigger_predicts_it() -> None:
         ("Before[a_b]_0", 13, "the count of .* is '0'"),
         ("Start_-1", 7, "expected a count of at least 1 at column 7, got '-'"),
         ("Start_1+", 9, "expected a place such as Comma at column 9, got the end"),
-        ("Start_1,Comma_1", 8, "expected '\\+', '@', ';' or the end at column 8, got ','"),
+        ("Start_1,Comma_1", 8, "expected '=', '\\+', '@', ';' or the end at column 8, got ','"),
         ("Start_1 Comma_1", 9, "expected .* got 'Comma_1'"),
         ("Comm_2", 1, "unknown place 'Comm' .* did you mean 'Comma'?"),
         ("0_2", 1, "unknown place '0'"),

@@ -5,8 +5,9 @@ from dataclasses import replace
 import pytest
 
 from latent_core.errors import PromptError
-from latent_core.slots.layout import After, Before, LatentLayout
+from latent_core.slots.layout import LatentLayout
 from latent_core.slots.placement import IGNORE, Placement, Slots
+from latent_core.slots.places import After, Before
 
 COMMA, EQUALS = 44, 61
 TRIGGERS = {",": {COMMA, 440}, "=": {EQUALS}}

@@ -9,8 +9,9 @@ from latent_core.interventions.flow import KnockOut
 from latent_core.interventions.kinds import VERBS, Patch, parse_intervention
 from latent_core.interventions.places import Drop, Move, Positions, Recount
 from latent_core.interventions.vectors import Replace, Scale, Shuffle, Swap
-from latent_core.slots.layout import ALIASES, LatentGroup, LatentLayout
+from latent_core.slots.layout import LatentGroup, LatentLayout
 from latent_core.slots.methods import Method
+from latent_core.slots.places import ALIASES
 from latent_core.slots.selection import Selection
 
 quick = settings(deadline=None, max_examples=80)

@@ -55,24 +55,24 @@ class PrefixModel(PeftBaseline):
         """Input embeddings (B, T, D): no slot stands for a prefix."""
         return self.backbone.embed(batch.input_ids)
 
-    def hidden_states(
+    def run_slots(
         self,
-        batch: LatentBatch,
-        attention_mask: Tensor | None = None,
+        inputs_embeds: Tensor,
+        attention_mask: Tensor,
+        position_ids: Tensor,
         past_key_values: Cache | None = None,
     ) -> Tensor:
-        """As `SteeredModel.hidden_states`; an empty cache gets the prefix first."""
-        mask = batch.attention_mask if attention_mask is None else attention_mask
-        prefix = mask.new_ones(len(mask), self.virtual_tokens)
+        """As `SteeredModel.run_slots`; an empty cache gets the prefix first."""
+        prefix = attention_mask.new_ones(len(attention_mask), self.virtual_tokens)
         cache = past_key_values
         if cache is None:
             cache = DynamicCache(config=self.backbone.model.config)
         if cache.get_seq_length() == 0:
-            self._seed(cache, len(mask))
-        self._check_window(int(batch.position_ids.max()))
-        positions = batch.position_ids + self.virtual_tokens
-        mask = torch.cat([prefix, mask], dim=1)
-        return self.backbone.hidden_states(self.slot_embeddings(batch), mask, positions, cache)
+            self._seed(cache, len(attention_mask))
+        self._check_window(int(position_ids.max()))
+        positions = position_ids + self.virtual_tokens
+        mask = torch.cat([prefix, attention_mask], dim=1)
+        return self.backbone.hidden_states(inputs_embeds, mask, positions, cache)
 
     def place(self, prompt_ids: Sequence[int], response_ids: Sequence[int] | None = None) -> Slots:
         """As `SteeredModel.place`; the prefix takes up m positions of the context window."""
