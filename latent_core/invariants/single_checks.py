@@ -156,6 +156,7 @@ def decoding_slots(examined: ExaminedModel) -> CheckResult:
     return examined.compare(torch.stack(steps), trained, f"{len(steps)} steps")
 
 
+@torch.no_grad()
 def fed_slots(examined: ExaminedModel) -> CheckResult:
     """Decoding feeds the vectors and position ids of training, slot by slot.
 
