@@ -76,10 +76,16 @@ def tasks() -> None:
 @app.command()
 def methods() -> None:
     """List the methods: layouts of latent tokens, and baselines."""
+    from latent_core.slots.filling import FILLINGS
     from latent_core.slots.methods import BASELINES, EXAMPLE_LAYOUTS
 
     show_words("baseline", {known.form: known.description for known in BASELINES.values()})
     show_words("layout (examples)", EXAMPLE_LAYOUTS)
+    show_words("filling, as in End_6=hidden", FILLINGS)
+    console.print(
+        "A computed latent takes a forward pass of its own. The first one of a group before a "
+        "sampled trigger takes none."
+    )
 
 
 @app.command()

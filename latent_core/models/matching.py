@@ -27,6 +27,7 @@ AGAINST: Final[dict[str, str]] = {
     "prefix": "prefix-{count}",
     "lora": "lora-{count}p",
     "filler": "filler({layout})",
+    "learned": "{learned}",
 }
 """What a layout can be held against, and how the control is named."""
 
@@ -93,10 +94,11 @@ def matched(
 ) -> Method:
     """The control that costs what a layout does, for `build_model`.
 
-    By parameters, `start`, `end` and `prompt-tuning` match exactly; `prefix` and `lora` come as
-    near as they can, and at least one virtual token or one module of rank 1. By compute, a control
-    has a whole number of slots, the nearest to the layout's mean; `filler` has them in the very
-    same places. `cost` says what came of it.
+    `learned` has the places and counts of a layout with computed latents, and a learned vector in
+    each. By parameters, `start`, `end` and `prompt-tuning` match vectors exactly; trained maps,
+    `prefix` and `lora` are matched as nearly as can be, with at least one vector, virtual token or
+    module of rank 1. By compute, a control has a whole number of slots, the nearest to the layout's
+    mean; `filler` has them in the very same places. `cost` says what came of it.
 
     Args:
         layout: what is to be matched.
@@ -120,27 +122,37 @@ def matched(
         raise SettingError(f"against is {against!r}; expected one of {', '.join(AGAINST)}")
     if not layout.groups:
         raise SettingError("layout none has no latents, so there is nothing to match")
-    match by:
-        case "parameters":
-            count = _by_parameters(layout, against, backbone)
-        case "compute":
-            count = _by_compute(layout, against, backbone, task, examples, seed)
-        case _:
-            raise SettingError(f"by is {by!r}; expected parameters or compute")
-    return Method.parse(AGAINST[against].format(count=count, layout=layout))
+    if by not in ("parameters", "compute"):
+        raise SettingError(f"by is {by!r}; expected parameters or compute")
+    if against == "learned":
+        count = layout.num_latents  # which its name does not need
+    elif by == "parameters":
+        count = _by_parameters(layout, against, backbone)
+    else:
+        count = _by_compute(layout, against, backbone, task, examples, seed)
+    name = AGAINST[against].format(count=count, layout=layout, learned=layout.learned())
+    return Method.parse(name)
 
 
 def _by_parameters(layout: LatentLayout, against: str, backbone: Backbone | str | None) -> int:
     if against == "filler":
         raise SettingError("fillers are not trained; match them by compute")
-    if against not in ("prefix", "lora"):
+    if not layout.trains:
+        raise SettingError(
+            f"nothing of {layout} trains, so there are no parameters to match; expected "
+            "by=compute, or against=learned"
+        )
+    if against not in ("prefix", "lora") and not any(group.map_rank for group in layout.groups):
         return layout.num_latents
     if backbone is None:
         raise SettingError(f"the numbers of {against} depend on the backbone; give backbone=")
     backbone = load_backbone(backbone)
-    wanted = layout.num_latents * backbone.hidden_size
+    shapes = layout.weight_shapes(backbone.hidden_size).values()
+    wanted = sum(rows * columns for rows, columns in shapes)
     if against == "lora":
         return wanted
+    if against != "prefix":
+        return max(1, round(wanted / backbone.hidden_size))
     return max(1, round(wanted / build_model(backbone, "prefix-1").num_trainable))
 
 

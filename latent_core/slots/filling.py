@@ -179,11 +179,20 @@ Example:
 """
 
 FILLINGS: Final[dict[str, str]] = {
-    "learned": "a trained vector; the default",
-    "text(WORDS)": "embeddings of a text, untrained, as text(.)",
-    "hidden": "the last hidden state of the slot before (Coconut); hidden(norm), hidden(proj=8)",
-    "mix": "the mean embedding of the next token (Soft Thinking); mix(top_p=0.9, temperature=0.7)",
-    "fused(A)": "A of the hidden state, the rest of the mixture (LT-Tuning); fused(0.6, norm)",
+    "learned": "a trained vector, the default: D numbers, no pass",
+    "text(WORDS)": "embeddings of a text, as text(.): nothing trains, no pass",
+    "hidden": (
+        "the last hidden state of the slot before (Coconut); also hidden(norm), and hidden(proj=8) "
+        "with a trained map: 0 or 2*8*D numbers a group, a pass a latent"
+    ),
+    "mix": (
+        "the mean embedding of the next token (Soft Thinking); also mix(top_p=0.9, "
+        "temperature=0.7): nothing trains, a pass a latent"
+    ),
+    "fused(A)": (
+        "A of the hidden state, the rest of the mixture (LT-Tuning); also fused(0.6, norm): as "
+        "hidden"
+    ),
 }
 """The fillings by their form, with what each is.
 

@@ -26,7 +26,7 @@ This module knows no tokenizer, no tensor and no model: which token ids are trig
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Final, Literal, cast
 
@@ -270,6 +270,11 @@ class LatentLayout:
     def computed(self) -> bool:
         """Whether some latent depends on the slot before it."""
         return any(group.computed for group in self.groups)
+
+    def learned(self) -> LatentLayout:
+        """The same places and counts with a learned vector in each: the control of fillings."""
+        groups = tuple(replace(group, filling=Learned()) for group in self.groups)
+        return replace(self, groups=groups)
 
     def group(self, name: str) -> LatentGroup:
         """The group called `name`.

@@ -208,7 +208,7 @@ def _baseline(parts: MethodParts) -> Method:
     if baseline is None:
         raise _no_method(word, word + (size or ""))
     if inner is not None:
-        layout = LatentLayout.of(inner)
+        layout = LatentLayout.of(inner).learned()  # dots fill every place
         return replace(baseline.usual, name=f"{word}({layout})", layout=layout)
     if size is None:
         return baseline.usual

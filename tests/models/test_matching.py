@@ -40,6 +40,12 @@ class Commas(Task):
         ("Comma_2", "compute", "start", "Start_6"),
         ("Start_1+Comma_2", "compute", "prefix", "prefix-7"),
         ("Comma_2", "compute", "filler", "filler(Comma_2)"),
+        ("Comma_2=hidden", "compute", "filler", "filler(Comma_2)"),
+        ("Comma_2=hidden", "compute", "end", "End_6"),
+        ("Start_1+End_2=fused(0.5)", "parameters", "learned", "Start_1+End_2"),
+        ("Comma_3=hidden(norm)", "compute", "learned", "Comma_3"),
+        ("End_2=hidden(proj=3)+Start_1", "parameters", "start", "Start_7"),
+        ("End_2=hidden(proj=3)", "parameters", "lora", "lora-192p"),
     ],
 )
 def test_the_control_that_costs_the_same(layout: str, by, against: str, expected: str) -> None:
@@ -78,6 +84,8 @@ def test_compute_is_counted_on_whole_examples() -> None:
         (("Comma_2", "parameters", "lora"), {}, "give backbone="),
         (("Comma_2", "parameters", "filler"), {}, "match them by compute"),
         (("Comma_2", "compute", "lora"), {}, "match it by parameters"),
+        (("End_2=hidden",), {}, "nothing of End_2=hidden trains.*against=learned"),
+        (("End_2=hidden", "size", "learned"), {}, "by is 'size'"),
         (
             ("Newline_2", "compute"),
             {"backbone": tiny_backbone("llama"), "task": Commas()},

@@ -168,7 +168,7 @@ def test_decoding_says_how_many_passes_it_takes(
     (row,) = rows
     tokens = [model.backbone.token_text(i) for i in (*row.prompt_ids, *row.response_ids[:-1])]
     fed = "".join(token if len(token) == 1 else "?" for token in tokens)
-    assert len(fed) >= 9, "it ends too early to show anything"
+    assert len(fed) >= 6, "it ends too early to show anything"
     assert row.decode_steps == len(widths) == len(row.response_ids) + extra(fed)
 
 
