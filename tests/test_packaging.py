@@ -22,6 +22,8 @@ from packaging.utils import canonicalize_name
 
 import latent_core
 
+pytestmark = pytest.mark.timed
+
 ROOT = Path(__file__).resolve().parent.parent
 CONDA_NAMES = {"pytorch": "torch"}  # conda-forge -> PyPI, where they differ
 

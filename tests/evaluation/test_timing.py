@@ -19,6 +19,8 @@ from latent_core.evaluation.timing import Pace, Stopwatch
 from latent_core.tasks.base import Example, Score, Task
 from latent_core.wording import duration_range
 
+pytestmark = pytest.mark.timed
+
 
 class Clock:
     """A time that passes only when someone lets it."""

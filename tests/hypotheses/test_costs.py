@@ -14,6 +14,8 @@ from latent_core.hypotheses import costs, lab
 from latent_core.hypotheses.sources import source_of
 from latent_core.runs.shipped import SHIPPED
 
+pytestmark = pytest.mark.timed
+
 
 @pytest.mark.slow
 @pytest.mark.parametrize(

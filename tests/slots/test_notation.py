@@ -13,6 +13,8 @@ from latent_core.slots import notation
 from latent_core.slots.notation import INTERVENTION, Language, whole_number
 from latent_core.slots.pointing import Part, pointed
 
+pytestmark = pytest.mark.timed
+
 LANGUAGES = {name: found for name, found in vars(notation).items() if isinstance(found, Language)}
 
 

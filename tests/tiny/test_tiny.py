@@ -21,6 +21,8 @@ from latent_core.tasks.generation import HIDDEN_RULE
 from latent_core.tiny import corpus, pretraining
 from latent_core.tiny.muon import orthogonalise
 
+pytestmark = pytest.mark.timed
+
 TINY = Path(corpus.__file__).parents[1] / "assets" / "tiny"
 Loaded = tuple[Any, Any]  # a model and its tokenizer
 

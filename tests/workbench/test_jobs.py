@@ -11,6 +11,8 @@ import latent_core as lc
 from latent_core.progress import heartbeat, progress_bar
 from workbench.jobs import CancelledError, Job, Jobs
 
+pytestmark = pytest.mark.timed
+
 SOON = 10.0
 
 

@@ -22,6 +22,8 @@ from workbench.panels.comparison.panel import ComparisonPanel
 from workbench.panels.comparison.runs import NOT_RECORDED
 from workbench.session import Session
 
+pytestmark = pytest.mark.timed
+
 
 @pytest.fixture(scope="module")
 def tiny() -> Backbone:

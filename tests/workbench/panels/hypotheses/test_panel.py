@@ -25,6 +25,8 @@ from workbench.panels.hypotheses.panel import HypothesesPanel
 from workbench.panels.hypotheses.work import Result, make_plans, run_plans
 from workbench.session import Proposal, Session
 
+pytestmark = pytest.mark.timed
+
 CUT = "knock_out(response -> Comma)"
 HOSTILE = "<img src=x onerror=alert(1)> & </script>"
 

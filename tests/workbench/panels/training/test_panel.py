@@ -15,6 +15,8 @@ from latent_core.runs.lock import is_busy
 from workbench.panels.training.panel import TrainingPanel
 from workbench.session import NO_LATENTS, Session
 
+pytestmark = pytest.mark.timed
+
 
 @pytest.fixture(scope="module")
 def tiny() -> Backbone:
