@@ -66,7 +66,7 @@ from .tasks.base import Example as Example
 from .tasks.base import Score as Score
 from .tasks.base import Task as Task
 from .tasks.table import load_task as load_task
-from .training.train import TrainingResult as TrainingResult
+from .training.result import TrainingResult as TrainingResult
 from .training.train import train as train
 
 __version__: str

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 # Tests ask no network for anything; set before huggingface_hub is imported and reads it.
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+# A number of threads that follows the load would round sums by the load.
+os.environ.setdefault("OMP_NUM_THREADS", str(len(os.sched_getaffinity(0))))
 # A console keeps the width of the environment in which it is made, and xdist's workers have one.
 os.environ.pop("COLUMNS", None)
 

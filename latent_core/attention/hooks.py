@@ -32,10 +32,11 @@ from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
-from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedConfig
+from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import eager_mask, sdpa_mask
 
+from latent_core.attention.switching import switched
 from latent_core.backbones.backbone import Backbone
 from latent_core.errors import BackboneError
 
@@ -307,16 +308,6 @@ for _stock, (_name, _mask) in _STOCK.items():
     AttentionMaskInterface.register(_name, _mask)
 
 
-def _configs(model: nn.Module) -> list[PreTrainedConfig]:
-    """Every config that the model's modules read, outer ones first."""
-    found: dict[int, PreTrainedConfig] = {}
-    for module in model.modules():
-        config = getattr(module, "config", None)
-        if isinstance(config, PreTrainedConfig):
-            found.setdefault(id(config), config)
-    return list(found.values())
-
-
 @contextlib.contextmanager
 def _attached(backbone: Backbone, hooks: tuple[AttentionHook, ...]) -> Iterator[None]:
     model = backbone.model
@@ -329,19 +320,15 @@ def _attached(backbone: Backbone, hooks: tuple[AttentionHook, ...]) -> Iterator[
         finally:
             del active[len(active) - len(hooks) :]
         return
-    # Outer configs first: setting one sets its sub-configs too, whose own value then follows.
-    before = [(config, config._attn_implementation) for config in _configs(model)]
     own = model.config.get_text_config()._attn_implementation
     shared = list(hooks)
     try:
-        model.set_attn_implementation(_STOCK["eager" if own == "eager" else "sdpa"].name)
-        _HOOKS.update(dict.fromkeys(ids, shared))
-        yield
+        with switched(model, _STOCK["eager" if own == "eager" else "sdpa"].name):
+            _HOOKS.update(dict.fromkeys(ids, shared))
+            yield
     finally:
         for number in ids:
             _HOOKS.pop(number, None)
-        for config, implementation in before:
-            config._attn_implementation = implementation
 
 
 class _Counter(AttentionHook):

@@ -5,10 +5,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, Final
 
 import torch
 from torch import Tensor
@@ -20,6 +21,9 @@ from latent_core.backbones.turns import turn
 from latent_core.errors import BackboneError, PromptError
 
 __all__ = ["Decoder"]
+
+#: Embeddings that are looked at together, so that a large vocabulary takes little memory.
+_ROWS: Final = 8192
 
 
 @dataclass(frozen=True, eq=False)
@@ -142,6 +146,16 @@ class Decoder:
             return []
         kept = WeightsSample.from_dict(sample)
         return differences(fingerprint, kept, self.fingerprint, self.weights_sample)
+
+    @cached_property
+    def embedding_scale(self) -> float:
+        """Root mean square of a dimension of the input embeddings, as the decoder receives them."""
+        total = 0.0
+        for start in range(0, self.vocabulary_size, _ROWS):
+            stop = min(start + _ROWS, self.vocabulary_size)
+            ids = torch.arange(start, stop, device=self.device)
+            total += float(self.embed(ids).detach().float().square().sum())
+        return math.sqrt(total / (self.vocabulary_size * self.hidden_size))
 
     def embed(self, input_ids: Tensor) -> Tensor:
         """Input embeddings (..., D) of verbal ids; the module is called, since it may scale."""

@@ -10,7 +10,17 @@ import os
 import sys
 from typing import Final
 
-from latent_core.cli import comparing, grid, hypotheses, lists, runs, sharing, shipped, training
+from latent_core.cli import (
+    comparing,
+    generating,
+    grid,
+    hypotheses,
+    lists,
+    runs,
+    sharing,
+    shipped,
+    training,
+)
 from latent_core.cli.app import app
 from latent_core.cli.terminal import neutral_warnings, say
 from latent_core.errors import LatentError
@@ -18,6 +28,7 @@ from latent_core.errors import LatentError
 __all__ = [
     "app",
     "comparing",
+    "generating",
     "grid",
     "hypotheses",
     "lists",

@@ -20,6 +20,7 @@ __all__ = [
     "FIRST_PROCESS",
     "BackboneOption",
     "Folders",
+    "OtherWeights",
     "Runs",
     "app",
     "console",
@@ -62,6 +63,13 @@ console = Terminal(quiet=not FIRST_PROCESS)
 BackboneOption = Annotated[
     str,
     typer.Option("--backbone", "-b", help="Short name (see `latent backbones`), folder or hub id."),
+]
+OtherWeights = Annotated[
+    bool,
+    typer.Option(
+        "--allow-other-weights",
+        help="Take a backbone whose weights are not those of the training, if its width is.",
+    ),
 ]
 Runs = Annotated[
     list[Path], typer.Argument(help="Run folders, or folders that contain runs at any depth.")

@@ -12,6 +12,7 @@ import typer
 from rich.text import Text
 
 from latent_core.cli.app import app, console, table_of_numbers
+from latent_core.cli.threads import ThreadsOption
 from latent_core.errors import SettingError
 from latent_core.wording import counted, duration, duration_range
 
@@ -50,6 +51,7 @@ def grid(
     retry_failed: Annotated[
         bool, typer.Option("--retry-failed", help="Run again the runs that failed before.")
     ] = False,
+    threads: ThreadsOption = None,
 ) -> None:
     """Train and evaluate every run of a grid that is not finished yet.
 
@@ -72,7 +74,7 @@ def grid(
         _show_plan(plan, folder, retry_failed, processes if engine == "local" else None)
         return
     chosen = (
-        LocalEngine(processes, retry_failed)
+        LocalEngine(processes, retry_failed, threads)
         if engine == "local"
         else RayEngine(address, cpus, gpus, retry_failed)
     )

@@ -1,4 +1,4 @@
-"""`latent train | evaluate | generate`: one run, from its first step to its answers."""
+"""`latent train | evaluate`: one run, from its first step to its records."""
 
 from __future__ import annotations
 
@@ -10,27 +10,18 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 import typer
 from rich.text import Text
 
-from latent_core.cli.app import FIRST_PROCESS, BackboneOption, Runs, app, console
+from latent_core.cli.app import FIRST_PROCESS, BackboneOption, OtherWeights, Runs, app, console
 from latent_core.cli.comparing import show_comparison, show_summary
 from latent_core.cli.terminal import say
+from latent_core.cli.threads import ThreadsOption, fix_threads_if, say_once, say_threads
 from latent_core.errors import AdapterError, SettingError, TaskError
-from latent_core.wording import counted, duration
+from latent_core.wording import duration
 
 if TYPE_CHECKING:
     from latent_core.adapters.saved import Saved
-    from latent_core.interventions.base import Intervention
-    from latent_core.models.steered import SteeredModel
     from latent_core.tasks.base import Task
 
-__all__ = ["evaluate", "generate", "train"]
-
-OtherWeights = Annotated[
-    bool,
-    typer.Option(
-        "--allow-other-weights",
-        help="Take a backbone whose weights are not those of the training, if its width is.",
-    ),
-]
+__all__ = ["evaluate", "train"]
 
 
 @app.command()
@@ -44,7 +35,8 @@ def train(
     learning_rate: Annotated[
         float | None,
         typer.Option(
-            help="Learning rate of AdamW; default: 0.03, for LoRA 0.001, for `full` 0.0001."
+            help="Learning rate of AdamW; default: a quarter of the RMS of the backbone's input "
+            "embeddings, for prefixes 0.1, for LoRA 0.001, for `full` 0.0001."
         ),
     ] = None,
     seed: Annotated[
@@ -57,6 +49,7 @@ def train(
         ),
     ] = "vocab",
     resume: Annotated[bool, typer.Option("--resume", help="Continue an unfinished run.")] = False,
+    threads: ThreadsOption = None,
 ) -> None:
     """Train latent tokens, or a baseline, on a task.
 
@@ -74,15 +67,19 @@ def train(
         raise SettingError(f"steps is {steps}; expected at least 1")
 
     from latent_core.models.build import build_model  # brings torch, which takes seconds
+    from latent_core.models.rates import default_rate
     from latent_core.training.train import keep_untrained
     from latent_core.training.train import train as train_tables
 
+    fix_threads_if(threads)
     model = build_model(backbone, chosen, seed)
     if not chosen.trained:
         if FIRST_PROCESS:
             keep_untrained(model, loaded, seed, out, resume=resume, notes=notes)
         console.print(f"{chosen.name} has nothing to train. Next: latent evaluate {out}")
         return
+    if learning_rate is None:
+        console.print(f"learning rate {default_rate(model)}")
     try:
         result = train_tables(
             model,
@@ -106,6 +103,7 @@ def train(
     if result.occurrences:
         each = ", ".join(f"{name} {count:.1f}" for name, count in result.occurrences.items())
         console.print(f"mean occurrences per training example: {each}")
+    say_threads()
 
 
 @app.command()
@@ -142,6 +140,7 @@ def evaluate(
         ),
     ] = None,
     allow_other_weights: OtherWeights = False,
+    threads: ThreadsOption = None,
 ) -> None:
     """Measure the accuracy of runs in and out of distribution.
 
@@ -165,6 +164,7 @@ def evaluate(
     if not runs:
         where = ", ".join(map(str, folders))
         raise SettingError(f"no finished run in {where}; `latent train` makes one")
+    fix_threads_if(threads)
     plans = [
         _asked(Path(run), names, examples, eval_seed, replace, deterministic, task_file)
         for run in runs
@@ -176,75 +176,8 @@ def evaluate(
     records = read_records(runs)
     show_summary(summarise(records, ("backbone", "task", "method", "split"), metric), metric)
     show_comparison(side_by_side(records, metric), metric)
-
-
-@app.command()
-def generate(
-    folder: Annotated[Path, typer.Argument(help="Folder of a run or of an adapter.")],
-    prompt: Annotated[list[str], typer.Option(help="Prompt; \\n is a line break. Repeatable.")],
-    max_new_tokens: Annotated[
-        int, typer.Option(help="Highest number of verbal tokens in the response.")
-    ] = 64,
-    temperature: Annotated[
-        float, typer.Option(help="0: greedy decoding; above 0: sampling.")
-    ] = 0.0,
-    seed: Annotated[int, typer.Option(help="Seed of the sampling.")] = 0,
-    latents: Annotated[bool, typer.Option(help="Print the latents in their places.")] = True,
-    intervention: Annotated[
-        str,
-        typer.Option(
-            "--intervention",
-            "-i",
-            help="Intervention on the latents, such as 'drop(Comma, after=3)'.",
-        ),
-    ] = "none",
-    allow_other_weights: OtherWeights = False,
-) -> None:
-    """Generate responses with a trained adapter, and print the latents in their places.
-
-    Example: `latent generate runs/a --prompt '1+2=3,' -i 'drop(Comma, after=3) & scale(Start, 2)'`
-    """
-    from latent_core.interventions.kinds import parse_intervention
-    from latent_core.models.build import load_model
-
-    change = parse_intervention(intervention)
-    model = load_model(folder, allow_other_weights=allow_other_weights)
-    with _under(change, model):
-        answers = model.generate(
-            [text.replace("\\n", "\n") for text in prompt],
-            max_new_tokens,
-            seed=seed,
-            return_details=True,
-            **({"do_sample": True, "temperature": temperature} if temperature else {}),
-        )
-    for answer in answers:
-        line = Text()
-        for slot in answer.slots:
-            if slot.group is None:
-                line.append(slot.label, style="bold" if latents else "")
-            elif latents:
-                line.append(f"[{slot.label}]", style="magenta")
-        console.print(line if latents else Text(answer.text))
-        if not answer.finished:
-            _say(f"stopped after {counted(len(answer.response_ids), 'token')} (--max-new-tokens)")
-
-
-def _under(change: Intervention, model: SteeredModel) -> contextlib.AbstractContextManager[object]:
-    """A block in which the model is changed; on leaving it, what the change came to is said."""
-    from latent_core.interventions.running import running
-    from latent_core.models.latent import LatentModel
-
-    if not change.parts:
-        return contextlib.nullcontext()
-    if not isinstance(model, LatentModel):
-        raise SettingError(f"{model.method} has no latents to intervene on; expected a layout")
-    return running(model, change.apply, str(change), _say)
-
-
-def _say(text: str) -> None:
-    """Say something beside the answers, which may go into a file."""
-    if FIRST_PROCESS:
-        say(text)
+    if any(plan.splits for plan in plans):
+        say_threads()
 
 
 @contextlib.contextmanager
@@ -265,16 +198,16 @@ def _say_what_is_kept(folder: Path) -> None:
     try:
         status = read_run(folder)["status"]
     except (OSError, LatentError):
-        _say("interrupted before the first step; nothing was kept")
+        say_once("interrupted before the first step; nothing was kept")
         return
     if status == "finished":
-        _say(f"interrupted after the last step; {folder} holds the finished run")
+        say_once(f"interrupted after the last step; {folder} holds the finished run")
         return
     checkpoint = last_checkpoint(folder)
     step = Path(checkpoint).name.rpartition("-")[2] if checkpoint else "0"
     adapter = "the adapter and a checkpoint" if status == "stopped" else "a checkpoint"
     what = f"{adapter} of step {step}" if checkpoint else "what it started from"
-    _say(f"interrupted; {folder} keeps {what}. The same command with --resume goes on")
+    say_once(f"interrupted; {folder} keeps {what}. The same command with --resume goes on")
 
 
 class _Asked(NamedTuple):
@@ -332,7 +265,7 @@ def _asked(
             Text(f"{folder}: {', '.join(answered)} already evaluated; --replace evaluates again")
         )
     if unsaid := [name for name in answered if name not in answered_by]:
-        _say(
+        say_once(
             f"{folder}: the records of {', '.join(unsaid)} are of an older version and do not say "
             "which adapter they are of; they are taken to be of the one that is there now"
         )

@@ -24,6 +24,7 @@ from latent_core.generation.steps import DecodingModel
 from latent_core.generation.writer import OnToken, ResponseWriter
 from latent_core.slots.placement import SlotStream
 from latent_core.slots.views import SlotView, view_slot
+from latent_core.threads import fit_threads
 
 __all__ = ["Generation", "generate"]
 
@@ -142,6 +143,7 @@ def generate(
             writer.add(rows[-1], streamer)
     try:
         for start in range(0, len(rows), batch_size):
+            fit_threads()
             decode(model, rows[start : start + batch_size], writer.extend)
     finally:
         if streamer is not None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
-import sys
 import threading
 import warnings
 from collections import Counter, deque
@@ -21,7 +20,7 @@ from pathlib import Path
 from typing import Final
 
 from latent_core.backbones.known import BACKBONES
-from latent_core.errors import SettingError
+from latent_core.errors import SettingError, whole_number
 from latent_core.grids.spec import RunSpec
 from latent_core.grids.work import RunOutcome, do_run, give_up
 
@@ -40,10 +39,12 @@ def default_workers(specs: Sequence[RunSpec]) -> int:
     """
     import torch
 
+    from latent_core.threads import usable_cores
+
     if torch.cuda.is_available():
         return 1
     small = all(_bytes_of(name) <= SMALL for name in {spec.backbone for spec in specs})
-    return _cores() if small else 1
+    return usable_cores() if small else 1
 
 
 def _bytes_of(backbone: str) -> float:
@@ -54,11 +55,6 @@ def _bytes_of(backbone: str) -> float:
     if not folder.is_dir():
         return float("inf")
     return sum(path.stat().st_size for path in folder.glob("*.safetensors"))
-
-
-def _cores() -> int:
-    # A container may have fewer cores than its machine.
-    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
 
 
 @dataclass
@@ -74,20 +70,24 @@ class _Worker:
 class LocalEngine:
     """Runs on this machine.
 
-    Each worker computes with its share of the cores, or with OMP_NUM_THREADS threads if set. Call
-    it from a script under `if __name__ == "__main__"`, as every use of processes needs.
+    Each worker computes with its share of the cores, less those that other processes keep busy.
+    Call it from a script under `if __name__ == "__main__"`, as every use of processes needs.
 
     Attributes:
         workers: number of processes.
         retry_failed: whether to try failed runs again.
+        threads: of each worker, whatever is free; by default OMP_NUM_THREADS if that is set.
     """
 
     workers: int
     retry_failed: bool = False
+    threads: int | None = None
 
     def __post_init__(self) -> None:
         if self.workers < 1:
             raise SettingError(f"workers is {self.workers}; expected at least 1")
+        if self.threads is not None:
+            whole_number("threads", self.threads, 1)
 
     def outcomes(self, specs: Sequence[RunSpec], root: Path) -> Iterator[RunOutcome]:
         """Do the runs, in about their order, and yield one outcome for each as it comes."""
@@ -122,11 +122,16 @@ class LocalEngine:
                 worker.process.join()
 
     def _start(self, root: Path) -> _Worker:
+        from latent_core.threads import usable_cores
+
         context = multiprocessing.get_context("spawn")
         ours, theirs = context.Pipe()
-        threads = int(os.environ.get("OMP_NUM_THREADS", max(1, _cores() // self.workers)))
+        share = max(1, usable_cores() // self.workers)
+        threads = self.threads or int(os.environ.get("OMP_NUM_THREADS", share))
         process = context.Process(
-            target=_serve, args=(theirs, str(root), threads, self.retry_failed), daemon=True
+            target=_serve,
+            args=(theirs, str(root), threads, self.threads is not None, self.retry_failed),
+            daemon=True,
         )
         process.start()
         theirs.close()  # so that the pipe ends with the process
@@ -143,13 +148,16 @@ def death(exitcode: int | None) -> str:
     return said
 
 
-def _serve(pipe: connection.Connection, root: str, threads: int, retry_failed: bool) -> None:
+def _serve(
+    pipe: connection.Connection, root: str, threads: int, fixed: bool, retry_failed: bool
+) -> None:
     """Do run after run, until the driver closes the pipe or dies."""
     threading.Thread(target=_die_with_the_driver, daemon=True).start()
-    import torch
     from transformers.utils import logging
 
-    torch.set_num_threads(threads)
+    from latent_core.threads import fix_threads, limit_threads
+
+    (fix_threads if fixed else limit_threads)(threads)
     logging.set_verbosity_error()  # errors are in the outcome
     warnings.simplefilter("ignore", FutureWarning)
     while True:

@@ -15,7 +15,6 @@ from typing import Any, Literal, Protocol, Self, cast, overload
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 from transformers import Cache
 from transformers.modeling_layers import GradientCheckpointingLayer
 
@@ -25,6 +24,9 @@ from latent_core.backbones.loading import load_backbone
 from latent_core.backbones.turns import turn
 from latent_core.errors import AdapterError, PromptError
 from latent_core.generation.generate import Generation, generate
+from latent_core.models.loss import token_losses
+from latent_core.models.parts import Part, divide, states_after
+from latent_core.models.state import keep_trainable, miss_trainable_only
 from latent_core.slots.batch import LatentBatch, collate
 from latent_core.slots.placement import IGNORE, Placement, Slots
 
@@ -127,7 +129,8 @@ class SteeredModel(nn.Module, ABC):
     Attributes:
         shots: solved examples that evaluation puts in front of each prompt.
         virtual_tokens: positions beyond the placed slots that attention sees at every step.
-        learning_rate: of AdamW, where a user chooses none.
+        learning_rate: of AdamW, where a user chooses none; None where it follows from the size of
+            the backbone's input embeddings (`latent_core.models.rates`).
 
     Example:
         >>> import latent_core as lc
@@ -140,15 +143,15 @@ class SteeredModel(nn.Module, ABC):
     accepts_loss_kwargs = True
     shots: int = 0
     virtual_tokens: int = 0
-    learning_rate: float = 3e-2
+    learning_rate: float | None = None
 
     def __init__(self, backbone: Backbone, placement: Placement, method: str) -> None:
         super().__init__()
         self.backbone = backbone
         self.placement = placement
         self.method = method
-        self.register_state_dict_post_hook(_keep_trainable)
-        self.register_load_state_dict_post_hook(_miss_trainable_only)
+        self.register_state_dict_post_hook(keep_trainable)
+        self.register_load_state_dict_post_hook(miss_trainable_only)
 
     @abstractmethod
     def slot_embeddings(self, batch: LatentBatch) -> Tensor:
@@ -331,13 +334,32 @@ class SteeredModel(nn.Module, ABC):
             `loss`, a scalar, and `token_losses` (N,), detached, one per label in row-major order.
         """
         batch = LatentBatch(input_ids, latent_rows, attention_mask, position_ids, labels)
-        labelled = labels != IGNORE
-        # Gathered into one block (N, D): the head is slow on strided rows, and few slots need it.
-        hidden_states = self.hidden_states(batch)[labelled]
-        logits = self.backbone.logits(hidden_states).float()
-        losses = F.cross_entropy(logits, labels[labelled], reduction="none")
+        every = torch.zeros(labels.shape, dtype=torch.float32, device=labels.device)
+        total = every.new_zeros(())
+        for part in self._parts(batch):
+            own = part.of(batch)
+            labelled = own.labels != IGNORE
+            if part.prefix:
+                states = states_after(part.prefix, self.backbone, self.slot_embeddings(own), own)
+            else:
+                states = self.hidden_states(own)
+            # Gathered into one block (N, D): the head is slow on strided rows, and few need it.
+            losses = token_losses(self.backbone, states[labelled], own.labels[labelled])
+            total = total + losses.sum()
+            kept = every.new_zeros(labelled.shape).masked_scatter(labelled, losses.detach())
+            every[list(part.rows), : part.length] = kept
+        losses = every[labels != IGNORE]
         divisor = len(losses) if num_items_in_batch is None else num_items_in_batch
-        return {"loss": losses.sum() / divisor, "token_losses": losses.detach()}
+        return {"loss": total / divisor, "token_losses": losses}
+
+    def _parts(self, batch: LatentBatch) -> list[Part]:
+        """Parts that a batch goes through the backbone in: several only while training on a CPU."""
+        if not self.training or batch.input_ids.device.type != "cpu":
+            return [Part.whole(batch)]
+        weights = self.backbone.model.parameters()
+        # Recomputed layers drop their cache; virtual tokens stand before the first slot.
+        cut = not (self.virtual_tokens or self._checkpointed_layers())
+        return divide(batch, cut and not any(weight.requires_grad for weight in weights))
 
     @torch.no_grad()
     def logits(self, batch: LatentBatch) -> Tensor:
@@ -395,22 +417,3 @@ class SteeredModel(nn.Module, ABC):
             finally:
                 self.train(training)
         return rows if return_details else [row.text for row in rows]
-
-
-def _keep_trainable(
-    module: nn.Module, state: dict[str, Any], prefix: str, metadata: dict[str, Any]
-) -> None:
-    """Leave frozen weights out of `state_dict()`, and tied ones in once."""
-    kept = {f"{prefix}{name}" for name in _trainable_names(module)}
-    for key in [key for key in state if key.startswith(prefix) and key not in kept]:
-        del state[key]
-
-
-def _miss_trainable_only(module: nn.Module, keys: Any) -> None:
-    """What `_keep_trainable` left out is not missing on loading."""
-    wanted = _trainable_names(module)
-    keys.missing_keys[:] = [key for key in keys.missing_keys if key in wanted]
-
-
-def _trainable_names(module: nn.Module) -> set[str]:
-    return {name for name, weight in module.named_parameters() if weight.requires_grad}

@@ -11,7 +11,7 @@ import math
 import tempfile
 import time
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final, TypeVar, cast
@@ -22,8 +22,10 @@ from safetensors.torch import load, save
 from transformers import PrinterCallback, Trainer, TrainingArguments
 
 from latent_core.adapters.saved import read_saved
+from latent_core.attention.products import products_where_faster
 from latent_core.errors import SettingError, TrainingDivergedError, whole_number
 from latent_core.files import write_file
+from latent_core.models.rates import LearningRate, default_rate
 from latent_core.models.steered import SteeredModel, asked_dtype, backbone_for
 from latent_core.runs.checkpoints import drop_broken_checkpoints, kept_start, last_checkpoint
 from latent_core.runs.folder import (
@@ -42,52 +44,18 @@ from latent_core.training.arguments import check_arguments, trainer_arguments
 from latent_core.training.examples import TrainingExamples
 from latent_core.training.interrupts import interrupts_after_steps
 from latent_core.training.restoring import restored
+from latent_core.training.result import TrainingResult
+from latent_core.training.thread_fitter import ThreadFitter
 from latent_core.training.turns import TurnOfEachStep
 from latent_core.training.watcher import Watcher
 
-__all__ = ["TrainingResult", "keep_untrained", "train"]
+__all__ = ["keep_untrained", "train"]
 
 T = TypeVar("T")
 #: Columns of a run's log.
 LOG_COLUMNS: Final = ["step", "loss", "learning_rate", "grad_norm"]
 #: The largest seed that NumPy and the Trainer take.
 MOST_SEED: Final = 2**32 - 1
-
-
-@dataclass(frozen=True)
-class TrainingResult:
-    """What a training run gave.
-
-    Attributes:
-        log: one row per step: step, loss (mean cross-entropy per response token, nats),
-            learning_rate, grad_norm.
-        seconds: wall time of this call.
-        output_dir: the run folder, or None if there is none.
-        stopped: whether `on_step` ended it early. The run folder keeps its last step, and the run
-            can be resumed.
-        loaded: whether it was finished before, and nothing was trained.
-        occurrences: mean number of occurrences of each latent group in a training example, by
-            name; empty for a loaded run and for methods without latents.
-
-    Example:
-        >>> import latent_core as lc
-        >>> model = lc.LatentModel("tiny", "Start_2")
-        >>> result = lc.train(model, "repetition", steps=2, batch_size=2, progress=False)
-        >>> result.log.columns.tolist()
-        ['step', 'loss', 'learning_rate', 'grad_norm']
-    """
-
-    log: pd.DataFrame
-    seconds: float
-    output_dir: Path | None
-    stopped: bool = False
-    loaded: bool = False
-    occurrences: Mapping[str, float] = field(default_factory=dict)
-
-    @property
-    def loss(self) -> float:
-        """Mean loss of the last tenth of the steps, at least one; NaN if there is no log."""
-        return float(self.log["loss"].tail(max(1, len(self.log) // 10)).mean())
 
 
 @dataclass(frozen=True)
@@ -145,8 +113,9 @@ def train(
         seed: draws the examples and their order.
         output_dir: run folder; None keeps nothing on disk.
         learning_rate: of AdamW, after a 5 % warm-up, falling linearly to 0; no weight decay. By
-            default that of the method: 3e-2 for latents, prompts and prefixes, 1e-3 for LoRA, 1e-4
-            for all weights.
+            default that of the method: for latents and prompts a quarter of the root mean square
+            of the backbone's input embeddings; 0.1 for prefixes, 1e-3 for LoRA, 1e-4 for all
+            weights.
         gradient_accumulation: batches per step.
         resume: continue an unfinished run in `output_dir`; a finished one is loaded, not repeated.
         progress: show a bar with loss and time left.
@@ -173,6 +142,7 @@ def train(
         2
     """
     task = load_task(task) if isinstance(task, str | Path) else task
+    rate = default_rate(model) if learning_rate is None else LearningRate(learning_rate, "as given")
     settings = _Settings(
         task=task.name,
         task_fingerprint=task.fingerprint,
@@ -183,7 +153,7 @@ def train(
         steps=whole_number("steps", steps, 1),
         batch_size=whole_number("batch_size", batch_size, 1),
         gradient_accumulation=whole_number("gradient_accumulation", gradient_accumulation, 1),
-        learning_rate=float(model.learning_rate if learning_rate is None else learning_rate),
+        learning_rate=float(rate.value),
         seed=whole_number("seed", seed, 0, MOST_SEED),
         training_arguments=training_arguments,
     )
@@ -242,14 +212,16 @@ def train(
         )
         arguments.save_total_limit = None  # the watcher deletes old checkpoints
         stack.callback(watcher.bar.close)
+        fitter = ThreadFitter(watcher.bar)
         stack.enter_context(restored(model.backbone.model))
+        stack.enter_context(products_where_faster(model.backbone))
         stack.callback(model.train, False)
         trainer = Trainer(
             model=model,
             args=arguments,
             train_dataset=examples,
             data_collator=lambda examples: collate(examples).as_dict(),
-            callbacks=[watcher],
+            callbacks=[watcher, fitter],
         )
         trainer.remove_callback(PrinterCallback)  # our bar shows the loss already
         turns = stack.enter_context(TurnOfEachStep(model.backbone.model, model.method))
@@ -273,6 +245,8 @@ def train(
             None if output_dir is None else folder,
             watcher.stopped,
             occurrences=dict(examples.occurrences),
+            rate_from=rate.reason,
+            threads=tuple(fitter.used),
         )
         if output_dir is not None and first:
             spent = watcher.earlier + result.seconds
@@ -395,4 +369,6 @@ def _keep(
         trainable=model.num_trainable,
         processes=processes,
         occurrences=dict(result.occurrences),
+        learning_rate_from=result.rate_from,
+        threads=list(result.threads),
     )

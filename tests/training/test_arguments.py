@@ -90,7 +90,7 @@ def test_what_is_passed_on_for_speed_or_safety_changes_no_result(tmp_path: Path,
 
 def test_numbers_of_numpy_are_numbers(tmp_path: Path) -> None:
     plain, other = shared(), shared()
-    run(plain)
+    run(plain, learning_rate=0.03)
     numbers = {"steps": np.int64(10), "batch_size": np.int32(4), "seed": np.int64(3)}
     run(other, tmp_path, learning_rate=np.float64(0.03), **numbers)
     assert same(plain, other)

@@ -1,6 +1,7 @@
 """Training: what it changes, what it repeats exactly, and how it survives a kill or a full disk."""
 
 import errno
+import itertools
 import json
 import os
 import random
@@ -16,6 +17,7 @@ import pandas as pd
 import pytest
 import torch
 
+import latent_core.training.thread_fitter as thread_fitter_module
 import latent_core.training.train as training_module
 from latent_core import files
 from latent_core.backbones.backbone import Backbone
@@ -27,11 +29,15 @@ from latent_core.errors import (
     TrainingDivergedError,
 )
 from latent_core.models.latent import LatentModel
+from latent_core.models.rates import default_rate
+from latent_core.progress import listening
 from latent_core.runs.checkpoints import keep_hashes
 from latent_core.runs.folder import disk_errors
 from latent_core.tasks import Task
 from latent_core.tasks.base import Example, Score
-from latent_core.training.train import TrainingResult, keep_untrained, train
+from latent_core.threads import ThreadChoice
+from latent_core.training.result import TrainingResult
+from latent_core.training.train import keep_untrained, train
 from latent_core.training.watcher import Watcher
 from tests.families import (
     MAIN_FAMILIES,
@@ -118,14 +124,15 @@ def test_the_loss_falls() -> None:
 
 def test_the_log_has_one_line_a_step() -> None:
     seen = []
+    highest = default_rate(shared()).value
     result = run(shared(), steps=5, on_step=lambda step, loss: seen.append((step, loss)))
     assert list(result.log.columns) == ["step", "loss", "learning_rate", "grad_norm"]
     assert result.log["step"].tolist() == [1, 2, 3, 4, 5]
     assert seen == list(zip(result.log["step"], result.log["loss"], strict=True))
     rates = result.log["learning_rate"]
-    assert rates.max() == pytest.approx(3e-2)
+    assert rates.max() == pytest.approx(highest)
     assert rates.is_monotonic_decreasing or rates.iloc[1:].is_monotonic_decreasing
-    assert rates.iloc[-1] == pytest.approx(3e-2 / 4)
+    assert rates.iloc[-1] == pytest.approx(highest / 4)
 
 
 def test_the_logged_loss_is_the_mean_over_response_tokens() -> None:
@@ -187,6 +194,37 @@ def test_bf16_arithmetic_leaves_tables_in_fp32() -> None:
 # ---- the run folder ----
 
 
+@pytest.mark.parametrize(
+    ("given", "rate", "source"),
+    [
+        ({}, lambda: default_rate(shared()).value, "root mean square of the input embeddings"),
+        ({"learning_rate": 0.07}, lambda: 0.07, "as given"),
+    ],
+)
+def test_a_run_records_its_rate_and_threads_and_where_the_rate_comes_from(
+    tmp_path: Path, given: dict, rate, source: str
+) -> None:
+    result = run(shared(), tmp_path, steps=2, **given)
+    record = json.loads((tmp_path / "run.json").read_text())
+    assert record["settings"]["learning_rate"] == pytest.approx(rate())
+    assert source in record["learning_rate_from"] == result.rate_from
+    assert record["threads"] == list(result.threads) == [torch.get_num_threads()]
+
+
+def test_threads_that_change_are_said_and_recorded(tmp_path: Path, monkeypatch) -> None:
+    choices = iter([ThreadChoice(4, 4, 0.1), ThreadChoice(3, 4, 1.0), ThreadChoice(4, 4, 0.0)])
+    monkeypatch.setattr(thread_fitter_module, "fit_threads", lambda: next(choices))
+    told = []
+    with listening(lambda progress: progress and told.append(progress.description)):
+        result = run(shared(), steps=3)
+    assert result.threads == (4, 3)
+    assert [text for text, _ in itertools.groupby(told)] == [
+        "train",
+        "train on 3 of 4 threads",
+        "train on 4 of 4 threads",
+    ]
+
+
 def test_a_finished_run_keeps_what_is_needed_and_no_pickle(tmp_path: Path) -> None:
     model = shared()
     result = run(model, tmp_path / "a" / "run", notes={"method": LAYOUT})
@@ -229,7 +267,7 @@ def test_a_folder_with_a_run_is_not_overwritten(tmp_path: Path) -> None:
         ({"steps": 11}, "steps 10 there, 11 here"),
         ({"batch_size": 2}, "batch_size 4 there, 2 here"),
         ({"seed": 4}, "seed 3 there, 4 here"),
-        ({"learning_rate": 0.5}, "learning_rate 0.03 there, 0.5 here"),
+        ({"learning_rate": 0.5}, "learning_rate .* there, 0.5 here"),
         ({"gradient_accumulation": 2}, "gradient_accumulation 1 there, 2 here"),
         ({"max_grad_norm": 0.5}, "training_arguments"),
     ],
