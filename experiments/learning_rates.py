@@ -44,7 +44,7 @@ def main() -> None:
         backbone = lc.load_backbone(source)
         name = options.name or source
         setting = f"{name}, {options.layout}, {options.steps} steps of {options.batch_size}"
-        kept = results.setdefault(setting, {"scale": backbone.embedding_scale, "losses": {}})
+        kept = results.setdefault(setting, {"scale": backbone.embedding_rms, "losses": {}})
         for multiple in MULTIPLES:
             losses = kept["losses"].setdefault(f"{multiple:g}", [])
             for seed in range(len(losses), options.seeds):
@@ -64,7 +64,7 @@ def _loss(backbone: lc.Backbone, multiple: float, seed: int, options: argparse.N
             options.steps,
             options.batch_size,
             seed,
-            learning_rate=multiple * backbone.embedding_scale,
+            learning_rate=multiple * backbone.embedding_rms,
             progress=False,
         )
     except lc.errors.TrainingDivergedError:

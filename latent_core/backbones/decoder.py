@@ -148,7 +148,7 @@ class Decoder:
         return differences(fingerprint, kept, self.fingerprint, self.weights_sample)
 
     @cached_property
-    def embedding_scale(self) -> float:
+    def embedding_rms(self) -> float:
         """Root mean square of a dimension of the input embeddings, as the decoder receives them."""
         total = 0.0
         for start in range(0, self.vocabulary_size, _ROWS):

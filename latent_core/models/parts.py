@@ -8,17 +8,20 @@ has the gradient of the batch's.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 import torch
 from torch import Tensor
 from transformers import DynamicCache
 
 from latent_core.backbones.decoder import Decoder
+from latent_core.models.loss import token_losses
 from latent_core.slots.batch import LatentBatch
+from latent_core.slots.placement import IGNORE, Placement
 
-__all__ = ["Part", "divide", "states_after"]
+__all__ = ["Part", "divide", "losses_in_parts", "parts_of"]
 
 #: A forward pass without gradients costs about a third of one with its backward pass.
 FORWARD: Final = 1 / 3
@@ -100,15 +103,76 @@ def _cost(rows: int, length: int, prefix: int, overhead: float) -> tuple[float, 
     return min((whole, 0), (cut, prefix))
 
 
-def states_after(prefix: int, decoder: Decoder, embeds: Tensor, batch: LatentBatch) -> Tensor:
-    """Compute the last hidden states (B, T, D), those of a prefix without gradients.
+class PartsModel(Protocol):
+    """What the losses of parts need of a model."""
+
+    training: bool
+    virtual_tokens: int
+    placement: Placement
+
+    @property
+    def backbone(self) -> Decoder:
+        """The decoder."""
+
+    def slot_embeddings(self, batch: LatentBatch) -> Tensor:
+        """Input embeddings (B, T, D) of a batch's slots."""
+
+    def hidden_states(self, batch: LatentBatch) -> Tensor:
+        """Last hidden states (B, T, D) of a batch."""
+
+
+def parts_of(model: PartsModel, batch: LatentBatch, recomputes: bool) -> list[Part]:
+    """Divide a batch for a model: into several parts only while it trains on a processor.
 
     Args:
-        prefix: leading slots that need none.
-        decoder: frozen, so that nothing in the prefix depends on what trains.
-        embeds: (B, T, D), input embeddings of the slots.
+        model: the model.
         batch: the slots.
+        recomputes: whether its layers recompute activations.
     """
+    if not model.training or batch.input_ids.device.type != "cpu":
+        return [Part.whole(batch)]
+    # Recomputed layers drop their cache, virtual tokens stand before the first slot, and computed
+    # latents take passes of their own.
+    every = (
+        recomputes
+        or model.virtual_tokens
+        or any(group.computed for group in model.placement.layout.groups)
+        or any(weight.requires_grad for weight in model.backbone.model.parameters())
+    )
+    return divide(batch, cut=not every)
+
+
+def losses_in_parts(
+    model: PartsModel, batch: LatentBatch, parts: Sequence[Part]
+) -> tuple[Tensor, Tensor]:
+    """Compute the cross-entropy of the labelled slots, part by part.
+
+    Args:
+        model: the model.
+        batch: the slots.
+        parts: as `divide` gave them.
+
+    Returns:
+        the sum, a scalar; and the losses (N,), detached, one per label in row-major order.
+    """
+    labels = batch.labels
+    every = torch.zeros(labels.shape, dtype=torch.float32, device=labels.device)
+    total = every.new_zeros(())
+    for part in parts:
+        own = part.of(batch)
+        labelled = own.labels != IGNORE
+        states = _states_after(part.prefix, model, own) if part.prefix else model.hidden_states(own)
+        # Gathered into one block (N, D): the head is slow on strided rows, and few slots need it.
+        losses = token_losses(model.backbone, states[labelled], own.labels[labelled])
+        total = total + losses.sum()
+        kept = every.new_zeros(labelled.shape).masked_scatter(labelled, losses.detach())
+        every[list(part.rows), : part.length] = kept
+    return total, every[labels != IGNORE]
+
+
+def _states_after(prefix: int, model: PartsModel, batch: LatentBatch) -> Tensor:
+    """Last hidden states (B, T, D), those of the first `prefix` slots without gradients."""
+    decoder, embeds = model.backbone, model.slot_embeddings(batch)
     cache = DynamicCache(config=decoder.model.config)
     mask, positions = batch.attention_mask, batch.position_ids
     with torch.no_grad():

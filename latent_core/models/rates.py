@@ -36,6 +36,6 @@ def default_rate(model: SteeredModel) -> LearningRate:
     """
     if model.learning_rate is not None:
         return LearningRate(model.learning_rate, f"the default of {model.method}")
-    scale = model.backbone.embedding_scale
+    scale = model.backbone.embedding_rms
     reason = f"{MULTIPLE:g} x {scale:.3g}, the root mean square of the input embeddings"
     return LearningRate(MULTIPLE * scale, reason)

@@ -24,11 +24,10 @@ from latent_core.backbones.loading import load_backbone
 from latent_core.backbones.turns import turn
 from latent_core.errors import AdapterError, PromptError
 from latent_core.generation.generate import Generation, generate
-from latent_core.models.loss import token_losses
-from latent_core.models.parts import Part, divide, states_after
+from latent_core.models.parts import losses_in_parts, parts_of
 from latent_core.models.state import keep_trainable, miss_trainable_only
 from latent_core.slots.batch import LatentBatch, collate
-from latent_core.slots.placement import IGNORE, Placement, Slots
+from latent_core.slots.placement import Placement, Slots
 
 __all__ = ["SavedFor", "SteeredModel", "asked_dtype", "backbone_for", "kept_backbone", "kept_notes"]
 
@@ -334,32 +333,11 @@ class SteeredModel(nn.Module, ABC):
             `loss`, a scalar, and `token_losses` (N,), detached, one per label in row-major order.
         """
         batch = LatentBatch(input_ids, latent_rows, attention_mask, position_ids, labels)
-        every = torch.zeros(labels.shape, dtype=torch.float32, device=labels.device)
-        total = every.new_zeros(())
-        for part in self._parts(batch):
-            own = part.of(batch)
-            labelled = own.labels != IGNORE
-            if part.prefix:
-                states = states_after(part.prefix, self.backbone, self.slot_embeddings(own), own)
-            else:
-                states = self.hidden_states(own)
-            # Gathered into one block (N, D): the head is slow on strided rows, and few need it.
-            losses = token_losses(self.backbone, states[labelled], own.labels[labelled])
-            total = total + losses.sum()
-            kept = every.new_zeros(labelled.shape).masked_scatter(labelled, losses.detach())
-            every[list(part.rows), : part.length] = kept
-        losses = every[labels != IGNORE]
+        total, losses = losses_in_parts(
+            self, batch, parts_of(self, batch, bool(self._checkpointed_layers()))
+        )
         divisor = len(losses) if num_items_in_batch is None else num_items_in_batch
         return {"loss": total / divisor, "token_losses": losses}
-
-    def _parts(self, batch: LatentBatch) -> list[Part]:
-        """Parts that a batch goes through the backbone in: several only while training on a CPU."""
-        if not self.training or batch.input_ids.device.type != "cpu":
-            return [Part.whole(batch)]
-        weights = self.backbone.model.parameters()
-        # Recomputed layers drop their cache; virtual tokens stand before the first slot.
-        cut = not (self.virtual_tokens or self._checkpointed_layers())
-        return divide(batch, cut and not any(weight.requires_grad for weight in weights))
 
     @torch.no_grad()
     def logits(self, batch: LatentBatch) -> Tensor:

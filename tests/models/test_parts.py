@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-import latent_core.models.steered as steered_module
+import latent_core.models.parts as parts_module
 from latent_core.errors import SettingError
 from latent_core.models.build import build_model
 from latent_core.models.latent import LatentModel
@@ -35,7 +35,7 @@ def trained(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Loss, token losses and gradient of a step, divided as if a pass cost `overhead` slots."""
     monkeypatch.setattr(
-        steered_module, "divide", lambda batch, cut: divide(batch, cut, overhead=overhead)
+        parts_module, "divide", lambda batch, cut: divide(batch, cut, overhead=overhead)
     )
     model.train()
     output = model(**batch.as_dict())
@@ -75,7 +75,7 @@ def test_baselines_have_the_gradient_of_the_batch_too(
         torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("method", ["lora-r2", "prefix-2", "full"])
+@pytest.mark.parametrize("method", ["lora-r2", "prefix-2", "full", "Comma_1=hidden"])
 def test_what_trains_inside_the_backbone_needs_the_gradient_of_every_slot(
     method: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -85,7 +85,7 @@ def test_what_trains_inside_the_backbone_needs_the_gradient_of_every_slot(
         seen.append(cut)
         return [Part.whole(batch)]
 
-    monkeypatch.setattr(steered_module, "divide", spy)
+    monkeypatch.setattr(parts_module, "divide", spy)
     for name in (method, "Comma_2"):
         model = build_model(tiny_backbone("llama"), name, seed=1)
         model.train()
@@ -121,7 +121,7 @@ def test_outside_training_a_batch_is_one_part(monkeypatch: pytest.MonkeyPatch) -
     def never(batch: LatentBatch, cut: bool) -> list[Part]:
         raise SettingError("divided")
 
-    monkeypatch.setattr(steered_module, "divide", never)
+    monkeypatch.setattr(parts_module, "divide", never)
     model = LatentModel(tiny_backbone("llama"), "Comma_2", seed=1)
     assert model(**batch_of(model).as_dict())["loss"] > 0
 

@@ -32,7 +32,7 @@ def test_the_size_is_that_which_the_decoder_receives() -> None:
     backbone = tiny_backbone("gemma3")
     weight = backbone.model.get_input_embeddings().weight
     stored = weight.square().mean().sqrt().item()
-    assert backbone.embedding_scale == pytest.approx(32**0.5 * stored, rel=1e-3)
+    assert backbone.embedding_rms == pytest.approx(32**0.5 * stored, rel=1e-3)
 
 
 def test_a_large_vocabulary_counts_wholly() -> None:
@@ -41,7 +41,7 @@ def test_a_large_vocabulary_counts_wholly() -> None:
     weight = backbone.model.get_input_embeddings().weight
     with torch.no_grad():
         weight[15_000:] *= 30  # beyond the first chunk
-    assert backbone.embedding_scale == pytest.approx(weight.square().mean().sqrt().item())
+    assert backbone.embedding_rms == pytest.approx(weight.square().mean().sqrt().item())
 
 
 @pytest.mark.parametrize(
