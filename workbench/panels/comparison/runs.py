@@ -108,7 +108,7 @@ class RunCollection:
             found = tell_tasks_apart(found)
             found["backbone"] = found["backbone"].fillna(NOT_RECORDED)
             real = {path: os.path.realpath(path) for path in found["path"].dropna().unique()}
-            place = found["path"].map(real).fillna(found["run"])
+            place = found["path"].map(real).astype(object).fillna(found["run"])
             once = ~pd.DataFrame(
                 {"place": place, "method": found["method"], "seed": found["seed"]}
                 | {"split": found["split"], "level": found["level"]}
