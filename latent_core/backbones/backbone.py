@@ -17,7 +17,8 @@ from latent_core.backbones.chat import Conversation, render_chat
 from latent_core.backbones.decoder import Decoder
 from latent_core.backbones.fingerprints import vocabulary_fingerprint
 from latent_core.backbones.probing import refuse_unfit
-from latent_core.errors import LayoutError, PromptError
+from latent_core.backbones.triggers import refuse_unwritten
+from latent_core.errors import PromptError
 from latent_core.slots.layout import LatentLayout
 from latent_core.slots.placement import Placement
 from latent_core.slots.places import After, Before
@@ -151,19 +152,33 @@ class Backbone(Decoder):
         """The layout with its triggers looked up in this tokenizer's vocabulary.
 
         Raises:
-            LayoutError: if no single token contains a trigger's text.
+            LayoutError: if no single token contains a trigger's text, or the tokenizer writes none
+                of those that do.
         """
         triggers: dict[str, frozenset[int]] = {}
         for group in layout.groups:
             if isinstance(group.place, Before | After):
                 for text in group.place.texts:
-                    if not self.trigger_ids([text]):
-                        raise LayoutError(
-                            f"group {group.name!r}: no token of {self.name}'s vocabulary contains "
-                            f"{text!r}; choose another trigger text, or a shorter one"
-                        )
+                    self._refuse_unwritten(text, group.name)
                 triggers[group.name] = self.trigger_ids(group.place.texts)
         return Placement(layout, triggers)
+
+    def _refuse_unwritten(self, text: str, group: str) -> None:
+        if text not in self._written:
+            refuse_unwritten(
+                text,
+                self.trigger_ids([text]),
+                lambda running: self.encode_response(running, end=False),
+                self.token_texts,
+                group,
+                self.name,
+            )
+            self._written.add(text)
+
+    @cached_property
+    def _written(self) -> set[str]:
+        """The trigger texts that are known to occur in text."""
+        return set()
 
     @cached_property
     def tokenizer_fingerprint(self) -> str:

@@ -24,7 +24,13 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-__all__ = ["WeightsSample", "differences", "vocabulary_fingerprint", "weights_fingerprint"]
+__all__ = [
+    "WeightsSample",
+    "differences",
+    "quantisation",
+    "vocabulary_fingerprint",
+    "weights_fingerprint",
+]
 
 LENGTH = 32
 SAMPLES = 256
@@ -101,7 +107,7 @@ class WeightsSample:
         return cls(
             names=hashlib.sha256(json.dumps([name for name, _ in named]).encode()).hexdigest()[:16],
             rows=embeddings.shape[0],
-            quantised=_quantisation(model),
+            quantised=quantisation(model),
             kinds=kinds,
             numbers=base64.b64encode(np.array(values, "<f4").tobytes()).decode(),
         )
@@ -195,7 +201,8 @@ def vocabulary_fingerprint(tokenizer: PreTrainedTokenizerBase) -> str:
     return hashlib.sha256(json.dumps(pairs).encode()).hexdigest()[:LENGTH]
 
 
-def _quantisation(model: PreTrainedModel) -> str:
+def quantisation(model: PreTrainedModel) -> str:
+    """How the weights are quantised, such as `bitsandbytes`; empty if they are not."""
     method = getattr(model, "quantization_method", None)
     return "" if method is None else str(getattr(method, "value", method))
 

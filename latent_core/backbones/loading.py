@@ -1,4 +1,4 @@
-"""A name becomes a `Backbone`: a short name, a directory, or a Hugging Face hub id."""
+"""A name becomes a `Backbone`: a short name, a directory, a GGUF file, or a Hugging Face hub id."""
 
 from __future__ import annotations
 
@@ -10,9 +10,16 @@ import torch
 from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HTTPError  # type: ignore[attr-defined]
 from safetensors import SafetensorError
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedConfig
 
 from latent_core.backbones.backbone import Backbone
+from latent_core.backbones.gguf_source import (
+    UNREADABLE,
+    GgufSource,
+    gguf_source,
+    not_readable,
+    unpacked,
+)
 from latent_core.backbones.known import BACKBONES
 from latent_core.errors import BackboneError
 from latent_core.progress import without_loading_bars
@@ -35,17 +42,21 @@ def load_backbone(
     dtype: str | torch.dtype = "auto",
     device: str | torch.device | None = None,
     trust_remote_code: bool = False,
+    gguf_file: str | None = None,
     **from_pretrained: Any,
 ) -> Backbone:
     """Load a decoder-only Transformer for latent tokens.
 
     Args:
-        name: a short name of `BACKBONES`, a directory, or a Hugging Face hub id.
-        dtype: of the weights; `auto` takes the checkpoint's own, but float32 instead of bfloat16 on
-            a processor without bf16 instructions, where bf16 is several times slower. The latents
-            stay fp32 in any case.
+        name: a short name of `BACKBONES`, a directory, a Hugging Face hub id, or a GGUF file: its
+            path, or `owner/name/file.gguf` on the hub.
+        dtype: of the weights; `auto` takes the checkpoint's own (bfloat16 for a GGUF file), but
+            float32 instead of bfloat16 on a processor without bf16 instructions, where bf16 is
+            several times slower. The latents stay fp32 in any case.
         device: where to put the model; by default a GPU if there is one.
         trust_remote_code: whether code that comes with a checkpoint may run.
+        gguf_file: a GGUF file in the directory or on the hub, of any architecture that Transformers
+            reads. Its weights are unpacked to `dtype`, which takes the memory of that.
         from_pretrained: further arguments of `AutoModelForCausalLM.from_pretrained`; those that say
             where it comes from (`revision`, `token`, ...) hold for config and tokenizer, too.
 
@@ -62,6 +73,9 @@ def load_backbone(
     text = str(name)
     asked = str(dtype).removeprefix("torch.")
     target = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    gguf = gguf_source(text, gguf_file)
+    if gguf is not None:
+        return _load_gguf(gguf, dtype, target, trust_remote_code, asked, from_pretrained)
     location = str(BACKBONES[text].locate()) if text in BACKBONES else text
     source = {name: from_pretrained[name] for name in _SOURCE if name in from_pretrained}
     source["trust_remote_code"] = trust_remote_code
@@ -69,10 +83,7 @@ def load_backbone(
         _find_on_hub(text, **source)
     try:
         config = AutoConfig.from_pretrained(location, **source)
-        if config.is_encoder_decoder:
-            raise BackboneError(
-                f"{text} is an encoder-decoder ({config.model_type}); expected a decoder-only model"
-            )
+        _refuse_encoder_decoder(text, config)
         if dtype == "auto" and config.dtype == torch.bfloat16 and not _has_fast_bf16(target):
             dtype = torch.float32
         tokenizer = AutoTokenizer.from_pretrained(location, **source)
@@ -90,10 +101,54 @@ def load_backbone(
     return Backbone(text, model, tokenizer, asked_dtype=asked)
 
 
-def _find_on_hub(hub_id: str, **source: Any) -> None:
+def _load_gguf(
+    gguf: GgufSource,
+    dtype: str | torch.dtype,
+    target: torch.device,
+    trust_remote_code: bool,
+    asked: str,
+    from_pretrained: dict[str, Any],
+) -> Backbone:
+    """Load a GGUF file, with its weights unpacked, as any other checkpoint."""
+    source = {name: from_pretrained[name] for name in _SOURCE if name in from_pretrained}
+    source |= {"trust_remote_code": trust_remote_code, "gguf_file": gguf.file}
+    if dtype == "auto":
+        dtype = torch.bfloat16 if _has_fast_bf16(target) else torch.float32
+    unpacking = unpacked(from_pretrained)
+    if not Path(gguf.location).is_dir():
+        _find_on_hub(gguf.location, **source)
+    try:
+        with without_loading_bars():
+            config = AutoConfig.from_pretrained(gguf.location, **source)
+            _refuse_encoder_decoder(gguf.name, config)
+            tokenizer = AutoTokenizer.from_pretrained(gguf.location, **source)
+            # With the config at hand, the file is not read for it once more.
+            arguments = source | {"dtype": dtype, "config": config} | from_pretrained
+            arguments["quantization_config"] = unpacking
+            model = AutoModelForCausalLM.from_pretrained(gguf.location, **arguments)
+    except BackboneError:
+        raise
+    except torch.OutOfMemoryError:
+        raise
+    except UNREADABLE as error:
+        raise BackboneError(not_readable(gguf, error)) from error
+    if "device_map" not in from_pretrained:
+        torch.nn.Module.to(model, target)
+    return Backbone(gguf.name, model, tokenizer, asked_dtype=asked)
+
+
+def _refuse_encoder_decoder(name: str, config: PreTrainedConfig) -> None:
+    if config.is_encoder_decoder:
+        raise BackboneError(
+            f"{name} is an encoder-decoder ({config.model_type}); expected a decoder-only model"
+        )
+
+
+def _find_on_hub(hub_id: str, gguf_file: str = "config.json", **source: Any) -> None:
     """Make sure of a checkpoint's config, so that a hub out of reach is known at once.
 
-    Transformers by itself would try again and again, half a minute for every file.
+    A GGUF file holds its own config. Transformers by itself would try again and again, half a
+    minute for every file.
 
     Raises:
         BackboneError: if the hub has none or cannot be reached; without asking it if the name looks
@@ -104,7 +159,7 @@ def _find_on_hub(hub_id: str, **source: Any) -> None:
     about_files = ("subfolder", "trust_remote_code")
     known = {name: value for name, value in source.items() if name not in about_files}
     try:
-        snapshot_download(hub_id, allow_patterns="config.json", **known)
+        snapshot_download(hub_id, allow_patterns=gguf_file, **known)
     except (HTTPError, OSError, ValueError) as error:  # no answer, no file, no valid id
         # The frames of the HTTP client say nothing that the error itself does not.
         raise BackboneError(_not_loaded(hub_id, error)) from None
@@ -114,8 +169,8 @@ def _not_loaded(name: str, error: Exception | None = None) -> str:
     cause = "" if error is None else f"; {' '.join(str(error).split())}"
     return (
         f"cannot load backbone {name!r}{did_you_mean(name, BACKBONES)} Expected one of "
-        f"{', '.join(BACKBONES)}, a directory with config.json, weights and tokenizer, or a hub id "
-        f"that can be reached{cause}"
+        f"{', '.join(BACKBONES)}, a directory with config.json, weights and tokenizer, a GGUF "
+        f"file, or a hub id that can be reached{cause}"
     )
 
 

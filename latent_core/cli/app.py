@@ -10,7 +10,7 @@ import typer
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
 import latent_core
 from latent_core.cli.terminal import Terminal
@@ -18,9 +18,11 @@ from latent_core.cli.terminal import Terminal
 __all__ = [
     "COMMANDS",
     "FIRST_PROCESS",
+    "App",
     "BackboneOption",
     "Folders",
     "OtherWeights",
+    "PlainGroup",
     "Runs",
     "app",
     "console",
@@ -38,7 +40,23 @@ COMMANDS = (
 )
 
 
-class InReadingOrder(TyperGroup):
+class _PlainFlags(TyperCommand):
+    """Help shows no type for a flag, which takes no value: `--resume`, not `--resume <bool>`."""
+
+    def get_params(self, ctx: Any) -> Any:
+        """Return all parameters, `--help` included."""
+        return _without_types_of_flags(super().get_params(ctx))
+
+
+class PlainGroup(TyperGroup):
+    """The same for a group of commands."""
+
+    def get_params(self, ctx: Any) -> Any:
+        """Return all parameters, `--help` included."""
+        return _without_types_of_flags(super().get_params(ctx))
+
+
+class InReadingOrder(PlainGroup):
     """Help lists the commands as `COMMANDS` has them, not by the files they come from."""
 
     def list_commands(self, ctx: Any) -> list[str]:
@@ -46,7 +64,22 @@ class InReadingOrder(TyperGroup):
         return sorted(super().list_commands(ctx), key=COMMANDS.index)
 
 
-app = typer.Typer(
+def _without_types_of_flags(params: Any) -> Any:
+    for param in params:
+        if getattr(param, "is_flag", False):
+            param.display_type_rich = lambda ctx: None
+    return params
+
+
+class App(typer.Typer):
+    """Commands whose help shows flags as they are typed."""
+
+    def command(self, name: str | None = None, **settings: Any) -> Any:
+        """Register a command."""
+        return super().command(name, **({"cls": _PlainFlags} | settings))
+
+
+app = App(
     help="Train latent tokens, generate with them, and measure where they help.\n\n"
     "Start here: `latent train --task repetition --method Start_1+Comma_1 --backbone tiny "
     "--out runs/first`, then `latent evaluate runs/first`.",
@@ -62,7 +95,9 @@ console = Terminal(quiet=not FIRST_PROCESS)
 
 BackboneOption = Annotated[
     str,
-    typer.Option("--backbone", "-b", help="Short name (see `latent backbones`), folder or hub id."),
+    typer.Option(
+        "--backbone", "-b", help="Short name (see `latent backbones`), folder, GGUF file or hub id."
+    ),
 ]
 OtherWeights = Annotated[
     bool,

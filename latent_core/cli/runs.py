@@ -12,7 +12,7 @@ from rich.progress import Progress
 from rich.table import Table
 from rich.text import Text
 
-from latent_core.cli.app import app, console, table_of_numbers
+from latent_core.cli.app import App, PlainGroup, app, console, table_of_numbers
 from latent_core.cli.metrics import checked_metric, share
 from latent_core.errors import SettingError
 from latent_core.wording import counted
@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 
 __all__ = ["runs_app"]
 
-runs_app = typer.Typer(help="List, show, export, delete and pack runs.", no_args_is_help=True)
+runs_app = App(
+    cls=PlainGroup, help="List, show, export, delete and pack runs.", no_args_is_help=True
+)
 app.add_typer(runs_app, name="runs")
 
 Paths = Annotated[

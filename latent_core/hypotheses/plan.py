@@ -18,7 +18,7 @@ from latent_core.wording import as_html, counted, duration_range
 __all__ = ["Plan", "Plans", "make_plan", "power_table"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Plan:
     """The plan of one test.
 
@@ -57,7 +57,7 @@ class Plan:
         default_factory=lambda: datetime.now(UTC).isoformat(timespec="milliseconds")
     )
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         return self.summary()
 
     def summary(self) -> str:
@@ -98,7 +98,7 @@ class Plan:
         return as_html(self.summary())
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Plans(Mapping[str, Plan]):
     """The plans of a study's parts, which are tested together; a mapping by the part's name.
 
@@ -134,7 +134,7 @@ class Plans(Mapping[str, Plan]):
         known = [seconds for seconds in self.added_seconds.values() if seconds is not None]
         return sum(known) if len(known) == len(self.parts) else None
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         return self.summary()
 
     def summary(self) -> str:

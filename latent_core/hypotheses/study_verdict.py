@@ -21,7 +21,7 @@ __all__ = ["StudyVerdict"]
 REFUTING_LEVEL: Final = 0.05
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class StudyVerdict:
     """The verdict of a study.
 
@@ -91,7 +91,7 @@ class StudyVerdict:
             ]
         )
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         return self.summary()
 
     def summary(self) -> str:

@@ -37,7 +37,7 @@ Decision = Literal["supported", "refuted", "inconclusive"]
 SUPPORTING_LEVEL: Final = 0.05
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Verdict:
     """Evidence that has been judged.
 
@@ -102,7 +102,7 @@ class Verdict:
         """Mean score of treatment and control, by split."""
         return self.frame.groupby("split", sort=False)[["treatment", "control"]].mean()
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         return self.summary()
 
     def summary(self) -> str:

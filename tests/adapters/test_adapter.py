@@ -218,3 +218,15 @@ def test_weights_copied_without_their_config_do_not_pass(folder: Path, tmp_path:
     shutil.copy(tmp_path / WEIGHTS_NAME, other)
     with pytest.raises(AdapterError, match="copy both files again"):
         read_adapter(other)
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf"), float("-inf")])
+def test_numbers_that_are_none_are_refused(folder: Path, number: float) -> None:
+    config, tables = read_adapter(folder)
+    tables["Before[=|1]"][0, 3] = number
+    write_adapter(folder, config, tables)
+    expected = r"adapter holds NaN or infinite numbers in Before\[=\|1\]; .* train it again"
+    with pytest.raises(AdapterError, match=expected):
+        read_adapter(folder)
+    with pytest.raises(AdapterError, match=expected):
+        LatentModel.from_pretrained(folder, tiny_backbone("llama"))

@@ -45,6 +45,29 @@ def test_a_model_that_sees_ahead_is_refused() -> None:
         Backbone("bert", random_from(config), character_tokenizer())
 
 
+@pytest.mark.parametrize("packed", [True, False])
+def test_noise_of_eight_bit_products_is_not_taken_for_looking_ahead(packed: bool) -> None:
+    """A stand-in for bitsandbytes, whose 8-bit products depend on the whole batch in float32, too.
+
+    Weights stay as they are; inputs are rounded to 127 steps of the largest number in the batch.
+    """
+    model = random_model("llama")
+    if packed:
+        model.quantization_method = "bitsandbytes"
+    for module in model.model.modules():
+        if isinstance(module, torch.nn.Linear):
+            module.register_forward_pre_hook(
+                lambda _, inputs: (
+                    (x := inputs[0]).abs().max() / 127 * (x * 127 / x.abs().max()).round(),
+                )
+            )
+    if packed:
+        assert Backbone("packed", model, character_tokenizer()).dtype == torch.float32
+    else:
+        with pytest.raises(BackboneError, match="cannot carry latent tokens"):
+            Backbone("noisy", model, character_tokenizer())
+
+
 def test_logits_changed_in_an_unknown_way_are_refused() -> None:
     model = random_model("llama")
     head = model.lm_head.forward

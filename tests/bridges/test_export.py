@@ -136,3 +136,18 @@ def test_what_cannot_be_exported_is_refused(tmp_path: Path) -> None:
     (tmp_path / "full" / "file").touch()
     with pytest.raises(LatentError, match="cannot write the checkpoint"):
         export_model(model_of("Start_1"), tmp_path / "full")
+
+
+def test_a_filled_folder_is_refused_before_the_backbone_is_copied(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def worked(*_: object) -> None:
+        raise AssertionError("the folder is looked at after work has begun")
+
+    model = model_of("Start_1")
+    monkeypatch.setattr("latent_core.bridges.export.copy.deepcopy", worked)
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(LatentError, match=f"cannot write the checkpoint to {tmp_path}"):
+        export_model(model, tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+    assert (tmp_path / "file").read_text() == "mine"

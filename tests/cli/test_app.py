@@ -70,6 +70,16 @@ def test_help_names_every_command_and_where_to_start() -> None:
     assert "Start here" in text
 
 
+@pytest.mark.parametrize("command", ["", *COMMANDS, "runs prune", "runs list"])
+def test_help_shows_flags_as_they_are_typed(command: str) -> None:
+    said = CliRunner().invoke(app, [*command.split(), "--help"])
+    assert said.exit_code == 0
+    assert "--help" in said.stdout and "<bool>" not in said.stdout
+    if command == "train":
+        assert re.search(r"--resume +Continue an unfinished run", said.stdout)
+        assert re.search(r"--steps +<int>", said.stdout), "other options keep their type"
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

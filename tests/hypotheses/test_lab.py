@@ -29,6 +29,23 @@ def test_the_plan_says_what_it_takes(commas) -> None:
     assert lab.plan(commas, 5, 100, tests=8).power < plan.power
 
 
+def test_plans_and_verdicts_print_as_lines_of_text(commas, tmp_path) -> None:
+    """Their repr, too: a notebook's traceback and a list show that, and no nested dataclasses."""
+    models = [copying_model(), copying_model("b")]
+    plan = lab.plan(commas, seeds=2, examples=3)
+    study = Study("X", "?", "both hold", "two", "none", {"one": commas, "two": replace(commas)})
+    plans = lab.plan(study, seeds=2, examples=3)
+    verdict = lab.run(commas, models, plan, tmp_path, progress=False)
+    for shown, begin in (
+        (plan, f"claim       {commas.claim}"),
+        (plans, "size        2 training seeds x 3 examples"),
+        (verdict, f"{verdict.title}: {commas.claim}"),
+    ):
+        assert repr(shown) == str(shown) == shown.summary()
+        assert repr(shown).startswith(begin)
+        assert 4 <= len(repr(shown).splitlines()) <= 40 and "Hypothesis(" not in repr(shown)
+
+
 def test_a_stopped_test_goes_on_where_it_was(commas, tmp_path) -> None:
     plan = lab.plan(commas, seeds=2, examples=3)
     models = [copying_model(), copying_model("b")]

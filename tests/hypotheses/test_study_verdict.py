@@ -23,6 +23,8 @@ def test_a_study_is_one_family_and_says_what_it_could_not_run(tmp_path) -> None:
     assert all(part.tests == 2 for part in verdict.parts.values())
     assert verdict.outcome in ("refuted", "inconclusive")
     assert "5 not run" in verdict.reason
+    assert repr(verdict) == str(verdict) == verdict.summary()
+    assert repr(verdict).startswith(f"H3: {study.claim}\n{verdict.outcome.upper()}: ")
     page = lab.report(verdict, tmp_path / "deep" / "report.html").read_text()
     assert page.count("<svg") >= 4 and "gain grows out of distribution" in page
     assert not re.search(r"<script|src=|https?://|url\(", page)

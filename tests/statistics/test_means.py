@@ -4,7 +4,7 @@ import pytest
 from scipy import stats
 
 from latent_core.errors import SettingError
-from latent_core.statistics.inference import mean_ends_p
+from latent_core.statistics.inference import holm, mean_ends_p, paired_effect, sign_flip_p
 from latent_core.statistics.means import mean_interval, paired_difference, summarise
 
 
@@ -118,3 +118,23 @@ def test_summary_keeps_the_order_of_the_records() -> None:
     table = summarise(_records())
     assert list(table["method"]) == ["A", "B"]
     assert list(table["mean"]) == [0.75, 0.25]
+
+
+@pytest.mark.parametrize("seeds", [(0,), (0, 1, 2)])
+@pytest.mark.parametrize("values", [(0.0, 0.0), (1.0, -1.0), (0.3, 0.3)])
+@pytest.mark.parametrize("count", [1, 12])
+def test_no_p_value_is_above_one(seeds: tuple[int, ...], values, count: int) -> None:
+    """Nothing that varies, and means of exactly zero, are where two tails add up to two."""
+    numbers = np.tile(values, count * len(seeds))
+    owners, keys = np.repeat(seeds, 2 * count), np.tile(np.arange(2 * count), len(seeds))
+    interval, effect = mean_interval(numbers, owners), paired_effect(numbers, owners, keys)
+    found = [interval.p, effect.p, effect.p_exact, sign_flip_p(numbers)]
+    assert all(0 <= p <= 1 for p in found), found
+    assert all(0 <= p <= 1 for p in holm(found))
+    if not numbers.any():
+        assert found == [1.0] * 4
+
+
+def test_the_p_value_of_two_methods_that_answer_alike_is_one() -> None:
+    frame = _records().assign(graded=0.5)
+    assert paired_difference(frame, "A", "B").p == 1.0

@@ -62,7 +62,7 @@ def path_code(path: Path) -> str:
 def backbone_code(session: Session) -> str:
     """An expression that `load_backbone` takes for the session's backbone."""
     name = session.backbone.name
-    return path_code(Path(name)) if name not in BACKBONES and Path(name).is_dir() else repr(name)
+    return path_code(Path(name)) if name not in BACKBONES and Path(name).exists() else repr(name)
 
 
 def model_code(session: Session, name: str) -> str:

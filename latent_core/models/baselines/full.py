@@ -14,6 +14,7 @@ from torch import Tensor
 
 from latent_core.adapters.saved import BaselineConfig, written_baseline
 from latent_core.backbones.backbone import Backbone
+from latent_core.backbones.fingerprints import quantisation
 from latent_core.backbones.loading import load_backbone
 from latent_core.errors import AdapterError, SettingError
 from latent_core.models.baselines.copies import copy_weights
@@ -37,13 +38,18 @@ class FullModel(SteeredModel):
         to_train: make sure beforehand that there is memory to train it.
 
     Raises:
-        SettingError: if there is not, with the estimate.
+        SettingError: if there is not, with the estimate; if the weights are quantised.
     """
 
     learning_rate = 1e-4
 
     def __init__(self, backbone: Backbone | str | Path, to_train: bool = True) -> None:
         given = load_backbone(backbone)
+        if quantised := quantisation(given.model):
+            raise SettingError(
+                f"the weights of {given.name} are quantised ({quantised}), so they cannot train; "
+                "expected a backbone without quantisation. Latents, lora and prefixes train on this"
+            )
         if to_train:
             _refuse_without_memory(given)
         own = copy_weights(given)

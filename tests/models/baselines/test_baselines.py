@@ -333,3 +333,22 @@ def test_prompts_start_as_latents_may() -> None:
     (vectors,) = dots.trainable_weights().values()
     wanted = tiny_backbone("llama").embed(torch.tensor(character_tokenizer()("=")["input_ids"]))
     assert torch.equal(vectors, wanted.expand(2, -1))
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf"), float("-inf")])
+@pytest.mark.parametrize("method", METHODS)
+def test_numbers_that_are_none_are_refused(method: str, number: float, tmp_path: Path) -> None:
+    model = trained(method)
+    with torch.no_grad():
+        next(weight for weight in model.parameters() if weight.requires_grad).view(-1)[1] = number
+    model.save_pretrained(tmp_path)
+    with pytest.raises(AdapterError, match=r"holds NaN or infinite numbers in .*train it again"):
+        load_model(tmp_path, tiny_backbone("llama"))
+
+
+def test_quantised_weights_are_not_fine_tuned() -> None:
+    """The attribute is the one by which Transformers marks a model of bitsandbytes."""
+    backbone = Backbone("packed", random_model("llama"), character_tokenizer())
+    backbone.model.quantization_method = "bitsandbytes"
+    with pytest.raises(SettingError, match=r"of packed are quantised \(bitsandbytes\), so they"):
+        FullModel(backbone)
