@@ -98,7 +98,7 @@ def _places(runs: Iterable[StoredRun]) -> dict[Path, StoredRun]:
 
 def _difference(one: StoredRun, other: StoredRun) -> str:
     """In what two runs differ, in words."""
-    names = sorted({*one.about, *other.about} - {"run", "path", "search", "train_seconds"})
+    names = sorted({*one.about, *other.about} - {"run", "path", "id", "search", "train_seconds"})
     pairs = ((name, one.about.get(name), other.about.get(name)) for name in names)
     differing = [f"{name} {mine!r} and {its!r}" for name, mine, its in pairs if mine != its]
     return "; ".join(differing) or "their settings are the same"

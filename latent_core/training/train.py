@@ -213,9 +213,11 @@ def train(
         arguments.save_total_limit = None  # the watcher deletes old checkpoints
         stack.callback(watcher.bar.close)
         fitter = ThreadFitter(watcher.bar)
+        turns = stack.enter_context(TurnOfEachStep(model.backbone.model, model.method))
         stack.enter_context(restored(model.backbone.model))
         stack.enter_context(products_where_faster(model.backbone))
         stack.callback(model.train, False)
+        stack.callback(turns.hold)
         trainer = Trainer(
             model=model,
             args=arguments,
@@ -224,7 +226,6 @@ def train(
             callbacks=[watcher, fitter],
         )
         trainer.remove_callback(PrinterCallback)  # our bar shows the loss already
-        turns = stack.enter_context(TurnOfEachStep(model.backbone.model, model.method))
         trainer.add_callback(turns)
         try:
             with interrupts_after_steps(watcher.interrupt, arguments.world_size == 1):

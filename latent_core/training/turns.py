@@ -22,7 +22,9 @@ class TurnOfEachStep(TrainerCallback):
     """Takes a turn when a step begins and ends it with the step; in `with`, also if a step fails.
 
     A step is forward and backward passes together: in the backward pass, layers may be computed
-    again, and have to be as they were.
+    again, and have to be as they were. What a training sets on the backbone before its first step,
+    and restores after its last, is set and restored in a turn too: the `with` block begins with
+    one, and `hold` takes the last one.
     """
 
     def __init__(self, model: PreTrainedModel, method: str) -> None:
@@ -31,6 +33,7 @@ class TurnOfEachStep(TrainerCallback):
         self._held = False
 
     def __enter__(self) -> Self:
+        self.hold()
         return self
 
     def __exit__(
@@ -45,14 +48,19 @@ class TurnOfEachStep(TrainerCallback):
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         """Wait until the backbone is free."""
-        self._turns.take(self._doing)
-        self._held = True
+        self.hold()
 
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         """Let others use the backbone."""
         self._end()
+
+    def hold(self) -> None:
+        """Take the turn, unless it is held."""
+        if not self._held:
+            self._turns.take(self._doing)
+            self._held = True
 
     def _end(self) -> None:
         if self._held:

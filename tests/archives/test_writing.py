@@ -74,7 +74,7 @@ def test_an_archive_that_reads_otherwise_never_takes_its_place(
 def test_nothing_is_written_over(folders, tmp_path: Path) -> None:
     (tmp_path / "archive").mkdir()
     (tmp_path / "archive" / "notes.txt").write_text("mine")
-    with pytest.raises(ArchiveError, match=r"cannot write the archive to .*not empty"):
+    with pytest.raises(ArchiveError, match=r"cannot write the archive to .*is not an empty folder"):
         write_archive(tmp_path / "archive", folders)
     assert [path.name for path in (tmp_path / "archive").iterdir()] == ["notes.txt"]
 

@@ -151,8 +151,8 @@ def test_evaluate_loses_nothing_that_was_measured(tmp_path: Path) -> None:
         return pd.read_parquet(run / "records.parquet").groupby("split").size().to_dict()
 
     first, second = tmp_path / "first", tmp_path / "second"
-    for run in (first, second):
-        common = ("--method", "zero-shot", "--backbone", "tiny", "--out", run)
+    for seed, run in enumerate((first, second)):
+        common = ("--method", "zero-shot", "--backbone", "tiny", "--seed", seed, "--out", run)
         assert called("train", "--task", "repetition", *common).exit_code == 0
     assert called("evaluate", first, "--examples", 3, "--splits", "id,ood-6").exit_code == 0
     said = called("evaluate", first, second, "--examples", 3, "--splits", "validation,ood-6")

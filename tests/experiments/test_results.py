@@ -1,6 +1,5 @@
 """The results page says what the records say, and no more than they bear."""
 
-import shutil
 from pathlib import Path
 
 import pandas as pd
@@ -122,7 +121,7 @@ def test_a_few_seeds_decide_nothing(tmp_path: Path) -> None:
 
 
 def test_two_runs_of_one_seed_are_refused(root: Path) -> None:
-    shutil.copytree(root / "Start_2-0", root / "again" / "Start_2-0")
+    add(root / "again", "Start_2", 0, 0.25)
     with pytest.raises(SettingError, match="are of the same method and seed; expected one"):
         page(root)
 

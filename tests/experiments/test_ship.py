@@ -34,9 +34,11 @@ def ship(tmp_path: Path, repository: Path, monkeypatch: pytest.MonkeyPatch) -> M
     return ship
 
 
-def add(folder: Path, splits: tuple[str, ...] = SPLITS, **changes: object) -> Path:
+def add(
+    folder: Path, splits: tuple[str, ...] = SPLITS, graded: float = 0.5, **changes: object
+) -> Path:
     add_run(folder, **{"task": "repetition", **changes})
-    frame = records(splits=splits)
+    frame = records(graded, splits)
     frame.attrs["evaluation"] = {"splits": list(splits), "examples": 4, "seed": 1}
     write_records(folder, frame)
     return folder
@@ -81,7 +83,7 @@ def test_finished_runs_replace_those_of_their_task(ship, tmp_path, monkeypatch, 
 )
 def test_what_cannot_ship_leaves_what_ships(ship, tmp_path, changes, reason) -> None:
     add(tmp_path / "grid" / "a")
-    add(tmp_path / "grid" / "b", **changes)
+    add(tmp_path / "grid" / "b", graded=0.25, **changes)  # other records: it is no copy
     before = there(ship.SHIPPED)
     with pytest.raises(SettingError, match=reason):
         ship.ship([tmp_path / "grid"])

@@ -738,7 +738,11 @@ def test_evaluation_inside_a_block_is_of_the_changed_model() -> None:
     ("text", "prompt", "said"),
     [
         ("drop(latents)", "a,b", "left no latents: the model ran as the backbone alone"),
-        ("drop(Comma, after=9)", "a,b", "changed nothing: latents were placed, but it met none"),
+        (
+            "drop(Comma, after=9)",
+            "a,b",
+            "changed nothing: latents were placed, but it applies to none",
+        ),
         ("drop(Comma)", "abc", "changed nothing"),
         ("shuffle(Start.0)", "a", "changed nothing"),
         ("knock_out(Comma)", "abc", "changed nothing"),
