@@ -1,9 +1,11 @@
-"""The summary at the end of a run says what was not tested, and why."""
+"""A run begins with the longest files, and its summary says what was not tested, and why."""
 
 import os
 import subprocess
 import sys
 from pathlib import Path
+
+from tests.conftest import LONGEST
 
 
 def test_a_run_ends_with_what_was_not_tested(tmp_path: Path, repository: Path) -> None:
@@ -21,6 +23,10 @@ def test_a_run_ends_with_what_was_not_tested(tmp_path: Path, repository: Path) -
     )
     assert "SKIPPED [2]" in done.stdout, done.stdout + done.stderr
     assert "2 tests: no chromium is installed" in done.stdout.split("not tested")[1]
+
+
+def test_the_files_that_begin_first_are_there(repository: Path) -> None:
+    assert all((repository / "tests" / name).is_file() for name in LONGEST)
 
 
 def _plain_environment() -> dict[str, str]:

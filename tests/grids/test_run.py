@@ -61,10 +61,8 @@ def test_a_grid_with_failed_runs_says_where_to_look(tmp_path: Path, monkeypatch)
     out = str(tmp_path / "my runs")
     result = CliRunner().invoke(app, ["grid", str(path), "--out", out], env={"COLUMNS": "500"})
     assert result.exit_code == 1
-    assert (
-        f"to see the errors: latent runs list '{out}' --where status=failed; to run them again"
-        in result.output
-    )
+    assert f"to see the errors: latent runs list '{out}' --where status=failed" in result.output
+    assert "to run them again: --retry-failed" in result.output
     command = ["runs", "list", out, "-w", "status=failed"]
     listed = CliRunner().invoke(app, command, env={"COLUMNS": "80"}).output
     assert " error " in listed and " failed " in listed and "tiny's vocabulary" in listed
