@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,6 +26,12 @@ Require = Callable[[object, str], None]
 
 #: Files that take minutes: begun first, so that no core waits for them at the end.
 LONGEST = ("test_notebooks.py", "workbench/test_browser.py", "grids/test_kills.py", "test_docs.py")
+
+
+def pytest_configure() -> None:
+    """Hear Ctrl-C, also where a shell began the tests in the background, which ignores it."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
