@@ -348,7 +348,7 @@ def test_the_code_gives_the_correlation_that_the_panel_shows(
     names: dict = {}
     exec(panel.code(), names)
     agreement = names["agreement"]
-    assert f"{agreement.rho:+.2f}, over {agreement.edges} cells" in panel.effects.note
+    assert f"{agreement.rho:+.2f} over {agreement.edges} cells" in panel.effects.note
     shown = panel.view().of_group(panel.view().effects)
     np.testing.assert_allclose(names["effects"]["effect"], shown["effect"], atol=1e-4)
 
