@@ -26,11 +26,12 @@ def test_notebook_is_read_rather_than_decoded(path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_notebook_runs(path: Path, smollm2_dir: Path) -> None:
     notebook = nbformat.read(path, as_version=4)
     NotebookClient(
-        notebook, timeout=400, resources={"metadata": {"path": str(path.parent)}}
+        notebook, timeout=800, resources={"metadata": {"path": str(path.parent)}}
     ).execute()
     errors = [o for c in notebook.cells for o in c.get("outputs", ()) if o.output_type == "error"]
     assert not errors

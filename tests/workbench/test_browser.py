@@ -300,7 +300,7 @@ def test_a_and_b_are_evaluated_and_a_point_leads_to_its_examples(
     notebook: Notebook, browser: Browser, tmp_path: Path
 ) -> None:
     panel = open_tab(notebook.page, "Comparison")
-    count = panel.get_by_label("Examples per split")
+    count = panel.get_by_role("spinbutton", name="Examples per split")
     count.fill("1")
     count.press("Enter")
     panel.get_by_role("button", name="Evaluate A and B").click()
@@ -317,6 +317,9 @@ def test_a_and_b_are_evaluated_and_a_point_leads_to_its_examples(
     expect(panel).to_contain_text("examples of")
     opens = panel.get_by_role("button", name=re.compile("playground", re.I)).first
     opens.click()
+    playground = notebook.page.get_by_role("tab", name="Playground", exact=True)
+    expect(playground).to_have_attribute("aria-selected", "true")
+    panel = open_tab(notebook.page, "Comparison")
     expect(panel.get_by_text("Opened in the playground")).to_be_visible()
     assert notebook.run("print(wb.session.example is not None)") == "True\n"
     assert_exports(panel, browser, tmp_path)
@@ -657,7 +660,7 @@ def alone(notebook: Notebook, control: str) -> Locator:
 def test_which_layers_look_at_the_latents(questions: Notebook) -> None:
     panel = alone(questions, "Recapture attention")
     drawn(panel, "A (Start_1+Comma_1): text → latent")
-    panel.get_by_label("Latent group", exact=True).select_option("Comma")
+    panel.get_by_label("Latent group", exact=True).first.select_option("Comma")
     drawn(panel, "A (Start_1+Comma_1): text → Comma")
     panel.get_by_role("button", name="Open strongest head").click()
     best, layer, head, value = questions.run(
