@@ -663,13 +663,17 @@ def test_which_layers_look_at_the_latents(questions: Notebook) -> None:
     panel.get_by_label("Latent group", exact=True).first.select_option("Comma")
     drawn(panel, "A (Start_1+Comma_1): text → Comma")
     panel.get_by_role("button", name="Open strongest head").click()
-    best, layer, head, value = questions.run(
-        "import latent_core as lc\nexample = wb.session.example\n"
-        "record = lc.capture_attention(wb.session.model_a, example.prompt, example.answer)\n"
-        "mass = record.by_group().query(\"group == 'Comma'\")\n"
-        "one, layers = mass.loc[mass['mass'].idxmax()], mass.groupby('layer')['mass'].mean()\n"
-        "print(layers.idxmax(), one['layer'], one['head'], layers.max())"
-    ).split()
+    best, layer, head, value = (
+        questions.run(
+            "import latent_core as lc\nexample = wb.session.example\n"
+            "record = lc.capture_attention(wb.session.model_a, example.prompt, example.answer)\n"
+            "mass = record.by_group().query(\"group == 'Comma'\")\n"
+            "one, layers = mass.loc[mass['mass'].idxmax()], mass.groupby('layer')['mass'].mean()\n"
+            "print(layers.idxmax(), one['layer'], one['head'], layers.max())"
+        )
+        .splitlines()[-1]
+        .split()
+    )  # a capture that waits for the panel's says so above
     drawn(panel, f"layer {layer}, head {head}, text → Comma")
     groups = drawn(panel, "Attention: raw weight")
     body = groups.locator(".latent-grid-body")
