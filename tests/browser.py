@@ -97,6 +97,8 @@ def watched(browser: Browser, **options: Any) -> Iterator[Watch]:
         options: of Playwright's `new_context`, such as `color_scheme`.
     """
     options = {"viewport": {"width": 1400, "height": 1000}, "accept_downloads": True} | options
+    # A click of Playwright's while the page scrolls smoothly reaches no element.
+    options.setdefault("reduced_motion", "reduce")
     context = browser.new_context(**options)
     context.set_default_timeout(PATIENCE)
     seen: list[str] = []

@@ -315,6 +315,8 @@ def test_a_and_b_are_evaluated_and_a_point_leads_to_its_examples(
     figure.press("Home")
     figure.press("Enter")
     expect(panel).to_contain_text("examples of")
+    # The list replaces what stood there: a click before it is complete would be lost.
+    expect(panel).to_contain_text(re.compile(r"examples of .* are listed"))
     opens = panel.get_by_role("button", name=re.compile("playground", re.I)).first
     opens.click()
     playground = notebook.page.get_by_role("tab", name="Playground", exact=True)
