@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from latent_core.attention.capture import capture_attention
 from latent_core.attention.record import AttentionRecord
 from latent_core.backbones.backbone import Backbone
-from latent_core.errors import SettingError
+from latent_core.errors import SettingError, whole_number
 from latent_core.models.latent import LatentModel
 from latent_core.progress import progress_bar
 from latent_core.slots.places import After
@@ -163,11 +163,9 @@ def attention_masses(
         >>> masses.of(0, 1, "Comma", "first", "text -> latent").shape
         (2,)
     """
-    if examples < 1:
-        raise SettingError(f"examples is {examples}; expected at least 1")
     if not model.placement.layout.groups:
         raise SettingError("the model has no latents; expected a layout with a group")
-    drawn = task.examples(split, examples, eval_seed)
+    drawn = task.examples(split, whole_number("examples", examples, 1), eval_seed)
     rows: list[dict[_Part, Masses]] = []
     record: AttentionRecord | None = None
     with progress_bar(len(drawn), "attention", "example", progress) as bar:
@@ -289,9 +287,9 @@ def _nearest(record: AttentionRecord, group: str, queries: NDArray[np.int64]) ->
 
 def _characters(backbone: Backbone, prompt: str) -> list[tuple[int, int]]:
     """The characters of each token of a prompt; special tokens have none."""
-    ids = backbone.encode(prompt)
     if backbone.tokenizer.is_fast:
         found = backbone.tokenizer(prompt, return_offsets_mapping=True, verbose=False)
         return [(int(start), int(end)) for start, end in found["offset_mapping"]]
+    ids = backbone.encode(prompt)
     ends = [len(backbone.decode(ids[: count + 1])) for count in range(len(ids))]
     return list(zip([0, *ends], ends, strict=False))

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from latent_core.analysis.tracing import trace
-from latent_core.errors import SettingError
+from latent_core.errors import whole_number
 from latent_core.interventions.running import InterventionWarning
 from latent_core.models.latent import LatentModel
 from latent_core.statistics.columns import column_means
@@ -87,9 +87,7 @@ def mean_effect(
         >>> effect[["layer", "group", "examples"]].values.tolist()
         [[1, 'Start', 2], [1, 'Comma', 2]]
     """
-    if examples < 1:
-        raise SettingError(f"examples is {examples}; expected at least 1")
-    drawn = task.examples(split, examples, eval_seed)
+    drawn = task.examples(split, whole_number("examples", examples, 1), eval_seed)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", InterventionWarning)  # `examples` is 0 there
         frame = trace(

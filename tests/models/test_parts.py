@@ -47,6 +47,15 @@ def trained(
     return output["loss"].detach(), output["token_losses"], gradient
 
 
+def assert_parts_are_the_whole(
+    model: SteeredModel, batch: LatentBatch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = trained(model, batch, monkeypatch, overhead=1e9)
+    divided = trained(model, batch, monkeypatch, overhead=0)
+    for one, other in zip(divided, whole, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
+
+
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_parts_have_the_loss_and_the_gradient_of_the_batch(
@@ -57,10 +66,7 @@ def test_parts_have_the_loss_and_the_gradient_of_the_batch(
     parts = divide(batch, cut=True, overhead=0)
     assert len(parts) > 1
     assert any(part.prefix for part in parts) == (not layout.startswith("Start"))
-    whole = trained(model, batch, monkeypatch, overhead=1e9)
-    divided = trained(model, batch, monkeypatch, overhead=0)
-    for one, other in zip(divided, whole, strict=True):
-        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
+    assert_parts_are_the_whole(model, batch, monkeypatch)
 
 
 @pytest.mark.parametrize("method", ["lora-r2", "prefix-2", "prompt-tuning-2", "full"])
@@ -69,10 +75,7 @@ def test_baselines_have_the_gradient_of_the_batch_too(
 ) -> None:
     model = build_model(tiny_backbone("llama"), method, seed=1)
     batch = batch_of(model)
-    whole = trained(model, batch, monkeypatch, overhead=1e9)
-    divided = trained(model, batch, monkeypatch, overhead=0)
-    for one, other in zip(divided, whole, strict=True):
-        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
+    assert_parts_are_the_whole(model, batch, monkeypatch)
 
 
 @pytest.mark.parametrize("method", ["lora-r2", "prefix-2", "full", "Comma_1=hidden"])

@@ -21,6 +21,7 @@ from latent_core.models.latent import LatentModel
 from latent_core.statistics.means import Interval, accuracy_interval, paired_difference
 from latent_core.tasks.base import Task
 from latent_core.wording import counted
+from workbench.level_words import split_words
 from workbench.responses import fitting
 from workbench.templates import render
 
@@ -118,20 +119,20 @@ def over_examples_table(found: Sequence[OverExamples], metric: Metric = "graded"
 def over_examples_html(found: Sequence[OverExamples], metric: Metric = "graded") -> str:
     """The same as a table to read; a difference whose interval leaves out zero is bold."""
     changes = dict.fromkeys(one.intervention for one in found if one.intervention != "none")
+    found_rows = [(one.name, row) for one in found for row in one.rows(metric)]
     rows = [
         {
-            "model": one.name,
-            "split": row.split.replace("ood-", "OOD ").replace("id", "ID"),
+            "model": name,
+            "split": split_words(row.split),
             "clean": _words(row.clean, ".2f"),
             "changed": _words(row.changed, ".2f"),
             "difference": _words(row.difference, "+.2f"),
             "differs": row.difference is not None
             and not row.difference.low <= 0 <= row.difference.high,
         }
-        for one in found
-        for row in one.rows(metric)
+        for name, row in found_rows
     ]
-    most = max(row.clean.records for one in found for row in one.rows(metric))
+    most = max(row.clean.records for _, row in found_rows)
     caption = f"{counted(most, 'example')} per split, 95 % intervals over examples of one adapter"
     if changes:
         caption += f"; changed by {', '.join(changes)}"

@@ -1,6 +1,6 @@
 /**
- * A heat map on a canvas: a grid of float32 numbers between two labelled sides. `ramp`, `format`,
- * `short`, `fit` and `ticks` are in heat_numbers.js.
+ * A heat map on a canvas: a grid of float32 numbers between two labelled sides. Python puts
+ * heat_numbers.js, heat_hatches.js and heat_legend.js before it.
  *
  * Two canvases lie on each other: cells and labels below, which are drawn anew only when the numbers,
  * the size or the theme change; marks above (pointer, cursor, selection). All text is either drawn
@@ -13,13 +13,6 @@ const BAND = 5; // width of a band of group colours, with its gap
 const MOST_HEIGHT = 720;
 const DRAWN = ["map", "note", "busy", "picks", "cell_width", "cell_height", "label_width"];
 const MARKED = ["selected", "hovered", "highlight"]; // a change of these leaves the cells as they are
-
-function element(tag, name, parent) {
-  const made = document.createElement(tag);
-  made.className = `latent-grid-${name}`;
-  parent.append(made);
-  return made;
-}
 
 function render({ model, el }) {
   el.classList.add("latent-grid");
@@ -54,7 +47,6 @@ function render({ model, el }) {
   const inside = ([row, column]) => row >= 0 && column >= 0 && row < shape[0] && column < shape[1];
 
   const isNoise = (value) => Math.abs(value) < (map.floor ?? 0);
-  const rgb = (hex) => [1, 3, 5].map((at) => parseInt(hex.slice(at, at + 2), 16));
 
   function isDark() {
     const [r, g, b] = (getComputedStyle(el).color.match(/[\d.]+/g) ?? [0, 0, 0]).map(Number);
@@ -62,7 +54,7 @@ function render({ model, el }) {
   }
 
   function colourOf(value, colours) {
-    if (isNoise(value)) return rgb(map.grey);
+    if (isNoise(value)) return channels(map.grey);
     const low = map.low;
     const share = map.log
       ? Math.log(Math.max(value, low) / low) / Math.log(map.high / low)
@@ -203,30 +195,6 @@ function render({ model, el }) {
     }
   }
 
-  function drawLegend(stops) {
-    legend.replaceChildren();
-    const scale = element("span", "scale", legend);
-    const [low, high] = [map.low, map.high];
-    const bar = document.createElement("i");
-    bar.style.background = `linear-gradient(to right, ${stops.join(", ")})`;
-    bar.textContent = low < 0 ? "0" : ""; // in the middle, where the colour is the page's
-    scale.append(`${map.value_name}  ${map.log ? "≤ " : ""}${format(low)}`, bar, `${format(high)}${map.log ? ", logarithmic" : ""}`);
-    if (map.uncertain.length) legend.append("hatched: the 95 % interval holds zero");
-    if (map.floor > 0) {
-      const item = legend.appendChild(document.createElement("span"));
-      item.appendChild(document.createElement("b")).style.background = map.grey;
-      item.append(`below the noise floor, ${format(map.floor)}`);
-    }
-    const present = new Set([...map.row_groups, ...map.column_groups]);
-    for (const [group, colour] of Object.entries(map.colours)) {
-      if (!present.has(group)) continue;
-      const item = legend.appendChild(document.createElement("span"));
-      const swatch = item.appendChild(document.createElement("b"));
-      swatch.style.background = colour;
-      item.append(group);
-    }
-  }
-
   function draw() {
     frame = 0;
     map = model.get("map");
@@ -259,7 +227,7 @@ function render({ model, el }) {
     drawHatches(context, map.uncertain, shape[1], place, getComputedStyle(el).color);
     drawSide(context, "row", getComputedStyle(el).color);
     drawSide(context, "column", getComputedStyle(el).color);
-    drawLegend(stops);
+    drawLegend(legend, map, stops);
     mark();
     body.dataset.draws = String(1 + Number(body.dataset.draws ?? 0)); // for whoever waits for it
   }

@@ -22,7 +22,13 @@ from workbench.widgets.scripts import joined
 __all__ = ["SCRIPTS", "HeatGrid"]
 
 STATIC: Final = Path(__file__).parent
-SCRIPTS: Final = ("reveal.js", "heat_numbers.js", "heat_hatches.js", "heat_grid.js")
+SCRIPTS: Final = (
+    "reveal.js",
+    "heat_numbers.js",
+    "heat_hatches.js",
+    "heat_legend.js",
+    "heat_grid.js",
+)
 _NO_CELL: Final = (-1, -1)
 
 

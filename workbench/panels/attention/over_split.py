@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, Final
 
 import ipywidgets as widgets
@@ -129,14 +130,7 @@ class OverSplit(widgets.VBox):
 
         def show(effects: pd.DataFrame) -> None:
             if self._view is not None and self._view.masses is view.masses:
-                self._view = SplitView(
-                    view.question,
-                    view.masses,
-                    self.group.value,
-                    self.role.value,
-                    self.direction.value,
-                    effects,
-                )
+                self._view = replace(self._view, effects=effects)
                 self._draw()
                 self._panel.reveal(self.effect_grids[0])
 
@@ -224,13 +218,8 @@ class OverSplit(widgets.VBox):
             kept = self.role.value
             self.role.options = roles
             self.role.value = kept if kept in roles else roles[0]
-        self._view = SplitView(
-            view.question,
-            view.masses,
-            group,
-            self.role.value,
-            self.direction.value,
-            view.effects,
+        self._view = replace(
+            view, group=group, role=self.role.value, direction=self.direction.value
         )
         self._draw()
 

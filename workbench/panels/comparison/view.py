@@ -9,6 +9,7 @@ from typing import Any, Final
 import pandas as pd
 
 from latent_core.wording import counted
+from workbench.level_words import split_words
 from workbench.panels.comparison.work import MethodComparison
 from workbench.pictures.chart import Chart
 from workbench.pictures.curves import MOST_COLOURED, accuracy_chart
@@ -32,7 +33,6 @@ NOW: Final = " (now)"
 
 #: Heads of columns: a name and a line below it.
 _HEADS: Final[dict[str, tuple[str, str]]] = {
-    "id": ("ID", ""),
     "gap": ("gap", "ID - mean OOD"),
     "trainable": ("trainable", "parameters"),
     "slots": ("extra slots", "per example"),
@@ -92,11 +92,16 @@ def readable_table(table: pd.DataFrame, form: str = ".2f") -> pd.DataFrame:
     values = _value_columns(table)
     rows = [
         {"method": row["method"], "seeds": row["seeds"]}
-        | {_HEADS.get(n, (n.replace("ood-", "OOD "), ""))[0]: _words(row, n, form) for n in values}
+        | {_head(n)[0]: _words(row, n, form) for n in values}
         | {" ".join(_HEADS[n]): _number(row[n], _COSTS[n]) for n in _COSTS if n in table.columns}
         for row in _of(table)
     ]
     return pd.DataFrame(rows)
+
+
+def _head(column: str) -> tuple[str, str]:
+    """The head of a column; one that has none of its own is a split."""
+    return _HEADS.get(column, (split_words(column), ""))
 
 
 def _words(row: dict[str, Any], name: str, form: str) -> str:
@@ -187,7 +192,7 @@ def _html(
         "panels/comparison/methods.html",
         label=label,
         first=first,
-        heads=[_HEADS.get(name, (name.replace("ood-", "OOD "), "")) for name in heads],
+        heads=[_head(name) for name in heads],
         rows=[
             {
                 "method": row["method"],
