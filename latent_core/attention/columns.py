@@ -38,8 +38,9 @@ def attention_columns(
 ) -> tuple[Tensor, Tensor]:
     """Attention weights onto chosen keys, in fp32.
 
-    The softmax needs every key for its denominator, but a row of logits at a time suffices: chunks
-    of queries, each with all the keys it may look at, leave their chosen columns behind.
+    The softmax needs every key for its denominator. Where the call has no denominators, a row of
+    logits at a time suffices: chunks of queries, each with all the keys it may look at, leave their
+    chosen columns behind.
 
     Args:
         call: one layer's attention with B = 1.
@@ -52,6 +53,8 @@ def attention_columns(
     """
     query, key = _per_head(call, heads)
     query = query * call.scaling
+    if call.denominators is not None and call.softcap is None and call.sinks is None:
+        return _divided(call, query, key, keys, heads)
     num_queries, num_keys = query.shape[1], key.shape[1]
     weights = query.new_zeros(len(heads), num_queries, len(keys))
     totals = query.new_zeros(len(heads), num_queries)
@@ -135,6 +138,8 @@ class ColumnCapture(AttentionHook):
         norms: (L, H, M) fp32 on the CPU; None if a layer has no plain output projection.
     """
 
+    needs_denominators = True
+
     def __init__(
         self,
         keys: Sequence[int],
@@ -196,6 +201,36 @@ class ColumnCapture(AttentionHook):
         return result.masked_fill_(self.weights == 0, 0.0)
 
 
+def _divided(
+    call: AttentionCall, query: Tensor, key: Tensor, keys: Tensor, heads: Sequence[int]
+) -> tuple[Tensor, Tensor]:
+    """`attention_columns` where the denominators are known, of `query`, scaled, and `key`."""
+    together = query.reshape(len(key), -1, query.shape[2])
+    logits = torch.bmm(together, key.index_select(1, keys).mT)
+    logits = logits.view(len(heads), call.num_queries, len(keys))
+    totals = query.new_ones(logits.shape[:2])
+    blind = None
+    if call.mask is None:
+        if call.is_causal and call.num_queries > 1:
+            queries = torch.arange(call.num_queries, device=keys.device)
+            logits.masked_fill_(keys > queries[:, None], -torch.inf)
+    else:
+        mask, allowed = (
+            part[0] if part.shape[1] == 1 else part[0, list(heads)]
+            for part in (call.mask, call.allowed())
+        )
+        if mask.dtype != torch.bool:
+            logits.add_(mask.index_select(2, keys).float())
+        logits.masked_fill_(~allowed.index_select(2, keys), -torch.inf)
+        blind = ~allowed.any(dim=-1)  # (len(heads) or 1, T_query)
+    assert call.denominators is not None
+    weights = logits.sub_(call.denominators[0, list(heads)].unsqueeze(-1)).exp_()
+    if blind is not None:
+        weights.masked_fill_(blind.unsqueeze(-1), 0.0)
+        totals.masked_fill_(blind, 0.0)
+    return weights, totals
+
+
 def _window(
     call: AttentionCall, start: int, stop: int, heads: Sequence[int]
 ) -> tuple[int, int, Tensor | None]:
@@ -241,7 +276,7 @@ def _per_head(call: AttentionCall, heads: Sequence[int]) -> tuple[Tensor, Tensor
 def _check_formula(call: AttentionCall, output: Tensor, heads: Sequence[int]) -> None:
     """The last query's weights times the values must give the output they are said to explain."""
     mask = None if call.mask is None else call.mask[:, :, -1:]
-    last = replace(call, query=call.query[:, :, -1:], mask=mask, is_causal=False)
+    last = replace(call, query=call.query[:, :, -1:], mask=mask, is_causal=False, denominators=None)
     keys = torch.arange(call.num_keys, device=call.query.device)
     weights, _ = attention_columns(last, keys, heads)
     group = call.num_heads // call.value.shape[1]

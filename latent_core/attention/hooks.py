@@ -27,11 +27,12 @@ import contextlib
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple, Protocol
+from typing import Any, ClassVar, NamedTuple, Protocol
 from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
 from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import eager_mask, sdpa_mask
@@ -60,6 +61,8 @@ class AttentionCall:
         sinks: (H,), one more logit per head, which takes weight and gives nothing (GPT-OSS).
         module: the attention module that called.
         extra: whatever else the family passes to its attention function.
+        denominators: after the attention, (B, H, T_query) fp32, logarithms of the softmax's
+            denominators; or None, where no hook needs them or the kernel gives none.
 
     Example:
         >>> import latent_core as lc
@@ -85,6 +88,7 @@ class AttentionCall:
     sinks: Tensor | None
     module: nn.Module
     extra: dict[str, Any]
+    denominators: Tensor | None = None
 
     @property
     def num_heads(self) -> int:
@@ -142,6 +146,9 @@ class AttentionHook(Protocol):
         >>> with lc.hooked(model.backbone, NoLatents()):
         ...     texts = model.generate("1+1=", max_new_tokens=4)
     """
+
+    needs_denominators: ClassVar[bool] = False
+    """Whether `after` reads `AttentionCall.denominators`."""
 
     def before(self, call: AttentionCall) -> Tensor | None:
         """Return the mask to use instead of `call.mask`, or None to leave it.
@@ -278,7 +285,13 @@ def _attention_function(stock: str) -> Callable[..., tuple[Tensor, Tensor | None
             mask = hook.before(call)
             if mask is not None:
                 call = replace(call, mask=_fit(mask, call, eager=stock == "eager"))
-        output, weights = forward(module, query, key, value, call.mask, scaling=scaling, **kwargs)
+        kernel = _Kernel() if any(hook.needs_denominators for hook in hooks) else None
+        with kernel or contextlib.nullcontext():
+            output, weights = forward(
+                module, query, key, value, call.mask, scaling=scaling, **kwargs
+            )
+        if kernel is not None:
+            call = replace(call, denominators=kernel.denominators)
         if call.mask is not attention_mask:
             blind = ~call.allowed().any(dim=-1)  # (B or 1, H or 1, T_query)
             output = output.masked_fill(blind.transpose(1, 2).unsqueeze(-1), 0.0)
@@ -288,6 +301,18 @@ def _attention_function(stock: str) -> Callable[..., tuple[Tensor, Tensor | None
         return output, weights
 
     return attend
+
+
+class _Kernel(TorchDispatchMode):
+    """Keeps what SDPA's kernel for processors computes beside its output, and SDPA drops."""
+
+    denominators: Tensor | None = None
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        if func is torch.ops.aten._scaled_dot_product_flash_attention_for_cpu.default:
+            self.denominators = result[1].detach()
+        return result
 
 
 def _fit(mask: Tensor, call: AttentionCall, eager: bool) -> Tensor:

@@ -1,5 +1,6 @@
 """A capture equals eager attention's columns, and its views give the answers worked out by hand."""
 
+import contextlib
 import itertools
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +19,9 @@ from latent_core.attention.hooks import AttentionCall, AttentionHook, hooked
 from latent_core.attention.rollout import attention_flow, attention_rollout
 from latent_core.backbones.backbone import Backbone
 from latent_core.errors import BackboneError, LayoutError, PromptError, SettingError
+from latent_core.interventions.base import Intervention
+from latent_core.interventions.flow import KnockOut
+from latent_core.interventions.places import Drop
 from latent_core.models.latent import LatentModel
 from latent_core.slots.placement import IGNORE
 from latent_core.slots.views import SlotView
@@ -79,6 +83,8 @@ def test_columns_equal_eager_attention(family: str, monkeypatch: pytest.MonkeyPa
     torch.testing.assert_close(record.weights, full[..., list(record.keys)], atol=1e-5, rtol=0)
     torch.testing.assert_close(record.totals, full.sum(dim=-1), atol=1e-5, rtol=0)
 
+    # Without the kernel's denominators, rows are computed whole, three at a time.
+    monkeypatch.setattr(attention_columns.ColumnCapture, "needs_denominators", False)
     monkeypatch.setattr(attention_columns, "CHUNK_ELEMENTS", 3 * 2 * len(record.slots))
     keys, heads = [9, 0, 5], [3, 1]
     some = capture_attention(model, PROMPT, RESPONSE, of=keys, layers=[1], heads=heads)
@@ -100,6 +106,29 @@ def test_columns_equal_eager_attention(family: str, monkeypatch: pytest.MonkeyPa
         everything.gradient_weighted(), full * gradients, atol=1e-5, rtol=1e-3
     )
     assert everything.value_weighted().shape == full.shape
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("change", [None, Drop("Start"), KnockOut("response", "Comma")])
+def test_the_kernels_denominators_give_what_whole_rows_give(
+    dtype: torch.dtype, change: Intervention | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    llama = random_from(FAMILIES["llama"]()).to(dtype)
+    model = LatentModel(Backbone("llama", llama, character_tokenizer()), LAYOUT)
+    divided, columns = [], attention_columns._divided
+    monkeypatch.setattr(
+        attention_columns, "_divided", lambda *given: divided.append(given) or columns(*given)
+    )
+    with change.on(model) if change else contextlib.nullcontext():
+        fused = capture_attention(model, PROMPT, RESPONSE)
+        assert len(divided) == 2, "one call a layer"
+        monkeypatch.setattr(attention_columns.ColumnCapture, "needs_denominators", False)
+        whole = capture_attention(model, PROMPT, RESPONSE)
+    assert len(divided) == 2
+    exact = 1e-5 if dtype == torch.float32 else 2e-4
+    torch.testing.assert_close(fused.weights, whole.weights, atol=exact, rtol=0)
+    assert torch.equal(fused.weights == 0, whole.weights == 0)
+    torch.testing.assert_close(fused.totals, whole.totals, atol=1e-6, rtol=0)
 
 
 def test_sinks_take_weight() -> None:
