@@ -78,7 +78,11 @@ def _is_progress(output: nbformat.NotebookNode) -> bool:
 
 
 def _is_live(output: nbformat.NotebookNode) -> bool:
-    return "application/vnd.jupyter.widget-view+json" in output.get("data", {})
+    """Whether it is a widget, or the picture below one, which is there while a kernel runs too."""
+    data = output.get("data", {})
+    return "application/vnd.jupyter.widget-view+json" in data or "latent-still" in "".join(
+        data.get("text/html", "")
+    )
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ from workbench.panels.base import Panel
 from workbench.panels.comparison.panel import ComparisonPanel
 from workbench.panels.exports import as_bytes
 from workbench.panels.hypotheses.panel import HypothesesPanel
+from workbench.panels.last_picture import LastPicture, live_view
 from workbench.panels.playground.panel import Playground
 from workbench.panels.training.panel import TrainingPanel
 from workbench.session import Session
@@ -68,17 +69,37 @@ class Workbench(widgets.VBox):
         panels = list(self._panels.values())
         self.tabs = widgets.Tab(panels, titles=[panel.title for panel in panels])
         self.children = (self.tabs,)
+        self._last = LastPicture(
+            self, lambda: (self._shown_panel.title, self._shown_panel.picture())
+        )
+        for panel in panels:
+            panel.touched.append(self._last.touch)
         self.tabs.observe(lambda change: self._tell_panel(), "selected_index")
         self.session.observe(lambda change: self._open_panel(), "panel")
         self._tell_panel()
         self.add_class("latent-workbench")
 
+    @property
+    def _shown_panel(self) -> Panel:
+        """The panel whose tab is open."""
+        return self._panels[list(PANELS)[self.tabs.selected_index or 0]]
+
     def _tell_panel(self) -> None:
         self.session.panel = list(PANELS)[self.tabs.selected_index or 0]
+        self._last.touch()
 
     def _open_panel(self) -> None:
         if self.session.panel in PANELS:
             self.tabs.selected_index = list(PANELS).index(self.session.panel)
+
+    def __repr__(self) -> str:
+        return f"Workbench({self.session.about()})"
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, Any]:
+        return live_view(self)
+
+    def _ipython_display_(self, **kwargs: Any) -> None:
+        self._last.display(live_view(self))
 
     def __getattr__(self, name: str) -> Any:
         panels = self.__dict__.get("_panels", {})

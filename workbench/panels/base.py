@@ -19,6 +19,7 @@ from matplotlib.figure import Figure
 
 from workbench.jobs import Job
 from workbench.panels.exports import FORMATS, as_bytes, write_export
+from workbench.panels.last_picture import LastPicture, live_view
 from workbench.session import Session
 from workbench.widgets.export_bar import ExportBar
 from workbench.widgets.status_line import StatusLine
@@ -43,6 +44,7 @@ class Panel(widgets.VBox):
         header: task, example, models and intervention, the same in every panel.
         status: the line that shows jobs and errors.
         errors: exceptions its callbacks raised, oldest first.
+        touched: called whenever something may have changed that is seen.
     """
 
     title: ClassVar[str]
@@ -56,6 +58,17 @@ class Panel(widgets.VBox):
         writers = {kind: functools.partial(as_bytes, self, kind) for kind in FORMATS}
         self.exports = ExportBar(self.title, writers, self.code)
         self.add_class("latent-panel")
+        self._last = LastPicture(self, lambda: (self.title, self.picture()))
+        self.touched: list[Callable[[], None]] = [self._last.touch]
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.session.about()})"
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, Any]:
+        return live_view(self)
+
+    def _ipython_display_(self, **kwargs: Any) -> None:
+        self._last.display(live_view(self))
 
     def build(self, *children: widgets.Widget) -> None:
         """Put the panel together: the header, its widgets, the status line and the export bar."""
@@ -102,8 +115,13 @@ class Panel(widgets.VBox):
             except Exception as error:
                 self.errors.append(error)
                 self.status.show_error(error)
+            self._touch()
 
         return call
+
+    def _touch(self) -> None:
+        for touched in self.touched:
+            touched()
 
     def on(self, widget: Any, trait: str, callback: Callable[[Any], Any]) -> None:
         """Call `callback` with the new value whenever `widget.trait` changes."""
@@ -160,6 +178,8 @@ class Panel(widgets.VBox):
                 watch(job)
             if job.state == "failed" and job.error is not None:
                 self.errors.append(job.error)
+            if not job.active:
+                self._touch()
 
         name = f"{self.title} {key}".strip()
         return self.session.jobs.start(name, work, then, tell, replace=replace)
