@@ -69,9 +69,7 @@ class Workbench(widgets.VBox):
         panels = list(self._panels.values())
         self.tabs = widgets.Tab(panels, titles=[panel.title for panel in panels])
         self.children = (self.tabs,)
-        self._last = LastPicture(
-            self, lambda: (self._shown_panel.title, self._shown_panel.picture())
-        )
+        self._last = LastPicture(self, lambda: (self._shown.title, self._shown.picture()))
         for panel in panels:
             panel.touched.append(self._last.touch)
         self.tabs.observe(lambda change: self._tell_panel(), "selected_index")
@@ -80,7 +78,7 @@ class Workbench(widgets.VBox):
         self.add_class("latent-workbench")
 
     @property
-    def _shown_panel(self) -> Panel:
+    def _shown(self) -> Panel:
         """The panel whose tab is open."""
         return self._panels[list(PANELS)[self.tabs.selected_index or 0]]
 

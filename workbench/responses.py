@@ -20,7 +20,7 @@ from latent_core.interventions.base import Combined, Intervention
 from latent_core.interventions.running import running
 from latent_core.models.latent import LatentModel
 from latent_core.slots.placement import SlotStream
-from latent_core.slots.views import SlotView, view_slot
+from latent_core.slots.views import SlotView, view_slots
 from latent_core.tasks.base import Example, Mark, Score, Task
 
 __all__ = [
@@ -162,7 +162,7 @@ class _Follower:
         """The latents that stand before a verbal token, and itself."""
         slots = [*self._stream.look_ahead(), *self._stream.push(token_id)]
         text, layout = self._model.backbone.token_text, self._model.placement.layout
-        return [view_slot(slot, layout, text) for slot in slots]
+        return list(view_slots(slots, layout, text))
 
 
 def fitting(model: LatentModel, intervention: Intervention) -> tuple[Intervention, tuple[str, ...]]:

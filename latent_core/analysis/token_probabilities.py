@@ -10,6 +10,7 @@ import torch
 from latent_core.errors import SettingError
 from latent_core.models.latent import LatentModel
 from latent_core.slots.placement import IGNORE
+from latent_core.slots.views import token_labels
 
 __all__ = ["token_probabilities"]
 
@@ -61,12 +62,12 @@ def token_probabilities(
         {
             "token": range(len(targets)),
             "token_id": targets.tolist(),
-            "token_text": [backbone.token_text(int(t)) for t in targets],
+            "token_text": token_labels(targets.tolist(), backbone.token_text),
             "log_probability": own.squeeze(1).tolist(),
             "rank": ranks.tolist(),
             "alternatives": [
                 tuple(
-                    (backbone.token_text(int(t)), float(p))
+                    (token_labels([int(t)], backbone.token_text)[0], float(p))
                     for t, p in zip(row, values.exp(), strict=True)
                 )
                 for row, values in zip(best.indices, best.values, strict=True)

@@ -31,7 +31,7 @@ from latent_core.slots.batch import LatentBatch
 from latent_core.slots.layout import LatentLayout
 from latent_core.slots.placement import IGNORE, Slot
 from latent_core.slots.selection import PassSlots, Selection
-from latent_core.slots.views import view_slot
+from latent_core.slots.views import view_slots
 
 __all__ = ["AttentionRecord", "capture_attention"]
 
@@ -93,7 +93,7 @@ def capture_attention(
         prompt_ids = backbone.encode(prompt)
         example = model.place(prompt_ids, response_ids)
         layout = model.placement.layout
-        slots = tuple(view_slot(slot, layout, backbone.token_text) for slot in example.slots)
+        slots = view_slots(example.slots, layout, backbone.token_text)
         keys = _choose_keys(of, example.slots, len(prompt_ids), layout)
         batch = model.batch([example])
         training = model.training

@@ -113,9 +113,9 @@ class Backbone(Decoder):
         assert isinstance(text, str)
         return text
 
-    def token_text(self, token_id: int) -> str:
-        """What one token id decodes to on its own, special tokens by their names."""
-        text = self.tokenizer.decode([token_id], clean_up_tokenization_spaces=False)
+    def token_text(self, *token_ids: int) -> str:
+        """What token ids decode to together, special tokens by their names."""
+        text = self.tokenizer.decode(list(token_ids), clean_up_tokenization_spaces=False)
         assert isinstance(text, str)
         return text
 

@@ -23,7 +23,7 @@ from latent_core.generation.sampling import read_settings
 from latent_core.generation.steps import DecodingModel
 from latent_core.generation.writer import OnToken, ResponseWriter
 from latent_core.slots.placement import SlotStream
-from latent_core.slots.views import SlotView, view_slot
+from latent_core.slots.views import SlotView, view_slots
 from latent_core.threads import fit_threads
 
 __all__ = ["Generation", "generate"]
@@ -211,7 +211,7 @@ def _result(model: DecodingModel, row: Row, finished: bool) -> Generation:
         text=model.backbone.decode(row.response_ids),
         prompt_ids=tuple(row.prompt_ids),
         response_ids=tuple(row.response_ids),
-        slots=tuple(view_slot(slot, layout, model.backbone.token_text) for slot in slots),
+        slots=view_slots(slots, layout, model.backbone.token_text),
         finished=finished,
         decode_steps=row.num_passes,
     )

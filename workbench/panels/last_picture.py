@@ -29,7 +29,7 @@ _DPI: Final = 96
 
 
 def live_view(widget: DOMWidget) -> dict[str, Any]:
-    """The MIME bundle of a widget; without words, which would stand in a page beside the picture."""
+    """The MIME bundle of a widget, without words, which would stand beside the picture."""
     view = {"version_major": 2, "version_minor": 0, "model_id": widget.model_id}
     return {"application/vnd.jupyter.widget-view+json": view, "text/plain": ""}
 

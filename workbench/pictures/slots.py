@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from latent_core.generation.generate import Generation
 from latent_core.models.latent import LatentModel
-from latent_core.slots.views import SlotView, view_slot
+from latent_core.slots.views import SlotView, view_slots
 from workbench.pictures.palette import colours_of, ink_on
 from workbench.pictures.theme import show_spaces
 from workbench.responses import Chance, SlotMark
@@ -167,8 +167,8 @@ class SlotStrip:
     def place(cls, model: LatentModel, prompt: str, response: str | None = None) -> SlotStrip:
         """Where the model's latents go in a text, nothing generated."""
         slots = model.insert(prompt, response).slots
-        views = (view_slot(slot, model.layout, model.backbone.token_text) for slot in slots)
-        return cls(tuple(views), len(model.backbone.encode(prompt)))
+        views = view_slots(slots, model.layout, model.backbone.token_text)
+        return cls(views, len(model.backbone.encode(prompt)))
 
     @property
     def cells(self) -> list[SlotCell]:

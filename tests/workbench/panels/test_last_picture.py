@@ -1,4 +1,4 @@
-"""What a notebook shows of live views without their kernel: after a restart, reopened, as a page."""
+"""What a notebook shows of live views without a kernel: after a restart, reopened, as a page."""
 
 from collections.abc import Iterator
 

@@ -15,7 +15,7 @@ import ipywidgets as widgets
 from latent_core.errors import LatentError
 from latent_core.generation.generate import Generation
 from latent_core.models.latent import LatentModel
-from latent_core.slots.views import SlotView, view_slot
+from latent_core.slots.views import SlotView, view_slots
 from latent_core.wording import counted
 from workbench.panels.base import Panel
 from workbench.panels.controls import Controls
@@ -227,7 +227,7 @@ def _placed(model: LatentModel, prompt: str) -> list[SlotView]:
     """The slots of a prompt alone. The model itself may be in use by a job, under a change."""
     backbone, layout = model.backbone, model.layout
     slots = backbone.place(layout).insert(backbone.encode(prompt)).slots
-    return [view_slot(slot, layout, backbone.token_text) for slot in slots]
+    return list(view_slots(slots, layout, backbone.token_text))
 
 
 def verdict_line(response: Response) -> VerdictLine:
