@@ -15,13 +15,15 @@ from typing import Any, Final, Literal, cast
 
 from traitlets import HasTraits, Instance, Unicode, default, observe, validate
 
-from latent_core.adapters.adapter import CONFIG_NAME, read_adapter
+from latent_core.adapters.adapter import CONFIG_NAME
+from latent_core.adapters.saved import read_saved
 from latent_core.archives.folders import has_file
 from latent_core.archives.names import SHIPPED, on_disk
 from latent_core.backbones.backbone import Backbone
 from latent_core.backbones.loading import load_backbone
 from latent_core.errors import AdapterError, TaskError
 from latent_core.interventions.kinds import parse_intervention
+from latent_core.models.build import load_model
 from latent_core.models.latent import LatentModel
 from latent_core.runs.evaluation_file import overall_graded, read_summary
 from latent_core.runs.shipped import ShippedAdapter, shipped_adapter, shipped_adapters
@@ -175,8 +177,11 @@ class Session(HasTraits):
             folder = Path(on_disk(source))
             if not has_file(folder, CONFIG_NAME):
                 folder = shipped_adapter(str(source), self.task.name, self.backbone.name)
-            model = LatentModel.from_pretrained(folder, self.backbone)
-        notes = {} if folder is None else read_adapter(folder)[0].notes
+            loaded = load_model(folder, self.backbone)
+            if not isinstance(loaded, LatentModel):
+                raise AdapterError(f"{folder} holds {loaded.method}, which has no latents")
+            model = loaded
+        notes = {} if folder is None else read_saved(folder).notes
         title = str(model.layout if folder is None else notes.get("method", folder.name))
         if model.backbone.fingerprint != self.backbone.fingerprint:
             raise AdapterError(

@@ -11,7 +11,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from safetensors import SafetensorError
 from safetensors.torch import load, save
@@ -24,14 +24,17 @@ from latent_core.files import write_files
 from latent_core.slots.layout import LatentLayout
 
 __all__ = [
+    "BASELINE_FILE",
     "CONFIG_NAME",
     "WEIGHTS_NAME",
     "AdapterConfig",
+    "check_tables",
     "read_adapter",
     "refuse_not_finite",
     "write_adapter",
 ]
 
+BASELINE_FILE: Final = "baseline.json"
 CONFIG_NAME = "adapter_config.json"
 WEIGHTS_NAME = "adapter_model.safetensors"
 
@@ -108,6 +111,11 @@ def read_adapter(folder: str | Path) -> tuple[AdapterConfig, dict[str, Tensor]]:
         LayoutError: if the layout cannot be read.
     """
     folder = Path(folder)
+    if has_file(folder, BASELINE_FILE):
+        raise AdapterError(
+            f"{folder} holds a model that PEFT or Transformers trained, or latents beside it; "
+            "expected latents alone. lc.load_model(...) loads any model"
+        )
     for name in (CONFIG_NAME, WEIGHTS_NAME):
         if not has_file(folder, name):
             raise AdapterError(f"no adapter in {folder}: expected a file {name} there")
@@ -129,14 +137,31 @@ def read_adapter(folder: str | Path) -> tuple[AdapterConfig, dict[str, Tensor]]:
         tables = load(weights)
     except SafetensorError as error:
         raise AdapterError(f"{folder / WEIGHTS_NAME} is no safetensors file: {error}") from error
-    expected = LatentLayout.parse(config.layout).weight_shapes(config.hidden_size)
+    check_tables(folder, LatentLayout.parse(config.layout), config.hidden_size, tables)
+    return config, tables
+
+
+def check_tables(
+    source: str | Path, layout: LatentLayout, hidden_size: int, tables: Mapping[str, Tensor]
+) -> None:
+    """Refuse saved tables that are not those of a layout.
+
+    Args:
+        source: where they were saved, for the error.
+        layout: what they should be of.
+        hidden_size: D.
+        tables: what trained, by name.
+
+    Raises:
+        AdapterError: if names or shapes differ, or a number is NaN or infinite.
+    """
+    expected = layout.weight_shapes(hidden_size)
     found = {name: tuple(table.shape) for name, table in tables.items()}
     if found != expected:
         raise AdapterError(
-            f"{folder}: layout {config.layout} needs tables {expected}, the file has {found}"
+            f"{source}: layout {layout} needs tables {expected}, the file has {found}"
         )
-    refuse_not_finite(folder, tables)
-    return config, tables
+    refuse_not_finite(source, tables)
 
 
 def refuse_not_finite(source: str | Path, weights: Mapping[str, Tensor]) -> None:

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from latent_core.adapters.adapter import read_adapter
+from latent_core.adapters.saved import read_latents
 from latent_core.backbones.layers import decoder_layers, final_norm, hidden_output, pick
 from latent_core.errors import AdapterError, SettingError
 from latent_core.models.latent import LatentModel
@@ -138,11 +138,8 @@ def latent_similarity(
             fingerprints[title], layout = source.backbone.fingerprint, source.layout
             rows = source.tables.rows().cpu()
         else:
-            config, tables = read_adapter(source)
-            fingerprints[title], layout = (
-                config.backbone_fingerprint,
-                LatentLayout.parse(config.layout),
-            )
+            config, layout, tables = read_latents(source)
+            fingerprints[title] = config.backbone_fingerprint
             stored = [tables[name] for name in layout.table_sizes]
             rows = torch.cat([torch.zeros(0, config.hidden_size), *stored])
         for row, name in _names(layout):

@@ -65,7 +65,8 @@ def capture_attention(
 
     Raises:
         LayoutError: for a group that the layout lacks.
-        SettingError: for a slot, layer, head or response token that does not exist.
+        SettingError: for a slot, layer, head or response token that does not exist, or a model
+            with a prefix.
         PromptError: for a prompt that is empty or too long.
         BackboneError: if the family shows its attention neither way, or has no gradients to show.
 
@@ -76,6 +77,11 @@ def capture_attention(
         >>> [record.slots[key].label for key in record.keys]
         ['Start.0', 'Comma.0', 'Comma.0']
     """
+    if model.virtual_tokens:
+        raise SettingError(
+            f"attention of {model.method} cannot be captured: its prefix has keys for which no "
+            "slot stands. Expected a layout alone, or beside LoRA"
+        )
     with turn(model.backbone.model, f"capture of attention in {model.method}"):
         backbone = model.backbone
         if response is None:

@@ -50,6 +50,11 @@ def export_model(model: SteeredModel, folder: str | Path) -> Path:
         BackboneError: if the family's embeddings are not a table times a number.
         LatentError: if the folder cannot be written, or is not empty.
     """
+    if isinstance(model, LatentModel) and model.companion is not None:
+        raise SettingError(
+            f"{model.method} cannot be exported: {model.companion.method} changes the backbone. "
+            "Expected a layout alone"
+        )
     if not isinstance(model, LatentModel) or not model.layout.groups:
         raise SettingError(
             f"{model.method} has no latents to export. What `latent train --method full` saves is "

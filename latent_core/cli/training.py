@@ -39,6 +39,10 @@ def train(
             "embeddings, for prefixes 0.1, for LoRA 0.001, for `full` 0.0001."
         ),
     ] = None,
+    learning_rate_beside: Annotated[
+        float | None,
+        typer.Option(help="Learning rate of what trains beside latents, as in Start_2 & lora-r8."),
+    ] = None,
     seed: Annotated[
         int, typer.Option(help="Seed of the initial vectors and of the training examples.")
     ] = 0,
@@ -67,7 +71,7 @@ def train(
         raise SettingError(f"steps is {steps}; expected at least 1")
 
     from latent_core.models.build import build_model  # brings torch, which takes seconds
-    from latent_core.models.rates import default_rate
+    from latent_core.models.rates import beside_rate, default_rate
     from latent_core.training.train import keep_untrained
     from latent_core.training.train import train as train_tables
 
@@ -80,6 +84,8 @@ def train(
         return
     if learning_rate is None:
         console.print(f"learning rate {default_rate(model)}")
+    if learning_rate_beside is None and (beside := beside_rate(model)) is not None:
+        console.print(f"learning rate beside {beside}")
     try:
         result = train_tables(
             model,
@@ -89,6 +95,7 @@ def train(
             seed=seed,
             output_dir=out,
             learning_rate=learning_rate,
+            learning_rate_beside=learning_rate_beside,
             resume=resume,
             notes=notes,
         )

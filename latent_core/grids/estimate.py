@@ -163,7 +163,8 @@ def _count(spec: RunSpec, backbone: Backbone) -> tuple[float, dict[str, tuple[fl
     """Count the mean slots of a training example; for each split, mean slots and longest answer."""
     task, method = load_task(spec.task), Method.parse(spec.method)
     placement = backbone.place(method.layout)
-    virtual = (method.size or 0) if method.kind in ("prefix", "prompt-tuning") else 0
+    of = method.companion or method
+    virtual = (of.size or 0) if of.kind in ("prefix", "prompt-tuning") else 0
 
     def sample(split: str) -> tuple[float, int]:
         sizes, longest = [], 0

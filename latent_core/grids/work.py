@@ -204,7 +204,7 @@ def _backbone(name: str, dtype: str) -> Backbone:
 
 def _model(spec: RunSpec, training: Training | None) -> SteeredModel:
     method = Method.parse(spec.method)
-    if training is not None and method.kind == "latents":
+    if training is not None and method.layout.trains:
         method = Method.parse(spec.method, training.init)
     return build_model(_backbone(spec.backbone, spec.dtype), method, spec.seed)
 

@@ -273,8 +273,8 @@ class Trained(Source):
         if not chosen.trained:
             return model
         settings = self.training
-        if chosen.kind != "latents" and "learning_rate" not in self._training:
-            del settings["learning_rate"]  # each baseline has its own
+        if not chosen.layout.trains and "learning_rate" not in self._training:
+            del settings["learning_rate"]  # what PEFT trains has its own
         determined = [self.backbone.fingerprint, self.task.fingerprint, method, seed, settings]
         name = f"{method}-{seed}-{_digest(determined)}".replace("/", "-").replace(" ", "")
         folder = self._folder / name

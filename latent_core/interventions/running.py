@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from latent_core.backbones.turns import turn
-from latent_core.errors import LatentError
+from latent_core.errors import LatentError, SettingError
 from latent_core.interventions.observer import Observer
 from latent_core.interventions.scene import Scene
 from latent_core.slots.fillers import fill
@@ -133,6 +133,12 @@ def running(
             model.placement = _placement(scene, before, observer, count)
             model.tables = cast(LatentTables, EditedTables(base, scene, observer))
             new_flows = scene.flows[len(before.flows) :]
+            if new_flows and model.virtual_tokens:
+                raise SettingError(
+                    f"{name} changes what happens inside the backbone, and cannot run beside the "
+                    f"prefix of {model.method}, for whose keys no slot stands. Expected a layout "
+                    "alone, or beside LoRA"
+                )
             if new_flows:
                 stack.enter_context(observer.watching(scene.backbone))
             for flow in new_flows:

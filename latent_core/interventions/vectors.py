@@ -17,7 +17,7 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
-from latent_core.adapters.adapter import read_adapter
+from latent_core.adapters.saved import read_latents
 from latent_core.errors import AdapterError, SettingError
 from latent_core.interventions.arguments import Group, Slots
 from latent_core.interventions.base import Intervention, at_least
@@ -92,7 +92,7 @@ class Replace(Intervention):
         groups = [replace(scene.layout.groups[number], filling=Learned()) for number in numbers]
         kind, _, rest = self.by.partition(":")
         if kind == "adapter" and rest:
-            config, tables = read_adapter(rest)
+            config, theirs, tables = read_latents(rest)
             backbone = scene.backbone
             fingerprint, sample = config.backbone_fingerprint, config.backbone_sample
             if found := backbone.differences_from(fingerprint, sample):
@@ -100,7 +100,6 @@ class Replace(Intervention):
                     f"{rest} was made for backbone {config.backbone}; expected {backbone.name}, "
                     f"as the model has: {'; '.join(found)}"
                 )
-            theirs = LatentLayout.parse(config.layout)
             vectors = {}
             for number, group in zip(numbers, groups, strict=True):
                 table = "tied" if theirs.tied else theirs.group(group.name).name

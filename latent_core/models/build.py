@@ -15,13 +15,15 @@ from latent_core.adapters.saved import read_saved
 from latent_core.archives.folders import real_folder
 from latent_core.backbones.backbone import Backbone
 from latent_core.errors import whole_number
-from latent_core.models.latent import LatentModel
-from latent_core.models.steered import SteeredModel, backbone_for
+from latent_core.models.latent import LatentModel, refuse_other_tokenizer
+from latent_core.models.provenance import backbone_for
+from latent_core.models.steered import SteeredModel
 from latent_core.slots.methods import Method
 
 if TYPE_CHECKING:
     from latent_core.models.baselines.full import FullModel
     from latent_core.models.baselines.peft_baseline import PeftBaseline
+    from latent_core.models.baselines.peft_companion import PeftCompanion
 
 __all__ = ["build_model", "load_model"]
 
@@ -46,12 +48,16 @@ def build_model(
         >>> import latent_core as lc
         >>> lc.build_model("tiny", "prefix-2").num_trainable
         2048
+        >>> lc.build_model("tiny", "Start_2 & prefix-2").num_trainable
+        2304
     """
     method = Method.parse(method) if isinstance(method, str) else method
     seed = whole_number("seed", seed, 0)
     if method.kind != "latents":
         return _baseline(backbone, method, seed, to_train)
-    model = LatentModel(backbone, method.layout, seed=seed, init=method.init)
+    companion = None if method.companion is None else _companion(backbone, method.companion, seed)
+    on = backbone if companion is None else companion.backbone
+    model = LatentModel(on, method.layout, seed, method.init, companion)
     _name(model, method)
     return model
 
@@ -86,11 +92,23 @@ def load_model(
         _name(model, Method.parse(config.notes.get("method", config.layout)))
         return model
     loaded = backbone_for(source, config, backbone, **load)
-    baseline = _baseline(loaded, Method.parse(config.method), seed=0, to_train=False)
+    refuse_other_tokenizer(source, config.tokenizer_fingerprint, loaded)
+    other = build_model(loaded, config.method, to_train=False)
     with real_folder(folder) as files:  # PEFT and Transformers read files
-        baseline.load_weights(files)
-    refuse_not_finite(source, baseline.trainable_weights())
-    return baseline
+        other.load_weights(files)
+    refuse_not_finite(source, other.trainable_weights())
+    return other
+
+
+def _companion(backbone: Backbone | str, method: Method, seed: int) -> PeftCompanion:
+    """What PEFT trains beside a layout."""
+    if method.kind == "prefix":
+        from latent_core.models.baselines.prefix import PrefixCompanion
+
+        return PrefixCompanion(backbone, method.size or 2, seed)
+    from latent_core.models.baselines.lora import lora_companion
+
+    return lora_companion(backbone, method.size, method.parameters, seed)
 
 
 def _baseline(

@@ -83,7 +83,7 @@ def cost(
 
 
 def matched(
-    layout: LatentLayout | str,
+    layout: LatentLayout | Method | str,
     by: By = "parameters",
     against: str = "start",
     *,
@@ -101,7 +101,8 @@ def matched(
     mean; `filler` has them in the very same places. `cost` says what came of it.
 
     Args:
-        layout: what is to be matched.
+        layout: what is to be matched. What trains beside a layout (`End_6=hidden & lora-r8`) trains
+            beside its control too; of such a method, `learned` alone is a control.
         by: `parameters`, trainable numbers, or `compute`, extra slots on the task's ID examples.
         against: a key of `AGAINST`.
         backbone: needed by compute, and for `prefix` and `lora`.
@@ -117,7 +118,16 @@ def matched(
         >>> lc.matched("Start_1+Comma_2", by="parameters", against="end").name
         'End_3'
     """
-    layout = LatentLayout.parse(layout)
+    if isinstance(layout, str):
+        layout = Method.parse(layout)
+    companion = None
+    if isinstance(layout, Method):
+        layout, companion = layout.layout, layout.companion
+    if companion is not None and against != "learned":
+        raise SettingError(
+            f"{companion} trains beside {layout}, so against={against} would compare two changes; "
+            "expected against=learned, or a layout alone"
+        )
     if against not in AGAINST:
         raise SettingError(f"against is {against!r}; expected one of {', '.join(AGAINST)}")
     if not layout.groups:
@@ -131,7 +141,7 @@ def matched(
     else:
         count = _by_compute(layout, against, backbone, task, examples, seed)
     name = AGAINST[against].format(count=count, layout=layout, learned=layout.learned())
-    return Method.parse(name)
+    return Method.parse(name if companion is None else f"{name} & {companion}")
 
 
 def _by_parameters(layout: LatentLayout, against: str, backbone: Backbone | str | None) -> int:

@@ -107,8 +107,11 @@ class PartsModel(Protocol):
     """What the losses of parts need of a model."""
 
     training: bool
-    virtual_tokens: int
     placement: Placement
+
+    @property
+    def virtual_tokens(self) -> int:
+        """Keys and values in the cache before the first slot."""
 
     @property
     def backbone(self) -> Decoder:

@@ -45,6 +45,10 @@ class FillingModel(Protocol):
         """Fills the latents."""
 
     @property
+    def virtual_tokens(self) -> int:
+        """Keys and values in the cache before the first slot."""
+
+    @property
     def recomputes(self) -> bool:
         """Whether layers recompute their activations, and so drop a cache."""
 
@@ -85,7 +89,8 @@ def hidden_states_in_passes(
     if past_key_values is not None:
         grids = _by_columns(computed, real, lined_up=False)
     elif model.backbone.has_sliding_window and len(computed) > 1:
-        grids = _by_columns(computed, real, lined_up=True)
+        # Padding on the left would stand between virtual tokens and the first slot.
+        grids = _by_columns(computed, real, lined_up=not model.virtual_tokens)
     else:
         grids = _by_segments(computed, real)
     if len(grids) == 1:

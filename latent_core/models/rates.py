@@ -3,7 +3,8 @@
 AdamW moves each number by about the rate a step, whatever the gradient. Input vectors of one
 backbone are many times as large as those of another (root mean square a dimension: SmolLM2 0.14,
 `tiny` 0.40, Gemma 3 1.03), so one rate for all is too large here and too small there. The default
-is therefore in proportion to that size. `experiments/learning_rates.py` compares multiples. So far
+is therefore in proportion to that size. LoRA and prefixes have rates of their own, also beside
+latents. `experiments/learning_rates.py` compares multiples. So far
 it has one seed on `tiny` and on SmolLM2: 0.25 is the best multiple on `tiny`, 0.5 on SmolLM2.
 """
 
@@ -11,9 +12,12 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
+from torch import nn
+
+from latent_core.errors import SettingError
 from latent_core.models.steered import SteeredModel
 
-__all__ = ["LearningRate", "default_rate"]
+__all__ = ["LearningRate", "beside_rate", "default_rate", "trained_parts"]
 
 #: The rate of trained input vectors, as a multiple of the size of the backbone's own.
 MULTIPLE: Final = 0.25
@@ -27,6 +31,38 @@ class LearningRate(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.value:.3g} ({self.reason})"
+
+
+def beside_rate(model: SteeredModel, given: float | None = None) -> LearningRate | None:
+    """The learning rate of what PEFT trains beside tables; None if only one of them trains.
+
+    Args:
+        model: a method on its backbone.
+        given: the rate that a user chose, if any.
+
+    Raises:
+        SettingError: if a rate is given, but there is nothing that it could be of.
+    """
+    own, beside = trained_parts(model)
+    if not own or not beside:
+        if given is not None:
+            raise SettingError(
+                f"learning_rate_beside is {given}, but {model.method} trains one part alone; give "
+                "learning_rate, or a method such as Start_2 & lora-r8"
+            )
+        return None
+    assert model.companion is not None and model.companion.learning_rate is not None
+    if given is not None:
+        return LearningRate(given, "as given")
+    return LearningRate(model.companion.learning_rate, f"the default of {model.companion.method}")
+
+
+def trained_parts(model: SteeredModel) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
+    """What training changes: outside of what PEFT made, and in it."""
+    of_peft = set() if model.companion is None else set(model.companion.peft_model.parameters())
+    trained = [weight for weight in model.parameters() if weight.requires_grad]
+    inside = [weight for weight in trained if weight in of_peft]
+    return [weight for weight in trained if weight not in of_peft], inside
 
 
 def default_rate(model: SteeredModel) -> LearningRate:

@@ -11,7 +11,7 @@ import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, Protocol, Self, cast, overload
+from typing import Any, Literal, Self, cast, overload
 
 import torch
 from torch import Tensor, nn
@@ -20,101 +20,16 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 
 from latent_core.backbones.backbone import Backbone
 from latent_core.backbones.chat import Prompt, as_prompts
-from latent_core.backbones.loading import load_backbone
 from latent_core.backbones.turns import turn
-from latent_core.errors import AdapterError, PromptError
+from latent_core.errors import PromptError
 from latent_core.generation.generate import Generation, generate
+from latent_core.models.companion import Companion
 from latent_core.models.parts import losses_in_parts, parts_of
 from latent_core.models.state import keep_trainable, miss_trainable_only
 from latent_core.slots.batch import LatentBatch, collate
 from latent_core.slots.placement import Placement, Slots
 
-__all__ = ["SavedFor", "SteeredModel", "asked_dtype", "backbone_for", "kept_backbone", "kept_notes"]
-
-
-class SavedFor(Protocol):
-    """What every saved method says of the backbone it was made for."""
-
-    @property
-    def backbone(self) -> str:
-        """The name it was loaded by."""
-
-    @property
-    def backbone_fingerprint(self) -> str:
-        """`Backbone.fingerprint`."""
-
-    @property
-    def backbone_sample(self) -> Mapping[str, Any]:
-        """`Backbone.weights_sample`, as plain values; empty if it was not kept."""
-
-    @property
-    def hidden_size(self) -> int:
-        """D."""
-
-    @property
-    def notes(self) -> Mapping[str, Any]:
-        """What else was kept: `dtype`, if a precision was asked for."""
-
-
-def kept_backbone(backbone: Backbone) -> dict[str, Any]:
-    """What a saved method says of its backbone: fields of its configuration."""
-    return {
-        "backbone": backbone.name,
-        "backbone_fingerprint": backbone.fingerprint,
-        "backbone_sample": backbone.weights_sample.to_dict(),
-        "hidden_size": backbone.hidden_size,
-    }
-
-
-def asked_dtype(model: SteeredModel) -> dict[str, str]:
-    """The precision that was asked for, as a note of runs and adapters; nothing for `auto`."""
-    asked = model.backbone.asked_dtype
-    return {} if asked == "auto" else {"dtype": asked}
-
-
-def kept_notes(model: SteeredModel, notes: Mapping[str, Any]) -> dict[str, Any]:
-    """The notes of a saved method: its name, the precision that was asked for, and others."""
-    return {"method": model.method, **asked_dtype(model), **notes}
-
-
-def backbone_for(
-    source: str | Path,
-    saved: SavedFor,
-    backbone: Backbone | str | Path | None,
-    allow_other_weights: bool = False,
-    **load: Any,
-) -> Backbone:
-    """The backbone that something saved was made for.
-
-    Args:
-        source: where it was saved, for the error.
-        saved: its configuration.
-        backbone: the backbone, if it is loaded already or lies elsewhere by now.
-        allow_other_weights: take a backbone of the same width whose weights are others: quantised,
-            resized, or of a later checkpoint.
-        load: further arguments of `load_backbone`; `dtype` is by default the one that was asked for
-            when the method was trained.
-
-    Raises:
-        AdapterError: if it is another one, with what differs.
-        BackboneError: if it cannot be loaded.
-    """
-    load = {"dtype": saved.notes.get("dtype", "auto")} | load
-    loaded = load_backbone(backbone if backbone is not None else saved.backbone, **load)
-    if allow_other_weights and loaded.hidden_size == saved.hidden_size:
-        return loaded
-    found = loaded.differences_from(saved.backbone_fingerprint, saved.backbone_sample)
-    if found:
-        allow = ""
-        if loaded.hidden_size == saved.hidden_size:
-            allow = ", or allow another with allow_other_weights=True"
-        raise AdapterError(
-            f"{source} was made for backbone {saved.backbone} "
-            f"(fingerprint {saved.backbone_fingerprint}, D={saved.hidden_size}); got "
-            f"{loaded.name} ({loaded.fingerprint}, D={loaded.hidden_size}): {'; '.join(found)}. "
-            f"Load it on the backbone it was made for{allow}"
-        )
-    return loaded
+__all__ = ["SteeredModel"]
 
 
 class SteeredModel(nn.Module, ABC):
@@ -124,10 +39,10 @@ class SteeredModel(nn.Module, ABC):
         backbone: computes; of its weights only those that the method trains need gradients.
         placement: where latents (or other vectors) go between verbal tokens.
         method: the method's name, as records carry it.
+        companion: what PEFT trains in the backbone, if anything.
 
     Attributes:
         shots: solved examples that evaluation puts in front of each prompt.
-        virtual_tokens: positions beyond the placed slots that attention sees at every step.
         learning_rate: of AdamW, where a user chooses none; None where it follows from the size of
             the backbone's input embeddings (`latent_core.models.rates`).
 
@@ -141,14 +56,23 @@ class SteeredModel(nn.Module, ABC):
     # Tells Transformers' Trainer to pass `num_items_in_batch`, which makes accumulation exact.
     accepts_loss_kwargs = True
     shots: int = 0
-    virtual_tokens: int = 0
     learning_rate: float | None = None
 
-    def __init__(self, backbone: Backbone, placement: Placement, method: str) -> None:
+    def __init__(
+        self,
+        backbone: Backbone,
+        placement: Placement,
+        method: str,
+        companion: Companion | None = None,
+    ) -> None:
         super().__init__()
         self.backbone = backbone
         self.placement = placement
         self.method = method
+        self.companion = companion
+        if companion is not None:
+            assert companion.backbone is backbone, "the companion stands on another backbone"
+            self.peft_model = companion.peft_model
         self.register_state_dict_post_hook(keep_trainable)
         self.register_load_state_dict_post_hook(miss_trainable_only)
 
@@ -196,6 +120,11 @@ class SteeredModel(nn.Module, ABC):
             AttributeError: if it was loaded without, as Transformers and Accelerate expect.
         """
         return cast(dict[str, Any], self.backbone.model.hf_device_map)
+
+    @property
+    def virtual_tokens(self) -> int:
+        """Positions beyond the placed slots that attention sees at every step."""
+        return 0 if self.companion is None else self.companion.virtual_tokens
 
     @property
     def num_trainable(self) -> int:
@@ -248,6 +177,8 @@ class SteeredModel(nn.Module, ABC):
         The arguments are those of `PreTrainedModel.activation_checkpointing_enable`; the Trainer
         passes them on.
         """
+        if self.companion is not None:
+            self.companion.refuse_recomputing()
         model = self.backbone.model
         kwargs = {"use_reentrant": False} | (activation_checkpointing_kwargs or {})
         model.activation_checkpointing_enable(kwargs, every_n_layers, offload)
@@ -279,6 +210,8 @@ class SteeredModel(nn.Module, ABC):
                 f"the example reaches position {last}, but {self.backbone.name} has a context "
                 f"window of {self.backbone.context_limit}; shorten it"
             )
+        if self.companion is not None:
+            self.companion.check_position(last)
         return slots
 
     def hidden_states(
@@ -311,9 +244,8 @@ class SteeredModel(nn.Module, ABC):
         past_key_values: Cache | None = None,
     ) -> Tensor:
         """Last hidden states (B, T, D) of slots whose inputs (B, T, D) are known."""
-        return self.backbone.hidden_states(
-            inputs_embeds, attention_mask, position_ids, past_key_values
-        )
+        run = self.backbone.hidden_states if self.companion is None else self.companion.run_slots
+        return run(inputs_embeds, attention_mask, position_ids, past_key_values)
 
     def forward(
         self,
@@ -387,6 +319,9 @@ class SteeredModel(nn.Module, ABC):
         Returns:
             one response per prompt, or `num_return_sequences` per prompt, side by side.
         """
+        if self.virtual_tokens and self.backbone.has_sliding_window:
+            # The padding of a ragged batch would stand between them and the prompt in the window.
+            settings["batch_size"] = 1
         with turn(self.backbone.model, f"generation of {self.method}"):
             training = self.training
             self.train(False)  # layers that recompute would do without their cache

@@ -14,7 +14,7 @@ import pandas as pd
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from latent_core.adapters.adapter import AdapterConfig
-from latent_core.adapters.saved import Saved, read_saved
+from latent_core.adapters.saved import TABLES_NAME, Saved, read_saved
 from latent_core.archives.folders import has_file
 from latent_core.runs.evaluation_file import current_records
 from latent_core.runs.folder import read_run
@@ -61,7 +61,7 @@ def model_card(folder: str | Path, repo_id: str | None = None) -> str:
         title=title,
         what=_what(config, method),
         source=repo_id or str(folder),
-        latents=isinstance(config, AdapterConfig),
+        other_tools=_other_tools(config),
         settings={name: _in_cell(json.dumps(v)) for name, v in _settings(folder, config).items()},
         **facts,
     )
@@ -90,7 +90,7 @@ def results_table(records: pd.DataFrame, metric: str = "graded") -> str:
 
 def _data(config: Saved, method: str, title: str, records: pd.DataFrame | None) -> ModelCardData:
     """Return the card's front matter, which the hub's search reads."""
-    latents = isinstance(config, AdapterConfig)
+    latents = isinstance(config, AdapterConfig) or TABLES_NAME in config.sha256
     known_to_peft = not latents and method != "full"
     on_the_hub = config.backbone.count("/") == 1 and not Path(config.backbone).exists()
     return ModelCardData(
@@ -151,9 +151,20 @@ def _method(config: Saved) -> str:
     return config.method
 
 
+def _other_tools(config: Saved) -> str:
+    """What can load the files besides this library."""
+    if isinstance(config, AdapterConfig):
+        return ""
+    if TABLES_NAME in config.sha256:
+        return "PEFT can load its part of the files, without the latent tokens."
+    return "PEFT or Transformers can also load the files."
+
+
 def _what(config: Saved, method: str) -> str:
     if not isinstance(config, AdapterConfig):
         what = f"The baseline `{method}`"
+        if TABLES_NAME in config.sha256:
+            what = f"Latent tokens, and what trained beside them in the backbone: `{method}`"
     else:
         layout = LatentLayout.parse(config.layout)
         groups = ", ".join(f"{group.count} at `{group.name}`" for group in layout.groups)

@@ -1,9 +1,10 @@
 """Methods that can be compared: latent layouts and their baselines, each by its name.
 
 A method's name describes it in full, so any layout is a method: `Start_1+Comma_2`. The other names
-are in `BASELINES`. `Method.name` is the one spelling of a method: `Start_1 + Comma_2` and
-`Start_1+Comma_2` are one method, as `lora` and `lora-r4` are. A place is an exception: it keeps the
-name that was typed, so `Comma_1` and `Before[,]_1` are two.
+are in `BASELINES`. `Start_2 & lora-r8` is a layout with a companion, which trains in the backbone.
+`Method.name` is the one spelling of a method: `Start_1 + Comma_2` and `Start_1+Comma_2` are one
+method, as `lora` and `lora-r4` are. A place is an exception: it keeps the name that was typed, so
+`Comma_1` and `Before[,]_1` are two.
 
 `latent_core.models.build` makes their models. This module stands with the other texts of the
 notation, below the records of runs, which are read by these names.
@@ -25,7 +26,7 @@ from latent_core.slots.parts import MethodParts
 from latent_core.slots.places import ALIASES, End
 from latent_core.slots.pointing import Part, clipped
 
-__all__ = ["BASELINES", "EXAMPLE_LAYOUTS", "Baseline", "Method", "method_name"]
+__all__ = ["BASELINES", "COMPANIONS", "EXAMPLE_LAYOUTS", "Baseline", "Method", "method_name"]
 
 MethodKind = Literal["latents", "lora", "prefix", "prompt-tuning", "full"]
 
@@ -43,6 +44,7 @@ class Method:
         shots: solved examples in front of each prompt.
         size: rank of LoRA, or virtual tokens of a prefix or a tuned prompt.
         parameters: numbers that LoRA should train, where it has no rank.
+        companion: what trains in the backbone beside a layout: LoRA or a prefix.
 
     Example:
         >>> import latent_core as lc
@@ -59,6 +61,7 @@ class Method:
     shots: int = 0
     size: int | None = None
     parameters: int = 0
+    companion: Method | None = None
 
     @classmethod
     def parse(cls, text: str, init: str = "vocab") -> Method:
@@ -80,7 +83,9 @@ class Method:
         method = _baseline(parts) if parts.word else _latents(parts)
         if init == "vocab" or not method.trained:
             return method
-        if method.kind not in ("latents", "prompt-tuning"):
+        if method.kind not in ("latents", "prompt-tuning") or (
+            method.companion and not method.layout.trains
+        ):
             raise SettingError(
                 f"init is {init!r}, but {method} has no vectors of the vocabulary's kind to "
                 "start; leave it out"
@@ -166,6 +171,9 @@ BASELINES: Final[dict[str, Baseline]] = {
         Method("full", "full", trained=True),
     ),
 }
+COMPANIONS: Final = ("lora", "prefix")
+"""Baselines that may train beside a layout, as in `Start_2 & lora-r8`."""
+
 EXAMPLE_LAYOUTS: Final[dict[str, str]] = {
     "Start_2": "two latents before the prompt, as in prompt tuning",
     "End_2": "two latents after the prompt, as with pause tokens",
@@ -177,6 +185,7 @@ EXAMPLE_LAYOUTS: Final[dict[str, str]] = {
     "Before[=]_1, After[.|!]_2": "latents before or after a trigger text of your own",
     "End_6=hidden": "six latents; each holds the hidden state of the slot before it (Coconut)",
     "End_6=hidden(proj=8)": "the same, with a trained map of rank 8",
+    "Start_2 & lora-r8": "latents, and PEFT's LoRA in the backbone; also & prefix-M",
 }
 
 
@@ -192,6 +201,8 @@ def method_name(name: str) -> str:
 def _latents(parts: MethodParts) -> Method:
     """A layout's method; a layout without groups is the backbone alone."""
     assert parts.layout is not None
+    if parts.companion is not None:
+        return _with_companion(parts)
     for group in parts.layout.groups:
         if group.place.lower() in BASELINES:
             raise _no_method(group.place, str(group.place))
@@ -201,8 +212,29 @@ def _latents(parts: MethodParts) -> Method:
     return Method(str(layout), layout=layout, trained=layout.trains)
 
 
+def _with_companion(parts: MethodParts) -> Method:
+    """A layout beside which something trains in the backbone."""
+    assert parts.companion is not None and parts.companion.word is not None
+    word = parts.companion.word
+    companion = _baseline(parts.companion)
+    if companion.kind not in COMPANIONS:
+        raise word.fault(
+            LayoutError,
+            f"{companion} cannot train beside a layout",
+            f"expected {' or '.join(BASELINES[kind].form for kind in COMPANIONS)}",
+        )
+    method = _latents(parts._replace(companion=None))
+    if not method.layout.groups:
+        raise word.fault(
+            LayoutError,
+            f"the layout beside {companion} has no groups",
+            f"write {companion} alone",
+        )
+    return replace(method, name=f"{method} & {companion}", trained=True, companion=companion)
+
+
 def _baseline(parts: MethodParts) -> Method:
-    word, size, inner = parts
+    word, size, inner, _ = parts
     assert word is not None
     baseline = BASELINES.get(word)
     if baseline is None:

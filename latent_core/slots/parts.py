@@ -84,11 +84,15 @@ class MovedParts(NamedTuple):
 
 
 class MethodParts(NamedTuple):
-    """A layout, a word such as `lora` with a size such as `-r4`, or a word with a layout."""
+    """A layout, a word such as `lora` with a size such as `-r4`, or a word with a layout.
+
+    A layout may have a companion, which is a word with a size.
+    """
 
     word: Part | None = None
     size: Part | None = None
     layout: LayoutParts | None = None
+    companion: MethodParts | None = None
 
 
 class TermParts(NamedTuple):
@@ -251,6 +255,14 @@ def _baseline(word: Part, rest: Part | LayoutParts | None = None) -> MethodParts
     return MethodParts(word, rest, None)
 
 
+def _method(
+    found: MethodParts | LayoutParts, sign: Part | None = None, companion: MethodParts | None = None
+) -> MethodParts:
+    if isinstance(found, MethodParts):
+        return found
+    return MethodParts(layout=found, companion=companion)
+
+
 def _edges(first: SelectionParts, arrow: Part | None, second: SelectionParts | None) -> EdgeParts:
     return EdgeParts(None, None, first) if second is None else EdgeParts(first, arrow, second)
 
@@ -288,7 +300,8 @@ _VALUES: Final[dict[str, Callable[..., Any]]] = {
     "setting": FillingArgument,
     "option": OptionParts,
     "moved": MovedParts,
-    "method": lambda found: found if isinstance(found, MethodParts) else MethodParts(layout=found),
+    "method": _method,
+    "companion": MethodParts,
     "baseline": _baseline,
     "selection": lambda *terms: SelectionParts(terms),
     "term": TermParts,

@@ -25,8 +25,9 @@ from latent_core.adapters.saved import read_saved
 from latent_core.attention.products import products_where_faster
 from latent_core.errors import SettingError, TrainingDivergedError, whole_number
 from latent_core.files import write_file
-from latent_core.models.rates import LearningRate, default_rate
-from latent_core.models.steered import SteeredModel, asked_dtype, backbone_for
+from latent_core.models.provenance import asked_dtype, backbone_for
+from latent_core.models.rates import LearningRate, beside_rate, default_rate
+from latent_core.models.steered import SteeredModel
 from latent_core.runs.checkpoints import drop_broken_checkpoints, kept_start, last_checkpoint
 from latent_core.runs.folder import (
     abandon_run,
@@ -43,6 +44,7 @@ from latent_core.tasks.table import load_task
 from latent_core.training.arguments import check_arguments, trainer_arguments
 from latent_core.training.examples import TrainingExamples
 from latent_core.training.interrupts import interrupts_after_steps
+from latent_core.training.optimizer import optimizer_of_two
 from latent_core.training.restoring import restored
 from latent_core.training.result import TrainingResult
 from latent_core.training.thread_fitter import ThreadFitter
@@ -74,11 +76,18 @@ class _Settings:
     learning_rate: float
     seed: int
     training_arguments: dict[str, Any] = field(default_factory=dict)
+    learning_rate_beside: float | None = None
 
     def __post_init__(self) -> None:
-        if not 0 < self.learning_rate < math.inf:
-            raise SettingError(f"learning_rate is {self.learning_rate}; expected more than 0")
+        for name in ("learning_rate", "learning_rate_beside"):
+            rate = getattr(self, name)
+            if rate is not None and not 0 < rate < math.inf:
+                raise SettingError(f"{name} is {rate}; expected more than 0")
         check_arguments(self.training_arguments)
+
+    def kept(self) -> dict[str, Any]:
+        """What `run.json` keeps."""
+        return {name: value for name, value in asdict(self).items() if value is not None}
 
 
 def train(
@@ -90,6 +99,7 @@ def train(
     output_dir: str | Path | None = None,
     *,
     learning_rate: float | None = None,
+    learning_rate_beside: float | None = None,
     gradient_accumulation: int = 1,
     resume: bool = False,
     progress: bool = True,
@@ -116,6 +126,8 @@ def train(
             default that of the method: for latents and prompts a quarter of the root mean square
             of the backbone's input embeddings; 0.1 for prefixes, 1e-3 for LoRA, 1e-4 for all
             weights.
+        learning_rate_beside: of what PEFT trains beside latents (`Start_2 & lora-r8`), where
+            `learning_rate` is that of the latents. By default that of LoRA or of prefixes.
         gradient_accumulation: batches per step.
         resume: continue an unfinished run in `output_dir`; a finished one is loaded, not repeated.
         progress: show a bar with loss and time left.
@@ -143,6 +155,7 @@ def train(
     """
     task = load_task(task) if isinstance(task, str | Path) else task
     rate = default_rate(model) if learning_rate is None else LearningRate(learning_rate, "as given")
+    beside = beside_rate(model, learning_rate_beside)
     settings = _Settings(
         task=task.name,
         task_fingerprint=task.fingerprint,
@@ -156,6 +169,7 @@ def train(
         learning_rate=float(rate.value),
         seed=whole_number("seed", seed, 0, MOST_SEED),
         training_arguments=training_arguments,
+        learning_rate_beside=None if beside is None else float(beside.value),
     )
     if model.num_trainable == 0:
         raise SettingError(
@@ -185,9 +199,9 @@ def train(
         def is_finished() -> bool:
             if output_dir is not None:
                 # Refused before anything is written, and again under the lock.
-                holds_finished_run(folder, asdict(settings), resume)
+                holds_finished_run(folder, settings.kept(), resume)
                 stack.enter_context(run_lock(folder))
-            return holds_finished_run(folder, asdict(settings), resume)
+            return holds_finished_run(folder, settings.kept(), resume)
 
         if _told_by_main(arguments, is_finished):
             _load_trained(model, folder)
@@ -224,6 +238,10 @@ def train(
             train_dataset=examples,
             data_collator=lambda examples: collate(examples).as_dict(),
             callbacks=[watcher, fitter],
+            optimizers=(
+                None if beside is None else optimizer_of_two(model, arguments, beside.value),
+                None,
+            ),
         )
         trainer.remove_callback(PrinterCallback)  # our bar shows the loss already
         trainer.add_callback(turns)
@@ -311,7 +329,7 @@ def _begin(
     folder: Path, model: SteeredModel, settings: _Settings, notes: dict[str, Any]
 ) -> tuple[str | None, bytes | None]:
     """Open the run: the checkpoint to go on from, or else the numbers to start with."""
-    open_run(folder, asdict(settings), notes)
+    open_run(folder, settings.kept(), notes)
     delete_leftovers(folder)
     drop_broken_checkpoints(folder)
     checkpoint = last_checkpoint(folder)
@@ -363,7 +381,7 @@ def _keep(
     close_run(
         folder,
         "stopped" if result.stopped else "finished",
-        asdict(settings),
+        settings.kept(),
         notes,
         loss=result.loss,
         seconds=round(spent, 1),

@@ -5,6 +5,7 @@ import pytest
 from latent_core.errors import SettingError
 from latent_core.models.build import build_model
 from latent_core.models.matching import cost, matched
+from latent_core.slots.methods import Method
 from latent_core.tasks import Task
 from latent_core.tasks.base import Example, Score
 from tests.families import tiny_backbone
@@ -96,3 +97,11 @@ def test_compute_is_counted_on_whole_examples() -> None:
 def test_a_match_that_makes_no_sense_is_refused(arguments, settings, reason: str) -> None:
     with pytest.raises(SettingError, match=reason):
         matched(*arguments, **settings)
+
+
+def test_what_trains_beside_a_layout_trains_beside_its_control() -> None:
+    assert matched("End_6=hidden & lora-r8", against="learned").name == "End_6 & lora-r8"
+    method = Method.parse("Comma_1=mix & prefix-4")
+    assert matched(method, against="learned").name == "Comma_1 & prefix-4"
+    with pytest.raises(SettingError, match="expected against=learned"):
+        matched("Start_2 & lora-r8", against="end")

@@ -18,8 +18,9 @@ from latent_core.backbones.fingerprints import quantisation
 from latent_core.backbones.loading import load_backbone
 from latent_core.errors import AdapterError, SettingError
 from latent_core.models.baselines.copies import copy_weights
+from latent_core.models.provenance import kept_backbone, kept_notes
 from latent_core.models.size import free_memory
-from latent_core.models.steered import SteeredModel, kept_backbone, kept_notes
+from latent_core.models.steered import SteeredModel
 from latent_core.progress import without_loading_bars
 from latent_core.slots.batch import LatentBatch
 from latent_core.slots.layout import LatentLayout

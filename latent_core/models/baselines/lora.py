@@ -10,17 +10,17 @@ from typing import NamedTuple
 
 from peft import LoraConfig, TaskType
 from peft.utils.constants import TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING
-from torch import Tensor, nn
+from torch import nn
 from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
 from latent_core.backbones.backbone import Backbone
 from latent_core.errors import SettingError
 from latent_core.models.baselines.peft_baseline import PeftBaseline
+from latent_core.models.baselines.peft_companion import PeftCompanion
 from latent_core.models.size import check_numbers
-from latent_core.slots.batch import LatentBatch
 
-__all__ = ["LoraModel", "LoraSize", "lora_of_rank", "lora_of_size"]
+__all__ = ["LoraModel", "LoraSize", "lora_companion", "lora_of_rank", "lora_of_size"]
 
 
 class LoraSize(NamedTuple):
@@ -40,6 +40,24 @@ class LoraSize(NamedTuple):
 class LoraModel(PeftBaseline):
     """LoRA on the modules that PEFT changes by default in this family (`q_proj` and `v_proj`).
 
+    See `lora_companion` for the arguments.
+    """
+
+    def __init__(
+        self,
+        backbone: Backbone | str | Path,
+        rank: int | None = 4,
+        trainable: int = 0,
+        seed: int = 0,
+    ) -> None:
+        super().__init__(lora_companion(backbone, rank, trainable, seed))
+
+
+def lora_companion(
+    backbone: Backbone | str | Path, rank: int | None = 4, trainable: int = 0, seed: int = 0
+) -> PeftCompanion:
+    """LoRA on a copy of a backbone, on the modules that PEFT changes by default in its family.
+
     For a family that PEFT has no default for, on every linear module but the output head. Alpha is
     twice the rank, without dropout.
 
@@ -49,34 +67,20 @@ class LoraModel(PeftBaseline):
         trainable: numbers to train, where there is no rank.
         seed: of the initial values.
     """
+    name = f"lora-{trainable}p" if rank is None else f"lora-r{rank}"
 
-    learning_rate = 1e-3
+    def config(own: Backbone) -> LoraConfig:
+        size = lora_of_size(own, trainable) if rank is None else lora_of_rank(own, rank)
+        check_numbers(own, name, size.trainable)
+        return LoraConfig(
+            task_type=TaskType.CAUSAL_LM,
+            r=size.rank,
+            lora_alpha=2 * size.rank,
+            target_modules=list(size.modules),
+            fan_in_fan_out=_is_conv1d(own.model, size.modules[0]),
+        )
 
-    def __init__(
-        self,
-        backbone: Backbone | str | Path,
-        rank: int | None = 4,
-        trainable: int = 0,
-        seed: int = 0,
-    ) -> None:
-        name = f"lora-{trainable}p" if rank is None else f"lora-r{rank}"
-
-        def config(own: Backbone) -> LoraConfig:
-            size = lora_of_size(own, trainable) if rank is None else lora_of_rank(own, rank)
-            check_numbers(own, name, size.trainable)
-            return LoraConfig(
-                task_type=TaskType.CAUSAL_LM,
-                r=size.rank,
-                lora_alpha=2 * size.rank,
-                target_modules=list(size.modules),
-                fan_in_fan_out=_is_conv1d(own.model, size.modules[0]),
-            )
-
-        super().__init__(backbone, config, "none", name, seed)
-
-    def slot_embeddings(self, batch: LatentBatch) -> Tensor:
-        """Input embeddings (B, T, D): LoRA places nothing."""
-        return self.backbone.embed(batch.input_ids)
+    return PeftCompanion(backbone, config, name, 1e-3, seed)
 
 
 def lora_of_rank(backbone: Backbone, rank: int) -> LoraSize:

@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import cast
 
 import torch
-from peft import PromptTuningConfig, TaskType
+from peft import PeftModel, PromptTuningConfig, TaskType
 from torch import Tensor, nn
 
 from latent_core.backbones.backbone import Backbone
 from latent_core.models.baselines.peft_baseline import PeftBaseline
+from latent_core.models.baselines.peft_companion import PeftCompanion
 from latent_core.models.latent import starting_rows
 from latent_core.models.size import check_layout_size
 from latent_core.slots.batch import LatentBatch
@@ -51,7 +52,9 @@ class PromptModel(PeftBaseline):
             )
 
         layout = f"Start_{count}; positions=sequential"
-        super().__init__(backbone, config, layout, f"prompt-tuning-{count}", seed)
+        name = f"prompt-tuning-{count}"
+        # The size of the input embeddings sets the rate, as it does for latents.
+        super().__init__(PeftCompanion(backbone, config, name, None, seed), layout)
         rows = starting_rows(self.backbone, self.placement.layout, init, seed)
         with torch.no_grad():
             self._vectors().copy_(rows["Start"])
@@ -62,5 +65,6 @@ class PromptModel(PeftBaseline):
 
     def _vectors(self) -> Tensor:
         """(m, D) in float32."""
-        encoder = self.peft_model.prompt_encoder[self.peft_model.active_adapter]
+        model = cast(PeftModel, self.peft_model)
+        encoder = model.prompt_encoder[model.active_adapter]
         return cast(nn.Embedding, encoder.embedding).weight

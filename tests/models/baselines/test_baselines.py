@@ -321,7 +321,7 @@ def test_a_family_that_peft_cannot_change_is_refused_in_a_sentence(monkeypatch) 
     def refuse(*_: object) -> None:
         raise ValueError("Target modules not found")
 
-    monkeypatch.setattr("latent_core.models.baselines.peft_baseline.get_peft_model", refuse)
+    monkeypatch.setattr("latent_core.models.baselines.peft_companion.get_peft_model", refuse)
     with pytest.raises(BackboneError, match=r"PEFT cannot put prefix-2 on llama \(llama\): Target"):
         PrefixModel(tiny_backbone("llama"))
 

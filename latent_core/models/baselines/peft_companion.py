@@ -1,0 +1,113 @@
+"""`PeftCompanion`: one of PEFT's methods on a copy of a backbone, in PEFT's files."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from peft import (
+    PeftConfig,
+    PeftModel,
+    get_peft_model,
+    get_peft_model_state_dict,
+    set_peft_model_state_dict,
+)
+from peft.utils import SAFETENSORS_WEIGHTS_NAME
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+from transformers import Cache
+
+from latent_core.backbones.backbone import Backbone
+from latent_core.backbones.loading import load_backbone
+from latent_core.errors import AdapterError, BackboneError, LatentError
+from latent_core.models.baselines.copies import copy_modules
+
+__all__ = ["PeftCompanion"]
+
+
+class PeftCompanion:
+    """What PEFT trains; the backbone given is never touched.
+
+    Args:
+        backbone: a `Backbone` or what `load_backbone` takes.
+        config: makes PEFT's configuration, given the modules that PEFT is about to change.
+        method: the name of the method.
+        learning_rate: of AdamW, where a user chooses none; None where it follows from the size of
+            the backbone's input embeddings.
+        seed: of the initial values.
+
+    Raises:
+        BackboneError: if PEFT cannot change this backbone.
+    """
+
+    virtual_tokens: int = 0
+
+    def __init__(
+        self,
+        backbone: Backbone | str | Path,
+        config: Callable[[Backbone], PeftConfig],
+        method: str,
+        learning_rate: float | None,
+        seed: int,
+    ) -> None:
+        self.backbone = own = copy_modules(load_backbone(backbone))
+        self.method = method
+        self.learning_rate = learning_rate
+        try:
+            with torch.random.fork_rng(), warnings.catch_warnings():
+                # PEFT asks models about gradient checkpointing by its old name.
+                warnings.filterwarnings("ignore", "`is_gradient_checkpointing`", FutureWarning)
+                torch.manual_seed(seed)
+                self.peft_model: PeftModel = get_peft_model(own.model, config(own))
+        except LatentError:
+            raise
+        except (ValueError, NotImplementedError) as error:
+            family = own.model.config.model_type
+            raise BackboneError(
+                f"PEFT cannot put {method} on {own.name} ({family}): {error}"
+            ) from error
+
+    def run_slots(
+        self,
+        inputs_embeds: Tensor,
+        attention_mask: Tensor,
+        position_ids: Tensor,
+        past_key_values: Cache | None = None,
+    ) -> Tensor:
+        """See `Companion.run_slots`."""
+        return self.backbone.hidden_states(
+            inputs_embeds, attention_mask, position_ids, past_key_values
+        )
+
+    def check_position(self, position: int) -> None:
+        """See `Companion.check_position`; every position that the backbone has is good."""
+
+    def refuse_recomputing(self) -> None:
+        """See `Companion.refuse_recomputing`; they change nothing."""
+
+    def write(self, folder: Path) -> None:
+        """See `Companion.write`."""
+        weights = get_peft_model_state_dict(self.peft_model)
+        described = replace(
+            self.peft_model.active_peft_config,
+            base_model_name_or_path=self.backbone.name,
+            inference_mode=True,
+        )
+        described.save_pretrained(folder)
+        save_file(
+            {name: weight.detach().cpu().contiguous() for name, weight in weights.items()},
+            folder / SAFETENSORS_WEIGHTS_NAME,
+        )
+
+    def read(self, folder: Path) -> None:
+        """See `Companion.read`."""
+        weights = load_file(folder / SAFETENSORS_WEIGHTS_NAME)
+        wanted = get_peft_model_state_dict(self.peft_model)
+        shapes = {name: tuple(weight.shape) for name, weight in weights.items()}
+        expected = {name: tuple(weight.shape) for name, weight in wanted.items()}
+        if shapes != expected:
+            raise AdapterError(f"{folder}: {self.method} needs {expected}, the file has {shapes}")
+        set_peft_model_state_dict(self.peft_model, weights)
