@@ -28,6 +28,7 @@ from .attention.record import AttentionRecord as AttentionRecord
 from .backbones.backbone import Backbone as Backbone
 from .backbones.loading import load_backbone as load_backbone
 from .evaluation.comparison import compare as compare
+from .evaluation.edits import follow_edits as follow_edits
 from .evaluation.evaluate import evaluate as evaluate
 from .evaluation.interventions import evaluate_intervention as evaluate_intervention
 from .generation.generate import Generation as Generation

@@ -120,9 +120,11 @@ def evaluate(
 def response_limit(model: SteeredModel, task: Task, example: Example) -> int:
     """Verbal tokens a response may have: the answer's, plus a quarter and 8 where it can overrun.
 
-    An open-ended task is cut at the answer's length, since nothing tells a model to stop.
+    An open-ended task is cut at the answer's length, since nothing tells a model to stop. Written
+    steps count as part of the answer, whether a model writes them or not.
     """
-    length = len(model.backbone.encode_response(example.answer, end=not task.open_ended))
+    text = task.written(example)
+    length = len(model.backbone.encode_response(text, end=not task.open_ended))
     return length if task.open_ended else length + length // 4 + 8
 
 

@@ -122,7 +122,8 @@ def matched(
         layout = Method.parse(layout)
     companion = None
     if isinstance(layout, Method):
-        layout, companion = layout.layout, layout.companion
+        companion = layout.companion
+        layout = layout.layout
     if companion is not None and against != "learned":
         raise SettingError(
             f"{companion} trains beside {layout}, so against={against} would compare two changes; "

@@ -13,6 +13,7 @@ from __future__ import annotations
 import hashlib
 import json
 import random
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import astuple, dataclass
@@ -53,6 +54,7 @@ class Example:
         split: the name of the example's split.
         level: the length on the task's own axis (repeats, equations, variables).
         key: the content that keeps the splits disjoint.
+        steps: the written steps that lead to the answer; none for most tasks.
 
     Example:
         >>> import latent_core as lc
@@ -66,6 +68,13 @@ class Example:
     split: str
     level: int
     key: str
+    steps: tuple[str, ...] = ()
+
+    @property
+    def content(self) -> tuple[Any, ...]:
+        """The fields as plain values, for a hash; without steps, as before there were any."""
+        fields = astuple(self)
+        return fields if self.steps else fields[:-1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +138,7 @@ class Task(ABC):
         id_levels, ood_levels: levels seen in training, and levels beyond them.
         open_ended: True if an answer has no natural end. Training then adds no
             end-of-sequence token, and decoding stops at the answer's own length.
+        step_end: what ends a written step in a response.
         split_rule: where the splits come from, if the user can change that. The error for a missing
             split says it.
 
@@ -159,6 +169,7 @@ class Task(ABC):
     id_levels: tuple[int, ...]
     ood_levels: tuple[int, ...]
     open_ended: bool = False
+    step_end: str = "\n"
     split_rule: str = ""
 
     def __init_subclass__(cls, **arguments: Any) -> None:
@@ -187,7 +198,7 @@ class Task(ABC):
             True
         """
         drawn = [
-            astuple(example)
+            example.content
             for split in self.splits
             for seed in _SAMPLED_SEEDS
             for example in self.examples(split, 1, seed)
@@ -216,6 +227,28 @@ class Task(ABC):
         """
         return {}
 
+    def edited(self, example: Example) -> Example | None:
+        """The example after one edit of its prompt that changes its answer; None if there is none.
+
+        The edit is fixed by the example, which is one as drawn: not an edited one.
+        """
+        return None
+
+    @final
+    def written(self, example: Example, skipped: int = 0) -> str:
+        """The response with its steps written out, all but the first `skipped` of them."""
+        steps = (step + self.step_end for step in example.steps[skipped:])
+        return "".join(steps) + example.answer
+
+    @final
+    def after_steps(self, example: Example, response: str) -> int:
+        """Where the answer begins in a response that may write steps before it."""
+        if not example.steps:
+            return 0
+        ends = [found.end() for found in re.finditer(re.escape(self.step_end), response)]
+        within = example.answer.count(self.step_end)
+        return ends[-1 - within] if len(ends) > within else 0
+
     @final
     def few_shot(self, example: Example, shots: int, seed: int) -> str:
         """Return the example's prompt with `shots` solved training examples in front of it."""
@@ -241,6 +274,10 @@ class SyntheticTask(Task):
     def draw(self, rng: random.Random, level: int) -> tuple[str, str, str]:
         """Draw a random (prompt, answer, key) at a level, from any bucket."""
 
+    def steps(self, prompt: str) -> tuple[str, ...]:
+        """The steps that lead from a prompt to its answer; none by default."""
+        return ()
+
     @final
     def examples(self, split: str, count: int, seed: int) -> list[Example]:
         """See `Task.examples`. Only training prompts may repeat."""
@@ -265,7 +302,7 @@ class SyntheticTask(Task):
                 continue
             misses = 0
             prompts.add(prompt)
-            found.append(Example(prompt, answer, split, level, key))
+            found.append(Example(prompt, answer, split, level, key, self.steps(prompt)))
         return found
 
 
@@ -316,10 +353,10 @@ def resolve_splits(task: Task, names: str | Iterable[str]) -> tuple[str, ...]:
     return tuple(resolved)
 
 
-def asked_entries(prompt: str, names: Iterable[str]) -> list[tuple[int, int]]:
+def asked_entries(prompt: str, names: Iterable[str], separator: str = ",") -> list[tuple[int, int]]:
     """Return the span of each `name=value` in a prompt's first line, with the sign after it."""
     found = []
-    for start, end, item in split_items(prompt.split("\n", 1)[0]):
+    for start, end, item in split_items(prompt.split("\n", 1)[0], separator):
         if item.split("=", 1)[0] in names:
             found.append((start, end + 1))
     return found

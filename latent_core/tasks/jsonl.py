@@ -9,6 +9,9 @@
   three.
 - `level` is a whole number of 0 or more. Without it, an `ood-<level>` line takes the level of its
   split, and any other line counts the comma-separated items of its answer.
+- `steps` is a list of texts, the written steps that lead to the answer, as in GSM8K-Aug and ProsQA.
+  In a response, each step stands on a line before the answer; a response that writes steps is
+  scored by what follows the last of them.
 - `demand` says what the task demands of latent tokens: self-prompting (the default), retrieval or
   instruction. It belongs to the whole file: give it on one line, such as the first, or the same on
   several.
@@ -23,6 +26,7 @@ import codecs
 import json
 import random
 import re
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Final, final
@@ -42,9 +46,13 @@ from latent_core.tasks.base import (
 )
 from latent_core.wording import counted
 
-_FIELDS: Final = ("prompt", "answer", "split", "level", "demand")
+_FIELDS: Final = ("prompt", "answer", "split", "level", "steps", "demand")
+#: No example has more steps.
+_MOST_STEPS: Final = 1000
 #: The largest level: tables hold levels as 64-bit numbers, and plots as floats.
 _MOST_LEVEL: Final = 999_999_999
+#: Half of a surrogate pair.
+_HALF: Final = re.compile("[\ud800-\udfff]")
 _SPLIT: Final = re.compile(r"train|validation|id|ood-(0|[1-9][0-9]{0,8})")
 _BUCKET_SPLIT: Final = {"train": "train", "validation": "validation", "test": "id"}
 
@@ -85,7 +93,7 @@ class JsonlTask(Task):
     def fingerprint(self) -> str:
         """See `Task.fingerprint`: a hash of every line, whatever the file's path and formatting."""
         lines = [
-            (split, example.prompt, example.answer, example.level)
+            (split, example.prompt, example.answer, example.level, *filter(None, [example.steps]))
             for split, examples in sorted(self._by_split.items())
             for example in examples
         ]
@@ -115,8 +123,10 @@ class JsonlTask(Task):
     def score(self, example: Example, response: str) -> Score:
         """Score by exact match and by the share of leading comma-separated items right."""
         wanted = [item.strip() for item in example.answer.split(",")]
-        graded, marks = score_items(wanted, response)
-        return Score(response.strip() == example.answer.strip(), graded, marks)
+        start = self.after_steps(example, response)
+        graded, marks = score_items(wanted, response[start:])
+        shifted = tuple(replace(m, start=m.start + start, end=m.end + start) for m in marks)
+        return Score(response[start:].strip() == example.answer.strip(), graded, shifted)
 
 
 def _level_of(split: str) -> int:
@@ -195,7 +205,7 @@ def _parse(path: Path, number: int, raw: bytes) -> dict[str, Any]:
             raise TaskError(
                 f"{where}: {name!r} must be text that is not empty, got {fields[name]!r:.80}"
             )
-        if any("\ud800" <= character <= "\udfff" for character in fields[name]):
+        if _HALF.search(fields[name]):
             raise TaskError(
                 f"{where}: {name!r} has half of a surrogate pair, {fields[name]!r:.80}; write the "
                 "whole character"
@@ -216,7 +226,25 @@ def _parse(path: Path, number: int, raw: bytes) -> dict[str, Any]:
         )
     if "demand" in fields:
         check_demand(fields["demand"], where)
+    _check_steps(fields.get("steps", []), where)
     return fields
+
+
+def _check_steps(steps: Any, where: str) -> None:
+    if not isinstance(steps, list) or len(steps) > _MOST_STEPS:
+        raise TaskError(
+            f"{where}: steps must be a list of at most {_MOST_STEPS:,} texts, got {steps!r:.80}"
+        )
+    for step in steps:
+        if not isinstance(step, str) or not step.strip() or _HALF.search(step):
+            raise TaskError(
+                f"{where}: a step must be text that is not empty, of whole characters, got "
+                f"{step!r:.80}"
+            )
+        if Task.step_end in step:
+            raise TaskError(
+                f"{where}: a step must be one line, got {step!r:.80}; give its lines as steps"
+            )
 
 
 def _example(fields: dict[str, Any], namespace: str) -> Example:
@@ -224,4 +252,5 @@ def _example(fields: dict[str, Any], namespace: str) -> Example:
     prompt, answer = fields["prompt"], fields["answer"]
     split = fields.get("split") or _BUCKET_SPLIT[bucket_of(namespace, prompt)]
     named = _level_of(split) if split.startswith("ood-") else answer.count(",") + 1
-    return Example(prompt, answer, split, fields.get("level", named), prompt)
+    steps = tuple(fields.get("steps", ()))
+    return Example(prompt, answer, split, fields.get("level", named), prompt, steps)

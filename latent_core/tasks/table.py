@@ -13,8 +13,10 @@ from latent_core.errors import TaskError
 from latent_core.tasks.base import Task
 from latent_core.tasks.counting import Counting
 from latent_core.tasks.generation import GenerationTask
+from latent_core.tasks.hops import Hops
 from latent_core.tasks.jsonl import JsonlTask
 from latent_core.tasks.lookup import Lookup
+from latent_core.tasks.reach import Reach
 from latent_core.tasks.repetition import Repetition
 from latent_core.tasks.summation import Summation
 from latent_core.wording import did_you_mean
@@ -27,13 +29,15 @@ TASKS: Final[dict[str, type[Task]]] = {
     "summation": Summation,
     "lookup": Lookup,
     "repetition": Repetition,
+    "hops": Hops,
+    "reach": Reach,
 }
 """The built-in tasks by name.
 
 Example:
     >>> import latent_core as lc
     >>> list(lc.tasks.TASKS)
-    ['generation', 'counting', 'summation', 'lookup', 'repetition']
+    ['generation', 'counting', 'summation', 'lookup', 'repetition', 'hops', 'reach']
 """
 
 

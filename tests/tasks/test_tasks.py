@@ -69,6 +69,8 @@ def test_the_answer_scores_full_marks_and_nonsense_none(task: Task) -> None:
             assert score.graded == 1.0
             assert all(mark.correct for mark in score.marks)
             for response in ("", " ", "xyz", ",,,", ".", "1", "名>前,", "٣٤٥٦>٣٤٥٦"):
+                if example.answer == f"{response}.":
+                    continue
                 wrong = task.score(example, response)
                 assert not wrong.exact
                 assert wrong.graded == 0.0
@@ -103,6 +105,8 @@ def test_every_task_states_its_demand() -> None:
         "summation": "retrieval",
         "lookup": "retrieval",
         "repetition": "instruction",
+        "hops": "retrieval",
+        "reach": "retrieval",
     }
 
 
