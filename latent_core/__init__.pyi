@@ -55,6 +55,8 @@ from .models.steered import SteeredModel as SteeredModel
 from .runs.evaluation_file import write_records as write_records
 from .runs.shipped import shipped_adapter as shipped_adapter
 from .runs.shipped import shipped_adapters as shipped_adapters
+from .runs.snapshots import Snapshots as Snapshots
+from .runs.snapshots import load_snapshots as load_snapshots
 from .runs.store import load_runs as load_runs
 from .slots.batch import LatentBatch as LatentBatch
 from .slots.methods import Method as Method
@@ -67,6 +69,7 @@ from .tasks.base import Example as Example
 from .tasks.base import Score as Score
 from .tasks.base import Task as Task
 from .tasks.table import load_task as load_task
+from .training.result import Kept as Kept
 from .training.result import TrainingResult as TrainingResult
 from .training.train import train as train
 

@@ -12,6 +12,7 @@ from typing import Final
 
 from latent_core.cli import (
     comparing,
+    evaluating,
     generating,
     grid,
     hypotheses,
@@ -28,6 +29,7 @@ from latent_core.errors import LatentError
 __all__ = [
     "app",
     "comparing",
+    "evaluating",
     "generating",
     "grid",
     "hypotheses",

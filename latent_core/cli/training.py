@@ -1,35 +1,37 @@
-"""`latent train | evaluate`: one run, from its first step to its records."""
+"""`latent train`: one run, from its first step to its last."""
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import typer
-from rich.text import Text
 
-from latent_core.cli.app import FIRST_PROCESS, BackboneOption, OtherWeights, Runs, app, console
-from latent_core.cli.comparing import show_comparison, show_summary
-from latent_core.cli.terminal import say
+from latent_core.cli.app import FIRST_PROCESS, app, console
 from latent_core.cli.threads import ThreadsOption, fix_threads_if, say_once, say_threads
-from latent_core.errors import AdapterError, SettingError, TaskError
+from latent_core.errors import SettingError
 from latent_core.wording import duration
 
-if TYPE_CHECKING:
-    from latent_core.adapters.saved import Saved
-    from latent_core.tasks.base import Task
-
-__all__ = ["evaluate", "train"]
+__all__ = ["train"]
 
 
 @app.command()
 def train(
-    task: Annotated[str, typer.Option(help="Task name or a .jsonl file (see `latent tasks`).")],
-    method: Annotated[str, typer.Option(help="Layout or baseline (see `latent methods`).")],
     out: Annotated[Path, typer.Option(help="Folder for the run; must not contain another run.")],
-    backbone: BackboneOption = "tiny",
+    task: Annotated[
+        str | None, typer.Option(help="Task name or a .jsonl file (see `latent tasks`).")
+    ] = None,
+    method: Annotated[
+        str | None, typer.Option(help="Layout or baseline (see `latent methods`).")
+    ] = None,
+    backbone: Annotated[
+        str | None,
+        typer.Option(
+            "--backbone",
+            "-b",
+            help="Short name (see `latent backbones`), folder, GGUF file or hub id; default: tiny.",
+        ),
+    ] = None,
     steps: Annotated[int, typer.Option(help="Optimiser steps.")] = 200,
     batch_size: Annotated[int, typer.Option(help="Examples per step.")] = 16,
     learning_rate: Annotated[
@@ -52,6 +54,34 @@ def train(
             help="Initial vectors: vocab (random tokens), mean, gaussian or 'text:SOME WORDS'."
         ),
     ] = "vocab",
+    start_from: Annotated[
+        Path | None,
+        typer.Option(
+            "--from",
+            help="Start with what this run trained. Task, method and backbone are by default "
+            "those of that run.",
+        ),
+    ] = None,
+    patience: Annotated[
+        int | None,
+        typer.Option(
+            help="End when so many checks in a row find no lower validation loss, and keep the "
+            "vectors with the lowest one; default: take all steps and keep the last."
+        ),
+    ] = None,
+    check_every: Annotated[
+        int | None,
+        typer.Option(
+            help="Steps between two checks of the validation loss; default with --patience: a "
+            "twentieth of the steps."
+        ),
+    ] = None,
+    check_examples: Annotated[
+        int | None, typer.Option(help="Validation examples of a check; default: 50.")
+    ] = None,
+    snapshots: Annotated[
+        int | None, typer.Option(help="Keep what trains every so many steps.")
+    ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue an unfinished run.")] = False,
     threads: ThreadsOption = None,
 ) -> None:
@@ -64,20 +94,39 @@ def train(
     from latent_core.slots.methods import Method
     from latent_core.tasks.table import load_task
 
-    chosen, loaded = Method.parse(method, init), load_task(task)
-    source = str(Path(task).resolve()) if task.endswith(".jsonl") else task
+    asked = _Asked(task, method, backbone)
+    parent = None
+    if start_from is not None:
+        asked, parent = _as_in(start_from, asked)
+    for name in ("task", "method"):
+        if getattr(asked, name) is None:
+            raise SettingError(f"expected --{name}, or --from RUN for that of another run")
+    chosen, loaded = Method.parse(str(asked.method), init), load_task(str(asked.task))
+    source = str(asked.task)
+    if source.endswith(".jsonl"):
+        source = str(Path(source).resolve())
     notes = {"method": chosen.name, "task_source": source}
     if steps < 1:
         raise SettingError(f"steps is {steps}; expected at least 1")
 
     from latent_core.models.build import build_model  # brings torch, which takes seconds
     from latent_core.models.rates import beside_rate, default_rate
-    from latent_core.training.train import keep_untrained
     from latent_core.training.train import train as train_tables
+    from latent_core.training.untrained import keep_untrained
 
     fix_threads_if(threads)
-    model = build_model(backbone, chosen, seed)
+    model = build_model(asked.backbone or "tiny", chosen, seed)
+    checks: dict[str, Any] = {
+        "patience": patience,
+        "check_every": check_every,
+        "check_examples": check_examples,
+        "snapshots": snapshots,
+    }
     if not chosen.trained:
+        if given := [f"--{name.replace('_', '-')}" for name, one in checks.items() if one]:
+            raise SettingError(
+                f"{chosen.name} has nothing to train; expected it without {', '.join(given)}"
+            )
         if FIRST_PROCESS:
             keep_untrained(model, loaded, seed, out, resume=resume, notes=notes)
         console.print(f"{chosen.name} has nothing to train. Next: latent evaluate {out}")
@@ -96,104 +145,59 @@ def train(
             output_dir=out,
             learning_rate=learning_rate,
             learning_rate_beside=learning_rate_beside,
+            start_from=parent,
             resume=resume,
             notes=notes,
+            **checks,
         )
     except KeyboardInterrupt as interrupt:
         _say_what_is_kept(out)
         raise typer.Exit(130) from interrupt
     done = "already finished" if result.loaded else duration(result.seconds)
     console.print(
-        f"{chosen.name} on {loaded.name}: loss {result.loss:.3f} after {steps} steps ({done}), "
-        f"{model.num_trainable} trainable parameters, saved in {out}"
+        f"{chosen.name} on {loaded.name}: loss {result.loss:.3f} after {len(result.log) or steps} "
+        f"steps ({done}), {model.num_trainable} trainable parameters, saved in {out}"
     )
+    if result.kept is not None:
+        ended = (
+            "the loss fell no more, and the run ended early"
+            if result.kept.early
+            else ("the run took all its steps")
+        )
+        console.print(
+            f"kept: step {result.kept.step}, with the lowest validation loss "
+            f"({result.kept.validation_loss:.3f}); {ended}"
+        )
     if result.occurrences:
         each = ", ".join(f"{name} {count:.1f}" for name, count in result.occurrences.items())
         console.print(f"mean occurrences per training example: {each}")
     say_threads()
 
 
-@app.command()
-def evaluate(
-    folders: Runs,
-    splits: Annotated[
-        str, typer.Option(help="Comma-separated: train, validation, id, ood, ood-10, ...")
-    ] = "id,ood",
-    examples: Annotated[int, typer.Option(help="Examples per split.")] = 100,
-    eval_seed: Annotated[
-        int,
-        typer.Option(
-            "--eval-seed",
-            "--seed",
-            help="Seed of the examples; use the same for runs that you compare.",
-        ),
-    ] = 1,
-    metric: Annotated[str, typer.Option(help="Metric in the tables: graded or exact.")] = "graded",
-    replace: Annotated[
-        bool,
-        typer.Option("--replace", help="Answer again, and replace the records of these splits."),
-    ] = False,
-    deterministic: Annotated[
-        bool,
-        typer.Option(
-            "--deterministic",
-            help="Answer one prompt at a time: in bfloat16, answers depend on the batch.",
-        ),
-    ] = False,
-    task_file: Annotated[
-        Path | None,
-        typer.Option(
-            "--task-file", help="The .jsonl file of the task, if it has moved or has changed."
-        ),
-    ] = None,
-    allow_other_weights: OtherWeights = False,
-    threads: ThreadsOption = None,
-) -> None:
-    """Measure the accuracy of runs in and out of distribution.
+class _Asked(NamedTuple):
+    """What is trained; None for what is not said."""
 
-    Writes records.parquet into each folder, with one row per example. Prints a table with 95 %
-    intervals for each backbone. Runs that differ only in their training seed are averaged.
+    task: str | None
+    method: str | None
+    backbone: str | None
 
-    Examples that a run has already answered are not answered again, and records of other splits
-    stay. Fewer examples than a run has, or another --eval-seed, would delete records; they need
-    --replace. A task file with other content than the run was trained on needs --task-file.
+
+def _as_in(source: Path, asked: _Asked) -> tuple[_Asked, Path]:
+    """What is trained on from a run, where it is not said otherwise; and the run's folder.
+
+    Raises:
+        AdapterError: if there is no adapter.
     """
-    from latent_core.evaluation.comparison import compare as side_by_side
-    from latent_core.evaluation.comparison import read_records
-    from latent_core.runs.find import find_runs
-    from latent_core.statistics.means import summarise
+    from latent_core.adapters.locate import locate
+    from latent_core.adapters.saved import BaselineConfig, read_saved
 
-    if metric not in ("graded", "exact"):
-        raise SettingError(f"unknown metric {metric!r}; expected graded or exact")
-    names = [name.strip() for name in splits.split(",")]
-    loaded: dict[tuple[str, str], Any] = {}
-    runs = [run.path for run in find_runs(folders, {"status": "finished"})]
-    if not runs:
-        where = ", ".join(map(str, folders))
-        raise SettingError(f"no finished run in {where}; `latent train` makes one")
-    fix_threads_if(threads)
-    plans = [
-        _asked(Path(run), names, examples, eval_seed, replace, deterministic, task_file)
-        for run in runs
-    ]
-    options = {"deterministic": deterministic, "allow_other_weights": allow_other_weights}
-    for plan in filter(lambda plan: plan.splits, plans):
-        with _held(plan.folder):
-            _evaluate_run(plan, examples, eval_seed, replace, loaded, **options)
-    records = read_records(runs)
-    show_summary(summarise(records, ("backbone", "task", "method", "split"), metric), metric)
-    show_comparison(side_by_side(records, metric), metric)
-    if any(plan.splits for plan in plans):
-        say_threads()
-
-
-@contextlib.contextmanager
-def _held(folder: Path) -> Iterator[None]:
-    """Hold a run's lock while it is evaluated; of several processes, the first one holds it."""
-    from latent_core.runs.lock import run_lock
-
-    with run_lock(folder) if FIRST_PROCESS else contextlib.nullcontext():
-        yield
+    folder = locate(str(source))
+    config = read_saved(folder)
+    own = config.method if isinstance(config, BaselineConfig) else config.layout
+    task = config.notes.get("task_source", config.notes.get("task"))
+    method = config.notes.get("method", own)
+    found = _Asked(asked.task or task, asked.method or method, asked.backbone or config.backbone)
+    return found, folder
 
 
 def _say_what_is_kept(folder: Path) -> None:
@@ -215,131 +219,3 @@ def _say_what_is_kept(folder: Path) -> None:
     adapter = "the adapter and a checkpoint" if status == "stopped" else "a checkpoint"
     what = f"{adapter} of step {step}" if checkpoint else "what it started from"
     say_once(f"interrupted; {folder} keeps {what}. The same command with --resume goes on")
-
-
-class _Asked(NamedTuple):
-    """A run, and the splits of its task that it is asked."""
-
-    folder: Path
-    config: Saved
-    task: Task
-    splits: list[str]
-
-
-def _asked(
-    folder: Path,
-    splits: list[str],
-    examples: int,
-    eval_seed: int,
-    replace: bool,
-    deterministic: bool,
-    task_file: Path | None,
-) -> _Asked:
-    """What a run is asked: what its records do not answer already.
-
-    Raises:
-        SettingError: if records of more or other examples would be lost, without `replace`.
-        TaskError: if the run's task file is gone or has changed, without `task_file`.
-    """
-    from latent_core.adapters.digest import saved_digest
-    from latent_core.adapters.saved import BaselineConfig, read_saved
-    from latent_core.runs.evaluation_file import adapters_of, kept_records, records_damage
-    from latent_core.runs.records import check_loss, hold_answers_to
-    from latent_core.slots.methods import Method
-    from latent_core.tasks.base import resolve_splits
-
-    config = read_saved(folder)
-    notes = config.notes
-    if examples < 1:
-        raise SettingError(f"examples is {examples}; expected at least 1 per split")
-    task = _task_of(folder, notes, task_file)
-    names = list(resolve_splits(task, splits))
-    before = None if replace and records_damage(folder) else kept_records(folder)
-    if before is None or replace:
-        return _Asked(folder, config, task, names)
-    method = None if isinstance(config, BaselineConfig) else notes.get("method", config.layout)
-    shots = Method.parse(method).shots if method else 0
-    adapter, answered_by = saved_digest(folder), adapters_of(before.attrs.get("evaluation"))
-    missing = []
-    for name in names:
-        drawn = task.examples(name, examples, eval_seed)
-        known = hold_answers_to(before, drawn, eval_seed, shots, deterministic)
-        if not known or answered_by.get(name, adapter) != adapter:
-            check_loss(before, name, len(drawn), eval_seed, str(folder))
-            missing.append(name)
-    if answered := [name for name in names if name not in missing]:
-        console.print(
-            Text(f"{folder}: {', '.join(answered)} already evaluated; --replace evaluates again")
-        )
-    if unsaid := [name for name in answered if name not in answered_by]:
-        say_once(
-            f"{folder}: the records of {', '.join(unsaid)} are of an older version and do not say "
-            "which adapter they are of; they are taken to be of the one that is there now"
-        )
-    return _Asked(folder, config, task, missing)
-
-
-def _task_of(folder: Path, notes: dict[str, Any], task_file: Path | None) -> Task:
-    """The task that a run was trained on, or the one of a file that is named instead.
-
-    Raises:
-        AdapterError: if the run does not say its task.
-        TaskError: if its file is gone or has changed, and none is named instead.
-    """
-    from latent_core.tasks.table import load_task
-
-    if "task" not in notes:
-        raise AdapterError(
-            f"{folder} does not say what task it was trained on; expected a folder made by "
-            "`latent train`"
-        )
-    source = str(notes.get("task_source", notes["task"]))
-    own_file = source.endswith(".jsonl")
-    if task_file is not None and not own_file:
-        raise SettingError(f"{folder} was trained on the task {source}, which is no file")
-    if task_file is None and own_file and not Path(source).is_file():
-        raise TaskError(
-            f"{folder} was trained on {source}, and there is no such file now; give its new place "
-            "with --task-file"
-        )
-    task = load_task(source if task_file is None else task_file)
-    trained_on = notes.get("task_fingerprint", task.fingerprint)
-    if task.fingerprint != trained_on:
-        differs = (
-            f"{folder} was trained on another task (fingerprint {trained_on[:8]}) than "
-            f"{task_file or source} now holds ({task.fingerprint[:8]})"
-        )
-        if task_file is None and own_file:
-            raise TaskError(
-                f"{differs}; give the file it was trained on, or this one to evaluate on it, with "
-                "--task-file"
-            )
-        say(f"latent: {differs}")
-    return task
-
-
-def _evaluate_run(
-    asked: _Asked,
-    examples: int,
-    eval_seed: int,
-    replace: bool,
-    loaded: dict[tuple[str, str], Any],
-    *,
-    deterministic: bool,
-    allow_other_weights: bool,
-) -> None:
-    """Ask one run and keep its records; `loaded` shares backbones between runs."""
-    from latent_core.backbones.loading import load_backbone
-    from latent_core.evaluation.evaluate import evaluate as answer
-    from latent_core.models.build import load_model
-    from latent_core.runs.evaluation_file import write_records
-
-    folder, config, task, splits = asked
-    name, dtype = key = config.backbone, str(config.notes.get("dtype", "auto"))
-    if key not in loaded:
-        loaded[key] = load_backbone(name, dtype=dtype)
-    model = load_model(folder, loaded[key], allow_other_weights=allow_other_weights)
-    frame = answer(model, task, splits, examples, eval_seed, deterministic=deterministic)
-    frame = frame.assign(seed=config.notes.get("seed", 0))
-    if FIRST_PROCESS:
-        write_records(folder, frame, replace=replace)

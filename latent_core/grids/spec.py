@@ -23,6 +23,9 @@ TRIALS: Final = ".search"
 #: Trials that a search may have for one method.
 MOST_TRIALS: Final = 10_000
 
+#: Settings of training that a run has or has not.
+CHECKS: Final = ("patience", "check_every", "check_examples", "snapshots")
+
 
 @dataclass(frozen=True)
 class Training:
@@ -35,6 +38,7 @@ class Training:
         learning_rate: AdamW's; None for each method's own default.
         init: initial values of latents; methods without latents ignore it.
         arguments: further `transformers.TrainingArguments`.
+        patience, check_every, check_examples, snapshots: as in `train`; None for none.
     """
 
     steps: int = 300
@@ -43,16 +47,29 @@ class Training:
     learning_rate: float | None = None
     init: str = "vocab"
     arguments: dict[str, Any] = field(default_factory=dict)
+    patience: int | None = None
+    check_every: int | None = None
+    check_examples: int | None = None
+    snapshots: int | None = None
 
     def __post_init__(self) -> None:
         for name in ("steps", "batch_size", "gradient_accumulation"):
             whole_number(name, getattr(self, name), least=1)
+        for name in CHECKS:
+            if getattr(self, name) is not None:
+                whole_number(name, getattr(self, name), least=1)
         if self.learning_rate is not None:
             _check_rate("learning_rate", self.learning_rate)
         if not isinstance(self.init, str):
             raise SettingError(f"init is {self.init!r}; expected text, such as vocab")
         if not isinstance(self.arguments, dict):
             raise SettingError(f"arguments is {self.arguments!r}; expected settings by name")
+
+    @property
+    def checks(self) -> dict[str, Any]:
+        """Arguments of `train` for checks of the loss and snapshots, as far as they are set."""
+        found = {name: getattr(self, name) for name in CHECKS}
+        return {name: value for name, value in found.items() if value is not None}
 
 
 @dataclass(frozen=True)
@@ -160,6 +177,9 @@ class RunSpec:
         body = asdict(self)
         for name in ("evaluation", "trial"):
             del body[name]
+        if self.training is not None:
+            for name in set(CHECKS) - set(self.training.checks):  # as before there were any
+                del body["training"][name]
         return body | {"task": _content(self.task) if self.task.endswith(".jsonl") else self.task}
 
     @property
@@ -180,7 +200,14 @@ class RunSpec:
         for steps in self.search.steps or [self.training.steps]:
             for rate in self.search.learning_rates:
                 share = max(1, math.ceil(steps * self.search.share))
-                training = replace(self.training, steps=share, learning_rate=rate)
+                every = self.training.check_every
+                training = replace(
+                    self.training,
+                    steps=share,
+                    learning_rate=rate,
+                    check_every=None if every is None else min(every, share),
+                    snapshots=None,
+                )
                 asked = Evaluation(
                     ["validation"], self.search.examples, batch_size=self.evaluation.batch_size
                 )

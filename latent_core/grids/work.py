@@ -34,7 +34,8 @@ from latent_core.runs.own_files import RUN_FILE, delete_leftovers, set_aside
 from latent_core.slots.methods import Method
 from latent_core.tasks.base import Task
 from latent_core.tasks.table import load_task
-from latent_core.training.train import keep_untrained, train
+from latent_core.training.train import train
+from latent_core.training.untrained import keep_untrained
 
 __all__ = [
     "RunOutcome",
@@ -232,6 +233,7 @@ def _train(
         resume=True,
         progress=False,
         notes=notes,
+        **training.checks,
         **training.arguments,
     )
 

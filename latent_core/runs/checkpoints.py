@@ -28,6 +28,7 @@ from latent_core.runs.own_files import (
 )
 
 __all__ = [
+    "LOSS_COLUMN",
     "damage_of",
     "drop_broken_checkpoints",
     "drop_old_checkpoints",
@@ -36,6 +37,8 @@ __all__ = [
     "last_checkpoint",
 ]
 
+#: The validation loss, in the log of the Trainer and of the run.
+LOSS_COLUMN: Final = "validation_loss"
 _STATE_FILE: Final = "trainer_state.json"
 _WEIGHTS_FILE: Final = "model.safetensors"
 _TORCH_FILES: Final = ("optimizer.pt", "scheduler.pt")
@@ -122,6 +125,8 @@ def damage_of(checkpoint: Path) -> str:
             body = json.loads(state.read_bytes())
         except (OSError, ValueError, RecursionError):
             return _CUT_SHORT
+        if _has_checks(body):  # versions that check the loss write hashes
+            return _CUT_SHORT
         return _unreadable(checkpoint, body)
     try:
         hashes = json.loads(hashed.read_bytes())
@@ -147,6 +152,12 @@ def _unreadable(checkpoint: Path, state: Any) -> str:
     except (OSError, SafetensorError, zipfile.BadZipFile, EOFError, NotImplementedError) as error:
         return f"{type(error).__name__}: {error}"
     return ""
+
+
+def _has_checks(state: Any) -> bool:
+    """Whether the log in a checkpoint holds validation losses."""
+    log = state.get("log_history", []) if isinstance(state, dict) else []
+    return any(LOSS_COLUMN in row for row in log if isinstance(row, dict))
 
 
 def _damage_of_start(path: Path, content: bytes) -> str:

@@ -43,8 +43,10 @@ Where = Mapping[str, Any] | Callable[[dict[str, Any]], bool] | None
 #: By which runs of one method may differ, besides the seed.
 _SETTINGS: Final = (
     *("steps", "learning_rate", "batch_size", "gradient_accumulation", "init"),
-    *("training_arguments",),
+    *("training_arguments", "patience", "started_from"),
 )
+#: Those of them that only some runs have.
+_OF_SOME: Final = ("patience", "started_from")
 
 
 #: What an adapter that was saved without a run says in its notes.
@@ -129,7 +131,8 @@ def _name_apart(runs: Iterable[StoredRun]) -> None:
         groups.setdefault(key, []).append(run.about)
     for abouts in groups.values():
         known = [{n: about[n] for n in _SETTINGS if about.get(n) is not None} for about in abouts]
-        differ = [n for n in _SETTINGS if len({repr(k[n]) for k in known if n in k}) > 1]
+        values = {n: {repr(k.get(n)) for k in known if n in k or n in _OF_SOME} for n in _SETTINGS}
+        differ = [n for n in _SETTINGS if len(values[n]) > 1]
         for about, settings in zip(abouts, known, strict=True):
             if said := ", ".join(f"{n}={settings[n]}" for n in differ if n in settings):
                 about["method"] = f"{about['method']} ({said})"

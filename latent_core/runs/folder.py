@@ -4,6 +4,7 @@
                      notes
     adapter_*        what was trained
     log.csv          one row per step
+    snapshots.safetensors  what trained, at some steps (`snapshots`), if it was asked for
     records.parquet  one row per evaluated example (`evaluation_file`)
     summary.json     the records' means, so that many runs can be looked over without their records
     checkpoints/     while training is under way (`checkpoints`)
@@ -55,13 +56,17 @@ __all__ = [
 #: Types of what a `run.json` says, where it says it.
 _OUTCOME: Final[Mapping[str, type]] = {
     **{"trainable": int, "seconds": numbers.Real, "loss": numbers.Real},
-    **{"error": str, "notes": dict, "versions": dict},
+    **{"error": str, "notes": dict, "versions": dict, "kept": dict},
 }
 _SETTINGS: Final[Mapping[str, type]] = {
     **dict.fromkeys(("task", "backbone", "method", "layout"), str),
     **dict.fromkeys(("seed", "steps", "batch_size"), int),
     "learning_rate": numbers.Real,
+    **dict.fromkeys(("patience", "check_every", "check_examples", "snapshots"), int),
+    "start_from": dict,
 }
+#: Settings that a run has or has not; where a `run.json` does not say one, the run has none.
+_OPTIONAL: Final = ("patience", "check_every", "check_examples", "snapshots", "start_from")
 #: Folders that are looked into for runs, to name them in an error.
 _LOOKED_INTO: Final = 2000
 
@@ -89,10 +94,14 @@ def holds_finished_run(folder: Path, settings: Mapping[str, Any], resume: bool) 
             f"cannot read {folder / RUN_FILE}: {error.strerror or error}; expected a file that can "
             "be read, or choose another folder"
         ) from error
+    there, here = before["settings"], json.loads(json.dumps(dict(settings)))
+    names = [name for name in here if name in there]  # an older version may not have said it
+    if "steps" in there:  # else it was claimed, and has not begun
+        names += [name for name in _OPTIONAL if name not in names]
     differing = [
-        f"{name} {before['settings'].get(name)!r} there, {value!r} here"
-        for name, value in json.loads(json.dumps(dict(settings))).items()
-        if before["settings"].get(name, value) != value  # an older version may not have said it
+        f"{name} {there.get(name)!r} there, {here.get(name)!r} here"
+        for name in names
+        if there.get(name) != here.get(name)
     ]
     if differing:
         raise SettingError(

@@ -19,13 +19,16 @@ from latent_core.files import is_staged
 
 __all__ = [
     "ADAPTER_FILE",
+    "ALONG_FILE",
     "BASELINE_FILE",
+    "BEST_FILE",
     "CHECKPOINTS",
     "CHECKPOINT_HASHES",
     "LOCK_FILE",
     "LOG_FILE",
     "RECORDS_FILE",
     "RUN_FILE",
+    "SNAPSHOTS_FILE",
     "START_FILE",
     "START_HASH",
     "SUMMARY_FILE",
@@ -35,11 +38,14 @@ __all__ = [
     "delete_leftovers",
     "delete_lock",
     "delete_run",
+    "delete_snapshots",
     "delete_summary",
     "holds_adapter",
     "is_own_file",
     "names_in_the_way",
     "set_aside",
+    "snapshot_name",
+    "snapshot_step",
 ]
 
 RUN_FILE: Final = "run.json"
@@ -51,6 +57,11 @@ CHECKPOINTS: Final = "checkpoints"
 START_FILE: Final = "start.safetensors"
 START_HASH: Final = "start.sha256"
 CHECKPOINT_HASHES: Final = "hashes.json"
+#: In a checkpoint, the vectors with the lowest validation loss so far.
+BEST_FILE: Final = "best.safetensors"
+SNAPSHOTS_FILE: Final = "snapshots.safetensors"
+#: Records of the answers that snapshots gave.
+ALONG_FILE: Final = "along.parquet"
 #: As `adapters` and PEFT call them; importing them from there would load torch.
 ADAPTER_FILE: Final = "adapter_config.json"
 BASELINE_FILE: Final = "baseline.json"
@@ -58,15 +69,18 @@ BASELINE_FILE: Final = "baseline.json"
 _RUN_NAMES: Final = frozenset(
     {
         *(RUN_FILE, LOG_FILE, RECORDS_FILE, SUMMARY_FILE, LOCK_FILE),
+        *(SNAPSHOTS_FILE, ALONG_FILE),
         *(ADAPTER_FILE, "adapter_model.safetensors", BASELINE_FILE),
     }
 )
 #: What the Trainer and `checkpoints` write into a checkpoint.
 _CHECKPOINT_NAME: Final = re.compile(
     r"model\.safetensors|optimizer\.pt|scheduler\.pt|scaler\.pt|rng_state(_\d+)?\.pth|"
-    rf"trainer_state\.json|training_args\.bin|{re.escape(CHECKPOINT_HASHES)}"
+    rf"trainer_state\.json|training_args\.bin|{re.escape(CHECKPOINT_HASHES)}|{re.escape(BEST_FILE)}"
 )
 _CHECKPOINT: Final = re.compile(r"checkpoint-(\d+)")
+#: A snapshot beside the checkpoints of a run that is not at its end.
+_SNAPSHOT: Final = re.compile(r"snapshot-(\d+)\.safetensors")
 #: Where `set_aside` puts files.
 _SET_ASIDE: Final = "damaged-{}"
 
@@ -84,6 +98,17 @@ def holds_adapter(names: Collection[str]) -> bool:
 def checkpoint_step(name: str) -> int | None:
     """The step of a checkpoint's folder, by its name; None for another name."""
     found = _CHECKPOINT.fullmatch(name)
+    return int(found[1]) if found else None
+
+
+def snapshot_name(step: int) -> str:
+    """The file of a snapshot, beside the checkpoints of a run under way."""
+    return f"snapshot-{step}.safetensors"
+
+
+def snapshot_step(name: str) -> int | None:
+    """The step of a snapshot's file, by its name; None for another name."""
+    found = _SNAPSHOT.fullmatch(name)
     return int(found[1]) if found else None
 
 
@@ -144,6 +169,7 @@ def delete_checkpoints(folder: str | Path) -> None:
     for one in sorted(os.listdir(path)):
         delete_checkpoint(path / one)
     delete_leftovers(path)
+    delete_snapshots(folder)
     _delete_files(path, {START_FILE, START_HASH})
     _left_in(path)
 
@@ -159,6 +185,14 @@ def delete_checkpoint(path: Path) -> None:
     _delete_files(path, names)
     delete_leftovers(path)
     _left_in(path)
+
+
+def delete_snapshots(folder: str | Path, after: int = -1) -> None:
+    """Delete the snapshots of a run under way that are of a later step than `after`."""
+    path = Path(folder) / CHECKPOINTS
+    if _is_real_folder(path):
+        steps = {name: snapshot_step(name) for name in os.listdir(path)}
+        _delete_files(path, {name for name, at in steps.items() if at is not None and at > after})
 
 
 def delete_leftovers(folder: str | Path) -> None:

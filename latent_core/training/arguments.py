@@ -37,7 +37,8 @@ PASSED_ON: Final = frozenset(
 """Arguments that reach the Trainer as they are."""
 
 _ON_EVERY_STEP: Final = "The log has every step; the Trainer's settings for it are fixed"
-_EVALUATED_AFTER: Final = "Evaluate the run after training, with lc.evaluate or `latent evaluate`"
+_CHECKED: Final = "Use check_every=..., which checks the loss on the validation split"
+_BEST: Final = "Use patience=..., which keeps the vectors with the lowest validation loss"
 _OWN_LOSS: Final = "The loss is that of the labelled slots alone"
 _NOT_WHOLE: Final = "The backbone is frozen and is not part of what the Trainer saves"
 
@@ -70,10 +71,10 @@ INSTEAD: Final[Mapping[str, str]] = {
     "log_on_each_node": _ON_EVERY_STEP,
     **dict.fromkeys(
         ("eval_strategy", "eval_steps", "eval_delay", "eval_on_start", "do_eval", "do_predict"),
-        _EVALUATED_AFTER,
+        _CHECKED,
     ),
     **dict.fromkeys(
-        ("load_best_model_at_end", "metric_for_best_model", "greater_is_better"), _EVALUATED_AFTER
+        ("load_best_model_at_end", "metric_for_best_model", "greater_is_better"), _BEST
     ),
     "label_smoothing_factor": _OWN_LOSS,
     "prediction_loss_only": _OWN_LOSS,

@@ -7,12 +7,10 @@ models and tasks; nothing of how a model is judged.
 from __future__ import annotations
 
 import contextlib
-import math
 import tempfile
 import time
 import warnings
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final, TypeVar, cast
 
@@ -23,71 +21,49 @@ from transformers import PrinterCallback, Trainer, TrainingArguments
 
 from latent_core.adapters.saved import read_saved
 from latent_core.attention.products import products_where_faster
-from latent_core.errors import SettingError, TrainingDivergedError, whole_number
+from latent_core.errors import SettingError, TrainingDivergedError
 from latent_core.files import write_file
 from latent_core.models.provenance import asked_dtype, backbone_for
 from latent_core.models.rates import LearningRate, beside_rate, default_rate
 from latent_core.models.steered import SteeredModel
-from latent_core.runs.checkpoints import drop_broken_checkpoints, kept_start, last_checkpoint
+from latent_core.runs.checkpoints import (
+    LOSS_COLUMN,
+    drop_broken_checkpoints,
+    kept_start,
+    last_checkpoint,
+)
 from latent_core.runs.folder import (
     abandon_run,
     close_run,
     disk_errors,
     holds_finished_run,
     open_run,
+    read_run,
 )
 from latent_core.runs.lock import run_lock
 from latent_core.runs.own_files import CHECKPOINTS, LOG_FILE, delete_checkpoints, delete_leftovers
 from latent_core.slots.batch import collate
 from latent_core.tasks.base import Task
 from latent_core.tasks.table import load_task
-from latent_core.training.arguments import check_arguments, trainer_arguments
+from latent_core.training.arguments import trainer_arguments
 from latent_core.training.examples import TrainingExamples
 from latent_core.training.interrupts import interrupts_after_steps
 from latent_core.training.optimizer import optimizer_of_two
+from latent_core.training.parent import Parent
 from latent_core.training.restoring import restored
-from latent_core.training.result import TrainingResult
+from latent_core.training.result import Kept, TrainingResult
+from latent_core.training.settings import Settings
+from latent_core.training.snapshots import SnapshotTaker, check_snapshots
 from latent_core.training.thread_fitter import ThreadFitter
 from latent_core.training.turns import TurnOfEachStep
+from latent_core.training.validation import Validation
 from latent_core.training.watcher import Watcher
 
-__all__ = ["keep_untrained", "train"]
+__all__ = ["train"]
 
 T = TypeVar("T")
 #: Columns of a run's log.
 LOG_COLUMNS: Final = ["step", "loss", "learning_rate", "grad_norm"]
-#: The largest seed that NumPy and the Trainer take.
-MOST_SEED: Final = 2**32 - 1
-
-
-@dataclass(frozen=True)
-class _Settings:
-    """What has to be the same for a run to be resumed."""
-
-    task: str
-    task_fingerprint: str
-    backbone: str
-    backbone_fingerprint: str
-    method: str
-    layout: str
-    steps: int
-    batch_size: int
-    gradient_accumulation: int
-    learning_rate: float
-    seed: int
-    training_arguments: dict[str, Any] = field(default_factory=dict)
-    learning_rate_beside: float | None = None
-
-    def __post_init__(self) -> None:
-        for name in ("learning_rate", "learning_rate_beside"):
-            rate = getattr(self, name)
-            if rate is not None and not 0 < rate < math.inf:
-                raise SettingError(f"{name} is {rate}; expected more than 0")
-        check_arguments(self.training_arguments)
-
-    def kept(self) -> dict[str, Any]:
-        """What `run.json` keeps."""
-        return {name: value for name, value in asdict(self).items() if value is not None}
 
 
 def train(
@@ -101,9 +77,15 @@ def train(
     learning_rate: float | None = None,
     learning_rate_beside: float | None = None,
     gradient_accumulation: int = 1,
+    patience: int | None = None,
+    check_every: int | None = None,
+    check_examples: int | None = None,
+    snapshots: int | None = None,
+    start_from: str | Path | None = None,
     resume: bool = False,
     progress: bool = True,
     on_step: Callable[[int, float], bool | None] | None = None,
+    on_check: Callable[[int, float], Any] | None = None,
     notes: dict[str, Any] | None = None,
     **training_arguments: Any,
 ) -> TrainingResult:
@@ -129,9 +111,20 @@ def train(
         learning_rate_beside: of what PEFT trains beside latents (`Start_2 & lora-r8`), where
             `learning_rate` is that of the latents. By default that of LoRA or of prefixes.
         gradient_accumulation: batches per step.
+        patience: end the run when so many checks in a row have found no lower validation loss, and
+            keep the vectors with the lowest one. None takes all steps and keeps the last vectors.
+        check_every: steps between two checks of the loss on the `validation` split, which train
+            nothing; the last step is checked, too. With `patience`, by default a twentieth of the
+            steps; else by default no checks.
+        check_examples: examples of each check, the same ones every time; 50 by default.
+        snapshots: keep what trains every so many steps, and before the first and after the last
+            one; see `load_snapshots`.
+        start_from: a run of the same method whose vectors to start with. `run.json` records it.
+            The examples are new only if `seed` is another one than that run's.
         resume: continue an unfinished run in `output_dir`; a finished one is loaded, not repeated.
         progress: show a bar with loss and time left.
         on_step: called with step and loss after each step; returning True ends the run early.
+        on_check: called with step and validation loss after each check.
         notes: kept in `run.json` and the adapter's config (the method's name, say).
         training_arguments: passed on to `transformers.TrainingArguments`; those of
             `latent_core.training.arguments.PASSED_ON`.
@@ -139,7 +132,8 @@ def train(
     Raises:
         SettingError: for a number out of its range, a folder that holds anything but this run, or
             a run that another process is working on.
-        AdapterError: if the run is finished and what it trained is missing or damaged.
+        AdapterError: if the run is finished and what it trained is missing or damaged, or
+            `start_from` holds no adapter, or that of another method or backbone.
         TrainingDivergedError: if the loss becomes NaN or infinite; the folder is free again.
         LatentError: if the run folder cannot be written.
 
@@ -156,27 +150,32 @@ def train(
     task = load_task(task) if isinstance(task, str | Path) else task
     rate = default_rate(model) if learning_rate is None else LearningRate(learning_rate, "as given")
     beside = beside_rate(model, learning_rate_beside)
-    settings = _Settings(
-        task=task.name,
-        task_fingerprint=task.fingerprint,
-        backbone=model.backbone.name,
-        backbone_fingerprint=model.backbone.fingerprint,
-        method=model.method,
-        layout=str(model.placement.layout),
-        steps=whole_number("steps", steps, 1),
-        batch_size=whole_number("batch_size", batch_size, 1),
-        gradient_accumulation=whole_number("gradient_accumulation", gradient_accumulation, 1),
+    parent = None if start_from is None else Parent.read(start_from, model)
+    settings = Settings.of(
+        model,
+        task,
+        steps=steps,
+        batch_size=batch_size,
+        gradient_accumulation=gradient_accumulation,
         learning_rate=float(rate.value),
-        seed=whole_number("seed", seed, 0, MOST_SEED),
-        training_arguments=training_arguments,
         learning_rate_beside=None if beside is None else float(beside.value),
+        seed=seed,
+        training_arguments=training_arguments,
+        patience=patience,
+        check_every=check_every,
+        check_examples=check_examples,
+        snapshots=snapshots,
+        start_from=None if parent is None else parent.identity,
     )
     if model.num_trainable == 0:
         raise SettingError(
             f"{model.method} has no latents, so there is nothing to train; "
             "expected a layout with at least one group, such as Start_2, or a trained baseline"
         )
+    check_snapshots(model, settings.steps, settings.snapshots, output_dir is not None)
     started, notes = time.perf_counter(), asked_dtype(model) | (notes or {})
+    if parent is not None:
+        notes = {"started_from": str(parent.folder.absolute())} | notes
     with contextlib.ExitStack() as stack:
         if output_dir is None:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="latent-run-")))
@@ -199,16 +198,18 @@ def train(
         def is_finished() -> bool:
             if output_dir is not None:
                 # Refused before anything is written, and again under the lock.
-                holds_finished_run(folder, settings.kept(), resume)
+                holds_finished_run(folder, settings.as_dict(), resume)
                 stack.enter_context(run_lock(folder))
-            return holds_finished_run(folder, settings.kept(), resume)
+            return holds_finished_run(folder, settings.as_dict(), resume)
 
         if _told_by_main(arguments, is_finished):
             _load_trained(model, folder)
             if first:
                 delete_checkpoints(folder)
-            log = _read_log(folder)
-            return TrainingResult(log, time.perf_counter() - started, folder, loaded=True)
+            seconds, kept = time.perf_counter() - started, _kept_step(folder)
+            return TrainingResult(_read_log(folder), seconds, folder, loaded=True, kept=kept)
+        if parent is not None:
+            parent.give(model)
         count = settings.steps * settings.batch_size * settings.gradient_accumulation
         examples = TrainingExamples(model, task, count, settings.seed)
         checkpoint, start = _told_by_main(arguments, lambda: _begin(folder, model, settings, notes))
@@ -216,15 +217,23 @@ def train(
             model.assign(load(start))
         if first:
             stack.callback(drop_broken_checkpoints, folder)
+        run = folder if output_dir is not None and first else None
         watcher = Watcher(
             settings.steps,
             progress and first,
             on_step,
             started,
-            run=folder if output_dir is not None and first else None,
+            run=run,
             keep=arguments.save_total_limit,
         )
         arguments.save_total_limit = None  # the watcher deletes old checkpoints
+        validation = taker = None
+        if settings.check_every is not None:
+            validation = Validation(
+                model, task, settings, run, checkpoint, on_check, watcher.interrupt
+            )
+        if settings.snapshots is not None and run is not None:
+            taker = SnapshotTaker(model, run, settings.snapshots)
         stack.callback(watcher.bar.close)
         fitter = ThreadFitter(watcher.bar)
         turns = stack.enter_context(TurnOfEachStep(model.backbone.model, model.method))
@@ -237,7 +246,7 @@ def train(
             args=arguments,
             train_dataset=examples,
             data_collator=lambda examples: collate(examples).as_dict(),
-            callbacks=[watcher, fitter],
+            callbacks=[one for one in (validation, taker, watcher, fitter) if one is not None],
             optimizers=(
                 None if beside is None else optimizer_of_two(model, arguments, beside.value),
                 None,
@@ -257,7 +266,8 @@ def train(
             if first:
                 abandon_run(folder)
             raise
-        log = pd.DataFrame(trainer.state.log_history, columns=LOG_COLUMNS)
+        columns = LOG_COLUMNS if validation is None else [*LOG_COLUMNS, LOSS_COLUMN]
+        log = pd.DataFrame(trainer.state.log_history, columns=columns)
         result = TrainingResult(
             log[log["loss"].notna()].reset_index(drop=True),
             time.perf_counter() - started,
@@ -266,55 +276,16 @@ def train(
             occurrences=dict(examples.occurrences),
             rate_from=rate.reason,
             threads=tuple(fitter.used),
+            kept=None if validation is None else validation.keep_best(trainer.state.global_step),
         )
         if output_dir is not None and first:
+            if taker is not None:
+                taker.join()
             spent = watcher.earlier + result.seconds
             _keep(folder, model, settings, result, spent, notes, arguments.world_size)
         if watcher.interruption is not None:
             raise watcher.interruption
         return result
-
-
-def keep_untrained(
-    model: SteeredModel,
-    task: Task,
-    seed: int,
-    output_dir: str | Path,
-    *,
-    resume: bool = False,
-    notes: dict[str, Any] | None = None,
-) -> Path:
-    """Make a run folder of a method that has nothing to train, ready to be evaluated.
-
-    Args:
-        model: as `build_model` made it.
-        task: what it will be asked.
-        seed: that the model was made with.
-        output_dir: run folder.
-        resume: leave a folder as it is that holds this very run, instead of refusing it.
-        notes: kept in `run.json` and the adapter's config.
-
-    Raises:
-        SettingError: for a folder that already holds another run.
-        LatentError: if the run folder cannot be written.
-    """
-    folder, notes = Path(output_dir), asked_dtype(model) | (notes or {})
-    about = {"task": task.name, "task_fingerprint": task.fingerprint}
-    settings = {
-        **about,
-        "backbone": model.backbone.name,
-        "backbone_fingerprint": model.backbone.fingerprint,
-        "method": model.method,
-        "layout": str(model.placement.layout),
-        "seed": seed,
-    }
-    holds_finished_run(folder, settings, resume)  # refused before anything is written
-    with run_lock(folder), disk_errors(folder):
-        if not holds_finished_run(folder, settings, resume):
-            open_run(folder, settings, notes)
-            model.save_pretrained(folder, **(about | {"seed": seed} | notes))
-            close_run(folder, "finished", settings, notes, trainable=0)
-    return folder
 
 
 def _told_by_main(arguments: TrainingArguments, work: Callable[[], T]) -> T:
@@ -326,10 +297,10 @@ def _told_by_main(arguments: TrainingArguments, work: Callable[[], T]) -> T:
 
 
 def _begin(
-    folder: Path, model: SteeredModel, settings: _Settings, notes: dict[str, Any]
+    folder: Path, model: SteeredModel, settings: Settings, notes: dict[str, Any]
 ) -> tuple[str | None, bytes | None]:
     """Open the run: the checkpoint to go on from, or else the numbers to start with."""
-    open_run(folder, settings.kept(), notes)
+    open_run(folder, settings.as_dict(), notes)
     delete_leftovers(folder)
     drop_broken_checkpoints(folder)
     checkpoint = last_checkpoint(folder)
@@ -355,7 +326,8 @@ def _read_log(folder: Path) -> pd.DataFrame:
         UserWarning: if it is missing or damaged; the log is empty then.
     """
     try:
-        return pd.read_csv(folder / LOG_FILE)[LOG_COLUMNS]
+        log = pd.read_csv(folder / LOG_FILE)
+        return log[[*LOG_COLUMNS, *(one for one in log.columns if one == LOSS_COLUMN)]]
     except (OSError, ValueError, KeyError) as error:
         warnings.warn(
             f"{folder / LOG_FILE} is missing or damaged ({error}), so the run is loaded without "
@@ -368,7 +340,7 @@ def _read_log(folder: Path) -> pd.DataFrame:
 def _keep(
     folder: Path,
     model: SteeredModel,
-    settings: _Settings,
+    settings: Settings,
     result: TrainingResult,
     spent: float,
     notes: dict[str, Any],
@@ -381,7 +353,7 @@ def _keep(
     close_run(
         folder,
         "stopped" if result.stopped else "finished",
-        settings.kept(),
+        settings.as_dict(),
         notes,
         loss=result.loss,
         seconds=round(spent, 1),
@@ -390,4 +362,11 @@ def _keep(
         occurrences=dict(result.occurrences),
         learning_rate_from=result.rate_from,
         threads=list(result.threads),
+        **({} if result.kept is None else {"kept": result.kept._asdict()}),
     )
+
+
+def _kept_step(folder: Path) -> Kept | None:
+    """The step whose vectors a finished run kept, if it had patience."""
+    said = read_run(folder).get("kept")
+    return None if said is None else Kept(**said)

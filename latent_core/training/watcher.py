@@ -98,7 +98,8 @@ class Watcher(TrainerCallback):
         except BaseException as error:  # raised again by `train`, when the step is kept
             self.interrupt(error)
         wanted = self.stopped or self.interruption is not None
-        self.stopped = wanted and state.global_step < state.max_steps
+        ends = control.should_training_stop or state.global_step >= state.max_steps
+        self.stopped = wanted and not ends
         if self.stopped:
             control.should_training_stop = True
             control.should_save = args.save_strategy != SaveStrategy.NO

@@ -121,8 +121,8 @@ def test_prune_leaves_alone_what_is_being_trained_or_evaluated(root: Path, monke
     assert (out / "run.json").is_file() and not (root / "going").exists()
 
     plan = SimpleNamespace(folder=out, splits=["id"])
-    monkeypatch.setattr("latent_core.cli.training._asked", lambda *_: plan)
-    monkeypatch.setattr("latent_core.cli.training._evaluate_run", pruned)
+    monkeypatch.setattr("latent_core.cli.evaluating._asked", lambda *_: plan)
+    monkeypatch.setattr("latent_core.cli.evaluating._evaluate_run", pruned)
     train = ["train", "--task", "repetition", "--method", "Start_1", "--out", str(out), "--resume"]
     train += ["--steps", "1", "--batch-size", "1"]
     with held_elsewhere(out):
@@ -131,7 +131,7 @@ def test_prune_leaves_alone_what_is_being_trained_or_evaluated(root: Path, monke
             assert isinstance(error, SettingError)
             assert f"another process is working on the run in {out}; wait" in str(error)
         assert len(said) == 1
-        monkeypatch.setattr("latent_core.cli.training.FIRST_PROCESS", False)
+        monkeypatch.setattr("latent_core.cli.evaluating.FIRST_PROCESS", False)
         CliRunner().invoke(app, ["evaluate", str(out)])  # its first process has the lock
         assert len(said) == 2
 

@@ -1,5 +1,9 @@
 """The settings of a run, and the folder that they name."""
 
+import pytest
+
+from latent_core.errors import SettingError
+from latent_core.grids.grid import Grid
 from tests.grids.engine import SEARCH, grid
 
 
@@ -17,3 +21,17 @@ def test_a_folder_is_fixed_by_what_makes_the_run() -> None:
     assert asked_more.folder == spec.folder
     odd = grid(methods=["Before[,|/]_1", "Before[,|:]_1"], seeds=1).specs()
     assert len({s.folder for s in odd}) == 2 and all(s.folder.count("/") == 3 for s in odd)
+
+
+def test_checks_and_snapshots_make_another_run_and_none_leave_its_folder_as_it_was() -> None:
+    settings = {"steps": 7, "learning_rate": 0.1}
+    asked = {"backbones": ["tiny"], "tasks": ["repetition"], "methods": ["Start_2"], "seeds": [3]}
+    (spec,) = Grid(**asked, training=settings).specs()
+    assert spec.folder == "repetition/tiny/Start_2/seed-3-9db8f0f5"  # that of earlier versions
+    folders = {spec.folder}
+    for more in ({"patience": 2}, {"check_every": 2}, {"snapshots": 3}):
+        (other,) = Grid(**asked, training=settings | more).specs()
+        folders.add(other.folder)
+    assert len(folders) == 4
+    with pytest.raises(SettingError, match="patience is 0; expected a whole number of at least 1"):
+        Grid(**asked, training=settings | {"patience": 0}).specs()

@@ -14,6 +14,7 @@ from latent_core.grids.work import RunOutcome, do_run, give_up, state_of
 from latent_core.runs import folder as runs
 from latent_core.runs.checkpoints import last_checkpoint
 from latent_core.runs.evaluation_file import read_evaluation, write_records
+from latent_core.runs.folder import read_run
 from tests.grids.engine import FEWER, SEARCH, Here, done, grid, snapshot
 
 
@@ -204,3 +205,15 @@ def test_a_run_that_died_before_it_was_judged_is_judged(
         more = grid(methods=[method], seeds=1, evaluation={"splits": ["id"], "examples": examples})
         assert [o.status for o in run_grid(more, tmp_path, Here())] == ["finished"]
     assert len(lc.load_runs(tmp_path, records=True)) == 2
+
+
+def test_a_grid_ends_runs_early_and_keeps_snapshots_those_of_a_search_too(tmp_path: Path) -> None:
+    checks = {"patience": 1, "check_every": 2, "check_examples": 2, "snapshots": 1}
+    training = {"steps": 2, "batch_size": 2, **checks}
+    asked = grid(methods=["Start_2", "zero-shot"], seeds=1, training=training, search=SEARCH)
+    assert {outcome.status for outcome in run_grid(asked, tmp_path, Here())} == {"finished"}
+    (spec,) = (spec for spec in asked.specs() if spec.method == "Start_2")
+    assert list(lc.load_snapshots(tmp_path / spec.folder)) == [0, 1, 2]
+    assert read_run(tmp_path / spec.folder)["kept"]["step"] == 2
+    for trial in spec.trials():  # of one step
+        assert read_run(tmp_path / trial.folder)["kept"]["step"] == 1

@@ -182,7 +182,7 @@ def test_evaluate_names_a_moved_or_changed_file_and_takes_its_place(
 
 
 def test_a_task_that_is_no_file_has_no_place(place: Path) -> None:
-    from latent_core.cli.training import _task_of
+    from latent_core.cli.evaluating import _task_of
 
     with pytest.raises(SettingError, match="was trained on the task lookup, which is no file"):
         _task_of(Path("run"), {"task": "lookup"}, Path("data.jsonl"))

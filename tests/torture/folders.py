@@ -73,7 +73,7 @@ def _make_run(folder: Path, backbone: Any, task: Path, method: str, last: int) -
 
 
 def _trained(model: Any, task: Any, folder: Path, source: Path, **settings: Any) -> None:
-    from latent_core.training.train import keep_untrained
+    from latent_core.training.untrained import keep_untrained
 
     notes = {"method": model.method, "task_source": str(source)}
     if model.num_trainable:

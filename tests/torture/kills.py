@@ -25,7 +25,8 @@ from transformers.utils import logging
 import latent_core as lc
 from latent_core.grids.grid import Grid
 from latent_core.grids.work import do_run
-from latent_core.training.train import keep_untrained, train
+from latent_core.training.train import train
+from latent_core.training.untrained import keep_untrained
 from tests.torture.report import Report
 from tests.torture.world import METHODS, STEPS, make_world
 

@@ -1,0 +1,77 @@
+"""`latent train`: checks, snapshots, and runs that start from others."""
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from latent_core.cli import main
+from latent_core.runs.snapshots import load_snapshots
+
+SHORT = ("--steps", "4", "--batch-size", "2", "--check-examples", "3")
+
+
+@pytest.fixture
+def latent(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> Callable[..., tuple[int, str, str]]:
+    """Calls the command in this process: its exit code, and what it says and warns of."""
+
+    def called(*arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["latent", *map(str, arguments)])
+        monkeypatch.setenv("COLUMNS", "300")
+        with pytest.raises(SystemExit) as ended:
+            main()
+        return int(ended.value.code or 0), *capfd.readouterr()
+
+    return called
+
+
+def test_train_keeps_the_best_check_and_snapshots_and_says_so(tmp_path: Path, latent) -> None:
+    command = ("train", "--task", "repetition", "--method", "Start_2", *SHORT, "--out")
+    options = ("--patience", "1", "--check-every", "1", "--learning-rate", "9", "--snapshots", "1")
+    code, said, _ = latent(*command, tmp_path / "a", *options)
+    assert code == 0
+    record = json.loads((tmp_path / "a" / "run.json").read_text())
+    kept = record["kept"]
+    assert f"kept: step {kept['step']}, with the lowest validation loss" in said
+    assert kept["early"] and "the run ended early" in said
+    taken = kept["step"] + 1
+    assert f"after {taken} steps" in said
+    assert list(load_snapshots(tmp_path / "a")) == list(range(taken + 1))
+
+
+def test_train_from_a_run_takes_over_its_task_method_and_backbone(tmp_path: Path, latent) -> None:
+    short = ("--steps", "2", "--batch-size", "2")
+    first = ("train", "--task", "repetition", "--method", "Start_1+Comma_1", *short)
+    assert latent(*first, "--out", tmp_path / "a")[0] == 0
+    code, said, _ = latent("train", "--from", tmp_path / "a", *short, "--out", tmp_path / "b")
+    assert code == 0 and "Start_1+Comma_1 on repetition" in said
+    a, b = (json.loads((tmp_path / name / "run.json").read_text()) for name in "ab")
+    assert b["settings"]["start_from"]["run"] == a["id"]
+    # On another task, too; but not with another method.
+    third = ("train", "--from", tmp_path / "b", "--task", "summation", *short)
+    assert latent(*third, "--out", tmp_path / "c")[0] == 0
+    code, _, error = latent(*third, "--method", "End_2", "--out", tmp_path / "d")
+    assert code == 2 and "expected a run of the same method" in error
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ((), "expected --task, or --from RUN"),
+        (("--task", "repetition"), "expected --method, or --from RUN"),
+        (("--from", "no/such/run/x"), "no adapter in no/such/run/x"),
+        (
+            ("--task", "repetition", "--method", "zero-shot", "--patience", "2"),
+            "zero-shot has nothing to train; expected it without --patience",
+        ),
+        (("--task", "repetition", "--method", "Start_2", "--snapshots", "900"), "at most 200"),
+    ],
+)
+def test_train_refuses_what_contradicts(tmp_path: Path, latent, arguments, said: str) -> None:
+    code, _, error = latent("train", *arguments, "--out", tmp_path / "run")
+    assert code == 2 and said in error
+    assert not (tmp_path / "run").exists()
