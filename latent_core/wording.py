@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 import difflib
+import unicodedata
 from collections.abc import Iterable
 from html import escape
 
-__all__ = ["as_html", "counted", "did_you_mean", "duration", "duration_range", "meant"]
+__all__ = ["as_html", "counted", "did_you_mean", "duration", "duration_range", "isolated", "meant"]
 
 
 def counted(number: int, what: str) -> str:
     """`1 seed`, `5 seeds`."""
     return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"
+
+
+def isolated(name: str) -> str:
+    """A name for the middle of a line: letters written from right to left move nothing around it.
+
+    Signs of Unicode enclose such a name, which are not seen; any other name stays as it is.
+    """
+    leftward = any(unicodedata.bidirectional(letter) in ("R", "AL") for letter in name)
+    return f"\u2068{name}\u2069" if leftward else name
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

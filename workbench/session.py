@@ -31,6 +31,7 @@ from latent_core.slots.layout import LatentLayout
 from latent_core.slots.methods import Method
 from latent_core.tasks.base import Example, Task
 from latent_core.tasks.table import load_task
+from latent_core.wording import isolated
 from workbench.jobs import Jobs
 from workbench.level_words import level_words
 
@@ -229,11 +230,14 @@ class Session(HasTraits):
         if example is not None:
             shown = f"{example.split}, {level_words(example.level, self.task.level_name)}"
         sides = [
-            f"{side} {adapter_title(self.folders[name]) if name in self.folders else name}"
+            f"{side} {isolated(self._title(name))}"
             for side, name in (("A", self.adapter_a), ("B", self.adapter_b))
         ]
         parts = (self.task.name, shown, *sides, f"intervention {self.intervention}")
         return " · ".join(parts)
+
+    def _title(self, name: str) -> str:
+        return adapter_title(self.folders[name]) if name in self.folders else name
 
     def name_of(self, folder: Path) -> str | None:
         """The name of the model that lies in a folder, if there is one."""

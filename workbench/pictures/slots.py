@@ -123,11 +123,17 @@ def _cell(slot: SlotView, mark: SlotMark, chance: Chance | None, repeats: bool) 
     words = f"{what}, position id {slot.position_id}" + (f", {mark}" if mark else "")
     if chance is not None:
         words += f", {chance.words}"
-    below = "" if chance is None else f"{chance.log_probability:.1f}".replace("-0.0", "0")
+    below = "" if chance is None else _short(chance.log_probability)
     breaks = slot.group is None and "\n" in slot.label
     shown = number if repeats and slot.group is not None else None
     text, position = slot_text(slot), slot.position_id
     return SlotCell(text, slot.group, shown, position, mark, below, words, breaks)
+
+
+def _short(log_probability: float) -> str:
+    """At most four signs, as a position id has."""
+    digits = 1 if log_probability > -9.95 else 0
+    return f"{log_probability:.{digits}f}".replace("-0.0", "0")
 
 
 @dataclass(frozen=True)

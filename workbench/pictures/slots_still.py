@@ -25,6 +25,8 @@ _TITLE: Final = 0.30
 _GAP: Final = 0.12
 _FONT: Final = ["DejaVu Sans Mono", "DejaVu Sans"]
 _SIZE: Final = 9
+#: Every slot has room for a position id of so many digits: the spacing tells nothing of ids.
+_ROOM: Final = "0000"
 #: Ink and line style of a verdict.
 _MARKS: Final = {"right": ("#2e7d32", "-"), "wrong": ("#c62828", (0, (3, 2)))}
 _SIGN: Final[dict[str, Any]] = {
@@ -81,7 +83,7 @@ def _lines(strip: SlotStrip, measure: _Measure) -> list[list[tuple[float, float,
     left = 0.1
     for index, cell in enumerate(strip.cells):
         width = measure(cell.label) + (0.02 if cell.group is None else 0.18)
-        width = max(width, measure(str(cell.position)) * 0.7 + 0.05)
+        width = max(width, measure(_ROOM) * 0.7)
         if index == strip.bar and index:
             left += 0.1
         if left + width > _WIDTH - 0.1 and lines[-1]:

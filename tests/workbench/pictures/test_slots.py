@@ -1,5 +1,8 @@
+from typing import Any, cast
+
 from latent_core.slots.views import SlotView
 from workbench.pictures.slots import SlotStrip
+from workbench.pictures.slots_still import _lines
 
 SLOTS = (
     SlotView("Start.0", "Start", 0, 0, None),
@@ -26,6 +29,18 @@ def test_strip_shows_latents_in_their_places_and_the_end_of_the_prompt() -> None
     assert "3 verbal tokens" in html
     assert "Start</span>" not in html  # groups are named in the legend, not in the chips
     assert html.count("#0072B2") == 2  # chip and legend share the group's colour
+
+
+def _width(text: str) -> float:
+    return 0.1 * len(text)
+
+
+def test_every_slot_has_room_for_four_digits() -> None:
+    lines = _lines(SlotStrip(tuple(s._replace(position_id=9999) for s in SLOTS)), cast(Any, _width))
+    narrow = _lines(SlotStrip(SLOTS), cast(Any, _width))
+    assert lines == narrow
+    html = SlotStrip(SLOTS)._repr_html_()
+    assert html.count("min-width:24px") == len(SLOTS)
 
 
 def test_plain_text_marks_latents() -> None:

@@ -147,6 +147,15 @@ def texts(page: Any) -> list[str]:
 
 
 @pytest.mark.slow
+def test_spacing_tells_nothing_of_position_ids(page: Any) -> None:
+    render(page, TokenStrip.of([verbal("a", number) for number in (7, 77, 777, 7777)]))
+    boxes = [slot.bounding_box() for slot in page.locator("[role=option]").all()]
+    assert len({box["width"] for box in boxes}) == 1
+    inside = "el => el.querySelector('.latent-position').scrollWidth <= el.clientWidth"
+    assert all(slot.evaluate(inside) for slot in page.locator("[role=option]").all())
+
+
+@pytest.mark.slow
 def test_hostile_tokens_and_groups_show_as_themselves(page: Any) -> None:
     group = "Before[<img src=x onerror=window.ran=1>]"
     chip = SlotView(f"{group}.0", group, 0, 0, None)
