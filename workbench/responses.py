@@ -26,12 +26,14 @@ from latent_core.tasks.base import Example, Mark, Score, Task
 __all__ = [
     "NOTHING",
     "Chance",
+    "ChanceChange",
     "Response",
     "SlotMark",
     "fingerprint",
     "first_difference",
     "fitting",
     "respond",
+    "slot_chances",
     "slot_marks",
 ]
 
@@ -54,10 +56,48 @@ class Chance(NamedTuple):
     alternatives: tuple[tuple[str, float], ...]
 
     @property
+    def short(self) -> str:
+        """The log-probability in at most four signs, as a position id has."""
+        digits = 1 if self.log_probability > -9.95 else 0
+        return f"{self.log_probability:.{digits}f}".replace("-0.0", "0")
+
+    @property
     def words(self) -> str:
         """The same in a line."""
-        likely = ", ".join(f"{text!r} {share:.1%}" for text, share in self.alternatives)
-        return f"log-probability {self.log_probability:.2f}; most likely: {likely}"
+        return f"log-probability {self.log_probability:.2f}; most likely: {self.likely}"
+
+    @property
+    def likely(self) -> str:
+        """The alternatives in a line."""
+        return ", ".join(f"{text!r} {share:.1%}" for text, share in self.alternatives)
+
+
+class ChanceChange(NamedTuple):
+    """How likely the same token was under an intervention and without it."""
+
+    changed: Chance
+    clean: Chance
+
+    @property
+    def difference(self) -> float:
+        """Of log-probabilities: below zero, the intervention made the token less likely."""
+        return self.changed.log_probability - self.clean.log_probability
+
+    @property
+    def short(self) -> str:
+        """The difference in at most four signs."""
+        size = abs(self.difference)
+        text = f"{self.difference:+.{1 if size < 9.95 else 0}f}"
+        return "0" if size < 0.05 else text
+
+    @property
+    def words(self) -> str:
+        """The same in a line."""
+        return (
+            f"log-probability {self.clean.log_probability:.2f} clean, "
+            f"{self.changed.log_probability:.2f} intervened, difference {self.difference:+.2f}; "
+            f"most likely clean: {self.clean.likely}; intervened: {self.changed.likely}"
+        )
 
 
 @dataclass(frozen=True)
@@ -125,7 +165,7 @@ def respond(
 
         (generation,) = model.generate(prompt, limit, return_details=True, on_token=told)
         seconds = time.perf_counter() - started
-        chances = _chances(model, prompt, generation)
+        chances = slot_chances(model, prompt, generation.slots, generation.response_ids)
     score: Score | None = None
     no_mark: SlotMark = ""
     marks: tuple[SlotMark, ...] = (no_mark,) * len(generation.slots)
@@ -136,14 +176,16 @@ def respond(
     return Response(str(fits), generation, limit, seconds, score, marks, left_out, note, chances)
 
 
-def _chances(model: LatentModel, prompt: str, generation: Generation) -> tuple[Chance | None, ...]:
-    """The chance of each response token, slot by slot."""
-    found: list[Chance | None] = [None] * len(generation.slots)
-    if generation.response_ids:
-        frame = token_probabilities(model, prompt, generation.response_ids)
-        places = [place for place, slot in enumerate(generation.slots) if slot.group is None]
+def slot_chances(
+    model: LatentModel, prompt: str, slots: Sequence[SlotView], response_ids: Sequence[int]
+) -> tuple[Chance | None, ...]:
+    """The chance of each response token, slot by slot; None elsewhere."""
+    found: list[Chance | None] = [None] * len(slots)
+    if response_ids:
+        frame = token_probabilities(model, prompt, list(response_ids))
+        places = [place for place, slot in enumerate(slots) if slot.group is None]
         pairs = zip(frame["log_probability"], frame["alternatives"], strict=True)
-        response = places[len(generation.prompt_ids) :]
+        response = places[-len(response_ids) :]
         for place, (chance, likely) in zip(response, pairs, strict=False):
             found[place] = Chance(float(chance), likely)
     return tuple(found)

@@ -18,7 +18,7 @@ from latent_core.models.latent import LatentModel
 from latent_core.slots.views import SlotView, view_slots
 from workbench.pictures.palette import colours_of, ink_on
 from workbench.pictures.theme import show_spaces
-from workbench.responses import Chance, SlotMark
+from workbench.responses import Chance, ChanceChange, SlotMark
 from workbench.templates import render
 
 __all__ = [
@@ -48,7 +48,7 @@ class SlotCell:
         number: of the group's occurrence, from 1, where the group occurs more than once; else None.
         position: the position id below it.
         mark: its verdict.
-        chance: the log-probability of a response token, as text; empty for none.
+        chance: the log-probability of a response token, or its change, as text; empty for none.
         words: the same for a tooltip and a screen reader.
         breaks: whether a line ends after it.
     """
@@ -97,7 +97,7 @@ def group_colours(slots: Iterable[SlotView]) -> dict[str, str]:
 def slot_cells(
     slots: Sequence[SlotView],
     marks: Sequence[SlotMark] = (),
-    chances: Sequence[Chance | None] = (),
+    chances: Sequence[Chance | ChanceChange | None] = (),
 ) -> list[SlotCell]:
     """Describe slots.
 
@@ -106,7 +106,7 @@ def slot_cells(
         marks, chances: one per slot, or none at all.
     """
     given: Sequence[SlotMark] = marks or [""] * len(slots)
-    likely: Sequence[Chance | None] = chances or [None] * len(slots)
+    likely: Sequence[Chance | ChanceChange | None] = chances or [None] * len(slots)
     repeating = {slot.group for slot in slots if slot.occurrence}
     return [
         _cell(slot, mark, chance, slot.group in repeating)
@@ -114,7 +114,9 @@ def slot_cells(
     ]
 
 
-def _cell(slot: SlotView, mark: SlotMark, chance: Chance | None, repeats: bool) -> SlotCell:
+def _cell(
+    slot: SlotView, mark: SlotMark, chance: Chance | ChanceChange | None, repeats: bool
+) -> SlotCell:
     number = (slot.occurrence or 0) + 1
     if slot.group is None:
         what = f"token {json.dumps(slot.label, ensure_ascii=False)}"
@@ -123,17 +125,11 @@ def _cell(slot: SlotView, mark: SlotMark, chance: Chance | None, repeats: bool) 
     words = f"{what}, position id {slot.position_id}" + (f", {mark}" if mark else "")
     if chance is not None:
         words += f", {chance.words}"
-    below = "" if chance is None else _short(chance.log_probability)
+    below = "" if chance is None else chance.short
     breaks = slot.group is None and "\n" in slot.label
     shown = number if repeats and slot.group is not None else None
     text, position = slot_text(slot), slot.position_id
     return SlotCell(text, slot.group, shown, position, mark, below, words, breaks)
-
-
-def _short(log_probability: float) -> str:
-    """At most four signs, as a position id has."""
-    digits = 1 if log_probability > -9.95 else 0
-    return f"{log_probability:.{digits}f}".replace("-0.0", "0")
 
 
 @dataclass(frozen=True)

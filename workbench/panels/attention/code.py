@@ -21,6 +21,7 @@ def attention_code(
     all_slots: bool,
     cell: Cell,
     traced: bool,
+    minus_clean: bool,
 ) -> str:
     """Write code that ends with `shown`, the open map, and `overview` if there is one.
 
@@ -29,8 +30,11 @@ def attention_code(
         captures: one, or those of A and of B for their difference.
         measure, edges, all_slots, cell: the panel's settings.
         traced: whether the causal effect is shown, too.
+        minus_clean: whether the captures are one model's, with the intervention and without.
     """
     request = captures[0].request
+    if minus_clean:
+        return _minus_clean(session, captures[0], measure, edges, all_slots, cell)
     response = "None" if request.answer is None else "session.example.answer"
     options = [f'of="{"all" if request.all_slots else "latents"}"']
     if request.answer is None:
@@ -67,6 +71,47 @@ def attention_code(
         lines += _overview_lines(edges, sides[0])
     if traced:
         lines += _trace_lines(edges, sides, captures[0])
+    return "\n".join(lines) + "\n"
+
+
+def _minus_clean(
+    session: Session, changed: Capture, measure: str, edges: Direction, all_slots: bool, cell: Cell
+) -> str:
+    """Write code that ends with `shown`, and `change` of the log-probability of each token."""
+    request = changed.request
+    model = "a" if request.adapter == session.adapter_a else "b"
+    response = "model.backbone.encode_response(session.example.answer)"
+    if request.answer is None:
+        response = (
+            f"model.generate(session.prompt, {NEW_TOKENS}, return_details=True)[0].response_ids"
+        )
+    options = f'of="{"all" if request.all_slots else "latents"}"'
+    options += ', gradient="loss"' if request.gradient else ""
+    direction = None if all_slots else edges
+    first = "[:, 1:]" if all_slots and edges.skip_first else ""
+    lines = [
+        "import latent_core as lc",
+        "from workbench.panels.attention.measures import AttentionMaps, Cell, Direction, aligned",
+        session_code(session),
+        "",
+        f"model = session.model_{model}",
+        f"response = {response}",
+        "",
+        "",
+        "def look(intervention):",
+        "    with lc.parse_intervention(intervention).on(model):",
+        f"        record = lc.capture_attention(model, session.prompt, response, {options})",
+        "        chances = lc.token_probabilities(model, session.prompt, response)",
+        '    return AttentionMaps(record), chances["log_probability"]',
+        "",
+        "",
+        f"changed, log_changed = look({changed.applied!r})",
+        'clean, log_clean = look("none")',
+        "one, other, left_out = aligned(changed, clean)",
+        f"what = {measure!r}, {cell!r}, {direction!r}",
+        f"shown = one.head(*what)[0]{first} - other.head(*what)[0]{first}",
+        "change = log_changed - log_clean",
+    ]
     return "\n".join(lines) + "\n"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Final, Literal, cast
 
 import ipywidgets as widgets
@@ -36,6 +37,7 @@ class AttentionControls(widgets.VBox):
         scale, log_colours: the scale of colours.
         without_first: whether the first slot is left out as a key.
         intervene: whether the session's intervention applies.
+        minus_clean: whether the maps without the intervention are subtracted.
     """
 
     def __init__(self, panel: Panel, changed: Callable[[], None], *buttons: widgets.Button) -> None:
@@ -62,6 +64,11 @@ class AttentionControls(widgets.VBox):
             "Apply intervention",
             "Capture the attention while the intervention of the session is active",
         )
+        self.minus_clean = checkbox(
+            "Minus clean",
+            "Show how the intervention changes attention, and the log-probability of each token of "
+            "the response, which both runs read",
+        )
         self.scale = field(widgets.Dropdown, "Colours", "210px", options=list(SCALES))
         self.log_colours = checkbox("Logarithmic colours", "Colours go by powers of ten")
         self.without_first = checkbox(
@@ -69,10 +76,11 @@ class AttentionControls(widgets.VBox):
             "Leave out the first slot, onto which many heads put most weight",
         )
         looked_at = (self.side, self.measure, self.direction, self.latents)
-        of_what = (self.response, self.all_slots, self.intervene)
+        of_what = (self.response, self.all_slots, self.intervene, self.minus_clean)
         colours = (self.scale, self.log_colours, self.without_first)
         self._of_one = row(*looked_at[1:]), row(self.response, self.all_slots, *colours, *buttons)
-        super().__init__([row(self.side, self._of_one[0]), row(self.intervene, self._of_one[1])])
+        change = row(self.intervene, self.minus_clean)
+        super().__init__([row(self.side, self._of_one[0]), row(change, self._of_one[1])])
         self._controls = Controls(panel)
         self._controls.on(lambda _: changed(), *looked_at, *of_what, *colours)
 
@@ -81,6 +89,39 @@ class AttentionControls(widgets.VBox):
         """The models that are captured; the second is subtracted from the first."""
         both = self.side.value == DIFFERENCE
         return ("A", "B") if both else (cast(Side, self.side.value),)
+
+    @property
+    def subtracts_clean(self) -> bool:
+        """Whether a run without the intervention is subtracted from one with it."""
+        applies = self.intervene.value and self._session.intervention != "none"
+        return bool(applies and self.minus_clean.value and self.side.value != DIFFERENCE)
+
+    @property
+    def requests(self) -> tuple[CaptureRequest, ...]:
+        """What is captured; the second is subtracted from the first."""
+        found = tuple(self.request(side) for side in self.sides)
+        if not self.subtracts_clean:
+            return found
+        (one,) = found
+        changed = replace(one, chances=True, clean_response=one.answer is None)
+        return changed, replace(one, chances=True, intervention="none")
+
+    @property
+    def subjects(self) -> list[CaptureRequest]:
+        """What captures are kept of: A, B, and what is shown."""
+        both = self.request("A"), self.request("B")
+        return [one.subject for one in (*both, *self.requests)]
+
+    @property
+    def name(self) -> str:
+        """What is shown, such as `A - B (Comma_2 - Start_2)`."""
+        requests, side = self.requests, self.side.value
+        change = requests[0].intervention
+        if self.subtracts_clean:
+            return f"{side} ({requests[0].adapter}), {change} - clean"
+        names = " - ".join(request.adapter for request in requests)
+        under = "" if change == "none" else f", with {change}"
+        return f"{side} ({names}{under})"
 
     @property
     def edges(self) -> Direction:
@@ -110,7 +151,7 @@ class AttentionControls(widgets.VBox):
 
     def for_split(self, over_split: bool) -> None:
         """Hide the controls that have no meaning over a split, or show them again."""
-        for part in self._of_one:
+        for part in (*self._of_one, self.minus_clean):
             part.layout.display = "none" if over_split else ""
 
     def follow_session(self) -> None:
@@ -126,8 +167,14 @@ class AttentionControls(widgets.VBox):
             "Apply intervention (none is set)" if none else f"Apply {session.intervention}"
         )
         self.intervene.disabled = none
+        self.offer_clean()
         self.response.disabled = session.example is None
         self.offer_groups()
+
+    def offer_clean(self) -> None:
+        """Offer to subtract the clean run where an intervention applies to one model."""
+        applies = self.intervene.value and not self.intervene.disabled
+        self.minus_clean.disabled = not applies or self.side.value == DIFFERENCE
 
     def offer_groups(self) -> None:
         """Offer the latent groups of the models; the chosen one stays if it is among them."""

@@ -5,10 +5,10 @@ Axes as in `AttentionRecord`: L layers, H heads, T slots as queries, M key slots
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Final, Literal, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -27,6 +27,7 @@ __all__ = [
     "Direction",
     "FloatArray",
     "Measure",
+    "aligned",
     "difference",
 ]
 
@@ -117,11 +118,24 @@ class Cell(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class AttentionMaps:
-    """A record, and the measures computed from it."""
+    """A record, and the measures computed from it.
+
+    Attributes:
+        record: the attention.
+        whole: the maps that these are a part of, if they hold some of its slots alone.
+        some: those slots.
+    """
 
     record: AttentionRecord
+    whole: AttentionMaps | None = None
+    some: tuple[int, ...] = ()
     _overviews: dict[tuple[str, Direction], FloatArray] = field(default_factory=dict)
-    _shorter: dict[int, AttentionMaps] = field(default_factory=dict)
+    _parts: dict[tuple[int, ...], AttentionMaps] = field(default_factory=dict)
+
+    @property
+    def places(self) -> tuple[int, ...]:
+        """The slots of the capture that these maps hold."""
+        return tuple(range(len(self.record.slots))) if self.whole is None else self.some
 
     @cached_property
     def _rollout(self) -> FloatArray:
@@ -135,6 +149,8 @@ class AttentionMaps:
 
     def is_prepared(self, measure: str) -> bool:
         """Whether drawing a measure is quick."""
+        if self.whole is not None:
+            return self.whole.is_prepared(measure)
         return measure != "rollout" or "_rollout" in vars(self)
 
     def layer(self, measure: str, layer: int) -> FloatArray:
@@ -143,6 +159,10 @@ class AttentionMaps:
         Raises:
             SettingError: if the record lacks what the measure needs.
         """
+        if self.whole is not None:  # a measure may rest on slots that are left out
+            wanted = {self.some[key] for key in self.record.keys}
+            columns = [n for n, key in enumerate(self.whole.record.keys) if key in wanted]
+            return self.whole.layer(measure, layer)[:, list(self.some)][:, :, columns]
         if measure == "rollout":
             return self._rollout[self.record.layers.index(layer)]
         one = self.record.select(layers=[layer])
@@ -225,11 +245,14 @@ class AttentionMaps:
             ]
         return pd.DataFrame(rows, columns=["group", "layer", "head", "mass"])
 
-    def first(self, count: int) -> AttentionMaps:
-        """The same without the slots from `count` on; attention never looks ahead."""
-        if count not in self._shorter:
-            self._shorter[count] = AttentionMaps(_first(self.record, count))
-        return self._shorter[count]
+    def only(self, places: Sequence[int]) -> AttentionMaps:
+        """The same without the slots that are not among `places`, which ascend."""
+        some = tuple(places)
+        if len(some) == len(self.record.slots):
+            return self
+        if some not in self._parts:
+            self._parts[some] = AttentionMaps(_only(self.record, some), self, some)
+        return self._parts[some]
 
 
 def difference(a: AttentionMaps, b: AttentionMaps) -> tuple[AttentionMaps, AttentionMaps, str]:
@@ -258,7 +281,26 @@ def difference(a: AttentionMaps, b: AttentionMaps) -> tuple[AttentionMaps, Atten
         f"both have; {len(one.slots) - common} of A and {len(other.slots) - common} of B are left "
         "out."
     )
-    return a.first(common), b.first(common), note
+    return a.only(range(common)), b.only(range(common)), note
+
+
+def aligned(a: AttentionMaps, b: AttentionMaps) -> tuple[AttentionMaps, AttentionMaps, str]:
+    """Cut two captures of one text, under different interventions, to the slots that both have.
+
+    Returns:
+        both, and a note on the slots that were left out, if any.
+    """
+    sides = [_by_name(one.record.slots) for one in (a, b)]
+    shared = [name for name in sides[0] if name in sides[1]]
+    places = [[side[name] for name in shared] for side in sides]
+    out = [len(side) - len(kept) for side, kept in zip(sides, places, strict=True)]
+    note = ""
+    if any(out):
+        note = (
+            f"Slots that one run lacks are left out: {out[0]} of the intervened run and {out[1]} "
+            "of the clean one."
+        )
+    return a.only(places[0]), b.only(places[1]), note
 
 
 def _common(one: tuple[SlotView, ...], other: tuple[SlotView, ...]) -> int:
@@ -267,18 +309,30 @@ def _common(one: tuple[SlotView, ...], other: tuple[SlotView, ...]) -> int:
     return next((n for n, (x, y) in enumerate(pairs) if x != y), min(len(one), len(other)))
 
 
-def _first(record: AttentionRecord, count: int) -> AttentionRecord:
-    """Queries and keys below `count`."""
-    keys = tuple(key for key in record.keys if key < count)
-    width = len(keys)  # keys ascend, so those that stay come first
+def _by_name(slots: Sequence[SlotView]) -> dict[tuple[int, str], int]:
+    """The place of each slot by the number of the next verbal token and its own label."""
+    found, verbal = {}, 0
+    for place, slot in enumerate(slots):
+        found[verbal, slot.label if slot.group is not None else ""] = place
+        verbal += slot.group is None
+    return found
+
+
+def _only(record: AttentionRecord, places: tuple[int, ...]) -> AttentionRecord:
+    """The slots at `places`, as queries and as keys."""
+    number = {place: n for n, place in enumerate(places)}
+    columns: Any = [n for n, key in enumerate(record.keys) if key in number]
+    rows: Any = list(places)
+    if places == tuple(range(len(places))):  # of the first slots nothing is copied
+        rows, columns = slice(0, len(places)), slice(0, len(columns))
     gradients, norms = record.gradients, record.norms
     return replace(
         record,
-        weights=record.weights[:, :, :count, :width],
-        totals=record.totals[:, :, :count],
-        norms=None if norms is None else norms[:, :, :width],
-        gradients=None if gradients is None else gradients[:, :, :count, :width],
-        slots=record.slots[:count],
-        keys=keys,
-        prompt_length=min(record.prompt_length, count),
+        weights=record.weights[:, :, rows][..., columns],
+        totals=record.totals[:, :, rows],
+        norms=None if norms is None else norms[:, :, columns],
+        gradients=None if gradients is None else gradients[:, :, rows][..., columns],
+        slots=tuple(record.slots[place] for place in places),
+        keys=tuple(number[key] for key in record.keys if key in number),
+        prompt_length=sum(place < record.prompt_length for place in places),
     )

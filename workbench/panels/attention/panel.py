@@ -17,12 +17,19 @@ from latent_core.errors import SettingError
 from latent_core.progress import progress_bar
 from workbench.jobs import Job
 from workbench.panels.attention.code import attention_code
-from workbench.panels.attention.controls import AttentionControls, HeadChooser, Side, toggle
+from workbench.panels.attention.controls import AttentionControls, HeadChooser, toggle
 from workbench.panels.attention.measures import DIRECTIONS
 from workbench.panels.attention.over_split import OverSplit
 from workbench.panels.attention.pointing import link_strip
 from workbench.panels.attention.view import AttentionView
-from workbench.panels.attention.work import Capture, CaptureStore, capture, trace_effects
+from workbench.panels.attention.work import (
+    Capture,
+    CaptureRequest,
+    CaptureStore,
+    capture,
+    chance_changes,
+    trace_effects,
+)
 from workbench.panels.base import Panel
 from workbench.panels.controls import row
 from workbench.pictures.heat_still import heat_figure
@@ -129,29 +136,29 @@ class AttentionPanel(Panel):
 
     # --- capturing --------------------------------------------------------------------------------
 
-    def _find(self, side: Side) -> Capture | None:
-        """The capture of a side, if there is one."""
-        return self._captures.find(self.controls.request(side), self.controls.measure.value)
+    def _find(self, request: CaptureRequest) -> Capture | None:
+        """A capture for a request, if there is one."""
+        return self._captures.find(request, self.controls.measure.value)
 
     def _found(self) -> list[Capture]:
         """The captures that exist, of those that the controls ask for."""
-        found = [self._find(side) for side in self.controls.sides]
+        found = map(self._find, self.controls.requests)
         return [one for one in found if one is not None]
 
     @property
     def _ready(self) -> bool:
-        return len(self._found()) == len(self.controls.sides)
+        return len(self._found()) == len(self.controls.requests)
 
     def capture(self) -> Job | None:
         """Capture what the controls ask for, in view or not; None if nothing is missing."""
-        missing = [side for side in self.controls.sides if self._find(side) is None]
+        missing = [one for one in self.controls.requests if self._find(one) is None]
         if not missing:
             self._draw()
             return None
         for grid in (self.overview, self.heat, self.groups, self.effects):
             grid.busy = True
         measure, edges = self.controls.measure.value, self.controls.edges
-        requests = dict.fromkeys(self.controls.request(side) for side in missing)
+        requests = dict.fromkeys(missing)
         work = [self._captures.widened(request) for request in requests]
         models = [self.session.models[request.adapter] for request in requests]
 
@@ -178,13 +185,14 @@ class AttentionPanel(Panel):
             self._show_nothing(f"No attention captured: {why}. Press 'Recapture attention'.")
 
     def _keep(self, found: list[Capture]) -> None:
-        self._captures.keep(found, [self.controls.request(side).subject for side in ("A", "B")])
+        self._captures.keep(found, self.controls.subjects)
         if self._ready:
             self._draw()
 
     def _update(self) -> None:
         """After any change: draw what is captured, and capture the rest if the panel is in view."""
         self.controls.offer_groups()
+        self.controls.offer_clean()
         if self.session.prompt == "":
             self._show_nothing("Type a prompt, or choose an example, to see attention.")
         elif self._ready or self.visibility.seen:
@@ -212,35 +220,30 @@ class AttentionPanel(Panel):
         shown, *rest = [one.maps for one in self._found()]
         other, effects = None, None
         if not rest:
-            other = self._find("B" if controls.sides == ("A",) else "A")
-            request = controls.request(controls.sides[0])
+            other = self._find(controls.request("B" if controls.sides == ("A",) else "A"))
+            (request,) = controls.requests
             effects = self._captures.effects(request, controls.direction.value)
         return AttentionView(
             shown=shown,
             minus=rest[0] if rest else None,
             beside=None if other is None else other.maps,
-            name=self._name(),
+            name=controls.name,
             measure=controls.measure.value,
             edges=controls.edges,
             all_slots=controls.all_slots.value,
             effects=effects,
             scale=controls.scale.value,
             log=controls.log_colours.value,
+            same_text=controls.subtracts_clean,
         )
-
-    def _name(self) -> str:
-        requests = [self.controls.request(side) for side in self.controls.sides]
-        names = " - ".join(request.adapter for request in requests)
-        change = requests[0].intervention
-        under = "" if change == "none" else f", with {change}"
-        return f"{self.controls.side.value} ({names}{under})"
 
     def _draw(self) -> None:
         view = self.view()
         layers, heads = view.record.layers, view.record.heads
         self.chooser.offer(layers, heads, has_heads=self.controls.has_heads)
-        self.strip.prompt_length = view.record.prompt_length
-        self.strip.show(view.record.slots, colours=view.colours)
+        self.strip.prompt_length = view.both.prompt_length
+        changes = chance_changes(*self._found()) if view.same_text else ()
+        self.strip.show(view.both.slots, colours=view.colours, chances=changes)
         if not self._opened:
             self._opened = self._open_first()
         self._draw_overview(view)
@@ -380,6 +383,7 @@ class AttentionPanel(Panel):
             self.controls.all_slots.value,
             self.chooser.cell,
             traced=self.view().effects is not None,
+            minus_clean=self.controls.subtracts_clean,
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final
@@ -18,6 +19,7 @@ from workbench.panels.attention.measures import (
     Cell,
     Direction,
     FloatArray,
+    aligned,
     difference,
 )
 from workbench.pictures.heat_map import Axis, HeatMap, largest_of, slot_axis
@@ -36,7 +38,7 @@ class AttentionView:
 
     Attributes:
         shown: the maps of A, or of B.
-        minus: the maps of B, if they are subtracted from those of A.
+        minus: the maps that are subtracted: of B, or of the same model without an intervention.
         beside: the maps of the other model, if there are any; both get the same colour scale.
         name: of the model or the difference, such as `A` or `A - B`.
         measure: one of `MEASURES`.
@@ -45,6 +47,7 @@ class AttentionView:
         effects: of cutting the edges of each group in each layer, if they were measured.
         scale: one of `SCALES`, the end of the scale of colours of weights.
         log: whether colours go by powers of ten, where values are not signed.
+        same_text: whether what is subtracted is of the same text, and differs in latents alone.
     """
 
     shown: AttentionMaps
@@ -57,11 +60,20 @@ class AttentionView:
     effects: pd.DataFrame | None = None
     scale: str = SCALES[0]
     log: bool = False
+    same_text: bool = False
 
     @property
     def record(self) -> AttentionRecord:
         """Of what is shown; of A for a difference."""
         return self.shown.record
+
+    @property
+    def both(self) -> AttentionRecord:
+        """Of what is shown, the slots that what is subtracted has, too, if there are any."""
+        try:
+            return self._pair()[0].record
+        except SettingError:
+            return self.record
 
     @property
     def colours(self) -> dict[str, str]:
@@ -147,7 +159,7 @@ class AttentionView:
             SettingError: if there are no such edges, or it is a difference.
         """
         if self.minus is not None:
-            raise SettingError("choose A or B to measure the causal effect of its edges")
+            raise SettingError("choose A or B alone to measure the causal effect of its edges")
         self._check_edges()
         title = "Attention: raw weight, mean over heads"
         return self._by_group(self.group_mass(), "mass", title, "weight", False)
@@ -232,16 +244,16 @@ class AttentionView:
     def _pair(self) -> tuple[AttentionMaps, AttentionMaps | None, str]:
         if self.minus is None:
             return self.shown, None, ""
-        return difference(self.shown, self.minus)
+        return (aligned if self.same_text else difference)(self.shown, self.minus)
 
     def _over(self, compute: Callable[[AttentionMaps], FloatArray]) -> FloatArray:
         """A number per head, or its difference, which needs no slots in common."""
         if self.minus is None:
             return compute(self.shown)
-        try:
-            one, other, _ = difference(self.shown, self.minus)
-        except SettingError:
-            one, other = self.shown, self.minus
+        one, other = self.shown, self.minus
+        if not self.same_text:
+            with contextlib.suppress(SettingError):
+                one, other, _ = difference(one, other)
         return compute(one) - compute(other)
 
     def _largest(self, compute: Callable[[AttentionMaps], FloatArray], values: FloatArray) -> float:

@@ -22,8 +22,8 @@ from latent_core.interventions.kinds import parse_intervention
 from latent_core.interventions.running import InterventionWarning, running
 from latent_core.models.latent import LatentModel
 from latent_core.progress import heartbeat
-from workbench.panels.attention.measures import MEASURES, AttentionMaps, Direction
-from workbench.responses import NOTHING, fitting
+from workbench.panels.attention.measures import MEASURES, AttentionMaps, Direction, aligned
+from workbench.responses import NOTHING, Chance, ChanceChange, fitting, slot_chances
 
 __all__ = [
     "MOST_BYTES",
@@ -32,6 +32,7 @@ __all__ = [
     "CaptureRequest",
     "CaptureStore",
     "capture",
+    "chance_changes",
     "trace_effects",
 ]
 
@@ -54,6 +55,8 @@ class CaptureRequest:
         intervention: what is done to the model, in text form.
         all_slots: whether attention onto all slots is kept, or onto the latents alone.
         gradient: whether derivatives of the loss are kept, too.
+        clean_response: whether a response of its own is generated without the intervention.
+        chances: whether the probability of each response token is kept, too.
     """
 
     adapter: str
@@ -62,11 +65,13 @@ class CaptureRequest:
     intervention: str = "none"
     all_slots: bool = False
     gradient: bool = False
+    clean_response: bool = False
+    chances: bool = False
 
     @property
     def subject(self) -> CaptureRequest:
         """The request apart from what is kept: captures of one subject have the same slots."""
-        return replace(self, all_slots=False, gradient=False)
+        return replace(self, all_slots=False, gradient=False, chances=False)
 
     def satisfied_by(self, other: CaptureRequest) -> bool:
         """Whether a capture for `other` holds all that this one needs."""
@@ -74,6 +79,7 @@ class CaptureRequest:
             self.subject == other.subject
             and self.all_slots <= other.all_slots
             and self.gradient <= other.gradient
+            and self.chances <= other.chances
         )
 
 
@@ -88,6 +94,7 @@ class Capture:
         response: the same as text.
         applied: the intervention, without the parts that do not fit the model.
         notes: the parts of the intervention that do not fit, or that it changed nothing.
+        chances: of each slot that holds a response token, if they were asked for.
     """
 
     request: CaptureRequest
@@ -96,6 +103,7 @@ class Capture:
     response: str
     applied: str
     notes: tuple[str, ...]
+    chances: tuple[Chance | None, ...] = ()
 
 
 def capture(
@@ -121,15 +129,18 @@ def capture(
         known.maps.prepare(measure, direction)
         return known
     change, left_out = fitting(model, parse_intervention(request.intervention))
-    with _under(model, change) as notes:
+    ids: list[int] | None = None
+    if known is not None and known.request.subject == request.subject:
+        ids = list(known.response_ids)
+    elif request.answer is not None:
+        ids = model.backbone.encode_response(request.answer)
+    elif request.clean_response:
         _check_size(model, request, measure)
-        if known is not None and known.request.subject == request.subject:
-            ids = list(known.response_ids)
-        elif request.answer is None:
-            (own,) = model.generate(request.prompt, max_new_tokens=NEW_TOKENS, return_details=True)
-            ids = list(own.response_ids)
-        else:
-            ids = model.backbone.encode_response(request.answer)
+        ids = _generated(model, request.prompt)
+    with _under(model, change) as notes:
+        if ids is None:
+            _check_size(model, request, measure)
+            ids = _generated(model, request.prompt)
         _check_size(model, request, measure, ids)
         heartbeat()
         record = capture_attention(
@@ -140,10 +151,28 @@ def capture(
             gradient="loss" if request.gradient else None,
         )
         heartbeat()
+        chances: tuple[Chance | None, ...] = ()
+        if request.chances:
+            chances = slot_chances(model, request.prompt, record.slots, ids)
     maps = AttentionMaps(record)
     maps.prepare(measure, direction)
     text = model.backbone.decode(ids) if request.answer is None else request.answer
-    return Capture(request, maps, tuple(ids), text, str(change), (*left_out, *notes))
+    return Capture(request, maps, tuple(ids), text, str(change), (*left_out, *notes), chances)
+
+
+def _generated(model: LatentModel, prompt: str) -> list[int]:
+    (own,) = model.generate(prompt, max_new_tokens=NEW_TOKENS, return_details=True)
+    return list(own.response_ids)
+
+
+def chance_changes(changed: Capture, clean: Capture) -> list[ChanceChange | None]:
+    """How an intervention changes the chance of each token, for the slots that both have."""
+    one, other, _ = aligned(changed.maps, clean.maps)
+    pairs = [
+        (changed.chances[a], clean.chances[b])
+        for a, b in zip(one.places, other.places, strict=True)
+    ]
+    return [None if a is None or b is None else ChanceChange(a, b) for a, b in pairs]
 
 
 def trace_effects(model: LatentModel, captured: Capture, direction: Direction) -> pd.DataFrame:
@@ -193,6 +222,7 @@ class CaptureStore:
             request,
             all_slots=request.all_slots or known.request.all_slots,
             gradient=request.gradient or known.request.gradient,
+            chances=request.chances or known.request.chances,
         ), known
 
     def keep(self, found: Iterable[Capture], subjects: Iterable[CaptureRequest]) -> None:

@@ -68,17 +68,17 @@ def test_nothing_is_captured_before_anybody_looks(panel: AttentionPanel) -> None
 
 def test_it_follows_the_session_and_captures_no_more_than_it_must(panel: AttentionPanel) -> None:
     taken(panel)
-    first = panel._find("A")
-    assert first is not None and panel._find("B") is None, "B is not shown"
+    first = panel._find(panel.controls.request("A"))
+    assert first is not None and panel._find(panel.controls.request("B")) is None, "B is not shown"
     panel.session.adapter_b = "three"
-    assert panel._find("A") is first
+    assert panel._find(panel.controls.request("A")) is first
     panel.controls.side.value = "B"
     assert "nothing" not in taken(panel).heat.shown.title
     assert panel.heat.shown.title.startswith("B (three)")
     panel.controls.side.value = "A"
     assert panel.capture() is None, "A is still there"
     panel.session.draw("id", 3)
-    assert panel._find("A") is None
+    assert panel._find(panel.controls.request("A")) is None
     assert len(taken(panel).strip.slots) > len(first.maps.record.slots)
 
 
@@ -252,10 +252,10 @@ def test_a_typed_prompt_is_answered_by_the_model_itself(panel: AttentionPanel) -
 def test_its_own_response_is_written_once(panel: AttentionPanel) -> None:
     panel.controls.response.value = OWN
     taken(panel)
-    first = panel._find("A")
+    first = panel._find(panel.controls.request("A"))
     panel.controls.all_slots.value = True
     taken(panel)
-    second = panel._find("A")
+    second = panel._find(panel.controls.request("A"))
     assert first is not None and second is not None
     assert first.response_ids == second.response_ids
     assert first.maps.record.slots == second.maps.record.slots
@@ -274,6 +274,49 @@ def test_the_intervention_acts_only_where_it_is_switched_on(panel: AttentionPane
     names: dict = {}
     exec(panel.code(), names)
     assert names["shown"].shape == panel.heat.shown.values.T.shape
+
+
+@pytest.mark.parametrize("response", [ANSWER, OWN])
+def test_the_clean_run_is_subtracted_slot_by_slot_and_token_by_token(
+    panel: AttentionPanel, response: str
+) -> None:
+    controls, session, change = panel.controls, panel.session, "drop(Comma, after=1)"
+    assert controls.minus_clean.disabled
+    controls.response.value = response
+    session.intervention = change
+    controls.intervene.value = True
+    assert not controls.minus_clean.disabled
+    controls.minus_clean.value = True
+    taken(panel)
+    model, example = session.model_a, session.example
+    assert example is not None
+    answer = tuple(model.backbone.encode_response(example.answer))
+    if response == OWN:  # both runs read what the clean one writes
+        (own,) = model.generate(session.prompt, max_new_tokens=128, return_details=True)
+        answer = own.response_ids
+    clean = lc.capture_attention(model, session.prompt, answer, "latents")
+    before = lc.token_probabilities(model, session.prompt, answer)["log_probability"]
+    with lc.parse_intervention(change).on(model):
+        changed = lc.capture_attention(model, session.prompt, answer, "latents")
+        after = lc.token_probabilities(model, session.prompt, answer)["log_probability"]
+    assert response == OWN or len(changed.slots) < len(clean.slots)
+    names = [slot._replace(position_id=0) for slot in changed.slots]
+    common = [n for n, s in enumerate(clean.slots) if s._replace(position_id=0) in names]
+    columns = [m for m, key in enumerate(clean.keys) if key in common]
+    layer, head = panel.chooser.cell
+    wanted = changed.weights[layer, head] - clean.weights[layer, head][common][:, columns]
+    verbal = [t for t, slot in enumerate(changed.slots) if slot.group is None]
+    heat = panel.heat.shown
+    values = heat.values if heat.rows.title == "query" else heat.values.T
+    np.testing.assert_allclose(np.nan_to_num(values), wanted[verbal].numpy(), atol=1e-6)
+    assert f"{change} - clean" in heat.title and heat.signed
+    written = [slot["chance"] for slot in panel.strip.slots if slot["chance"]]
+    assert [float(text) for text in written] == pytest.approx((after - before).tolist(), abs=0.051)
+    assert "clean" in panel.strip.slots[-1]["words"]
+    found: dict = {}
+    exec(panel.code(), found)
+    np.testing.assert_allclose(found["shown"], values, atol=1e-6)
+    assert found["change"].tolist() == pytest.approx((after - before).tolist(), abs=1e-5)
 
 
 # --- pointing -------------------------------------------------------------------------------------
