@@ -32,7 +32,7 @@ def train(
             help="Short name (see `latent backbones`), folder, GGUF file or hub id; default: tiny.",
         ),
     ] = None,
-    steps: Annotated[int, typer.Option(help="Optimiser steps.")] = 200,
+    steps: Annotated[int | None, typer.Option(help="Optimiser steps; default: 200.")] = None,
     batch_size: Annotated[int, typer.Option(help="Examples per step.")] = 16,
     learning_rate: Annotated[
         float | None,
@@ -48,6 +48,13 @@ def train(
     seed: Annotated[
         int, typer.Option(help="Seed of the initial vectors and of the training examples.")
     ] = 0,
+    curriculum: Annotated[
+        str | None,
+        typer.Option(
+            help="Stages of training, in which latents replace written steps: coconut, lt-tuning, "
+            "or a .yaml file."
+        ),
+    ] = None,
     init: Annotated[
         str,
         typer.Option(
@@ -106,7 +113,7 @@ def train(
     if source.endswith(".jsonl"):
         source = str(Path(source).resolve())
     notes = {"method": chosen.name, "task_source": source}
-    if steps < 1:
+    if steps is not None and steps < 1:
         raise SettingError(f"steps is {steps}; expected at least 1")
 
     from latent_core.models.build import build_model  # brings torch, which takes seconds
@@ -131,10 +138,11 @@ def train(
             keep_untrained(model, loaded, seed, out, resume=resume, notes=notes)
         console.print(f"{chosen.name} has nothing to train. Next: latent evaluate {out}")
         return
-    if learning_rate is None:
-        console.print(f"learning rate {default_rate(model)}")
-    if learning_rate_beside is None and (beside := beside_rate(model)) is not None:
-        console.print(f"learning rate beside {beside}")
+    if curriculum is None:  # whose stages have their own
+        if learning_rate is None:
+            console.print(f"learning rate {default_rate(model)}")
+        if learning_rate_beside is None and (beside := beside_rate(model)) is not None:
+            console.print(f"learning rate beside {beside}")
     try:
         result = train_tables(
             model,
@@ -145,6 +153,7 @@ def train(
             output_dir=out,
             learning_rate=learning_rate,
             learning_rate_beside=learning_rate_beside,
+            curriculum=curriculum,
             start_from=parent,
             resume=resume,
             notes=notes,
@@ -155,7 +164,7 @@ def train(
         raise typer.Exit(130) from interrupt
     done = "already finished" if result.loaded else duration(result.seconds)
     console.print(
-        f"{chosen.name} on {loaded.name}: loss {result.loss:.3f} after {len(result.log) or steps} "
+        f"{chosen.name} on {loaded.name}: loss {result.loss:.3f} after {len(result.log)} "
         f"steps ({done}), {model.num_trainable} trainable parameters, saved in {out}"
     )
     if result.kept is not None:

@@ -23,11 +23,11 @@ from typing import Any, Final
 
 from latent_core.errors import LatentError, SettingError, whole_number
 from latent_core.grids.spec import Evaluation, RunSpec, Search, Training
-from latent_core.grids.yaml_file import read_yaml
 from latent_core.slots.methods import Method
 from latent_core.tasks.base import resolve_splits
 from latent_core.tasks.table import load_task
 from latent_core.wording import did_you_mean
+from latent_core.yaml_file import read_yaml
 
 __all__ = ["Grid", "read_grid"]
 
@@ -40,7 +40,9 @@ SECTIONS: Final[dict[str, type[Training | Evaluation | Search]]] = {
 #: Runs that a grid may have.
 MOST_RUNS: Final = 100_000
 #: Training settings that may be a list: the grid then has runs with each of the values.
-TRIED: Final = ("steps", "batch_size", "gradient_accumulation", "learning_rate", "init")
+TRIED: Final = (
+    *("steps", "batch_size", "gradient_accumulation", "learning_rate", "init", "curriculum"),
+)
 
 
 @dataclass(frozen=True)

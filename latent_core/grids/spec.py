@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from latent_core.errors import SettingError, whole_number
+from latent_core.training.curriculum import PRESETS
 
 __all__ = ["TRIALS", "Evaluation", "RunSpec", "Search", "Training"]
 
@@ -25,6 +26,7 @@ MOST_TRIALS: Final = 10_000
 
 #: Settings of training that a run has or has not.
 CHECKS: Final = ("patience", "check_every", "check_examples", "snapshots")
+UNSET: Final = (*CHECKS, "curriculum")
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,7 @@ class Training:
         init: initial values of latents; methods without latents ignore it.
         arguments: further `transformers.TrainingArguments`.
         patience, check_every, check_examples, snapshots: as in `train`; None for none.
+        curriculum: a name, such as `coconut`, of stages that share the steps out; None for none.
     """
 
     steps: int = 300
@@ -51,6 +54,7 @@ class Training:
     check_every: int | None = None
     check_examples: int | None = None
     snapshots: int | None = None
+    curriculum: str | None = None
 
     def __post_init__(self) -> None:
         for name in ("steps", "batch_size", "gradient_accumulation"):
@@ -60,6 +64,11 @@ class Training:
                 whole_number(name, getattr(self, name), least=1)
         if self.learning_rate is not None:
             _check_rate("learning_rate", self.learning_rate)
+        if self.curriculum is not None and self.curriculum not in PRESETS:
+            raise SettingError(
+                f"curriculum is {self.curriculum!r}; expected {' or '.join(PRESETS)}, which share "
+                "out any number of steps"
+            )
         if not isinstance(self.init, str):
             raise SettingError(f"init is {self.init!r}; expected text, such as vocab")
         if not isinstance(self.arguments, dict):
@@ -67,8 +76,8 @@ class Training:
 
     @property
     def checks(self) -> dict[str, Any]:
-        """Arguments of `train` for checks of the loss and snapshots, as far as they are set."""
-        found = {name: getattr(self, name) for name in CHECKS}
+        """Arguments of `train` that a run has or has not, as far as they are set."""
+        found = {name: getattr(self, name) for name in UNSET}
         return {name: value for name, value in found.items() if value is not None}
 
 
@@ -178,7 +187,7 @@ class RunSpec:
         for name in ("evaluation", "trial"):
             del body[name]
         if self.training is not None:
-            for name in set(CHECKS) - set(self.training.checks):  # as before there were any
+            for name in set(UNSET) - set(self.training.checks):  # as before there were any
                 del body["training"][name]
         return body | {"task": _content(self.task) if self.task.endswith(".jsonl") else self.task}
 

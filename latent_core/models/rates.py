@@ -15,6 +15,7 @@ from typing import Final, NamedTuple
 from torch import nn
 
 from latent_core.errors import SettingError
+from latent_core.models.companion import Companion
 from latent_core.models.steered import SteeredModel
 
 __all__ = ["LearningRate", "beside_rate", "default_rate", "trained_parts"]
@@ -43,7 +44,7 @@ def beside_rate(model: SteeredModel, given: float | None = None) -> LearningRate
     Raises:
         SettingError: if a rate is given, but there is nothing that it could be of.
     """
-    own, beside = trained_parts(model)
+    own, beside = trained_parts(model, model.companion)
     if not own or not beside:
         if given is not None:
             raise SettingError(
@@ -57,9 +58,11 @@ def beside_rate(model: SteeredModel, given: float | None = None) -> LearningRate
     return LearningRate(model.companion.learning_rate, f"the default of {model.companion.method}")
 
 
-def trained_parts(model: SteeredModel) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
-    """What training changes: outside of what PEFT made, and in it."""
-    of_peft = set() if model.companion is None else set(model.companion.peft_model.parameters())
+def trained_parts(
+    model: nn.Module, companion: Companion | None
+) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
+    """What training changes in a model: outside of what PEFT made, and in it."""
+    of_peft = set() if companion is None else set(companion.peft_model.parameters())
     trained = [weight for weight in model.parameters() if weight.requires_grad]
     inside = [weight for weight in trained if weight in of_peft]
     return [weight for weight in trained if weight not in of_peft], inside

@@ -2,11 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
-__all__ = ["keep_trainable", "miss_trainable_only"]
+__all__ = ["assign_weights", "keep_trainable", "miss_trainable_only", "trainable_weights"]
+
+
+def trainable_weights(module: nn.Module) -> dict[str, Tensor]:
+    """What training changes, by name: detached copies on the CPU."""
+    return {
+        name: weight.detach().cpu().clone()
+        for name, weight in module.named_parameters()
+        if weight.requires_grad
+    }
+
+
+@torch.no_grad()
+def assign_weights(module: nn.Module, weights: Mapping[str, Tensor]) -> None:
+    """Overwrite what training changes, in place, as `trainable_weights` gave it."""
+    for name, weight in module.named_parameters():
+        if weight.requires_grad:
+            weight.copy_(weights[name])
 
 
 def keep_trainable(

@@ -25,7 +25,12 @@ from latent_core.errors import PromptError
 from latent_core.generation.generate import Generation, generate
 from latent_core.models.companion import Companion
 from latent_core.models.parts import losses_in_parts, parts_of
-from latent_core.models.state import keep_trainable, miss_trainable_only
+from latent_core.models.state import (
+    assign_weights,
+    keep_trainable,
+    miss_trainable_only,
+    trainable_weights,
+)
 from latent_core.slots.batch import LatentBatch, collate
 from latent_core.slots.placement import Placement, Slots
 
@@ -133,18 +138,11 @@ class SteeredModel(nn.Module, ABC):
 
     def trainable_weights(self) -> dict[str, Tensor]:
         """What training changes, by name: detached copies on the CPU."""
-        return {
-            name: weight.detach().cpu().clone()
-            for name, weight in self.named_parameters()
-            if weight.requires_grad
-        }
+        return trainable_weights(self)
 
-    @torch.no_grad()
     def assign(self, weights: Mapping[str, Tensor]) -> None:
         """Overwrite what training changes, in place, as `trainable_weights` gave it."""
-        for name, weight in self.named_parameters():
-            if weight.requires_grad:
-                weight.copy_(weights[name])
+        assign_weights(self, weights)
 
     def train(self, mode: bool = True) -> Self:
         """Set training mode, except for the backbone: nothing of it drops out."""

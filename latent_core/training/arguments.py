@@ -128,6 +128,7 @@ def trainer_arguments(
     on_cpu: bool,
     keep: bool,
     others: Mapping[str, Any],
+    stages: bool = False,
 ) -> TrainingArguments:
     """The Trainer's arguments of one run.
 
@@ -141,6 +142,7 @@ def trainer_arguments(
         on_cpu: whether the backbone lies on the CPU.
         keep: whether to write checkpoints.
         others: further arguments, as `check_arguments` lets them pass.
+        stages: whether the run has a curriculum, whose examples come in order.
 
     Raises:
         SettingError: if the Trainer refuses a value, or processes cannot share a batch evenly.
@@ -168,6 +170,10 @@ def trainer_arguments(
         "ddp_find_unused_parameters": False,  # every forward pass uses all that trains
         "use_cpu": on_cpu,
     }
+    if stages:
+        # The draw is at random already. A stage uses its own tables only.
+        arguments |= {"train_sampling_strategy": "sequential", "ddp_find_unused_parameters": True}
+        arguments["warmup_steps"] = 0.05  # of each stage
     try:
         args = TrainingArguments(**(arguments | dict(others)))
     except (TypeError, ValueError) as error:

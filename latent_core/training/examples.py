@@ -13,6 +13,7 @@ from latent_core.errors import SettingError
 from latent_core.models.steered import SteeredModel
 from latent_core.slots.placement import Slots
 from latent_core.tasks.base import Task
+from latent_core.training.staged import StagedModel
 
 __all__ = ["TrainingExamples", "TrainingWarning"]
 
@@ -34,22 +35,33 @@ class TrainingExamples(Dataset[Slots]):
         task: gives the examples.
         count: how many.
         seed: draws them.
+        stages: of a curriculum, and how many examples a step takes; None where answers are trained
+            without written steps.
 
     Attributes:
         occurrences: mean number of occurrences of each latent group in an example, by name.
 
     Raises:
-        SettingError: if no latent group occurs in any example, so that nothing would be trained.
+        SettingError: if no latent group occurs in any example, so that nothing would be trained;
+            if steps are to be left out, and no example has any.
 
     Warns:
         TrainingWarning: if one of several groups occurs in no example, or the tokenizer has no
             token for some of the text.
     """
 
-    def __init__(self, model: SteeredModel, task: Task, count: int, seed: int) -> None:
-        self.model, self.task = model, task
+    def __init__(
+        self,
+        model: SteeredModel,
+        task: Task,
+        count: int,
+        seed: int,
+        stages: tuple[StagedModel, int] | None = None,
+    ) -> None:
+        self.model, self.task, self.stages = model, task, stages
         self.examples = task.examples("train", count, seed)
-        sizes = [len(example.prompt) + len(example.answer) for example in self.examples]
+        self._refuse_missing_steps()
+        sizes = [len(e.prompt) + len(self._answer(n)[1]) for n, e in enumerate(self.examples)]
         self[sizes.index(max(sizes))]
         self.occurrences = self._count_groups()
         self._warn_of_unknown_text()
@@ -58,9 +70,33 @@ class TrainingExamples(Dataset[Slots]):
         return len(self.examples)
 
     def __getitem__(self, index: int) -> Slots:
-        backbone, example = self.model.backbone, self.examples[index]
-        response = backbone.encode_response(example.answer, end=not self.task.open_ended)
-        return self.model.place(backbone.encode(example.prompt), response)
+        model, answer = self._answer(index)
+        return self._placed(model, index, answer)
+
+    def _answer(self, index: int) -> tuple[SteeredModel, str]:
+        """The model that an example trains, and the text of its response."""
+        example = self.examples[index]
+        if self.stages is None:
+            return self.model, example.answer
+        staged, per_step = self.stages
+        number = staged.curriculum.stage_of(index // per_step)
+        skipped = staged.curriculum.stages[number].skipped(len(example.steps))
+        return staged.of_stage(number), self.task.written(example, skipped)
+
+    def _placed(self, model: SteeredModel, index: int, answer: str) -> Slots:
+        backbone = model.backbone
+        response = backbone.encode_response(answer, end=not self.task.open_ended)
+        return model.place(backbone.encode(self.examples[index].prompt), response)
+
+    def _refuse_missing_steps(self) -> None:
+        if self.stages is None or any(example.steps for example in self.examples):
+            return
+        stages = self.stages[0].curriculum.stages
+        if any(stage.replaced not in (0, "all") for stage in stages):
+            raise SettingError(
+                f"the examples of {self.task.name} have no written steps, so that none can be left "
+                "out; expected a task with steps, such as hops, or stages with replaced: all"
+            )
 
     def _count_groups(self) -> Mapping[str, float]:
         names = [group.name for group in self.model.placement.layout.groups]
@@ -72,7 +108,7 @@ class TrainingExamples(Dataset[Slots]):
             seen += 1
             found.update(
                 names[slot.group]
-                for slot in self[index].slots
+                for slot in self._last(index).slots
                 if slot.is_latent and slot.member == 0
             )
         absent = [name for name in names if not found[name]]
@@ -90,6 +126,14 @@ class TrainingExamples(Dataset[Slots]):
                 stacklevel=4,
             )
         return {name: found[name] / seen for name in names}
+
+    def _last(self, index: int) -> Slots:
+        """An example as the last stage has it."""
+        example, stages = self.examples[index], self.stages
+        if stages is None:
+            return self[index]
+        skipped = stages[0].curriculum.stages[-1].skipped(len(example.steps))
+        return self._placed(self.model, index, self.task.written(example, skipped))
 
     def _warn_of_unknown_text(self) -> None:
         backbone = self.model.backbone

@@ -22,6 +22,6 @@ def optimizer_of_two(model: SteeredModel, args: TrainingArguments, beside: float
         beside: the rate of what PEFT trains.
     """
     kind, settings = Trainer.get_optimizer_cls_and_kwargs(args, model)  # type: ignore[arg-type]
-    own, inside = trained_parts(model)
+    own, inside = trained_parts(model, model.companion)
     groups = [{"params": own}, {"params": inside, "lr": beside}]
     return kind(groups, **settings | {"weight_decay": args.weight_decay})

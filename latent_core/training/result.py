@@ -39,7 +39,8 @@ class TrainingResult:
 
     Attributes:
         log: one row per step: step, loss (mean cross-entropy per response token, nats),
-            learning_rate, grad_norm; and validation_loss, if it was checked, NaN between checks.
+            learning_rate, grad_norm; and validation_loss, if it was checked, NaN between checks;
+            and stage, with a curriculum. Of two parts, the learning rate is that of the tables.
         seconds: wall time of this call.
         output_dir: the run folder, or None if there is none.
         stopped: whether `on_step` ended it early. The run folder keeps its last step, and the run

@@ -35,6 +35,7 @@ class Settings:
         check_every: steps between two checks of the validation loss; None for no checks.
         check_examples: validation examples of each check.
         snapshots: steps between two snapshots; None for none.
+        curriculum: the stages, with the learning rates of each; None for one stage.
         start_from: of a run that goes on from another one, that run's id and its adapter's hash.
     """
 
@@ -56,6 +57,7 @@ class Settings:
     check_examples: int | None = None
     snapshots: int | None = None
     start_from: dict[str, str] | None = None
+    curriculum: list[dict[str, Any]] | None = None
 
     def __post_init__(self) -> None:
         for name in ("steps", "batch_size", "gradient_accumulation", *_MAY_BE_UNSET):
@@ -67,6 +69,12 @@ class Settings:
             if rate is not None and not 0 < rate < math.inf:
                 raise SettingError(f"{name} is {rate}; expected more than 0")
         check_arguments(self.training_arguments)
+        for name in _MAY_BE_UNSET:
+            if self.curriculum is not None and getattr(self, name) is not None:
+                raise SettingError(
+                    f"{name} is {getattr(self, name)}, but a run with a curriculum has neither "
+                    "checks nor snapshots: its stages train different layouts. Leave one out"
+                )
         for name in ("check_every", "snapshots"):
             if (getattr(self, name) or 0) > self.steps:
                 raise SettingError(

@@ -9,21 +9,21 @@ from __future__ import annotations
 import contextlib
 import tempfile
 import time
-import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import pandas as pd
 from accelerate.utils import broadcast_object_list
 from safetensors.torch import load, save
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LambdaLR
 from transformers import PrinterCallback, Trainer, TrainingArguments
 
-from latent_core.adapters.saved import read_saved
 from latent_core.attention.products import products_where_faster
 from latent_core.errors import SettingError, TrainingDivergedError
 from latent_core.files import write_file
-from latent_core.models.provenance import asked_dtype, backbone_for
+from latent_core.models.provenance import asked_dtype
 from latent_core.models.rates import LearningRate, beside_rate, default_rate
 from latent_core.models.steered import SteeredModel
 from latent_core.runs.checkpoints import (
@@ -38,7 +38,6 @@ from latent_core.runs.folder import (
     disk_errors,
     holds_finished_run,
     open_run,
-    read_run,
 )
 from latent_core.runs.lock import run_lock
 from latent_core.runs.own_files import CHECKPOINTS, LOG_FILE, delete_checkpoints, delete_leftovers
@@ -46,14 +45,24 @@ from latent_core.slots.batch import collate
 from latent_core.tasks.base import Task
 from latent_core.tasks.table import load_task
 from latent_core.training.arguments import trainer_arguments
+from latent_core.training.curriculum import CurriculumSource
 from latent_core.training.examples import TrainingExamples
+from latent_core.training.finished import (
+    LOG_COLUMNS,
+    STAGE_COLUMN,
+    kept_step,
+    load_trained,
+    read_log,
+)
 from latent_core.training.interrupts import interrupts_after_steps
 from latent_core.training.optimizer import optimizer_of_two
 from latent_core.training.parent import Parent
 from latent_core.training.restoring import restored
-from latent_core.training.result import Kept, TrainingResult
+from latent_core.training.result import TrainingResult
 from latent_core.training.settings import Settings
 from latent_core.training.snapshots import SnapshotTaker, check_snapshots
+from latent_core.training.stage_optimizer import optimizer_of_stages
+from latent_core.training.staged import StageChanges, StagedModel
 from latent_core.training.thread_fitter import ThreadFitter
 from latent_core.training.turns import TurnOfEachStep
 from latent_core.training.validation import Validation
@@ -62,20 +71,19 @@ from latent_core.training.watcher import Watcher
 __all__ = ["train"]
 
 T = TypeVar("T")
-#: Columns of a run's log.
-LOG_COLUMNS: Final = ["step", "loss", "learning_rate", "grad_norm"]
 
 
 def train(
     model: SteeredModel,
     task: Task | str | Path,
-    steps: int = 200,
+    steps: int | None = None,
     batch_size: int = 16,
     seed: int = 0,
     output_dir: str | Path | None = None,
     *,
     learning_rate: float | None = None,
     learning_rate_beside: float | None = None,
+    curriculum: CurriculumSource | None = None,
     gradient_accumulation: int = 1,
     patience: int | None = None,
     check_every: int | None = None,
@@ -99,7 +107,7 @@ def train(
         model: gets trained; its backbone stays bit-identical.
         task: a task, its name, or a JSONL file. Examples come from its `train` split,
             `steps * batch_size` different draws.
-        steps: optimiser steps.
+        steps: optimiser steps; 200 by default.
         batch_size: examples per step, before accumulation, shared out among the processes where
             Accelerate started several.
         seed: draws the examples and their order.
@@ -110,6 +118,10 @@ def train(
             weights.
         learning_rate_beside: of what PEFT trains beside latents (`Start_2 & lora-r8`), where
             `learning_rate` is that of the latents. By default that of LoRA or of prefixes.
+        curriculum: stages of training, each with a layout, the written steps that it leaves out,
+            and optimiser steps: `coconut`, `lt-tuning`, a YAML file, or a list of mappings; see
+            `latent_core.training.curriculum`. Without one, answers are trained without written
+            steps. It goes with neither checks of the validation loss nor snapshots.
         gradient_accumulation: batches per step.
         patience: end the run when so many checks in a row have found no lower validation loss, and
             keep the vectors with the lowest one. None takes all steps and keeps the last vectors.
@@ -151,10 +163,14 @@ def train(
     rate = default_rate(model) if learning_rate is None else LearningRate(learning_rate, "as given")
     beside = beside_rate(model, learning_rate_beside)
     parent = None if start_from is None else Parent.read(start_from, model)
+    staged: StagedModel | None = None
+    if curriculum is not None:
+        staged = StagedModel.of(model, curriculum, steps, seed, learning_rate, learning_rate_beside)
+        steps = staged.curriculum.steps
     settings = Settings.of(
         model,
         task,
-        steps=steps,
+        steps=200 if steps is None else steps,
         batch_size=batch_size,
         gradient_accumulation=gradient_accumulation,
         learning_rate=float(rate.value),
@@ -166,6 +182,7 @@ def train(
         check_examples=check_examples,
         snapshots=snapshots,
         start_from=None if parent is None else parent.identity,
+        curriculum=None if staged is None else staged.kept(),
     )
     if model.num_trainable == 0:
         raise SettingError(
@@ -192,6 +209,7 @@ def train(
             on_cpu=model.backbone.device.type == "cpu",
             keep=output_dir is not None,
             others=training_arguments,
+            stages=staged is not None,
         )
         first = arguments.process_index == 0
 
@@ -203,18 +221,25 @@ def train(
             return holds_finished_run(folder, settings.as_dict(), resume)
 
         if _told_by_main(arguments, is_finished):
-            _load_trained(model, folder)
+            load_trained(model, folder)
             if first:
                 delete_checkpoints(folder)
-            seconds, kept = time.perf_counter() - started, _kept_step(folder)
-            return TrainingResult(_read_log(folder), seconds, folder, loaded=True, kept=kept)
+            seconds, kept = time.perf_counter() - started, kept_step(folder)
+            return TrainingResult(read_log(folder), seconds, folder, loaded=True, kept=kept)
         if parent is not None:
             parent.give(model)
-        count = settings.steps * settings.batch_size * settings.gradient_accumulation
-        examples = TrainingExamples(model, task, count, settings.seed)
-        checkpoint, start = _told_by_main(arguments, lambda: _begin(folder, model, settings, notes))
+            if staged is not None:
+                staged.start_from_last()
+        per_step = settings.batch_size * settings.gradient_accumulation
+        count = settings.steps * per_step
+        in_stages = None if staged is None else (staged, per_step)
+        examples = TrainingExamples(model, task, count, settings.seed, in_stages)
+        trained = model if staged is None else staged
+        checkpoint, start = _told_by_main(
+            arguments, lambda: _begin(folder, trained, settings, notes)
+        )
         if start is not None:
-            model.assign(load(start))
+            trained.assign(load(start))
         if first:
             stack.callback(drop_broken_checkpoints, folder)
         run = folder if output_dir is not None and first else None
@@ -239,24 +264,26 @@ def train(
         turns = stack.enter_context(TurnOfEachStep(model.backbone.model, model.method))
         stack.enter_context(restored(model.backbone.model))
         stack.enter_context(products_where_faster(model.backbone))
-        stack.callback(model.train, False)
+        stack.callback(trained.train, False)
         stack.callback(turns.hold)
         trainer = Trainer(
-            model=model,
+            model=trained,
             args=arguments,
             train_dataset=examples,
             data_collator=lambda examples: collate(examples).as_dict(),
             callbacks=[one for one in (validation, taker, watcher, fitter) if one is not None],
-            optimizers=(
-                None if beside is None else optimizer_of_two(model, arguments, beside.value),
-                None,
-            ),
+            optimizers=_optimizers(model, staged, arguments, beside),
         )
         trainer.remove_callback(PrinterCallback)  # our bar shows the loss already
+        if staged is not None:
+            stack.callback(staged.release)
+            trainer.add_callback(StageChanges(staged))
         trainer.add_callback(turns)
         try:
             with interrupts_after_steps(watcher.interrupt, arguments.world_size == 1):
                 trainer.train(resume_from_checkpoint=checkpoint)
+            if staged is not None:
+                staged.finish()
             if not all(weight.isfinite().all() for weight in model.trainable_weights().values()):
                 raise TrainingDivergedError(
                     f"what was trained became NaN or infinite in the last of {steps} steps, so "
@@ -268,6 +295,8 @@ def train(
             raise
         columns = LOG_COLUMNS if validation is None else [*LOG_COLUMNS, LOSS_COLUMN]
         log = pd.DataFrame(trainer.state.log_history, columns=columns)
+        if staged is not None:
+            log[STAGE_COLUMN] = [staged.curriculum.stage_of(int(n) - 1) for n in log["step"]]
         result = TrainingResult(
             log[log["loss"].notna()].reset_index(drop=True),
             time.perf_counter() - started,
@@ -296,8 +325,20 @@ def _told_by_main(arguments: TrainingArguments, work: Callable[[], T]) -> T:
     return cast(T, told[0])
 
 
+def _optimizers(
+    model: SteeredModel,
+    staged: StagedModel | None,
+    args: TrainingArguments,
+    beside: LearningRate | None,
+) -> tuple[Optimizer | None, LambdaLR | None]:
+    """Optimiser and schedule, where the Trainer's own are not enough."""
+    if staged is not None:
+        return optimizer_of_stages(staged, args)
+    return None if beside is None else optimizer_of_two(model, args, beside.value), None
+
+
 def _begin(
-    folder: Path, model: SteeredModel, settings: Settings, notes: dict[str, Any]
+    folder: Path, model: SteeredModel | StagedModel, settings: Settings, notes: dict[str, Any]
 ) -> tuple[str | None, bytes | None]:
     """Open the run: the checkpoint to go on from, or else the numbers to start with."""
     open_run(folder, settings.as_dict(), notes)
@@ -307,34 +348,6 @@ def _begin(
     if checkpoint is not None:
         return checkpoint, None
     return None, kept_start(folder, save(model.trainable_weights()))
-
-
-def _load_trained(model: SteeredModel, folder: Path) -> None:
-    """Take over what a finished run has trained.
-
-    Raises:
-        AdapterError: if it is missing, damaged, or of another backbone or method.
-    """
-    backbone_for(folder, read_saved(folder), model.backbone)
-    model.load_weights(folder)
-
-
-def _read_log(folder: Path) -> pd.DataFrame:
-    """The log of a finished run.
-
-    Warns:
-        UserWarning: if it is missing or damaged; the log is empty then.
-    """
-    try:
-        log = pd.read_csv(folder / LOG_FILE)
-        return log[[*LOG_COLUMNS, *(one for one in log.columns if one == LOSS_COLUMN)]]
-    except (OSError, ValueError, KeyError) as error:
-        warnings.warn(
-            f"{folder / LOG_FILE} is missing or damaged ({error}), so the run is loaded without "
-            "its log",
-            stacklevel=3,
-        )
-        return pd.DataFrame(columns=LOG_COLUMNS, dtype=float)
 
 
 def _keep(
@@ -364,9 +377,3 @@ def _keep(
         threads=list(result.threads),
         **({} if result.kept is None else {"kept": result.kept._asdict()}),
     )
-
-
-def _kept_step(folder: Path) -> Kept | None:
-    """The step whose vectors a finished run kept, if it had patience."""
-    said = read_run(folder).get("kept")
-    return None if said is None else Kept(**said)

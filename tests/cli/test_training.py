@@ -43,6 +43,23 @@ def test_train_keeps_the_best_check_and_snapshots_and_says_so(tmp_path: Path, la
     assert list(load_snapshots(tmp_path / "a")) == list(range(taken + 1))
 
 
+def test_train_by_a_curriculum_of_a_name_or_a_file(tmp_path: Path, latent) -> None:
+    command = ("train", "--task", "hops", "--batch-size", "2", "--method")
+    method = "End_1=hidden & lora-r2"
+    code, said, _ = latent(
+        *command, method, "--curriculum", "coconut", "--steps", "5", "--out", tmp_path / "a"
+    )
+    assert code == 0 and "after 5 steps" in said
+    log = (tmp_path / "a" / "log.csv").read_text().splitlines()
+    assert log[0].endswith(",stage") and [row[-1] for row in log[1:]] == list("01222")
+    file = tmp_path / "two.yaml"
+    file.write_text("stages: [{steps: 1, layout: none}, {steps: 2, replaced: all}]")
+    code, said, _ = latent(*command, method, "--curriculum", file, "--out", tmp_path / "b")
+    assert code == 0 and "after 3 steps" in said
+    code, _, error = latent(*command, "End_1", "--curriculum", "coco", "--out", tmp_path / "c")
+    assert code == 2 and "did you mean 'coconut'" in error
+
+
 def test_train_from_a_run_takes_over_its_task_method_and_backbone(tmp_path: Path, latent) -> None:
     short = ("--steps", "2", "--batch-size", "2")
     first = ("train", "--task", "repetition", "--method", "Start_1+Comma_1", *short)

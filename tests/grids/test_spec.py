@@ -29,9 +29,11 @@ def test_checks_and_snapshots_make_another_run_and_none_leave_its_folder_as_it_w
     (spec,) = Grid(**asked, training=settings).specs()
     assert spec.folder == "repetition/tiny/Start_2/seed-3-9db8f0f5"  # that of earlier versions
     folders = {spec.folder}
-    for more in ({"patience": 2}, {"check_every": 2}, {"snapshots": 3}):
+    for more in ({"patience": 2}, {"check_every": 2}, {"snapshots": 3}, {"curriculum": "coconut"}):
         (other,) = Grid(**asked, training=settings | more).specs()
         folders.add(other.folder)
-    assert len(folders) == 4
+    assert len(folders) == 5
     with pytest.raises(SettingError, match="patience is 0; expected a whole number of at least 1"):
         Grid(**asked, training=settings | {"patience": 0}).specs()
+    with pytest.raises(SettingError, match="curriculum is 'x'; expected coconut or lt-tuning"):
+        Grid(**asked, training=settings | {"curriculum": "x"}).specs()

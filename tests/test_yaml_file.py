@@ -6,7 +6,7 @@ import pytest
 
 from latent_core.errors import SettingError
 from latent_core.grids.grid import read_grid
-from latent_core.grids.yaml_file import MOST_VALUES, read_yaml
+from latent_core.yaml_file import MOST_VALUES, read_yaml
 from tests.grids.engine import WORDS, written
 
 

@@ -1,6 +1,6 @@
 """A YAML file as plain values, within limits: few bytes can stand for billions.
 
-What a file that is no grid holds is not repeated in the error: it may be any file.
+What a file of another kind holds is not repeated in the error: it may be any file.
 """
 
 from __future__ import annotations
@@ -66,7 +66,9 @@ def _text(path: Path) -> str:
     except ValueError as error:  # a name that no file can have
         raise SettingError(f"cannot read {str(path)!r}: {error}") from error
     if len(content) > MOST_BYTES:
-        raise SettingError(f"{path} is larger than {MOST_BYTES:,} bytes; expected a grid")
+        raise SettingError(
+            f"{path} is larger than {MOST_BYTES:,} bytes; expected a short list of settings"
+        )
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
