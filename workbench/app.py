@@ -19,6 +19,7 @@ from latent_core.errors import LatentError, SettingError
 from latent_core.models.latent import LatentModel
 from latent_core.tasks.base import Task
 from workbench.panels.attention.panel import AttentionPanel
+from workbench.panels.attention.work import NEW_TOKENS
 from workbench.panels.base import Panel
 from workbench.panels.comparison.panel import ComparisonPanel
 from workbench.panels.exports import as_bytes
@@ -115,12 +116,15 @@ class Workbench(widgets.VBox):
     ) -> BertVizView:
         """One of BertViz's own views of the session's prompt, under its intervention.
 
+        It reads the response that the attention panel shows.
+
         Args:
             kind: `head`, `model` or `neuron`.
             layers: by default four, spread from the first to the last.
             heads: by default all.
             model: which of the two.
-            response: plain text; by default the model generates one.
+            response: plain text; by default that of the attention panel, which is the example's
+                answer, or one that the model generates.
 
         Raises:
             SettingError: for another kind or model, for a layer or head that does not exist, or if
@@ -132,9 +136,12 @@ class Workbench(widgets.VBox):
         session = self.session
         chosen = session.model_a if model == "a" else session.model_b
         prompt, intervention = session.prompt, session.intervention
+        read = self.attention.controls.request("A").answer if response is None else response
         return session.jobs.run(
             "bertviz",
-            lambda: bertviz_view(chosen, prompt, response, kind, layers, heads, intervention),
+            lambda: bertviz_view(
+                chosen, prompt, read, kind, layers, heads, intervention, NEW_TOKENS
+            ),
         )
 
     def snapshot(self, *names: str) -> None:

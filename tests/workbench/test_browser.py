@@ -543,8 +543,11 @@ def test_bertviz_shows_hostile_tokens_follows_the_theme_and_asks_for_nothing(
         texts = frame.locator("svg text")
         expect(texts.filter(has_text="Start.0").first).to_be_attached()
         found = texts.all_text_contents()
+        found = [re.sub(r" #\d+$", "", text) for text in found]
         for token in (*TOKENS, "Before[</script>].0"):
             assert found.count(shown(token)) >= 4, token  # twice on either side
+        latent = texts.filter(has_text="Start.0").first
+        expect(latent).to_have_css("stroke", "rgb(0, 114, 178)")
         expect(frame.locator("html")).to_have_attribute("data-mode", "light")
         if kind == "head":
             frame.locator("#layer").select_option("1")

@@ -33,7 +33,8 @@ from latent_core.backbones.backbone import Backbone
 from latent_core.errors import BackboneError, LatentError, SettingError
 from latent_core.interventions.kinds import parse_intervention
 from latent_core.models.latent import LatentModel
-from workbench.pictures.slots import slot_text
+from workbench.pictures.palette import ink_on
+from workbench.pictures.slots import group_colours, slot_cells
 from workbench.templates import render
 
 __all__ = ["BertVizKind", "BertVizView", "bertviz_view"]
@@ -194,6 +195,7 @@ def _page(
         "params": _params(kind, record, vectors),
         "layers": record.layers,
         "heads": record.heads,
+        "latents": _colours(record),
     }
     text = json.dumps(content, separators=(",", ":"))
     packed = base64.b64encode(gzip.compress(text.encode(), mtime=0)).decode()
@@ -210,9 +212,19 @@ def _page(
     )
 
 
+def _colours(record: AttentionRecord) -> dict[str, tuple[str, str]]:
+    """The colour behind the letters of each latent's label, and that of the letters."""
+    colours = group_colours(record.slots)
+    return {
+        cell.label: (colours[cell.group], ink_on(colours[cell.group]))
+        for cell in slot_cells(record.slots)
+        if cell.group is not None
+    }
+
+
 def _params(kind: BertVizKind, record: AttentionRecord, vectors: _QueriesAndKeys) -> dict[str, Any]:
     """What BertViz's script of this view reads, as its Python side would have made it."""
-    labels = [slot_text(slot) for slot in record.slots]
+    labels = [cell.label for cell in slot_cells(record.slots)]
     attention: dict[str, Any] = {
         "name": None,
         "attn": _rounded(record.weights, 3),

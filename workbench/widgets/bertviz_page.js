@@ -23,7 +23,7 @@
     script.remove();
   }
 
-  const { scripts, params, layers, heads } = await unpack(document.getElementById("packed").textContent);
+  const { scripts, params, layers, heads, latents } = await unpack(document.getElementById("packed").textContent);
   let start = () => {};
   window.require = { config() {} };
   window.requirejs = (names, view) => (start = () => view(window.jQuery, window.d3));
@@ -34,6 +34,17 @@
   function rename(select, numbers) {
     for (const option of select?.options ?? []) option.textContent = numbers[option.index];
   }
+
+  /** Letters of a latent's label on the colour of its group, as everywhere in the workbench. */
+  function tint() {
+    for (const text of page.querySelectorAll("svg text")) {
+      if (!Object.hasOwn(latents, text.textContent)) continue;
+      const [stroke, fill] = latents[text.textContent];
+      Object.assign(text.style, { stroke, fill });
+      text.classList.add("latent");
+    }
+  }
+  new MutationObserver(tint).observe(page, { childList: true, subtree: true });
 
   function draw(mode) {
     for (const [id, name] of [["layer", "layer"], ["att_head", "head"]]) {

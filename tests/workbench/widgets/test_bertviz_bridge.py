@@ -16,6 +16,7 @@ from latent_core.errors import BackboneError, LatentError, LayoutError, SettingE
 from tests.families import tiny_backbone
 from tests.hostile import PROMPT, RESPONSE, TOKENS, hostile_backbone
 from workbench.app import Workbench
+from workbench.pictures.slots import group_colours
 from workbench.widgets import bertviz_bridge
 from workbench.widgets.bertviz_bridge import BertVizView, bertviz_view
 
@@ -48,9 +49,14 @@ def test_a_view_holds_the_attention_of_the_chosen_layers_and_heads(
     record = lc.capture_attention(model, "ab,c", "d,e", of="all")
     expected = record.select(layers=[1], heads=[3, 0]).weights
     assert torch.allclose(torch.tensor(found["attn"]), expected, atol=6e-4)
-    labels = ["Start.0", *"ab", "Comma.0", "Comma.1", *",cd", "Comma.0", "Comma.1", *",e", "<eos>"]
+    first, second = ([f"Comma.{member} #{number}" for member in (0, 1)] for number in (1, 2))
+    labels = ["Start.0", *"ab", *first, *",cd", *second, *",e", "<eos>"]
     assert found["left_text"] == found["right_text"] == labels
     assert (content["layers"], content["heads"]) == ([1], [3, 0])
+    latents = [label for label in labels if "." in label]
+    assert list(content["latents"]) == latents
+    shades = [content["latents"][label][0] for label in latents]
+    assert shades == [group_colours(record.slots)[label.split(".")[0]] for label in latents]
     if kind != "neuron":
         assert content["params"]["include_layers"] == [1]
 
@@ -107,9 +113,9 @@ def test_without_a_response_the_model_writes_one(model: lc.LatentModel) -> None:
 
 def test_it_looks_at_the_model_under_an_intervention(model: lc.LatentModel) -> None:
     view = bertviz_view(model, "ab,c", "d,e", intervention="drop(Comma)")
-    assert "Comma.0" not in attention_of(unpacked(view))["left_text"]
+    assert "Comma.0 #1" not in attention_of(unpacked(view))["left_text"]
     assert view.title.endswith(", under drop(Comma)")
-    assert "Comma.0" in attention_of(unpacked(bertviz_view(model, "ab,c", "d,e")))["left_text"]
+    assert "Comma.0 #1" in attention_of(unpacked(bertviz_view(model, "ab,c", "d,e")))["left_text"]
     with pytest.raises(LayoutError, match="End"):
         bertviz_view(model, "ab,c", "d,e", intervention="drop(End)")
 
@@ -172,6 +178,11 @@ def test_the_workbench_shows_the_session(model: lc.LatentModel) -> None:
     a, b = (attention_of(unpacked(wb.bertviz(model=m, response="d")))["left_text"] for m in "ab")
     assert a == ["Start.0", *"ab", "Comma.0", "Comma.1", *",cd", "<eos>"]
     assert b == [*"ab,cd", "<eos>"]
+    example = wb.session.draw("id", 0)
+    labels = attention_of(unpacked(wb.bertviz(layers=[1])))["left_text"]
+    record = lc.capture_attention(model, example.prompt, example.answer, "all")
+    assert len(labels) == len(record.slots), "the response of the attention panel"
+    wb.session.prompt = "ab,c"
     wb.session.intervention = "drop(Comma)"
     assert "drop(Comma)" in wb.bertviz("neuron", response="d").title
     with pytest.raises(SettingError, match="expected 'a' or 'b'"):
