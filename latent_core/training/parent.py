@@ -52,12 +52,16 @@ class Parent(NamedTuple):
                 f"{source} was trained with {there}, and this run trains {here}; expected a run of "
                 "the same method to start from"
             )
-        identity = {"adapter": saved_digest(folder) or ""}
-        with contextlib.suppress(OSError, SettingError, KeyError):
-            identity = {"run": str(read_run(folder)["id"])} | identity
-        return cls(folder, identity)
+        return cls(folder, _identity(folder))
 
     def give(self, model: SteeredModel) -> None:
         """Overwrite what trains with the weights of the run."""
         with real_folder(self.folder) as files:  # PEFT and Transformers read files
             model.load_weights(files)
+
+
+def _identity(folder: Path) -> dict[str, str]:
+    identity = {"adapter": saved_digest(folder) or ""}
+    with contextlib.suppress(OSError, SettingError, KeyError):
+        identity = {"run": str(read_run(folder)["id"])} | identity
+    return identity

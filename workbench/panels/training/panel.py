@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
-from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import ipywidgets as widgets
 import pandas as pd
@@ -16,11 +15,12 @@ from matplotlib.figure import Figure
 
 from latent_core.errors import LatentError, SettingError
 from latent_core.models.latent import LatentModel
-from latent_core.slots.methods import EXAMPLE_LAYOUTS
-from latent_core.tasks.table import TASKS, load_task
+from latent_core.tasks.table import load_task
 from workbench.jobs import Job
 from workbench.panels.base import Panel
-from workbench.panels.controls import field, row
+from workbench.panels.controls import row
+from workbench.panels.training.cost import RunCost, estimate
+from workbench.panels.training.fields import TrainingFields
 from workbench.panels.training.plan import TrainingPlan
 from workbench.panels.training.view import (
     ending_words,
@@ -33,9 +33,9 @@ from workbench.pictures.chart import Chart
 from workbench.pictures.chart_live import live_figure
 from workbench.pictures.chart_still import still_figure
 from workbench.session import Session
-from workbench.widgets.combo_box import ComboBox
 from workbench.widgets.plotly_view import PlotlyView
 from workbench.widgets.text_line import TextLine
+from workbench.widgets.visibility import Visibility
 
 __all__ = ["TrainingPanel"]
 
@@ -44,6 +44,11 @@ _PACE: Final = 0.4
 #: Earlier runs that are drawn behind the last one.
 _MOST_EARLIER: Final = 4
 _EMPTY: Final = "Loss and accuracy appear here when a run has started."
+#: The job that estimates the time of a run.
+_ESTIMATE: Final = "Training estimate"
+_ESTIMATING: Final = "Estimating the time on this machine ..."
+#: A plan, and its checks of accuracy: steps between two, examples of each, and the OOD split.
+_Costed = tuple[TrainingPlan, int, int, str]
 _LABELS: Final = {"start": "Start training", "resume": "Resume training", "load": "Load adapter"}
 
 
@@ -65,7 +70,16 @@ class TrainingPanel(Panel):
         self._drawn = 0.0
         self._following = False
         self._added = ""  # name of the model that the run gave
-        self._make_fields()
+        self._costed: _Costed | None = None  # whose time is estimated
+        self._cost = ""
+        self.fields = fields = TrainingFields(session)
+        self.task, self.method, self.steps = fields.task, fields.method, fields.steps
+        self.batch_size, self.learning_rate = fields.batch_size, fields.learning_rate
+        self.seed, self.folder, self.far = fields.seed, fields.folder, fields.far
+        self.check_every, self.examples = fields.check_every, fields.examples
+        self.patience, self.snapshots = fields.patience, fields.snapshots
+        self.start_from = fields.start_from
+        self.visibility = Visibility()
         self.use = widgets.Checkbox(
             value=True, description="Use as adapter A when trained", indent=False
         )
@@ -75,67 +89,33 @@ class TrainingPanel(Panel):
         self.stop_button = self.button(
             "Finish training now", self.finish_now, "End after this step and keep the adapter"
         )
+        self.train_on_button = self.button(
+            "Train on from this run",
+            self.train_on,
+            "Fill the fields for a new run that starts with what this run has trained",
+        )
+        self.train_on_button.layout.display = "none"
         self.hint = TextLine()
         self.view = PlotlyView(label="Training loss and accuracy against steps")
         self.empty = TextLine()
         self.empty.say(_EMPTY)
-        self.settings = (
-            *(self.method, self.steps, self.batch_size, self.learning_rate, self.seed),
-            *(self.folder, self.check_every, self.examples, self.far),
-        )
         self.build(
-            row(self.task, self.steps, self.batch_size),
-            row(self.method, self.learning_rate, self.seed),
-            row(self.folder, self.check_every, self.examples, self.far),
+            self.visibility,
+            *fields.rows,
             self.hint,
-            row(self.start_button, self.use, self.stop_button),
+            row(self.start_button, self.use, self.stop_button, self.train_on_button),
             self.empty,
             self.view,
         )
-        for setting in self.settings:
+        for setting in fields.settings:
             self.on(setting, "value", lambda _: self._explain())
+        self.on(self.method, "value", lambda _: fields.follow_rate())
+        self.on(self.start_from, "value", lambda _: fields.follow_parent())
+        self.on(self.visibility, "seen", lambda _: self._estimate())
         self.on(self.task, "value", self._choose_task)
         self.follow(self._follow_task, "task")
+        self.follow(fields.follow_models, "models")
         self._draw()
-
-    def _make_fields(self) -> None:
-        def wide(kind: Any, label: str, **settings: Any) -> Any:
-            return field(kind, label, "430px", "90px", **settings)
-
-        def narrow(label: str, value: float, most: int, least: int = 0, tooltip: str = "") -> Any:
-            number = widgets.BoundedIntText
-            settings = {"value": value, "min": least, "max": most, "tooltip": tooltip or label}
-            return field(number, label, "250px", "140px", **settings)
-
-        self.task = wide(widgets.Dropdown, "Task", options=self._task_names())
-        self.method = wide(
-            ComboBox,
-            "Method",
-            value="Start_1+Comma_1",
-            options=[name for name in EXAMPLE_LAYOUTS if ", " not in name],
-            placeholder="such as Start_2",
-        )
-        self.folder = wide(widgets.Text, "Run folder")
-        self.steps = narrow("Steps", 200, 10**6, 1)
-        self.batch_size = narrow("Batch size", 16, 4096, 1)
-        self.learning_rate = field(
-            widgets.FloatText, "Learning rate", "250px", "140px", value=0.03, step=0.01
-        )
-        self.seed = narrow("Seed", 0, 2**31 - 1)
-        self.check_every = narrow(
-            "Steps per check", 20, 10**6, 0, "Steps between two checks of accuracy; 0 for no checks"
-        )
-        self.far = field(
-            widgets.Dropdown,
-            "OOD check",
-            "250px",
-            "140px",
-            options=[("none", "")],
-            tooltip="Also check accuracy on this split, which is not trained on",
-        )
-        self.examples = narrow(
-            "Examples per check", 8, 1000, 1, "Validation examples per check of accuracy"
-        )
 
     # --- what the user does -----------------------------------------------------------------------
 
@@ -150,15 +130,7 @@ class TrainingPanel(Panel):
         Raises:
             LatentError: if the fields contradict each other.
         """
-        return TrainingPlan(
-            self.session.task,
-            self.method.value,
-            self.steps.value,
-            self.batch_size.value,
-            self.learning_rate.value,
-            self.seed.value,
-            Path(self.folder.value.strip()) if self.folder.value.strip() else None,
-        )
+        return self.fields.plan()
 
     def begin(self) -> Job | None:
         """Start, resume or load the run that the fields describe, unless one is running."""
@@ -168,6 +140,7 @@ class TrainingPanel(Panel):
         plan.parsed(backbone)
         plan = replace(plan, folder=plan.where(backbone))
         plan.outlook(backbone)
+        self.session.jobs.cancel(_ESTIMATE)
         if self.run is not None and self.run.losses:
             self.earlier = [*self.earlier, self.run][-_MOST_EARLIER:]
         self.earlier = [one for one in self.earlier if one.plan.task.name == plan.task.name]
@@ -184,6 +157,20 @@ class TrainingPanel(Panel):
             self.run.stop = True
             self.stop_button.disabled = True
 
+    def train_on(self) -> None:
+        """Fill the fields for a run that starts with what the shown run has trained.
+
+        Raises:
+            SettingError: while there is no such run.
+        """
+        if not self._added or self._added not in self.session.folders:
+            raise SettingError("no run of this panel has ended; train one first")
+        assert self.run is not None
+        self.folder.value = ""
+        self.start_from.value = str(self.session.folders[self._added])
+        self.seed.value = self.run.plan.seed + 1  # new examples
+        self.reveal(self.start_button)
+
     def _choose_task(self, name: str) -> None:
         if not self._following and name != self.session.task.name:
             self.session.task = load_task(name)
@@ -191,16 +178,10 @@ class TrainingPanel(Panel):
     def _follow_task(self) -> None:
         self._following = True  # new options would choose the first of them
         try:
-            self.task.options = self._task_names()
-            self.task.value = self.session.task.name
-            far = [name for name in self.session.task.splits if name.startswith("ood-")]
-            self.far.options = [("none", ""), *((name, name) for name in far)]
+            self.fields.follow_task()
         finally:
             self._following = False
         self._explain()
-
-    def _task_names(self) -> list[str]:
-        return list(dict.fromkeys([*TASKS, self.session.task.name]))
 
     # --- while it runs ----------------------------------------------------------------------------
 
@@ -236,10 +217,11 @@ class TrainingPanel(Panel):
     def _explain(self, ended: Job | None = None) -> None:
         """Say how the run stands, what the button does, or what is wrong with the fields."""
         running = self.running and ended is None
-        for setting in (*self.settings, self.task):
-            setting.disabled = running
+        self.fields.lock(running)
         self.stop_button.layout.display = "" if running else "none"
         self.stop_button.disabled = False
+        ended_well = bool(self._added) and not running
+        self.train_on_button.layout.display = "" if ended_well else "none"
         self.start_button.disabled = running  # it stays: a second click must not hit another
         if running:
             assert self.run is not None
@@ -261,7 +243,42 @@ class TrainingPanel(Panel):
             vectors = (method.layout.num_latents, backbone.hidden_size)
             checks = (self.check_every.value, self.examples.value)
             lines += plan_words(plan, outlook, folder, vectors, checks)
-        self.hint.say("\n".join(lines))
+            if outlook.action != "load":
+                self._estimate()
+                lines.append(self._cost if self._costed == self._asked(plan) else "")
+        self.hint.say("\n".join(line for line in lines if line))
+
+    def _estimate(self) -> None:
+        """Estimate the time of the run that the fields describe, while somebody looks."""
+        jobs = self.session.jobs
+        if not self.visibility.seen or self.running:
+            jobs.cancel(_ESTIMATE)
+            return
+        try:
+            plan, backbone = self.plan(), self.session.backbone
+            outlook = plan.outlook(backbone)
+        except LatentError:  # which the hint explains
+            return
+        asked = self._asked(plan)
+        if asked == self._costed or outlook.action == "load":
+            return
+        self._costed, self._cost = asked, _ESTIMATING
+        run = WatchedRun(plan, self.check_every.value, self.examples.value, self.far.value)
+        left = None if outlook.action == "start" else max(1, plan.steps - outlook.step)
+
+        def take(cost: RunCost) -> None:
+            if self._costed == asked:
+                self._cost = str(cost)
+                self._explain()
+
+        def watch(job: Job) -> None:
+            if job.state in ("failed", "cancelled") and self._costed == asked:
+                self._costed = None  # the run itself will say what is wrong
+
+        jobs.start(_ESTIMATE, lambda: estimate(run, backbone, left), take, watch, replace=True)
+
+    def _asked(self, plan: TrainingPlan) -> _Costed:
+        return plan, self.check_every.value, self.examples.value, self.far.value
 
     def _ending(self, job: Job | None) -> list[str]:
         if job is None:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from latent_core.runs.checkpoints import LOSS_COLUMN
 from latent_core.slots.methods import EXAMPLE_LAYOUTS
 from latent_core.wording import counted
 from workbench.panels.training.plan import Outlook, TrainingPlan
@@ -19,7 +20,7 @@ __all__ = ["ending_words", "plan_words", "running_words", "training_chart"]
 #: The share of the steps so far over which the bold loss line averages.
 _SMOOTHED: Final = 0.1
 _STYLES: Final = {"graded": ("solid", "circle"), "exact": ("dash", "square")}
-_COLOURS: Final = colours_of(("loss", "graded", "exact", "far"))
+_COLOURS: Final = colours_of(("loss", "graded", "exact", "far", "validation loss"))
 
 
 def training_chart(run: WatchedRun, title: str, earlier: Sequence[WatchedRun] = ()) -> Chart:
@@ -57,6 +58,19 @@ def training_chart(run: WatchedRun, title: str, earlier: Sequence[WatchedRun] = 
             customdata=loss[["loss"]],
         ),
     ]
+    if run.validation:
+        checked = table.dropna(subset=LOSS_COLUMN)
+        losses.append(
+            Curve(
+                "validation loss",
+                checked["step"],
+                checked[LOSS_COLUMN],
+                _COLOURS["validation loss"],
+                dash="dash",
+                symbol="triangle-up",
+                tip="step {x}: validation loss {y:.3f}",
+            )
+        )
     accuracies = [
         Curve(
             metric,
@@ -143,6 +157,13 @@ def plan_words(
     if explained:
         parameters = f"{explained[0].upper()}{explained[1:]}. {parameters}"
     lines = [parameters, _outlook_words(outlook, folder)]
+    if plan.start_from is not None:
+        lines.append(f"It starts with the vectors of {plan.start_from}.")
+    if plan.patience is not None:
+        lines.append(
+            f"It ends when {counted(plan.patience, 'check')} in a row find no lower validation "
+            "loss, and keeps the vectors with the lowest one."
+        )
     every, examples = checks
     if every and CHECKED_SPLIT not in plan.task.splits:
         lines.append(f"Task {plan.task.name} has no {CHECKED_SPLIT} split: no accuracy is checked.")
@@ -164,6 +185,14 @@ def ending_words(run: WatchedRun, state: str, name: str, is_a: bool) -> list[str
         is_a: whether that is adapter A.
     """
     plan = run.plan
+    if state == "done" and run.kept is not None:
+        ended = "fell no more" if run.kept.early else "was checked to the last step"
+        return [
+            f"{plan.method} is trained: the validation loss {ended}. The vectors of step "
+            f"{run.kept.step} are kept, where it was {run.kept.validation_loss:.3f}. Every "
+            f"panel offers it as {name}{', which is now adapter A' if is_a else ''}. It is saved "
+            f"in {plan.folder}."
+        ]
     if state == "done":
         loss = f"loss {run.losses[-1][1]:.3f}" if run.losses else "no steps"
         return [

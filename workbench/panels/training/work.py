@@ -15,7 +15,10 @@ from latent_core.evaluation.evaluate import evaluate
 from latent_core.models.build import build_model
 from latent_core.models.latent import LatentModel
 from latent_core.progress import heartbeats_only
+from latent_core.runs.checkpoints import LOSS_COLUMN
 from latent_core.slots.methods import Method
+from latent_core.training.parent import Parent
+from latent_core.training.result import Kept
 from latent_core.training.train import train
 from workbench.panels.code import task_source
 from workbench.panels.training.plan import TrainingPlan
@@ -36,6 +39,9 @@ class WatchedRun:
         examples: the number of these examples.
         far_split: an out-of-distribution split that is checked as well; empty for none.
         far: (step, graded), means over examples of `far_split`, in order.
+        validation: (step, mean cross-entropy on validation examples), in order; empty without
+            patience.
+        kept: with patience, once the run has ended, the step whose vectors it keeps.
         stop: set it to True to end the run after its next step and keep the adapter.
     """
 
@@ -50,12 +56,19 @@ class WatchedRun:
         self.checks: list[tuple[int, float, float]] = []
         self.far_split = far_split if far_split in plan.task.splits else ""
         self.far: list[tuple[int, float]] = []
+        self.validation: list[tuple[int, float]] = []
+        self.kept: Kept | None = None
         self.stop = False
 
     @property
     def name(self) -> str:
         """Method and seed."""
         return f"{self.plan.method}, seed {self.plan.seed}"
+
+    @property
+    def checked_splits(self) -> list[str]:
+        """The splits on which accuracy is measured."""
+        return [CHECKED_SPLIT, *([self.far_split] if self.far_split else [])]
 
     def run(self, backbone: Backbone) -> LatentModel:
         """Train, and return the model; see `latent_core.train` for what it raises."""
@@ -64,6 +77,8 @@ class WatchedRun:
         model = build_model(backbone, plan.parsed(backbone), plan.seed)
         assert isinstance(model, LatentModel)  # a plan has no other methods
         if outlook.action == "start":
+            if plan.start_from is not None:
+                Parent.read(plan.start_from, model).give(model)
             self._check(model, 0)
 
         def on_step(step: int, loss: float) -> bool:
@@ -76,27 +91,34 @@ class WatchedRun:
         result = train(
             model,
             plan.task,
-            steps=plan.steps,
-            batch_size=plan.batch_size,
-            seed=plan.seed,
+            **plan.arguments(),
             output_dir=folder,
-            learning_rate=plan.learning_rate,
             resume=True,
             progress=False,
             on_step=on_step,
+            on_check=lambda step, loss: self.validation.append((step, loss)),
             notes={"method": Method.parse(plan.method).name, "task_source": task_source(plan.task)},
         )
         self.losses = [
             (int(step), float(loss)) for step, loss in result.log[["step", "loss"]].to_numpy()
         ]
+        if LOSS_COLUMN in result.log:
+            checked = result.log.dropna(subset=LOSS_COLUMN)
+            self.validation = [
+                (int(step), float(loss)) for step, loss in checked[["step", LOSS_COLUMN]].to_numpy()
+            ]
+        self.kept = result.kept
         return model
 
     def table(self) -> pd.DataFrame:
-        """One row per step: step, loss, and exact, graded and far where they were measured."""
+        """One row per step: step, loss; and where measured, exact, graded, far, validation_loss."""
         losses = pd.DataFrame(list(self.losses), columns=["step", "loss"])
         checks = pd.DataFrame(list(self.checks), columns=["step", "exact", "graded"])
         far = pd.DataFrame(list(self.far), columns=["step", "far"])
         both = losses.merge(checks, on="step", how="outer").merge(far, on="step", how="outer")
+        if self.validation:
+            found = pd.DataFrame(list(self.validation), columns=["step", LOSS_COLUMN])
+            both = both.merge(found, on="step", how="outer")
         return both.sort_values("step", ignore_index=True)
 
     def _check(self, model: LatentModel, step: int) -> None:

@@ -1,5 +1,7 @@
 """Training from the panel: a real run on `tiny`, started, cancelled, resumed and refused."""
 
+import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +13,7 @@ import latent_core as lc
 from latent_core.backbones.backbone import Backbone
 from latent_core.errors import SettingError
 from latent_core.models.latent import LatentModel
+from latent_core.models.rates import default_rate
 from latent_core.runs.lock import is_busy
 from workbench.panels.training.panel import TrainingPanel
 from workbench.session import NO_LATENTS, Session
@@ -96,8 +99,7 @@ def test_a_cancelled_run_is_resumed_to_the_same_tables(panel: TrainingPanel) -> 
     assert (folder / "checkpoints" / f"checkpoint-{step}").is_dir()
     kept = lc.load_model(folder, panel.session.backbone)
     two = lc.build_model(panel.session.backbone, "Start_2", seed=0)
-    settings = {"learning_rate": 0.03, "progress": False}
-    lc.train(two, panel.session.task, 5, 2, 0, on_step=lambda n, _: n == step, **settings)
+    lc.train(two, panel.session.task, 5, 2, 0, on_step=lambda n, _: n == step, progress=False)
     torch.testing.assert_close(kept.tables.rows(), two.tables.rows(), rtol=0, atol=0)
     assert "Cancelled at step" in panel.hint.text
     assert panel.start_button.description == "Resume training"
@@ -106,7 +108,7 @@ def test_a_cancelled_run_is_resumed_to_the_same_tables(panel: TrainingPanel) -> 
     assert panel.errors == []
     assert list(panel.table()["step"]) == [1, 2, 3, 4, 5]
     uninterrupted = lc.build_model(panel.session.backbone, "Start_2", seed=0)
-    lc.train(uninterrupted, panel.session.task, 5, 2, 0, learning_rate=0.03, progress=False)
+    lc.train(uninterrupted, panel.session.task, 5, 2, 0, progress=False)
     torch.testing.assert_close(
         panel.session.model_a.tables.rows(), uninterrupted.tables.rows(), rtol=0, atol=0
     )
@@ -241,3 +243,87 @@ def test_earlier_runs_and_an_ood_split_are_drawn_beside_the_last_run(panel: Trai
     panel.far.value = ""
     run_to_the_end(panel)
     assert panel.earlier == [], "runs on another task have other losses"
+
+
+def look_at(panel: TrainingPanel, seen: bool = True) -> None:
+    """What a browser says of a panel that comes into view, or goes."""
+    panel.visibility._hear(None, {"view": "one", "seen": seen}, [])
+
+
+def test_the_learning_rate_is_that_of_method_and_backbone_until_another_is_typed(
+    panel: TrainingPanel,
+) -> None:
+    default = default_rate(lc.build_model(panel.session.backbone, "Start_2")).value
+    assert panel.learning_rate.value == pytest.approx(default, rel=1e-3)
+    assert panel.plan().learning_rate is None and "learning_rate=" not in panel.code()
+    run_to_the_end(panel)
+    record = json.loads(Path("runs/workbench/repetition-Start_2-0/run.json").read_text())
+    assert record["settings"]["learning_rate"] == default
+    panel.method.value = "Start_2 & lora-r2"
+    assert panel.learning_rate.value == pytest.approx(default, rel=1e-3)
+    panel.learning_rate.value = 0.5
+    panel.method.value = "End_2"
+    assert panel.learning_rate.value == 0.5 and panel.plan().learning_rate == 0.5
+    assert "learning_rate=0.5" in panel.code()
+
+
+def test_the_time_is_said_before_the_start_while_somebody_looks(panel: TrainingPanel) -> None:
+    assert "Estimat" not in panel.hint.text  # nobody looks
+    look_at(panel)
+    wait_for(lambda: "Estimated time on this machine" in panel.hint.text)
+    assert "for 6 training examples and 3 checks" in panel.hint.text
+    panel.steps.value = 4000
+    wait_for(lambda: "for 8,000 training examples and 2,001 checks" in panel.hint.text)
+    assert panel.errors == []
+    look_at(panel, False)
+    panel.steps.value = 3
+    assert "Estimat" not in panel.hint.text
+
+
+def test_a_run_with_patience_says_what_it_kept_and_shows_the_validation_loss(
+    panel: TrainingPanel,
+) -> None:
+    panel.steps.value, panel.patience.value, panel.check_every.value = 6, 2, 1
+    panel.learning_rate.value = 9.0
+    assert "It ends when 2 checks in a row find no lower validation loss" in panel.hint.text
+    run_to_the_end(panel)
+    assert panel.errors == []
+    kept = panel.run.kept
+    assert f"The vectors of step {kept.step} are kept" in panel.hint.text
+    table = panel.table().dropna(subset="validation_loss").set_index("step")
+    assert table["validation_loss"].min() == pytest.approx(kept.validation_loss)
+    assert "patience=2" in panel.code() and "check_every=1" in panel.code()
+    shown = [curve.name for curve in panel._chart(panel.run).plots[0].curves]
+    assert "validation loss" in shown
+
+
+def test_a_run_trains_on_from_another_one(panel: TrainingPanel) -> None:
+    assert panel.train_on_button.layout.display == "none"
+    run_to_the_end(panel)
+    assert panel.train_on_button.layout.display == ""
+    parent = Path("runs/workbench/repetition-Start_2-0")
+    rows = panel.session.model_a.tables.rows().clone()
+    panel.method.value = "End_1"
+    panel.train_on_button.click()
+    assert panel.method.value == "Start_2" and panel.method.disabled
+    assert panel.seed.value == 1
+    assert f"It starts with the vectors of {parent}." in panel.hint.text
+    run_to_the_end(panel)
+    assert panel.errors == []
+    there, here = (
+        json.loads((folder / "run.json").read_text())
+        for folder in (parent, parent.with_name("repetition-Start_2-1"))
+    )
+    assert here["settings"]["start_from"]["run"] == there["id"] != here["id"]
+    start = lc.load_snapshots(parent.with_name("repetition-Start_2-1"))[0]
+    assert torch.equal(torch.cat(list(start.values())), rows)
+    assert "start_from='/" in panel.code()
+    panel.start_from.value = ""
+    assert not panel.method.disabled
+
+
+def wait_for(holds) -> None:
+    until = time.monotonic() + 60
+    while not holds():
+        assert time.monotonic() < until
+        time.sleep(0.02)
