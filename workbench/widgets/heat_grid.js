@@ -1,15 +1,12 @@
 /**
  * A heat map on a canvas: a grid of float32 numbers between two labelled sides. Python puts
- * heat_numbers.js, heat_hatches.js and heat_legend.js before it.
+ * the other files of heat maps before it (`SCRIPTS`).
  *
  * Two canvases lie on each other: cells and labels below, which are drawn anew only when the numbers,
  * the size or the theme change; marks above (pointer, cursor, selection). All text is either drawn
  * on a canvas or set as textContent: no label is ever parsed as HTML.
  */
 
-const LEGIBLE = 9; // pixels below which a label is left out
-const LABEL_PX = 11;
-const BAND = 5; // width of a band of group colours, with its gap
 const MOST_HEIGHT = 720;
 const DRAWN = ["map", "note", "busy", "picks", "cell_width", "cell_height", "label_width"];
 const MARKED = ["selected", "hovered", "highlight"]; // a change of these leaves the cells as they are
@@ -19,6 +16,7 @@ function render({ model, el }) {
   const head = element("div", "head", el);
   const title = element("div", "title", head);
   const sides = element("div", "sides", head);
+  const offerZoom = zoomButtons(head, zoom);
   const body = element("div", "body", el);
   const cells = body.appendChild(document.createElement("canvas"));
   const marks = body.appendChild(document.createElement("canvas"));
@@ -33,11 +31,14 @@ function render({ model, el }) {
   said.setAttribute("aria-live", "polite");
   tip.hidden = true;
 
-  let map = model.get("map"); // what is drawn, as `HeatMap.traits` describes it
+  let whole = model.get("map"); // as `HeatMap.traits` describes it
+  let view = wholeView(whole);
+  let map = whole; // the part of it that is drawn; its cells count from the view's corner
   let shape = [0, 0]; // rows, columns
   let numbers = new Float32Array();
   let place = { left: 0, top: 0, width: 1, height: 1 }; // of the cells: corner, and size of each
   let cursor = null; // [row, column] of the keyboard
+  let pressed = null; // the cell where a rectangle began, and the one where it ends
   let frame = 0;
 
   const style = (name, otherwise) => getComputedStyle(el).getPropertyValue(name).trim() || otherwise;
@@ -45,6 +46,11 @@ function render({ model, el }) {
   const font = (px, weight = "") => `${weight} ${px}px ${getComputedStyle(el).fontFamily}`;
   const same = (a, b) => a[0] === b[0] && a[1] === b[1];
   const inside = ([row, column]) => row >= 0 && column >= 0 && row < shape[0] && column < shape[1];
+
+  const none = (cell) => cell[0] < 0 && cell[1] < 0;
+  const toWhole = (cell) => (none(cell) ? [-1, -1] : [cell[0] + view[0], cell[1] + view[1]]);
+  const toView = (cell) => [0, 1].map((side) => (cell[side] < 0 ? -1 : cell[side] - view[side]));
+  const chosen = (name) => toView(model.get(name));
 
   const isNoise = (value) => Math.abs(value) < (map.floor ?? 0);
 
@@ -157,50 +163,14 @@ function render({ model, el }) {
     });
   }
 
-  function drawSide(context, side, ink) {
-    const isRow = side === "row";
-    const { left, top, width, height, upright, bands } = place;
-    const size = isRow ? height : width;
-    const [labels, groups, counts] = ["labels", "groups", "numbers"].map((part) => map[`${side}_${part}`]);
-    const band = bands[isRow ? 0 : 1];
-    const colours = map.colours;
-    groups.forEach((group, at) => {
-      if (!group) return;
-      context.fillStyle = colours[group] ?? ink;
-      const along = (isRow ? top : left) + at * size;
-      const rectangle = [left - BAND - 1, along, BAND, size];
-      context.fillRect(...(isRow ? rectangle : [along, top - BAND - 1, size, BAND]));
-    });
-    context.font = font(LABEL_PX);
-    context.fillStyle = ink;
-    const legible = size >= LEGIBLE;
-    const shown = legible ? labels.keys() : ticks(counts, size, isRow ? 16 : 34);
-    for (const at of shown) {
-      const middle = (at + 0.5) * size;
-      const text = legible ? labels[at] : String(counts[at]);
-      context.save();
-      if (isRow) {
-        context.textAlign = "right";
-        context.fillText(fit(context, text, left - band - 5), left - band - 4, top + middle + 0.5);
-      } else if (upright && legible && context.measureText(text).width > size + 1) {
-        context.translate(left + middle + 0.5, top - band - 4);
-        context.rotate(-Math.PI / 2);
-        context.textAlign = "left";
-        context.fillText(fit(context, text, top - band - 5), 0, 0);
-      } else {
-        context.textAlign = "center";
-        context.fillText(text, left + middle, top - band - LABEL_PX / 2 - 3);
-      }
-      context.restore();
-    }
-  }
-
   function draw() {
     frame = 0;
-    map = model.get("map");
-    const { buffer, byteOffset, byteLength } = map.values;
-    numbers = new Float32Array(buffer.slice(byteOffset, byteOffset + byteLength));
-    shape = [map.row_labels.length, map.column_labels.length];
+    const before = sidesOf(whole);
+    whole = model.get("map");
+    if (!same(before, sidesOf(whole))) view = wholeView(whole);
+    map = partOf(whole, view);
+    numbers = map.numbers;
+    shape = sidesOf(map);
     const empty = numbers.length === 0 || numbers.length !== shape[0] * shape[1];
     title.textContent = map.title;
     note.textContent = model.get("note");
@@ -211,12 +181,15 @@ function render({ model, el }) {
     el.toggleAttribute("data-empty", empty);
     el.setAttribute("aria-busy", String(model.get("busy")));
     body.toggleAttribute("data-picks", model.get("picks"));
-    body.setAttribute("aria-label", `${map.title}: ${shape[0]} ${map.row_title} by ${shape[1]} ${map.column_title}. Arrow keys move${model.get("picks") ? ", Enter opens" : ""}.`);
+    body.setAttribute("aria-label", `${map.title}: ${shape[0]} ${map.row_title} by ${shape[1]} ${map.column_title}. Arrow keys move, plus and minus zoom${model.get("picks") ? ", Enter opens" : ""}.`);
+    if (empty) offerZoom(false, true);
     if (empty || el.clientWidth === 0) return;
     if (cursor && !inside(cursor)) cursor = null;
     const measuring = cells.getContext("2d");
     measuring.font = font(LABEL_PX);
     arrange(measuring);
+    const allSeen = isWhole(whole, view);
+    offerZoom(!allSeen || Math.min(place.width, place.height) < LEGIBLE, allSeen);
     const stops = map[isDark() ? "dark" : "light"];
     const colours = ramp(stops);
     const size = [place.left + shape[1] * place.width + 1, place.top + shape[0] * place.height + 1];
@@ -224,9 +197,9 @@ function render({ model, el }) {
     resize(marks, ...size);
     context.textBaseline = "middle";
     drawCells(context, colours);
-    drawHatches(context, map.uncertain, shape[1], place, getComputedStyle(el).color);
-    drawSide(context, "row", getComputedStyle(el).color);
-    drawSide(context, "column", getComputedStyle(el).color);
+    const ink = getComputedStyle(el).color;
+    drawHatches(context, map.uncertain, shape[1], place, ink);
+    for (const side of ["row", "column"]) drawSide(context, side, map, place, font(LABEL_PX), ink);
     drawLegend(legend, map, stops);
     mark();
     body.dataset.draws = String(1 + Number(body.dataset.draws ?? 0)); // for whoever waits for it
@@ -255,14 +228,18 @@ function render({ model, el }) {
     const ink = getComputedStyle(el).color;
     const brand = style("--jp-brand-color1", "#1976d2");
     context.clearRect(0, 0, marks.width, marks.height);
-    const hovered = model.get("hovered");
-    const [row, column] = inside(hovered) ? hovered : model.get("highlight");
+    const hovered = chosen("hovered");
+    const [row, column] = inside(hovered) ? hovered : chosen("highlight");
     context.strokeStyle = brand;
     context.lineWidth = 1.5;
     if (row >= 0 && row < rows) context.strokeRect(left, top + row * height, columns * width, height);
     if (column >= 0 && column < columns) context.strokeRect(left + column * width, top, width, rows * height);
-    if (inside(model.get("selected"))) frameCell(context, model.get("selected"), ink, 2);
+    if (inside(chosen("selected"))) frameCell(context, chosen("selected"), ink, 2);
     if (inside(hovered)) frameCell(context, hovered, brand, 2);
+    if (pressed?.wide) {
+      const [[r, c], [rows, columns]] = corners(pressed);
+      context.strokeRect(left + c * width, top + r * height, columns * width, rows * height);
+    }
   }
 
   function named(side, at) {
@@ -290,8 +267,8 @@ function render({ model, el }) {
   function point(cell) {
     if (inside(cell)) showTip(cell);
     else tip.hidden = true;
-    if (same(cell, model.get("hovered"))) return;
-    model.set("hovered", cell);
+    if (same(toWhole(cell), model.get("hovered"))) return;
+    model.set("hovered", toWhole(cell));
     model.save_changes();
     mark();
   }
@@ -305,14 +282,14 @@ function render({ model, el }) {
 
   function pick(cell) {
     if (!model.get("picks") || !inside(cell)) return;
-    model.set("selected", [...cell]);
+    model.set("selected", toWhole(cell));
     model.save_changes();
     mark();
   }
 
   function press(event) {
     const [rows, columns] = shape;
-    const [row, column] = cursor ?? (inside(model.get("selected")) ? model.get("selected") : [0, 0]);
+    const [row, column] = cursor ?? (inside(chosen("selected")) ? chosen("selected") : [0, 0]);
     const moves = {
       ArrowUp: [row - 1, column], ArrowDown: [row + 1, column],
       ArrowLeft: [row, column - 1], ArrowRight: [row, column + 1],
@@ -320,16 +297,50 @@ function render({ model, el }) {
       PageUp: [row - 10, column], PageDown: [row + 10, column],
     };
     if (event.key in moves) {
-      const [r, c] = moves[event.key];
-      cursor = [Math.min(rows - 1, Math.max(0, r)), Math.min(columns - 1, Math.max(0, c))];
+      const wanted = moves[event.key];
+      const [high, wide] = sidesOf(whole);
+      const there = [clamp(wanted[0] + view[0], 0, high - 1), clamp(wanted[1] + view[1], 0, wide - 1)];
+      look(movedView(view, there));
+      cursor = toView(there);
       point(cursor);
       said.textContent = tip.textContent.replaceAll("\n", ", ");
-    } else if (event.key === "Enter" || event.key === " ") pick([row, column]);
+    } else if (["+", "=", "-", "0"].includes(event.key)) zoom({ "-": "out", 0: "all" }[event.key] ?? "in");
+    else if (event.key === "Enter" || event.key === " ") pick([row, column]);
     else if (event.key === "Escape") point([-1, -1]);
     else return;
     event.preventDefault();
     event.stopPropagation();
   }
+
+  // --- zoom: another part of the map is drawn -----------------------------------------------------
+
+  function look(wanted) {
+    if (wanted.every((number, at) => number === view[at])) return;
+    view = wanted;
+    cancelAnimationFrame(frame);
+    draw();
+  }
+
+  function zoom(kind) {
+    const at = toWhole(cursor ?? largestCell(numbers, shape[1]));
+    const kept = cursor && toWhole(cursor);
+    look(kind === "all" ? wholeView(whole) : zoomedView(whole, view, kind === "in" ? 0.5 : 2, at));
+    if (kept) point((cursor = toView(kept)));
+    said.textContent = `rows ${view[0] + 1} to ${view[0] + view[2]}, columns ${view[1] + 1} to ${view[1] + view[3]}`;
+  }
+
+  body.addEventListener("pointerdown", (event) => {
+    const cell = cellAt(event);
+    pressed = inside(cell) && event.button === 0 ? { from: cell, to: cell, wide: false } : null;
+  });
+  body.addEventListener("pointermove", (event) => {
+    if (!pressed || event.buttons === 0) return;
+    const cell = cellAt(event);
+    if (!inside(cell)) return;
+    pressed.to = cell;
+    pressed.wide ||= Math.max(Math.abs(cell[0] - pressed.from[0]), Math.abs(cell[1] - pressed.from[1])) > 1;
+    mark();
+  });
 
   let waiting = null; // the pointer's last place, looked at once per frame
   body.addEventListener("pointermove", (event) => {
@@ -338,6 +349,13 @@ function render({ model, el }) {
   });
   body.addEventListener("pointerleave", () => requestAnimationFrame(() => point([-1, -1])));
   body.addEventListener("click", (event) => {
+    const drawn = pressed;
+    pressed = null;
+    if (drawn?.wide) {
+      const [[row, column], size] = corners(drawn);
+      cursor = null;
+      return look([row + view[0], column + view[1], ...size]);
+    }
     const cell = cellAt(event);
     if (inside(cell)) pick((cursor = cell));
   });

@@ -25,8 +25,10 @@ STATIC: Final = Path(__file__).parent
 SCRIPTS: Final = (
     "reveal.js",
     "heat_numbers.js",
+    "heat_sides.js",
     "heat_hatches.js",
     "heat_legend.js",
+    "heat_zoom.js",
     "heat_grid.js",
 )
 _NO_CELL: Final = (-1, -1)
@@ -34,6 +36,8 @@ _NO_CELL: Final = (-1, -1)
 
 class HeatGrid(anywidget.AnyWidget):
     """A grid of R x C numbers as colours; NaN is a cell that does not exist.
+
+    The keys + and - zoom, and so do buttons and a rectangle that is drawn with the pointer.
 
     Attributes:
         shown: the heat map that is drawn.
