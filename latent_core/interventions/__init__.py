@@ -9,6 +9,9 @@
 | `drop(Comma, nearest=1)`                    | hides all but the nearest occurrence              |
 | `replace(Comma, random, seed=1)`            | other vectors: zero, random, another group's, ... |
 | `shuffle(Comma, of=occurrences)`            | deals the vectors out anew                        |
+| `replace(End, data:hops)`                    | what computed latents hold on average over a task |
+| `replace(End, prompt:"2+2=")`               | what computed latents hold in another prompt      |
+| `freeze(End, 2)`                            | latents after the second hold what it holds       |
 | `swap(Start, Comma)`                        | two groups exchange their vectors                 |
 | `scale(Start, 0.5)`                         | longer or shorter vectors                         |
 | `recount(Comma, 1)`                         | fewer or more latents per occurrence              |

@@ -15,6 +15,7 @@ from latent_core.interventions.arguments import Indices, Slots
 from latent_core.interventions.base import Combined, Intervention, at_least
 from latent_core.interventions.borrowing import Borrowing
 from latent_core.interventions.flow import KnockOut, numbers
+from latent_core.interventions.freezing import Freeze
 from latent_core.interventions.patching import Patching
 from latent_core.interventions.places import Drop, Move, Positions, Recount
 from latent_core.interventions.scene import Scene
@@ -134,6 +135,7 @@ VERBS: Final[dict[str, type[Intervention]]] = {
     "positions": Positions,
     "knock_out": KnockOut,
     "patch": Patch,
+    "freeze": Freeze,
 }
 """The kinds of interventions by the verb of their text form.
 

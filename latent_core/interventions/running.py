@@ -195,6 +195,8 @@ def _present(model: LatentModel) -> Scene:
         vectors=model.tables.rows().detach().float().clone(),
         fillers=tuple(model.tables.fillers),
         fillers_of_row=tuple(model.tables.fillers_of_row.tolist()),
+        run_slots=model.run_slots,
+        virtual_tokens=model.virtual_tokens,
         positions=placement.positions,
     )
 

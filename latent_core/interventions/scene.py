@@ -56,6 +56,8 @@ class Scene:
             computed latents are zero.
         fillers: compute the inputs of latents, (K, D) -> (K, D); the model's own come first.
         fillers_of_row: of each row, the number of its filler; -1 for a vector.
+        run_slots: the model's pass over slots whose inputs are known.
+        virtual_tokens: keys and values before the first slot.
         positions: how a latent is numbered, by its step; None: as the layout says.
         flows: changes inside the backbone, in the order in which they were asked for.
         clean: the scene outside the block; None: this one.
@@ -68,6 +70,8 @@ class Scene:
     vectors: Tensor
     fillers: tuple[nn.Module, ...]
     fillers_of_row: tuple[int, ...]
+    run_slots: Callable[..., Tensor]
+    virtual_tokens: int = 0
     positions: Callable[[int], PositionScheme] | None = None
     flows: tuple[Flow, ...] = ()
     clean: Scene | None = None
@@ -99,6 +103,28 @@ class Scene:
         vectors = torch.cat([self.vectors, more.to(self.vectors)])
         fillers = (*self.fillers_of_row, *[-1] * len(more))
         return replace(self, vectors=vectors, fillers_of_row=fillers), len(self.vectors)
+
+    def with_copies(
+        self, vectors: Tensor, filler: Callable[[int, nn.Module], nn.Module]
+    ) -> tuple[Scene, int]:
+        """The scene with a changed copy of every row, and the row of the first copy.
+
+        Args:
+            vectors: (N, D), what the copies hold, where they are not computed.
+            filler: what computes the copy of a computed row, by the row and by what computes it.
+        """
+        fillers, of_row = list(self.fillers), list(self.fillers_of_row)
+        for row, number in enumerate(self.fillers_of_row):
+            of_row.append(-1 if number < 0 else len(fillers))
+            if number >= 0:
+                fillers.append(filler(row, self.fillers[number]))
+        scene = replace(
+            self,
+            vectors=torch.cat([self.vectors, vectors.to(self.vectors)]),
+            fillers=tuple(fillers),
+            fillers_of_row=tuple(of_row),
+        )
+        return scene, len(self.vectors)
 
     def with_flow(self, flow: Flow) -> Scene:
         """The scene with one more change inside the backbone."""

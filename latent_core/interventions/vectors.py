@@ -21,7 +21,9 @@ from latent_core.adapters.saved import read_latents
 from latent_core.errors import AdapterError, SettingError
 from latent_core.interventions.arguments import Group, Slots
 from latent_core.interventions.base import Intervention, at_least
-from latent_core.interventions.editing import borrow, edited, hit_by, refuse_computed
+from latent_core.interventions.editing import Hit, borrow, edited, hit_by, refuse_computed
+from latent_core.interventions.fillers import Along, Scaled
+from latent_core.interventions.held import held_in_prompt, mean_held
 from latent_core.interventions.scene import Scene
 from latent_core.slots.filling import Learned
 from latent_core.slots.layout import LatentLayout
@@ -40,7 +42,9 @@ class Replace(Intervention):
         by: `zero`; `random`, a random direction of each one's own norm; `mean`, the mean of the
             vocabulary's embeddings; `vocab`, random tokens' embeddings; `gaussian`, the
             vocabulary's mean and spread; `text:WORDS`, the embeddings of those words; the name of
-            another group; or `adapter:FOLDER`, the group of the same name there.
+            another group; or `adapter:FOLDER`, the group of the same name there. Of computed
+            latents also `data:TASK`, the mean of what each holds over validation examples of a
+            task, and `prompt:TEXT`, what it holds in another prompt, where that has it.
         seed: of what is random.
         after: only occurrences after so many.
         from_step: only from so many response tokens on.
@@ -67,14 +71,19 @@ class Replace(Intervention):
         hit = hit_by(scene, self.latents, self.from_step, self.after)
         groups = scene.layout.groups
         rows = scene.rows
-        if self.by == "random":
-            refuse_computed(scene, self.latents, str(self))
         if self.by in {group.name for group in groups}:
             other = groups.index(scene.layout.group(self.by))
             return edited(scene, hit, borrow(rows, other, groups[other].count))
         if self.by == "random":
-            scene, first = scene.with_vectors(_random_like(scene.vectors, self.seed))
+            directions = _directions(scene.vectors, self.seed)
+            scene, first = scene.with_copies(
+                directions * scene.vectors.norm(dim=-1, keepdim=True),
+                lambda row, filler: Along(filler, directions[row]),
+            )
             return edited(scene, hit, lambda *latent: _shift(rows(*latent), first))
+        kind, _, rest = self.by.partition(":")
+        if kind in ("data", "prompt"):
+            return self._by_held(scene, hit, kind, rest)
         if self.by == "zero":
             scene, zero = scene.with_vectors(torch.zeros(1, scene.vectors.shape[1]))
             return edited(scene, hit, lambda *latent: zero)
@@ -86,6 +95,33 @@ class Replace(Intervention):
             scene, firsts[number] = scene.with_vectors(vectors)
             counts[number] = len(vectors)
         return edited(scene, hit, lambda g, m, o, s: firsts[g] + m % counts[g])
+
+    def _by_held(self, scene: Scene, hit: Hit, kind: str, rest: str) -> Scene:
+        """What computed latents hold elsewhere, as the model is outside the block."""
+        if not rest.strip():
+            raise SettingError(f"{kind}: names nothing; expected data:TASK or prompt:TEXT")
+        groups = scene.layout.groups
+        chosen = Selection.parse(self.latents, scene.layout, latents_only=True)
+        if not any(groups[number].computed for number, _ in chosen.members(scene.layout)):
+            raise SettingError(
+                f"{self} changes nothing: learned latents hold the same in every prompt; expected "
+                "computed latents, such as End_6=hidden"
+            )
+        clean, rows = scene.clean or scene, scene.rows
+        if kind == "data":
+            means = mean_held(clean, rest)
+            scene, first = scene.with_vectors(torch.stack(list(means.values())))
+            places = {key: first + number for number, key in enumerate(means)}
+            return edited(scene, hit, lambda g, m, o, s: places.get((g, m), rows(g, m, o, s)))
+        held = held_in_prompt(clean, rest)
+        if not held:
+            raise SettingError(
+                f"{self} changes nothing: no computed latent stands in that prompt; expected one "
+                "with some"
+            )
+        scene, first = scene.with_vectors(torch.stack(list(held.values())))
+        there = {key: first + number for number, key in enumerate(held)}
+        return edited(scene, hit, lambda g, m, o, s: there.get((g, m, o), rows(g, m, o, s)))
 
     def _vectors(self, scene: Scene, numbers: list[int]) -> dict[int, Tensor]:
         """By group number, (count, D)."""
@@ -114,7 +150,8 @@ class Replace(Intervention):
             names = ", ".join(group.name for group in scene.layout.groups)
             raise SettingError(
                 f"cannot replace by {self.by!r}; expected zero, random, mean, vocab, gaussian, "
-                f"text:WORDS, adapter:FOLDER or another group of this layout ({names})"
+                f"text:WORDS, adapter:FOLDER, data:TASK, prompt:TEXT or another group of this "
+                f"layout ({names})"
             )
         tokenizer = scene.backbone.tokenizer
         special = set(tokenizer.all_special_ids)
@@ -161,9 +198,10 @@ class Scale(Intervention):
         """See `Intervention.apply`."""
         if not math.isfinite(self.factor):
             raise SettingError(f"factor is {self.factor}; expected a finite number")
-        refuse_computed(scene, self.latents, str(self))
         hit, rows = hit_by(scene, self.latents, self.from_step, self.after), scene.rows
-        scene, first = scene.with_vectors(scene.vectors * self.factor)
+        scene, first = scene.with_copies(
+            scene.vectors * self.factor, lambda row, filler: Scaled(filler, self.factor)
+        )
         return edited(scene, hit, lambda *latent: _shift(rows(*latent), first))
 
 
@@ -264,8 +302,8 @@ def _shift(row: int | None, by: int) -> int | None:
     return None if row is None else row + by
 
 
-def _random_like(vectors: Tensor, seed: int) -> Tensor:
-    """A random vector for each (N, D), of the same norm."""
+def _directions(vectors: Tensor, seed: int) -> Tensor:
+    """A random direction for each of (N, D)."""
     generator = torch.Generator().manual_seed(seed)
     drawn = torch.randn(vectors.shape, generator=generator).to(vectors)
-    return drawn / drawn.norm(dim=-1, keepdim=True) * vectors.norm(dim=-1, keepdim=True)
+    return drawn / drawn.norm(dim=-1, keepdim=True)

@@ -132,10 +132,14 @@ def test_a_trace_counts_the_edges_of_all_passes_once() -> None:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ("scale(End, 2)", "scale.End, 2. changes vectors, but those of End_2=hidden.norm."),
         ("shuffle(latents)", "changes vectors"),
         ("swap(Start, End)", "changes vectors"),
-        ("replace(Comma, random)", "changes vectors"),
+        ("replace(Start, data:repetition)", "learned latents hold the same in every prompt"),
+        ("replace(End, data:)", "expected data:TASK or prompt:TEXT"),
+        ("replace(End, data:nothing)", "unknown task 'nothing'"),
+        ("freeze(Comma, 1)", "Comma has a single latent"),
+        ("freeze(End, 2)", "expected after below 2"),
+        ("freeze(End, 0)", "after is 0; expected a whole number of at least 1"),
         ("patch(End, 0)", "cannot run beside computed latents"),
         ("move(End, to=Start)", "'Start' cannot be filled by hidden"),
     ],

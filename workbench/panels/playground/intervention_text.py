@@ -16,6 +16,7 @@ from latent_core.interventions.places import Drop, Move, Recount
 from latent_core.slots.layout import LatentGroup
 from latent_core.slots.notation import SELECTION
 from latent_core.slots.writing import format_value
+from latent_core.tasks.table import TASKS
 
 __all__ = [
     "OPERATIONS",
@@ -158,6 +159,7 @@ class Operation(NamedTuple):
 _LATENTS = ArgumentField("latents", "slots", label="Latents")
 _SEED = ArgumentField("seed", "whole", 0, label="Seed")
 _REPLACEMENTS = ("zero", "mean", "random", "vocab", "gaussian")
+_ELSEWHERE = (*(f"data:{name}" for name in TASKS), "prompt:")
 _SHUFFLED = ("members", "occurrences")
 _SCHEMES = ("sequential", "shared")
 _SLOTS = ("all", "verbal", "prompt", "response", "latents")
@@ -170,6 +172,17 @@ OPERATIONS: Final[Mapping[str, Operation]] = {
     "replace vectors": Operation(
         "replace",
         (_LATENTS, ArgumentField("by", "choice", "zero", _REPLACEMENTS, "Replacement"), _SEED),
+    ),
+    "replace by what they hold elsewhere": Operation(
+        "replace",
+        (_LATENTS, ArgumentField("by", "text", _ELSEWHERE[0], _ELSEWHERE, "Data set or prompt")),
+    ),
+    "freeze a chain after n latents": Operation(
+        "freeze",
+        (
+            ArgumentField("group", "group", label="Group"),
+            ArgumentField("after", "whole", 1, label="n"),
+        ),
     ),
     "shuffle vectors": Operation(
         "shuffle",
