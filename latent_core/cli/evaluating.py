@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 import typer
 from rich.text import Text
 
+from latent_core.cli.along import evaluate_along
 from latent_core.cli.app import FIRST_PROCESS, OtherWeights, Runs, app, console
 from latent_core.cli.comparing import show_comparison, show_summary
-from latent_core.cli.terminal import say
+from latent_core.cli.run_tasks import task_of_run
 from latent_core.cli.threads import ThreadsOption, fix_threads_if, say_once, say_threads
-from latent_core.errors import AdapterError, SettingError, TaskError
+from latent_core.errors import SettingError
 
 if TYPE_CHECKING:
     from latent_core.adapters.saved import Saved
@@ -56,6 +57,12 @@ def evaluate(
             "--task-file", help="The .jsonl file of the task, if it has moved or has changed."
         ),
     ] = None,
+    along: Annotated[
+        bool,
+        typer.Option(
+            "--along", help="Evaluate every snapshot of the runs instead of what they kept."
+        ),
+    ] = False,
     allow_other_weights: OtherWeights = False,
     threads: ThreadsOption = None,
 ) -> None:
@@ -67,6 +74,9 @@ def evaluate(
     Examples that a run has already answered are not answered again, and records of other splits
     stay. Fewer examples than a run has, or another --eval-seed, would delete records; they need
     --replace. A task file with other content than the run was trained on needs --task-file.
+
+    --along writes along.parquet instead, with a row for each example and snapshot, in place of one
+    that is there. It needs runs that were trained with --snapshots.
     """
     from latent_core.evaluation.comparison import compare as side_by_side
     from latent_core.evaluation.comparison import read_records
@@ -82,6 +92,19 @@ def evaluate(
         where = ", ".join(map(str, folders))
         raise SettingError(f"no finished run in {where}; `latent train` makes one")
     fix_threads_if(threads)
+    if along:
+        evaluate_along(
+            runs,
+            names,
+            metric,
+            task_file,
+            allow_other_weights,
+            examples=examples,
+            eval_seed=eval_seed,
+            deterministic=deterministic,
+        )
+        say_threads()
+        return
     plans = [
         _asked(Path(run), names, examples, eval_seed, replace, deterministic, task_file)
         for run in runs
@@ -141,7 +164,7 @@ def _asked(
     notes = config.notes
     if examples < 1:
         raise SettingError(f"examples is {examples}; expected at least 1 per split")
-    task = _task_of(folder, notes, task_file)
+    task = task_of_run(folder, notes, task_file)
     names = list(resolve_splits(task, splits))
     before = None if replace and records_damage(folder) else kept_records(folder)
     if before is None or replace:
@@ -166,45 +189,6 @@ def _asked(
             "which adapter they are of; they are taken to be of the one that is there now"
         )
     return _Asked(folder, config, task, missing)
-
-
-def _task_of(folder: Path, notes: dict[str, Any], task_file: Path | None) -> Task:
-    """The task that a run was trained on, or the one of a file that is named instead.
-
-    Raises:
-        AdapterError: if the run does not say its task.
-        TaskError: if its file is gone or has changed, and none is named instead.
-    """
-    from latent_core.tasks.table import load_task
-
-    if "task" not in notes:
-        raise AdapterError(
-            f"{folder} does not say what task it was trained on; expected a folder made by "
-            "`latent train`"
-        )
-    source = str(notes.get("task_source", notes["task"]))
-    own_file = source.endswith(".jsonl")
-    if task_file is not None and not own_file:
-        raise SettingError(f"{folder} was trained on the task {source}, which is no file")
-    if task_file is None and own_file and not Path(source).is_file():
-        raise TaskError(
-            f"{folder} was trained on {source}, and there is no such file now; give its new place "
-            "with --task-file"
-        )
-    task = load_task(source if task_file is None else task_file)
-    trained_on = notes.get("task_fingerprint", task.fingerprint)
-    if task.fingerprint != trained_on:
-        differs = (
-            f"{folder} was trained on another task (fingerprint {trained_on[:8]}) than "
-            f"{task_file or source} now holds ({task.fingerprint[:8]})"
-        )
-        if task_file is None and own_file:
-            raise TaskError(
-                f"{differs}; give the file it was trained on, or this one to evaluate on it, with "
-                "--task-file"
-            )
-        say(f"latent: {differs}")
-    return task
 
 
 def _evaluate_run(

@@ -18,6 +18,7 @@ from latent_core.errors import whole_number
 from latent_core.models.latent import LatentModel, refuse_other_tokenizer
 from latent_core.models.provenance import backbone_for
 from latent_core.models.steered import SteeredModel
+from latent_core.runs.snapshots import load_snapshots
 from latent_core.slots.methods import Method
 
 if TYPE_CHECKING:
@@ -63,19 +64,26 @@ def build_model(
 
 
 def load_model(
-    source: str | Path, backbone: Backbone | str | Path | None = None, **load: Any
+    source: str | Path,
+    backbone: Backbone | str | Path | None = None,
+    *,
+    step: int | None = None,
+    **load: Any,
 ) -> SteeredModel:
     """Load whatever a method trained: latents or a baseline.
 
     Args:
         source: a folder that `save_pretrained` or `train` wrote, or the hub id of one.
         backbone: the backbone, if it is loaded already or lies elsewhere by now.
+        step: load what the run had trained after this step, of which it has a snapshot; by default
+            what it kept in the end.
         load: `allow_other_weights=True` takes a backbone of the same width whose weights are
             others, such as quantised ones; further arguments of `load_backbone`. `dtype` is by
             default the one that was asked for when the model was trained.
 
     Raises:
         AdapterError: if it is missing, damaged, or made for another backbone.
+        SettingError: if there is no snapshot of `step`.
 
     Example:
         >>> import tempfile
@@ -86,6 +94,16 @@ def load_model(
         'Start_2'
     """
     folder = locate(source)
+    snapshot = None if step is None else load_snapshots(folder)[step]
+    model = _saved_model(source, folder, backbone, **load)
+    if snapshot is not None:
+        model.assign(snapshot)
+    return model
+
+
+def _saved_model(
+    source: str | Path, folder: Path, backbone: Backbone | str | Path | None, **load: Any
+) -> SteeredModel:
     config = read_saved(folder)
     if isinstance(config, AdapterConfig):
         model = LatentModel.from_pretrained(folder, backbone, **load)

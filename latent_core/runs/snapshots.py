@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import final
 
+import pandas as pd
 from safetensors import SafetensorError
 from safetensors.torch import load, load_file, save
 from torch import Tensor
@@ -60,6 +61,36 @@ class Snapshots(Mapping[int, dict[str, Tensor]]):
 
     def __len__(self) -> int:
         return len(self._weights)
+
+    def distances(self) -> pd.DataFrame:
+        """How far the weights have moved from where they were at the first snapshot.
+
+        Returns:
+            a row for each step and tensor: `step`, `name`, `norm` (of the whole tensor), `moved`
+            (the norm of its difference from the first snapshot).
+
+        Example:
+            >>> import tempfile
+            >>> import latent_core as lc
+            >>> model, folder = lc.LatentModel("tiny", "Start_1"), tempfile.mkdtemp()
+            >>> settings = {"steps": 2, "batch_size": 2, "snapshots": 2, "progress": False}
+            >>> _ = lc.train(model, "repetition", output_dir=folder, **settings)
+            >>> frame = lc.load_snapshots(folder).distances()
+            >>> (frame["moved"] > 0).tolist()
+            [False, True]
+        """
+        first = next(iter(self._weights.values()))
+        rows = [
+            {
+                "step": step,
+                "name": name,
+                "norm": float(tensor.float().norm()),
+                "moved": float((tensor.float() - first[name].float()).norm()),
+            }
+            for step, weights in self._weights.items()
+            for name, tensor in weights.items()
+        ]
+        return pd.DataFrame(rows)
 
     def __repr__(self) -> str:
         return f"Snapshots of steps {', '.join(map(str, self._weights))}"

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from latent_core.cli import main
+from latent_core.runs.along_file import read_along
 from latent_core.runs.snapshots import load_snapshots
 
 SHORT = ("--steps", "4", "--batch-size", "2", "--check-examples", "3")
@@ -92,3 +93,25 @@ def test_train_refuses_what_contradicts(tmp_path: Path, latent, arguments, said:
     code, _, error = latent("train", *arguments, "--out", tmp_path / "run")
     assert code == 2 and said in error
     assert not (tmp_path / "run").exists()
+
+
+def test_evaluate_along_answers_at_every_snapshot(tmp_path: Path, latent) -> None:
+    command = ("train", "--task", "repetition", "--method", "Start_2", "--steps", "4")
+    options = ("--batch-size", "2", "--snapshots", "2")
+    for seed in (0, 1):
+        assert latent(*command, *options, "--seed", seed, "--out", tmp_path / str(seed))[0] == 0
+    asked = ("evaluate", tmp_path, "--along", "--splits", "id,ood-6", "--examples", "2")
+    code, said, _ = latent(*asked)
+    assert code == 0 and "along training" in said
+    rows = [line.split()[0] for line in said.splitlines() if line.strip()[:1].isdecimal()]
+    assert rows == ["0", "2", "4"]
+    records = read_along(tmp_path / "1")
+    assert records.groupby("step").size().to_dict() == {0: 4, 2: 4, 4: 4}
+    assert not (tmp_path / "1" / "records.parquet").exists()
+
+
+def test_evaluate_along_needs_snapshots(tmp_path: Path, latent) -> None:
+    command = ("train", "--task", "repetition", "--method", "Start_2", "--steps", "1")
+    assert latent(*command, "--batch-size", "2", "--out", tmp_path / "a")[0] == 0
+    code, _, error = latent("evaluate", tmp_path / "a", "--along")
+    assert code == 2 and "has no snapshots" in error

@@ -264,7 +264,7 @@ def test_the_learning_rate_is_that_of_method_and_backbone_until_another_is_typed
     panel.learning_rate.value = 0.5
     panel.method.value = "End_2"
     assert panel.learning_rate.value == 0.5 and panel.plan().learning_rate == 0.5
-    assert "learning_rate=0.5" in panel.code()
+    assert "learning_rate=0.5" in panel.plan().code(panel.session.backbone)
 
 
 def test_the_time_is_said_before_the_start_while_somebody_looks(panel: TrainingPanel) -> None:
