@@ -58,6 +58,8 @@ TEXTS = [
     "move(Comma, 2, from_step=1)",
     "positions(sequential)",
     "positions(sequential, from_step=2)",
+    "freeze(Comma, 1)",
+    "freeze(Comma, 1, from_step=2)",
     "knock_out(all -> Comma)",
     "knock_out(verbal <-> Comma.0, layers=0-3|7, heads=2, from_step=3)",
     "patch(Comma)",
