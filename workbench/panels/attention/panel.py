@@ -170,7 +170,9 @@ class AttentionPanel(Panel):
                     bar.update()
             return found
 
-        return self.start(run, self._keep, key="capture", replace=True, watch=self._watch)
+        job = self.start(run, self._keep, key="capture", replace=True, watch=self._watch)
+        self._job = job  # here, since a watch is heard late while a cell runs
+        return job
 
     def prepare(self) -> None:
         """See `Panel.prepare`."""
@@ -178,9 +180,8 @@ class AttentionPanel(Panel):
             self.session.jobs.settle(job)
 
     def _watch(self, job: Job) -> None:
-        if job.active:
-            self._job = job
-        elif job.state != "done" and self._job is job:  # and no other job replaced it
+        ended = not job.active and job.state != "done"
+        if ended and self._job is job and not self._ready:  # and no other job replaced it
             why = "see the status line below" if job.state == "failed" else "the job was cancelled"
             self._show_nothing(f"No attention captured: {why}. Press 'Recapture attention'.")
 

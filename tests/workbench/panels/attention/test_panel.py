@@ -1,5 +1,6 @@
 """The attention panel without a browser: what it captures, draws, and says, on `tiny`."""
 
+import asyncio
 from collections.abc import Iterator
 
 import numpy as np
@@ -64,6 +65,27 @@ def test_nothing_is_captured_before_anybody_looks(panel: AttentionPanel) -> None
     assert panel.heat.shown.values.size
     panel.visibility._hear(panel.visibility, {"view": "v", "seen": False}, [])
     assert not panel.visibility.seen
+
+
+def test_a_capture_that_was_replaced_takes_nothing_away(backbone: lc.Backbone) -> None:
+    """In a notebook, the end of the first job is heard when the cell is done."""
+
+    async def cell() -> AttentionPanel:
+        panel = AttentionPanel(Session(backbone, {"one": lc.LatentModel(backbone, LAYOUT)}))
+        panel.session.draw("id", 2)
+        await asyncio.sleep(0.3)  # the example has been followed
+        panel.controls.response.value = OWN  # takes a while
+        first = panel.capture()
+        assert first is not None
+        while panel.status.state != "running":
+            await asyncio.sleep(0)
+        panel.controls.response.value = ANSWER
+        panel.prepare()
+        await asyncio.sleep(0.05)
+        return panel
+
+    panel = asyncio.run(cell())
+    assert panel.heat.shown.values.size, panel.overview.note
 
 
 def test_it_follows_the_session_and_captures_no_more_than_it_must(panel: AttentionPanel) -> None:
