@@ -7,6 +7,7 @@ from . import errors as errors
 from . import interventions as interventions
 from . import layouts as layouts
 from . import tasks as tasks
+from .analysis.contents import latent_contents as latent_contents
 from .analysis.geometry import latent_norms as latent_norms
 from .analysis.geometry import latent_similarity as latent_similarity
 from .analysis.geometry import logit_lens as logit_lens

@@ -11,9 +11,9 @@ function element(name, className, text) {
 
 const visible = (text) => text.replace(/[ \n\t]/g, (space) => NAMES[space]) || "∅";
 
-function words(nearest) {
+function words(nearest, caption) {
   const table = element("table", "latent-near");
-  table.append(element("caption", "", "Nearest tokens, by cosine similarity"));
+  table.append(element("caption", "", caption));
   const most = Math.max(...nearest.map(([, cosine]) => Math.abs(cosine)), 1e-9);
   for (const [token, cosine] of nearest) {
     const row = element("tr", "");
@@ -59,7 +59,7 @@ function render({ model, el }) {
   el.setAttribute("aria-live", "polite");
 
   function draw() {
-    const { chip, colour, ink, title, facts = [], nearest = [], lens = [], hint } = model.get("card");
+    const { chip, colour, ink, title, facts = [], nearest = [], predicted = [], lens = [], hint } = model.get("card");
     const head = element("div", "latent-card-head");
     if (chip) {
       const mark = element("span", "latent-card-chip", chip);
@@ -71,7 +71,8 @@ function render({ model, el }) {
     for (const fact of facts) head.append(element("span", "latent-card-fact", fact));
     if (hint) head.append(element("span", "latent-card-hint", hint));
     const body = element("div", "latent-card-body");
-    if (nearest.length) body.append(words(nearest));
+    if (predicted.length) body.append(words(predicted, "Predicted by the slot before, probability"));
+    if (nearest.length) body.append(words(nearest, "Nearest tokens, by cosine similarity"));
     if (lens.length) body.append(lensOf(lens));
     el.replaceChildren(head, body);
   }

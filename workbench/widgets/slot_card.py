@@ -28,6 +28,8 @@ class CardText:
         chip: label of a latent; empty for a verbal token.
         colour: of the chip, `#rrggbb`.
         nearest: tokens and their cosine similarity.
+        predicted: of a computed latent, the tokens that the slot before predicts, and their
+            probabilities.
         lens: by layer, its most likely tokens and their probabilities.
         hint: a remark, such as why something is missing.
     """
@@ -37,6 +39,7 @@ class CardText:
     chip: str = ""
     colour: str = ""
     nearest: Sequence[tuple[str, float]] = ()
+    predicted: Sequence[tuple[str, float]] = ()
     lens: Sequence[tuple[int, Sequence[tuple[str, float]]]] = ()
     hint: str = ""
 
@@ -49,6 +52,7 @@ class CardText:
             "colour": self.colour,
             "ink": ink_on(self.colour) if self.colour else "",
             "nearest": [list(pair) for pair in self.nearest],
+            "predicted": [list(pair) for pair in self.predicted],
             "lens": [
                 {"layer": layer, "tokens": [list(pair) for pair in tokens]}
                 for layer, tokens in self.lens

@@ -1,16 +1,18 @@
 """Facts about one latent in its slot: its nearest tokens, its norm, and its logit lens.
 
-Nearest tokens and norm are those of the trained vector. The lens is that of the slot, in its
-example and under the intervention that is applied.
+Nearest tokens and norm are those of the trained vector. Of a computed latent they are those of what
+it holds, in its example and under the intervention that is applied, as the lens always is.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Final
 
 import pandas as pd
 
+from latent_core.analysis.contents import latent_contents
 from latent_core.analysis.geometry import latent_norms, logit_lens, nearest_tokens
 from latent_core.interventions.base import Intervention
 from latent_core.models.latent import LatentModel
@@ -31,9 +33,11 @@ class SlotFacts:
 
     Attributes:
         slot: its label, group and position.
-        trained: the latent whose vector it reads, such as `Comma.1`.
+        trained: the latent whose vector it reads, such as `Comma.1`; of a computed latent, itself.
         nearest: its nearest tokens, with `token` and `cosine`.
         norm: `norm`, `vocabulary_median`, `ratio`, `share_shorter`, as `latent_norms` gives them.
+        predicted: of a computed latent, the tokens that the slot before predicts, with `token` and
+            `value`, a probability; empty for others.
         lens: `layer`, `rank`, `token`, `probability`; empty if the slot is not in the text.
     """
 
@@ -41,6 +45,7 @@ class SlotFacts:
     trained: str
     nearest: pd.DataFrame
     norm: pd.Series
+    predicted: pd.DataFrame
     lens: pd.DataFrame
 
 
@@ -49,6 +54,7 @@ class FactFinder:
     """Finds facts of slots, and keeps them by model and by text."""
 
     _tables: Recent[tuple[pd.DataFrame, pd.DataFrame]] = field(default_factory=lambda: Recent(16))
+    _contents: Recent[pd.DataFrame] = field(default_factory=lambda: Recent(16))
     _lenses: Recent[pd.DataFrame] = field(default_factory=lambda: Recent(16))
 
     def find(
@@ -88,10 +94,22 @@ class FactFinder:
             & (lens["member"] == member)
             & (lens["occurrence"] == slot.occurrence)
         )
+        own = norms[norms["label"] == trained]
+        if len(own):
+            shown = nearest[nearest["label"] == trained]
+            return SlotFacts(slot, trained, shown, own.iloc[0], shown[:0], lens[here])
+        with intervention.on(model):
+            contents = self._contents.get(
+                (key, prompt, response, str(intervention)),
+                lambda: latent_contents(model, prompt, response, count=_NEAREST),
+            )
+        held = contents[
+            (contents["group"] == slot.group)
+            & (contents["member"] == member)
+            & (contents["occurrence"] == slot.occurrence)
+        ]
+        near = held[held["measure"] == "cosine"].rename(columns={"value": "cosine"})
+        norm = near.iloc[0] if len(near) else pd.Series({"norm": math.nan})
         return SlotFacts(
-            slot,
-            trained,
-            nearest[nearest["label"] == trained],
-            norms[norms["label"] == trained].iloc[0],
-            lens[here],
+            slot, slot.label, near, norm, held[held["measure"] == "probability"], lens[here]
         )

@@ -286,11 +286,18 @@ def waiting_card(slot: SlotView, where: str, colour: str) -> CardText:
 def latent_card(facts: SlotFacts, where: str, colour: str) -> CardText:
     """The card of a latent."""
     slot, norm = facts.slot, facts.norm
-    lines = [
-        f"norm {norm['norm']:.3g}: {norm['ratio']:.2g} times the vocabulary's median of "
-        f"{norm['vocabulary_median']:.3g}, larger than the norm of {norm['share_shorter']:.0%} "
-        "of the tokens"
-    ]
+    lines = []
+    if "share_shorter" in norm:
+        lines.append(
+            f"norm {norm['norm']:.3g}: {norm['ratio']:.2g} times the vocabulary's median of "
+            f"{norm['vocabulary_median']:.3g}, larger than the norm of "
+            f"{norm['share_shorter']:.0%} of the tokens"
+        )
+    elif "filling" in norm:
+        lines.append(
+            f"computed by {norm['filling']}, norm {norm['norm']:.3g}: "
+            f"{norm['norm'] / norm['vocabulary_median']:.2g} times the vocabulary's median"
+        )
     if facts.trained != slot.label:
         lines.append(f"uses the vector of {facts.trained}")
     layers = facts.lens.sort_values("rank").groupby("layer")
@@ -304,6 +311,11 @@ def latent_card(facts: SlotFacts, where: str, colour: str) -> CardText:
         start,
         facts=[*start.facts, *lines],
         nearest=list(zip(facts.nearest["token"], cosines, strict=True)),
+        predicted=list(
+            zip(facts.predicted["token"], map(float, facts.predicted["value"]), strict=True)
+        )
+        if len(facts.predicted)
+        else [],
         lens=pairs,
         hint="" if pairs else "No logit lens: tokenized again, the text has no such slot.",
     )

@@ -415,6 +415,29 @@ def test_an_adapter_of_another_task_is_named_as_such_on_its_side(backbone: Backb
 # --- one slot -------------------------------------------------------------------------------------
 
 
+def test_the_chip_of_a_computed_latent_tells_what_it_holds_here(backbone: Backbone) -> None:
+    models = [lc.LatentModel(backbone, "Start_1+End_2=mix"), lc.LatentModel(backbone, B)]
+    session = Session(backbone, models)
+    session.draw("id", level=1)
+    panel = Playground(session)
+    panel.visibility.seen = True
+    answered(panel)
+    strip, generation = panel.views["A"].strips["clean"], panel.answers["A", "clean"].generation
+    strip.selected = texts(strip).index("End.1")
+    settle(panel)
+    card = panel.card.card
+    held = lc.latent_contents(session.model_a, generation.prompt, generation.text, count=8)
+    for name, measure in (("nearest", "cosine"), ("predicted", "probability")):
+        wanted = held[(held["label"] == "End.1") & (held["measure"] == measure)]
+        assert [token for token, _ in card[name]] == list(wanted["token"])
+        assert len(wanted) == 8
+    assert any(fact.startswith("computed by mix, norm ") for fact in card["facts"])
+    assert len(card["lens"]) == 4
+    strip.selected = texts(strip).index("Start.0")
+    settle(panel)
+    assert panel.card.card["predicted"] == [] and len(panel.card.card["nearest"]) == 8
+
+
 def test_a_clicked_chip_tells_its_words_length_and_lens(
     panel: Playground, monkeypatch: pytest.MonkeyPatch
 ) -> None:
