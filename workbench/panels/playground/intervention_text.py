@@ -173,11 +173,11 @@ OPERATIONS: Final[Mapping[str, Operation]] = {
         "replace",
         (_LATENTS, ArgumentField("by", "choice", "zero", _REPLACEMENTS, "Replacement"), _SEED),
     ),
-    "replace by what they hold elsewhere": Operation(
+    "replace computed vectors": Operation(
         "replace",
         (_LATENTS, ArgumentField("by", "text", _ELSEWHERE[0], _ELSEWHERE, "Data set or prompt")),
     ),
-    "freeze a chain after n latents": Operation(
+    "freeze after n latents": Operation(
         "freeze",
         (
             ArgumentField("group", "group", label="Group"),
