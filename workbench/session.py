@@ -6,7 +6,6 @@ an error with the reason, and the old value stays.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,27 +17,29 @@ from traitlets import HasTraits, Instance, Unicode, default, observe, validate
 from latent_core.adapters.adapter import CONFIG_NAME
 from latent_core.adapters.saved import read_saved
 from latent_core.archives.folders import has_file
-from latent_core.archives.names import SHIPPED, on_disk
+from latent_core.archives.names import on_disk
 from latent_core.backbones.backbone import Backbone
 from latent_core.backbones.loading import load_backbone
 from latent_core.errors import AdapterError, TaskError
 from latent_core.interventions.kinds import parse_intervention
 from latent_core.models.build import load_model
 from latent_core.models.latent import LatentModel
-from latent_core.runs.evaluation_file import overall_graded, read_summary
 from latent_core.runs.shipped import ShippedAdapter, shipped_adapter, shipped_adapters
 from latent_core.slots.layout import LatentLayout
 from latent_core.slots.methods import Method
 from latent_core.tasks.base import Example, Task
 from latent_core.tasks.table import load_task
 from latent_core.wording import isolated
+from workbench.adapter_names import adapter_title, best_shipped, shipped_like
 from workbench.jobs import Jobs
 from workbench.level_words import level_words
 
-__all__ = ["NO_LATENTS", "Proposal", "Session", "adapter_title"]
+__all__ = ["NO_LATENTS", "Proposal", "Session"]
 
 #: The name of the backbone without any latents, which is always among the models.
 NO_LATENTS: Final = "no latents"
+#: Characters of an example's prompt in the header.
+_EXCERPT: Final = 36
 #: Examples looked at for one of a certain level.
 _MOST_DRAWS: Final = 64
 
@@ -81,9 +82,11 @@ class Session(HasTraits):
             opens that tab.
         proposal: a claim that another panel asks to test; see `Proposal`.
         notice: which adapters the session switched to, until another task or adapter is chosen.
+        titles: what the header calls the models: method, task and seed, by their names.
         jobs: where all work on the models is queued.
         folders: where the adapters lie, by the names of their models; none for a model that is in
             memory only.
+        steps: of models that are snapshots of a run, after which step, by the names of the models.
         trained_on: names of the tasks that the adapters were trained on, by the names of their
             models, as far as they keep it.
 
@@ -128,13 +131,15 @@ class Session(HasTraits):
         super().__init__()
         self.jobs = Jobs()
         self.folders: Final[dict[str, Path]] = {}
+        self.steps: Final[dict[str, int]] = {}
+        self.titles: Final[dict[str, str]] = {}
         self.trained_on: Final[dict[str, str]] = {}
         self.backbone: Final = load_backbone(backbone)
         self.task = task if isinstance(task, Task) else load_task(task)
         self.models = {NO_LATENTS: LatentModel(self.backbone, LatentLayout())}
         named = adapters if isinstance(adapters, Mapping) else dict.fromkeys(adapters)
         if not named:
-            named = {a.method: a.path for a in _best_shipped(str(backbone), self.task.name)}
+            named = {a.method: a.path for a in best_shipped(str(backbone), self.task.name)}
         names = []
         for key, value in named.items():
             source, name = (key, None) if value is None else (value, cast(str, key))
@@ -196,6 +201,7 @@ class Session(HasTraits):
             name = next(n for i in numbers if (n := f"{name} ({i})") not in self.models)
         if folder is not None:
             self.folders[name] = folder
+            self.titles[name] = adapter_title(folder)
         if "task" in notes:
             self.trained_on[name] = str(notes["task"])
         self.models = {**self.models, name: model}
@@ -223,12 +229,54 @@ class Session(HasTraits):
             name = self.name_of(path) or self.add(path, name)
         setattr(self, f"adapter_{side}", name)
 
+    def at_step(self, side: Literal["a", "b"], step: int | None) -> str:
+        """Make A or B what its run had trained after a step, of which there is a snapshot.
+
+        Args:
+            side: which of the two.
+            step: the step; None for what the run kept in the end.
+
+        Returns:
+            the name of the model.
+
+        Raises:
+            AdapterError: if the model lies in no folder.
+            SettingError: if its run has no such snapshot.
+        """
+        shown = getattr(self, f"adapter_{side}")
+        name = self.base_of(shown)
+        if step is None:
+            setattr(self, f"adapter_{side}", name)
+            return name
+        chosen = f"{name} at step {step}"
+        if chosen not in self.models:
+            if name not in self.folders:
+                raise AdapterError(f"{name} lies in no run folder, so it has no snapshots")
+            model = cast(LatentModel, load_model(self.folders[name], self.backbone, step=step))
+            self.folders[chosen], self.steps[chosen] = self.folders[name], step
+            self.titles[chosen] = f"{self.titles[name]} at step {step}"
+            if name in self.trained_on:
+                self.trained_on[chosen] = self.trained_on[name]
+            self.models = {**self.models, chosen: model}
+        setattr(self, f"adapter_{side}", chosen)
+        if shown in self.steps and shown not in (self.adapter_a, self.adapter_b):
+            self.models = {one: model for one, model in self.models.items() if one != shown}
+        return chosen
+
+    def base_of(self, name: str) -> str:
+        """The name of the model that a snapshot is of; another model's own name."""
+        step = self.steps.get(name)
+        return name if step is None else name.removesuffix(f" at step {step}")
+
     def about(self) -> str:
         """What all panels are about: task, example, models and intervention, in one line."""
         example = self.example
         shown = "typed prompt"
         if example is not None:
-            shown = f"{example.split}, {level_words(example.level, self.task.level_name)}"
+            words = " ".join(example.prompt.split())
+            words = words if len(words) <= _EXCERPT else f"{words[: _EXCERPT - 1]}…"
+            level = level_words(example.level, self.task.level_name)
+            shown = f"{example.split} · example of {level}: {isolated(words)}"
         sides = [
             f"{side} {isolated(self._title(name))}"
             for side, name in (("A", self.adapter_a), ("B", self.adapter_b))
@@ -237,7 +285,7 @@ class Session(HasTraits):
         return " · ".join(parts)
 
     def _title(self, name: str) -> str:
-        return adapter_title(self.folders[name]) if name in self.folders else name
+        return self.titles.get(name, name)
 
     def name_of(self, folder: Path) -> str | None:
         """The name of the model that lies in a folder, if there is one."""
@@ -321,7 +369,7 @@ class Session(HasTraits):
         ours = [adapter for adapter in shown if adapter is not None]
         if len(ours) < len(sides) or all(adapter.task == self.task.name for adapter in ours):
             return
-        found = _shipped_like(ours, self.backbone.name, self.task.name)
+        found = shipped_like(ours, self.backbone.name, self.task.name)
         for side, adapter in zip(sides, found, strict=False):
             named = f"{adapter.method} ({adapter.task})"
             setattr(self, side, self.name_of(adapter.path) or self.add(adapter.path, named))
@@ -331,36 +379,3 @@ class Session(HasTraits):
                 f"Switched to the adapters trained on {self.task.name}: {names}. The others stay "
                 "in the lists of A and B."
             )
-
-
-def adapter_title(folder: Path) -> str:
-    """Name a run by method, task and seed if it ships, and by its folder otherwise."""
-    if folder.is_relative_to(SHIPPED) and len(folder.parts) > 3:
-        *_, task, method, seed = folder.parts
-        return f"{method} ({task}, {seed.replace('-', ' ')})"
-    if re.fullmatch(r"seed-\d+", folder.name):
-        return f"{folder.parent.name} ({folder.name.replace('-', ' ')})"
-    return folder.name
-
-
-def _shipped_like(adapters: list[ShippedAdapter], backbone: str, task: str) -> list[ShippedAdapter]:
-    """For a task, what ships of the same methods and seeds, or where one is missing, the best."""
-    here = {(a.method, a.seed): a for a in shipped_adapters() if a[:2] == (backbone, task)}
-    found = [here.get((a.method, a.seed)) or here.get((a.method, 0)) for a in adapters]
-    there = [adapter for adapter in found if adapter is not None]
-    return there if len(there) == len(adapters) else _best_shipped(backbone, task)
-
-
-def _best_shipped(backbone: str, task: str) -> list[ShippedAdapter]:
-    """Of the latents that ship, of the first seed, the most accurate of either kind on all splits.
-
-    First of those that repeat, in the response as well; then of those around the prompt alone.
-    """
-
-    best: dict[bool, ShippedAdapter] = {}
-    ours = [a for a in shipped_adapters() if a[:2] == (backbone, task) and a.seed == 0]
-    for adapter in sorted(ours, key=lambda a: overall_graded(read_summary(a.path))):
-        method = Method.parse(adapter.method)
-        if method.kind == "latents" and method.trained:
-            best[any(group.repeats for group in method.layout.groups)] = adapter
-    return [best[repeats] for repeats in (True, False) if repeats in best]

@@ -11,7 +11,8 @@ from latent_core.errors import AdapterError, LatentError, TaskError
 from latent_core.runs.shipped import SHIPPED, shipped_adapters
 from latent_core.slots.methods import Method
 from tests.families import tiny_backbone
-from workbench.session import NO_LATENTS, Session, adapter_title
+from workbench.adapter_names import adapter_title
+from workbench.session import NO_LATENTS, Session
 
 
 @pytest.fixture(scope="module")
@@ -250,7 +251,8 @@ def test_the_header_says_task_example_models_and_intervention() -> None:
     session.draw("ood-6")
     session.intervention = "drop(Comma)"
     assert session.about() == (
-        "repetition · ood-6, 6 repeats · A Comma_2 (repetition, seed 0) · "
+        "repetition · ood-6 · example of 6 repeats: Repeat 6 times: 57+63=120 · "
+        "A Comma_2 (repetition, seed 0) · "
         "B Start_6 (repetition, seed 0) · intervention drop(Comma)"
     )
     session.prompt = "1+1="

@@ -20,6 +20,7 @@ from matplotlib.figure import Figure
 from workbench.jobs import Job
 from workbench.panels.exports import FORMATS, as_bytes, write_export
 from workbench.panels.last_picture import LastPicture, live_view
+from workbench.panels.step_sliders import StepSliders
 from workbench.session import Session
 from workbench.widgets.export_bar import ExportBar
 from workbench.widgets.status_line import StatusLine
@@ -42,6 +43,7 @@ class Panel(widgets.VBox):
         title: its name on the tab.
         session: what it reads and writes.
         header: task, example, models and intervention, the same in every panel.
+        step_sliders: over the snapshots of A and B, where their runs have some.
         status: the line that shows jobs and errors.
         errors: exceptions its callbacks raised, oldest first.
         touched: called whenever something may have changed that is seen.
@@ -72,7 +74,8 @@ class Panel(widgets.VBox):
 
     def build(self, *children: widgets.Widget) -> None:
         """Put the panel together: the header, its widgets, the status line and the export bar."""
-        self.children = (self.header, *children, self.status, self.exports)
+        self.step_sliders = StepSliders(self.session, self.safely)
+        self.children = (self.header, self.step_sliders, *children, self.status, self.exports)
         self.follow(lambda: self.header.say(self.session.about()), *_ABOUT)
 
     def prepare(self) -> None:

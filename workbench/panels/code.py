@@ -23,7 +23,9 @@ def session_code(session: Session) -> str:
     """Imports, and lines that end with a `session` of these models, example and intervention."""
     ours: set[str] = set()  # names from latent_core
     loaded, made = [], []
-    for name in dict.fromkeys((session.adapter_a, session.adapter_b)):
+    sides = {"a": session.adapter_a, "b": session.adapter_b}
+    shown = [session.base_of(name) for name in sides.values()]
+    for name in dict.fromkeys(shown):
         if name in session.folders:
             loaded.append(f"{name!r}: {path_code(session.folders[name])}")
         elif name != NO_LATENTS:
@@ -38,7 +40,12 @@ def session_code(session: Session) -> str:
     lines = [
         f"session = Session({backbone_code(session)}, adapters={adapters}, task={task})",
         *made,
-        f"session.adapter_a, session.adapter_b = {session.adapter_a!r}, {session.adapter_b!r}",
+        f"session.adapter_a, session.adapter_b = {shown[0]!r}, {shown[1]!r}",
+        *(
+            f"session.at_step({side!r}, {session.steps[name]})"
+            for side, name in sides.items()
+            if name in session.steps
+        ),
     ]
     if session.example is None:
         lines.append(f"session.prompt = {session.prompt!r}")
@@ -70,7 +77,8 @@ def model_code(session: Session, name: str) -> str:
     backbone = backbone_code(session)
     if name in session.folders:
         moved = "" if session.backbone.name in BACKBONES else f", {backbone}"
-        return f"lc.load_model({path_code(session.folders[name])}{moved})"
+        step = f", step={session.steps[name]}" if name in session.steps else ""
+        return f"lc.load_model({path_code(session.folders[name])}{moved}{step})"
     if name == NO_LATENTS:
         return f"lc.build_model({backbone}, 'zero-shot')"
     layout = str(session.models[name].layout)  # in memory only, so its vectors are not in any file

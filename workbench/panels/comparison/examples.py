@@ -12,11 +12,11 @@ from latent_core.errors import LatentError
 from latent_core.models.build import load_model
 from latent_core.models.latent import LatentModel
 from latent_core.tasks.base import Task
+from workbench.adapter_names import adapter_title
 from workbench.level_words import level_words
 from workbench.panels.base import Panel
 from workbench.panels.comparison.recorded_examples import RecordedExample, recorded_example
 from workbench.panels.comparison.runs import RunCollection
-from workbench.session import adapter_title
 from workbench.widgets.example_list import ExampleList
 
 __all__ = ["PointExamples"]

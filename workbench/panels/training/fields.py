@@ -12,7 +12,7 @@ from latent_core.slots.methods import EXAMPLE_LAYOUTS
 from latent_core.tasks.table import TASKS
 from workbench.panels.controls import field, row
 from workbench.panels.training.plan import TrainingPlan
-from workbench.session import NO_LATENTS, Session
+from workbench.session import Session
 from workbench.widgets.combo_box import ComboBox
 
 __all__ = ["TrainingFields"]
@@ -141,7 +141,7 @@ class TrainingFields:
     def follow_models(self) -> None:
         """Offer the session's models that lie in a folder as runs to start from."""
         session, before = self._session, self.start_from.value
-        own = {name: str(path) for name, path in session.folders.items() if name != NO_LATENTS}
+        own = {n: str(p) for n, p in session.folders.items() if n not in session.steps}
         self.start_from.options = [(NEW, ""), *own.items()]
         self.start_from.value = before if before in own.values() else ""
 

@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 from latent_core.errors import LatentError, SettingError
 from latent_core.models.latent import LatentModel
 from latent_core.tasks.table import load_task
+from workbench.adapter_names import adapter_title
 from workbench.jobs import Job
 from workbench.panels.base import Panel
 from workbench.panels.controls import row
@@ -188,7 +189,8 @@ class TrainingPanel(Panel):
     def _take(self, model: LatentModel) -> None:
         """Add the trained model to the session."""
         assert self.run is not None and self.run.plan.folder is not None
-        name = self.session.add(model, self.run.plan.folder.name, self.run.plan.folder)
+        folder = self.run.plan.folder
+        name = self.session.add(model, adapter_title(folder), folder)
         if self.use.value:
             self.session.adapter_a = name
         self._added = name

@@ -56,7 +56,7 @@ def test_a_run_is_shown_kept_and_joins_the_other_panels(panel: TrainingPanel) ->
     assert {"task", "method", "seed"} <= set(table.columns)
     folder = Path("runs/workbench/repetition-Start_2-0")
     assert {"run.json", "adapter_config.json", "log.csv"} <= {p.name for p in folder.iterdir()}
-    assert panel.session.adapter_a == folder.name
+    assert panel.session.adapter_a == "Start_2 (repetition, seed 0)"
     assert panel.session.model_a.num_trainable == 2 * panel.session.backbone.hidden_size
     assert "is trained" in panel.hint.text
     assert (
@@ -76,7 +76,7 @@ def test_two_clicks_start_one_run(panel: TrainingPanel) -> None:
     first.wait(60)
     assert list(Path("runs/workbench").iterdir()) == [Path("runs/workbench/repetition-Start_2-0")]
     assert panel.session.adapter_a == NO_LATENTS  # as the box says
-    assert "repetition-Start_2-0" in panel.session.models
+    assert "Start_2 (repetition, seed 0)" in panel.session.models
 
 
 def test_a_cancelled_run_is_resumed_to_the_same_tables(panel: TrainingPanel) -> None:
@@ -157,7 +157,7 @@ def test_a_folder_of_another_run_is_refused_and_of_this_run_loaded(panel: Traini
     run_to_the_end(panel)
     assert panel.errors == []
     assert list(panel.table()["step"]) == [1, 2, 3]
-    assert panel.session.adapter_a == "kept (2)"
+    assert panel.session.adapter_a == "Start_2 (repetition, seed 0) (2)"
 
 
 def test_what_fails_in_the_run_is_shown(panel: TrainingPanel) -> None:

@@ -1,0 +1,60 @@
+"""Adapters by name: the title of a saved one, and which shipped ones a workbench opens with."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from latent_core.adapters.saved import BaselineConfig, read_saved
+from latent_core.archives.names import SHIPPED
+from latent_core.errors import LatentError
+from latent_core.runs.evaluation_file import overall_graded, read_summary
+from latent_core.runs.shipped import ShippedAdapter, shipped_adapters
+from latent_core.slots.methods import Method
+
+__all__ = ["adapter_title", "best_shipped", "shipped_like"]
+
+
+def adapter_title(folder: Path) -> str:
+    """Name an adapter by method, task and seed, as far as it says them.
+
+    An archive names them in its paths, which is faster to read.
+    """
+    if folder.is_relative_to(SHIPPED) and len(folder.parts) > 3:
+        *_, task, method, seed = folder.parts
+        return f"{method} ({task}, {seed.replace('-', ' ')})"
+    try:
+        config = read_saved(folder)
+    except LatentError:  # it is gone, or damaged
+        if re.fullmatch(r"seed-\d+", folder.name):
+            return f"{folder.parent.name} ({folder.name.replace('-', ' ')})"
+        return folder.name
+    own = config.method if isinstance(config, BaselineConfig) else config.layout
+    method = config.notes.get("method", own)
+    known = (config.notes.get("task"), config.notes.get("seed"))
+    about = [str(known[0])] if known[0] is not None else []
+    about += [f"seed {known[1]}"] if known[1] is not None else []
+    return f"{method} ({', '.join(about)})" if about else str(method)
+
+
+def shipped_like(adapters: list[ShippedAdapter], backbone: str, task: str) -> list[ShippedAdapter]:
+    """For a task, what ships of the same methods and seeds, or where one is missing, the best."""
+    here = {(a.method, a.seed): a for a in shipped_adapters() if a[:2] == (backbone, task)}
+    found = [here.get((a.method, a.seed)) or here.get((a.method, 0)) for a in adapters]
+    there = [adapter for adapter in found if adapter is not None]
+    return there if len(there) == len(adapters) else best_shipped(backbone, task)
+
+
+def best_shipped(backbone: str, task: str) -> list[ShippedAdapter]:
+    """Of the latents that ship, of the first seed, the most accurate of either kind on all splits.
+
+    First of those that repeat, in the response as well; then of those around the prompt alone.
+    """
+
+    best: dict[bool, ShippedAdapter] = {}
+    ours = [a for a in shipped_adapters() if a[:2] == (backbone, task) and a.seed == 0]
+    for adapter in sorted(ours, key=lambda a: overall_graded(read_summary(a.path))):
+        method = Method.parse(adapter.method)
+        if method.kind == "latents" and method.trained:
+            best[any(group.repeats for group in method.layout.groups)] = adapter
+    return [best[repeats] for repeats in (True, False) if repeats in best]
