@@ -67,6 +67,11 @@ def export_model(model: SteeredModel, folder: str | Path) -> Path:
             f"{', '.join(unwritten)} cannot be exported: a checkpoint holds learned vectors only, "
             "and what fills these slots is made by code. Expected a layout of learned groups"
         )
+    if model.placement.thresholds:
+        raise SettingError(
+            f"{model.method} cannot be exported: Unsure stands where the model is not sure, which "
+            "no text says. Expected groups at other places"
+        )
     what = f"the checkpoint to {folder}"
     refuse_filled(folder, what)  # before the copy
     backbone = model.backbone
@@ -177,3 +182,4 @@ def _where(group: LatentGroup) -> str:
             return f"before every token that contains one of {list(texts)}"
         case After(texts):
             return f"after every token that contains one of {list(texts)}"
+    raise AssertionError(group)

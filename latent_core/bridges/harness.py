@@ -251,7 +251,7 @@ class HarnessModel(TemplateLM):
         room = self.max_length + 1 - len(continuation)
         while True:
             context = context[-max(1, room) :]
-            whole = self.model.placement.insert(context, continuation)
+            whole = self.model.place_unchecked(context, continuation)
             needed = max(i for i, label in enumerate(whole.labels) if label != IGNORE) + 1
             slots = Slots(whole.slots[:needed], whole.labels[:needed])
             # Sequential positions count latents, too.

@@ -8,6 +8,9 @@ A computed latent needs the hidden state of the slot before it. So a pass takes 
 computed latent. One before a trigger costs no pass, since the slot before the trigger was fed when
 the trigger was chosen; any other costs one.
 
+A group at `Unsure` stands where the best probability of the next token is below its threshold. Then
+its latents are fed before the token is chosen, which costs a pass.
+
 A sliding window counts cache slots, so it would count holes too. On backbones with one, each row of
 a batch gets exactly one slot per pass, and there are no holes. Both ways are exact in float32;
 the second takes a pass per latent. The caller chooses the tokens.
@@ -28,7 +31,7 @@ from latent_core.progress import heartbeat
 from latent_core.slots.batch import collate
 from latent_core.slots.placement import Slot, SlotStream
 
-__all__ = ["Row", "decode"]
+__all__ = ["Row", "best_of", "decode"]
 
 
 @dataclass
@@ -46,6 +49,7 @@ class Row:
         response_ids: the tokens chosen so far.
         hidden: (D,), the hidden state that predicts the next one.
         newest: (D,), the hidden state of the slot that was fed last.
+        best: for each response token, the best probability of any, where that decides on latents.
     """
 
     prompt: str
@@ -58,6 +62,7 @@ class Row:
     response_ids: list[int] = field(default_factory=list)
     hidden: Tensor | None = None
     newest: Tensor | None = None
+    best: list[float] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.queue += self.stream.look_ahead()
@@ -121,13 +126,39 @@ def decode(
         ready = [row for row in active if not row.queue]
         if ready:
             due = torch.stack([row.hidden for row in ready if row.hidden is not None])
-            extend(ready, backbone.logits(due).float())
+            logits = backbone.logits(due).float()
+            sure = _sure(ready, logits)
+            if len(sure) == len(ready):
+                extend(ready, logits)
+            elif sure:
+                extend([ready[number] for number in sure], logits[sure])
         staying = [number for number, row in enumerate(active) if row.queue]
         if len(staying) < len(active):
             active = [active[number] for number in staying]
             kept = torch.tensor(staying, dtype=torch.long)
             mask = mask[kept.to(mask.device)]
             cache.batch_select_indices(kept)  # on the CPU: layers may lie on several devices
+
+
+def _sure(rows: Sequence[Row], logits: Tensor) -> list[int]:
+    """Numbers of the rows whose next token is due; the others get latents first."""
+    if not rows[0].stream.placement.thresholds:
+        return list(range(len(rows)))
+    found = []
+    for number, (row, best) in enumerate(zip(rows, best_of(logits), strict=True)):
+        if len(row.best) == len(row.response_ids):
+            row.best.append(best)
+            predictor = row.stream.predictor
+            row.queue += row.stream.hesitate(best)
+            if row.stream.predictor != predictor:
+                continue  # the last of the latents predicts
+        found.append(number)
+    return found
+
+
+def best_of(logits: Tensor) -> list[float]:
+    """The best probability of each of (N, V) logits."""
+    return logits.float().softmax(dim=-1).amax(dim=-1).tolist()
 
 
 def _before(rows: Sequence[Row]) -> Tensor | None:

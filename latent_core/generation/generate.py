@@ -205,7 +205,7 @@ def _check_window(
 
 def _result(model: DecodingModel, row: Row, finished: bool) -> Generation:
     layout = model.placement.layout
-    slots = model.placement.insert(row.prompt_ids, row.response_ids).slots
+    slots = model.placement.insert(row.prompt_ids, row.response_ids, row.best).slots
     return Generation(
         prompt=row.prompt,
         text=model.backbone.decode(row.response_ids),

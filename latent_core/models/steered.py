@@ -24,6 +24,7 @@ from latent_core.backbones.turns import turn
 from latent_core.errors import PromptError
 from latent_core.generation.generate import Generation, generate
 from latent_core.models.companion import Companion
+from latent_core.models.hesitation import best_probabilities
 from latent_core.models.parts import losses_in_parts, parts_of
 from latent_core.models.state import (
     assign_weights,
@@ -197,10 +198,12 @@ class SteeredModel(nn.Module, ABC):
     def place(self, prompt_ids: Sequence[int], response_ids: Sequence[int] | None = None) -> Slots:
         """The slots of one example of verbal ids.
 
+        With a group at `Unsure`, the model goes over the response to find its places.
+
         Raises:
             PromptError: if the prompt is empty, or the example longer than the context window.
         """
-        slots = self.placement.insert(prompt_ids, response_ids)
+        slots = self.place_unchecked(prompt_ids, response_ids)
         limit = self.backbone.context_length
         last = max(slot.position_id for slot in slots.slots)
         if limit is not None and last >= limit:
@@ -211,6 +214,15 @@ class SteeredModel(nn.Module, ABC):
         if self.companion is not None:
             self.companion.check_position(last)
         return slots
+
+    def place_unchecked(
+        self, prompt_ids: Sequence[int], response_ids: Sequence[int] | None = None
+    ) -> Slots:
+        """As `place`, whether the slots fit the context window or not."""
+        best: list[float] = []
+        if response_ids and prompt_ids and self.placement.thresholds:
+            best = best_probabilities(self, prompt_ids, response_ids)
+        return self.placement.insert(prompt_ids, response_ids, best)
 
     def hidden_states(
         self,

@@ -10,6 +10,7 @@ The notation, which is also what a user types and what `str(layout)` gives back:
 | `8_m`              | m after every 8 verbal tokens                                     |
 | `Before[=]_m`      | m before every token that contains `=`                            |
 | `After[.\|!\|?]_m` | m after every token that contains `.`, `!` or `?`                 |
+| `Unsure[0.5]_m`    | m before a response token whose best probability is below 0.5     |
 | `A_m+B_n`          | both groups, each with its own table                              |
 | `A_m=hidden`       | m whose input is computed; see `latent_core.slots.filling`        |
 | `none`             | no latents: the backbone itself                                   |
@@ -42,7 +43,7 @@ from latent_core.slots.filling import (
 )
 from latent_core.slots.notation import LAYOUT, MOVED, whole_number
 from latent_core.slots.parts import LayoutParts, OptionParts
-from latent_core.slots.places import MOST, Before, End, Every, Place, Start, read_place
+from latent_core.slots.places import MOST, Before, End, Every, Place, Start, Unsure, read_place
 from latent_core.slots.pointing import Part, clipped
 from latent_core.wording import meant
 
@@ -96,6 +97,8 @@ class LatentGroup:
             raise LayoutError(f"group {self.name!r}: expected a whole number k >= 1, as in '8_2'")
         if isinstance(self.place, Before) and self.predict_from == "latent":
             raise LayoutError("; ".join(_unknown_ahead(self.name)))
+        if isinstance(self.place, Unsure) and self.predict_from == "verbal":
+            raise LayoutError("; ".join(_sure_of_it(self.name)))
         if isinstance(self.place, Start) and self.computed:
             raise LayoutError("; ".join(_nothing_before(self.name, self.filling)))
 
@@ -312,6 +315,8 @@ def _group(
         raise predictor.fault(
             LayoutError, f"unknown '@{predictor}'", "write '@latent' or '@verbal'"
         )
+    if isinstance(place, Unsure) and predictor == "verbal":
+        raise predictor.fault(LayoutError, *_sure_of_it(name))
     if before and predictor == "latent":
         raise predictor.fault(LayoutError, *_unknown_ahead(name))
     return LatentGroup(str(name), count, place, cast(PredictFrom, str(predictor)), filling)
@@ -350,6 +355,13 @@ def _unknown_ahead(name: str) -> tuple[str, str]:
         f"group {name!r} cannot use '@latent'",
         "the token after it must be known before the group is placed, so the verbal slot before "
         "the group predicts it: write '@verbal' or leave it out",
+    )
+
+
+def _sure_of_it(name: str) -> tuple[str, str]:
+    return (
+        f"group {name!r} cannot use '@verbal'",
+        "its latents stand before a token so as to predict it: write '@latent' or leave it out",
     )
 
 

@@ -184,6 +184,7 @@ EXAMPLE_LAYOUTS: Final[dict[str, str]] = {
     "Start_2; positions=sequential": "every slot has its own position id",
     "Before[=]_1, After[.|!]_2": "latents before or after a trigger text of your own",
     "End_6=hidden": "six latents; each holds the hidden state of the slot before it (Coconut)",
+    "Unsure[0.5]_1=hidden": "a latent before each response token that the model is not sure of",
     "End_6=hidden(proj=8)": "the same, with a trained map of rank 8",
     "Start_2 & lora-r8": "latents, and PEFT's LoRA in the backbone; also & prefix-M",
 }

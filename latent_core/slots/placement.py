@@ -7,12 +7,14 @@ agree by construction.
 The slots of one gap, between verbal tokens v[i-1] and v[i], stand in this order:
 
 1. groups whose place is known before v[i] is (`Start`, `End`, `k`, `After[...]`), in layout order;
+   `Unsure` comes last of them: the slots so far predict v[i], and it stands there if they are not
+   sure of it;
 2. groups that go before the trigger v[i] (`Comma`, `Before[...]`), in layout order;
 3. v[i].
 
 The slot that predicts v[i] is the last latent of the last group of kind 1 with `predict_from =
-"latent"`; without one, the slot of v[i-1]. No gap ever needs a decode step of its own: kind 1 is
-fed together with v[i-1], kind 2 together with v[i].
+"latent"`; without one, the slot of v[i-1]. No gap but one of `Unsure` needs a decode step of its
+own: kind 1 is fed together with v[i-1], kind 2 together with v[i].
 
 Knows no tensors and no tokenizer; pure Python on ids.
 """
@@ -25,7 +27,7 @@ from typing import NamedTuple
 
 from latent_core.errors import PromptError
 from latent_core.slots.layout import LatentGroup, LatentLayout, PositionScheme
-from latent_core.slots.places import After, Before, End, Every, Start
+from latent_core.slots.places import After, Before, End, Every, Start, Unsure
 
 __all__ = ["IGNORE", "Placement", "RowOf", "Slot", "SlotStream", "Slots", "Triggers"]
 
@@ -133,7 +135,18 @@ class Placement:
         groups = self.layout.computing_groups
         return 0 <= row < len(groups) and groups[row] >= 0
 
-    def insert(self, prompt_ids: Sequence[int], response_ids: Sequence[int] | None = None) -> Slots:
+    @property
+    def thresholds(self) -> tuple[float, ...]:
+        """Probabilities below which groups stand before a token; none for most layouts."""
+        places = (group.place for group in self.layout.groups)
+        return tuple(place.threshold for place in places if isinstance(place, Unsure))
+
+    def insert(
+        self,
+        prompt_ids: Sequence[int],
+        response_ids: Sequence[int] | None = None,
+        best: Sequence[float] = (),
+    ) -> Slots:
         """Place the latents of one example.
 
         Args:
@@ -141,6 +154,8 @@ class Placement:
             response_ids: verbal ids of the response; each is the label of the slot that predicts
                 it. None: no response yet, so the latents that stand ready after the prompt end the
                 slots.
+            best: for each response token, the best probability of any token in its place, before
+                latents that stand there for want of confidence. By default there are no such.
 
         Raises:
             PromptError: if the prompt is empty.
@@ -151,6 +166,8 @@ class Placement:
         for index, token_id in enumerate([*prompt_ids, *(response_ids or ())]):
             slots += stream.look_ahead()
             if index >= len(prompt_ids):
+                if best:
+                    slots += stream.hesitate(best[index - len(prompt_ids)])
                 labels[stream.predictor] = token_id
             slots += stream.push(token_id)
         if response_ids is None:
@@ -200,6 +217,21 @@ class SlotStream:
                     self.predictor = self.num_slots - 1
         return slots
 
+    def hesitate(self, best: float) -> list[Slot]:
+        """The latents before a response token of which the model is not sure.
+
+        Args:
+            best: the best probability of any token, by the slot that predicts so far.
+        """
+        slots: list[Slot] = []
+        for number, group in enumerate(self._layout.groups):
+            if isinstance(group.place, Unsure) and best < group.place.threshold:
+                placed = self._place(number, group)
+                slots += placed
+                if placed and group.predict_from == "latent":
+                    self.predictor = self.num_slots - 1
+        return slots
+
     def push(self, token_id: int) -> list[Slot]:
         """The latents that go before the verbal token `token_id`, and the token itself."""
         slots: list[Slot] = []
@@ -227,6 +259,8 @@ class SlotStream:
                 return self.num_verbal > 0 and self.num_verbal % k == 0
             case After():
                 return self._last_id in self._triggers[group.name]
+            case Unsure():
+                return False  # known when the slots so far have predicted: see `hesitate`
         raise AssertionError(group)
 
     def _place(self, number: int, group: LatentGroup) -> list[Slot]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 from typing import Final
@@ -11,7 +12,18 @@ from latent_core.slots.notation import whole_number
 from latent_core.slots.pointing import Part, clipped
 from latent_core.wording import meant
 
-__all__ = ["ALIASES", "MOST", "After", "Before", "End", "Every", "Place", "Start", "read_place"]
+__all__ = [
+    "ALIASES",
+    "MOST",
+    "After",
+    "Before",
+    "End",
+    "Every",
+    "Place",
+    "Start",
+    "Unsure",
+    "read_place",
+]
 
 ALIASES: Final[dict[str, str]] = {
     "Comma": "Before[,]",
@@ -24,7 +36,7 @@ _ESCAPES: Final = {"\\n": "\n", "\\t": "\t", "\\|": "|", "\\]": "]", "\\\\": "\\
 MOST: Final = 1_000_000
 _PLACES: Final = (
     f"Start, End, {', '.join(ALIASES)}, a whole number k (after every k verbal tokens), "
-    "Before[text] or After[text]"
+    "Before[text], After[text] or Unsure[0.5]"
 )
 
 
@@ -89,7 +101,25 @@ class After:
     texts: tuple[str, ...]
 
 
-Place = Start | End | Every | Before | After
+@dataclass(frozen=True, slots=True)
+class Unsure:
+    """Before a response token whose best probability is below `threshold`.
+
+    The model itself finds the place, with the slots before it: as it decodes, and, in training, for
+    the token that is given. After Latent Thoughts Tuning (arXiv 2602.10229), which puts latents
+    where the model has little confidence. Not found out: its threshold, and whether it is on the
+    best token's probability or on another measure.
+
+    Example:
+        >>> import latent_core as lc
+        >>> lc.layouts.LatentLayout.parse("Unsure[0.5]_1").groups[0].place
+        Unsure(threshold=0.5)
+    """
+
+    threshold: float
+
+
+Place = Start | End | Every | Before | After | Unsure
 """Any place of latents.
 
 Example:
@@ -110,8 +140,10 @@ def read_place(name: Part) -> Place:
     if re.fullmatch("[1-9][0-9]*", name):
         return Every(whole_number(name, "the distance", LayoutError, 1, MOST))
     kind, bracket, rest = ALIASES.get(name, str(name)).partition("[")
+    if kind == "Unsure" and bracket:
+        return Unsure(_probability(name, rest.removesuffix("]")))
     if kind not in ("Before", "After") or not bracket:
-        known = ["Start", "End", "Before[text]", "After[text]", *ALIASES]
+        known = ["Start", "End", "Before[text]", "After[text]", "Unsure[0.5]", *ALIASES]
         raise name.fault(
             LayoutError,
             f"unknown place {clipped(name)}",
@@ -128,3 +160,17 @@ def read_place(name: Part) -> Place:
             LayoutError, f"a trigger text of {clipped(name)} is empty", "expected text between '|'"
         )
     return (Before if kind == "Before" else After)(tuple(texts))
+
+
+def _probability(name: Part, text: str) -> float:
+    try:
+        found = float(text)
+    except ValueError:
+        found = math.nan
+    if not 0 < found <= 1:
+        raise name.fault(
+            LayoutError,
+            f"the threshold of {clipped(name)} is {text!r}",
+            "expected a probability above 0, and at most 1, as in Unsure[0.5]",
+        )
+    return found

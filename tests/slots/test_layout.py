@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from latent_core.errors import LayoutError
 from latent_core.slots.layout import LatentGroup, LatentLayout, PredictFrom
-from latent_core.slots.places import After, Before, End, Every, Start
+from latent_core.slots.places import After, Before, End, Every, Start, Unsure
 
 PLACES = {
     "Start_3": Start(),
@@ -20,6 +20,7 @@ PLACES = {
     r"Before[a\|b|\]|\\|[|\t]_3": Before(("a|b", "]", "\\", "[", "\t")),
     "After[;|_2+]_3": After((";", "_2+")),
     "After[is so]_3": After(("is so",)),
+    "Unsure[0.5]_3": Unsure(0.5),
 }
 
 
