@@ -132,7 +132,7 @@ def test_what_cannot_be_read_is_pointed_at(text: str, column: int, said: str) ->
 
 
 def test_an_unknown_place_is_answered_with_the_places() -> None:
-    with pytest.raises(LayoutError, match=r"expected Start, End, Comma, .* or After\[text\]"):
+    with pytest.raises(LayoutError, match=r"expected Start, End, Comma, .* or Unsure\[0.5\]"):
         LatentLayout.parse("Middle_2")
     with pytest.raises(LayoutError, match=r"unknown place 'comma'.*did you mean 'Comma'\?\n"):
         LatentLayout.parse("comma_2")

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from latent_core.hypotheses.conditions import ADAPTER, CHANCE, Condition
 from latent_core.interventions.base import Combined, Intervention
 from latent_core.interventions.flow import KnockOut
+from latent_core.interventions.freezing import Freeze
 from latent_core.interventions.kinds import VERBS, Patch, parse_intervention
 from latent_core.interventions.places import Drop, Move, Positions, Recount
 from latent_core.interventions.vectors import Replace, Scale, Shuffle, Swap
@@ -54,7 +55,12 @@ methods = st.builds(
         st.integers(1, 1_000_000),
         st.just(""),
     )
-    | st.integers(1, 10**9).map("lora-{}p".format),
+    | st.integers(1, 10**9).map("lora-{}p".format)
+    | st.builds(
+        "{} & {}".format,
+        layouts.filter(lambda layout: layout.groups),
+        st.sampled_from(["lora-r8", "lora-90p", "prefix-4"]),
+    ),
 )
 _terms = st.sampled_from(["latents", "verbal", "prompt", "response", "all"]) | st.builds(
     "{}{}{}".format,
@@ -78,6 +84,7 @@ singles: st.SearchStrategy[Intervention] = (
     | st.builds(Recount, places, _steps, _steps)
     | st.builds(Move, places, _moved, _steps)
     | st.builds(Positions, st.sampled_from(["shared", "sequential"]), _steps)
+    | st.builds(Freeze, places, _steps, _steps)
     | st.builds(KnockOut, selections, selections, _indices, _indices, st.booleans(), _steps)
 )
 patches = st.builds(Patch, selections, _indices, singles.map(str), _words, _steps)
@@ -137,7 +144,7 @@ def test_an_intervention(intervention: Intervention) -> None:
 
 
 def test_every_verb_is_drawn() -> None:
-    drawn = (Drop, Replace, Shuffle, Swap, Scale, Recount, Move, Positions, KnockOut, Patch)
+    drawn = (Drop, Replace, Shuffle, Swap, Scale, Recount, Move, Positions, KnockOut, Patch, Freeze)
     assert set(VERBS.values()) == set(drawn)
 
 
