@@ -770,3 +770,10 @@ def test_notebook_7_shows_it_too(
         panel.get_by_role("button", name="Generate responses", exact=True).click()
         expect(panel.get_by_text(re.compile(r"graded \d"))).to_have_count(2)
         assert notebook.run("print([p.errors for p in wb.tabs.children if p.errors])") == "[]\n"
+        picture = notebook.page.locator("[class^=latent-still] img[alt^=Playground]")
+        expect(picture).to_be_attached()
+        expect(picture).to_be_hidden()
+        restart = "jupyterapp.shell.currentWidget.sessionContext.restartKernel()"
+        notebook.page.evaluate(restart)
+        expect(picture).to_be_visible()
+        notebook.watch.seen.clear()  # Jupyter says on the console that the models are gone
