@@ -25,7 +25,7 @@ from latent_core.errors import BackboneError
 from latent_core.progress import without_loading_bars
 from latent_core.wording import did_you_mean
 
-__all__ = ["load_backbone"]
+__all__ = ["has_fast_bf16", "load_backbone"]
 
 _SOURCE: Final[tuple[str, ...]] = (
     "revision",
@@ -84,7 +84,7 @@ def load_backbone(
     try:
         config = AutoConfig.from_pretrained(location, **source)
         _refuse_encoder_decoder(text, config)
-        if dtype == "auto" and config.dtype == torch.bfloat16 and not _has_fast_bf16(target):
+        if dtype == "auto" and config.dtype == torch.bfloat16 and not has_fast_bf16(target):
             dtype = torch.float32
         tokenizer = AutoTokenizer.from_pretrained(location, **source)
         quiet = without_loading_bars() if Path(location).is_dir() else nullcontext()
@@ -113,7 +113,7 @@ def _load_gguf(
     source = {name: from_pretrained[name] for name in _SOURCE if name in from_pretrained}
     source |= {"trust_remote_code": trust_remote_code, "gguf_file": gguf.file}
     if dtype == "auto":
-        dtype = torch.bfloat16 if _has_fast_bf16(target) else torch.float32
+        dtype = torch.bfloat16 if has_fast_bf16(target) else torch.float32
     unpacking = unpacked(from_pretrained)
     if not Path(gguf.location).is_dir():
         _find_on_hub(gguf.location, **source)
@@ -174,7 +174,7 @@ def _not_loaded(name: str, error: Exception | None = None) -> str:
     )
 
 
-def _has_fast_bf16(device: torch.device) -> bool:
+def has_fast_bf16(device: torch.device) -> bool:
     """Whether bf16 arithmetic is native; unknown kinds of processor count as able."""
     able = torch.cpu.get_capabilities()
     if device.type != "cpu" or able.get("architecture") != "x86_64":

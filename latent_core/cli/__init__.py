@@ -12,6 +12,8 @@ from typing import Final
 
 from latent_core.cli import (
     comparing,
+    demo,
+    doctor,
     evaluating,
     generating,
     grid,
@@ -29,6 +31,8 @@ from latent_core.errors import LatentError
 __all__ = [
     "app",
     "comparing",
+    "demo",
+    "doctor",
     "evaluating",
     "generating",
     "grid",

@@ -33,10 +33,10 @@ __all__ = [
 
 #: The commands in the order in which one gets to know them.
 COMMANDS = (
-    *("train", "evaluate", "generate", "compare", "match"),
+    *("demo", "train", "evaluate", "generate", "compare", "match"),
     *("tasks", "methods", "backbones", "shipped", "fetch", "pretrain"),
     *("grid", "runs", "hypotheses", "test"),
-    *("export", "push", "harness"),
+    *("export", "push", "harness", "doctor"),
 )
 
 

@@ -37,7 +37,7 @@ def train(
     learning_rate: Annotated[
         float | None,
         typer.Option(
-            help="Learning rate of AdamW; default: a quarter of the RMS of the backbone's input "
+            help="Learning rate of AdamW; default: half of the RMS of the backbone's input "
             "embeddings, for prefixes 0.1, for LoRA 0.001, for `full` 0.0001."
         ),
     ] = None,

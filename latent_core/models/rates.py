@@ -3,9 +3,8 @@
 AdamW moves each number by about the rate a step, whatever the gradient. Input vectors of one
 backbone are many times as large as those of another (root mean square a dimension: SmolLM2 0.14,
 `tiny` 0.40, Gemma 3 1.03), so one rate for all is too large here and too small there. The default
-is therefore in proportion to that size. LoRA and prefixes have rates of their own, also beside
-latents. `experiments/learning_rates.py` compares multiples. So far
-it has one seed on `tiny` and on SmolLM2: 0.25 is the best multiple on `tiny`, 0.5 on SmolLM2.
+is therefore in proportion to that size. `experiments/learning_rates.py` compares multiples on three
+backbones (docs/methods.md): 0.5 is the best on none of them, and near the best on each.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from latent_core.models.steered import SteeredModel
 __all__ = ["LearningRate", "beside_rate", "default_rate", "trained_parts"]
 
 #: The rate of trained input vectors, as a multiple of the size of the backbone's own.
-MULTIPLE: Final = 0.25
+MULTIPLE: Final = 0.5
 
 
 class LearningRate(NamedTuple):

@@ -113,7 +113,7 @@ def train(
         seed: draws the examples and their order.
         output_dir: run folder; None keeps nothing on disk.
         learning_rate: of AdamW, after a 5 % warm-up, falling linearly to 0; no weight decay. By
-            default that of the method: for latents and prompts a quarter of the root mean square
+            default that of the method: for latents and prompts half of the root mean square
             of the backbone's input embeddings; 0.1 for prefixes, 1e-3 for LoRA, 1e-4 for all
             weights.
         learning_rate_beside: of what PEFT trains beside latents (`Start_2 & lora-r8`), where
