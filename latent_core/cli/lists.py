@@ -17,8 +17,8 @@ __all__ = ["backbones", "fetch", "methods", "pretrain", "tasks"]
 OWN_TASK: Final = """\
 Your own task: a .jsonl file with one object on each line, such as {"prompt": "2+3=", "answer": "5"}
 Optional fields:
-  "split": train, validation, id, ood-20, ...; on every line or on none. Without it, a hash of the
-    prompt assigns lines to train, validation and id; about 50 lines are enough for all three.
+  "split": train, validation, id, ood-20, ood-names, ...; on every line or on none. Without it, a
+    hash of the prompt assigns lines to train, validation and id; about 50 lines are enough for all.
   "steps": a list of texts, the written steps before the answer, each of one line.
   "level": a whole number, such as a length; default: the number of items in the answer.
   "demand": self-prompting, retrieval or instruction, on the first line; default: self-prompting.

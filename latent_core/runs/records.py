@@ -118,7 +118,9 @@ def joined(before: pd.DataFrame | None, frame: pd.DataFrame) -> pd.DataFrame:
     return whole
 
 
-def _by_distance(split: str) -> tuple[bool, int]:
-    """Sorts OOD splits by their levels, after the others as they come."""
+def _by_distance(split: str) -> tuple[int, int]:
+    """Sorts OOD splits by their levels and then OOD names, after the others as they come."""
     level = split.removeprefix("ood-")
-    return (True, int(level)) if level != split and level.isdigit() else (False, 0)
+    if level == split:
+        return 0, 0
+    return (1, int(level)) if level.isdigit() else (2, 0)

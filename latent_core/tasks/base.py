@@ -262,7 +262,8 @@ class Task(ABC):
         """Raise `TaskError` unless the split exists and the count is not negative."""
         resolve_splits(self, (split,))
         if split == "ood" and split not in self.splits:
-            raise TaskError(f"'ood' stands for several splits; name one of {self.splits[3:]}")
+            far = ", ".join(one for one in self.splits if one.startswith("ood-"))
+            raise TaskError(f"'ood' stands for several splits; name one of {far}")
         if count < 0:
             raise TaskError(f"count must be 0 or more, got {count}")
 

@@ -4,9 +4,10 @@
      "demand": "retrieval"}
 
 - `prompt` and `answer` are text. Every line needs them.
-- `split` is train, validation, id or ood-<level>. Give it on every line or on none. Without it, a
-  stable hash of the prompt splits the lines into train, validation and id. About 50 lines fill all
-  three.
+- `split` is train, validation, id, ood-<level> such as ood-20, or ood-<name> such as ood-names,
+  whose examples are out of distribution in another way than by their level. Give it on every line
+  or on none. Without it, a stable hash of the prompt splits the lines into train, validation and
+  id. About 50 lines fill all three.
 - `level` is a whole number of 0 or more. Without it, an `ood-<level>` line takes the level of its
   split, and any other line counts the comma-separated items of its answer.
 - `steps` is a list of texts, the written steps that lead to the answer, as in GSM8K-Aug and ProsQA.
@@ -53,7 +54,9 @@ _MOST_STEPS: Final = 1000
 _MOST_LEVEL: Final = 999_999_999
 #: Half of a surrogate pair.
 _HALF: Final = re.compile("[\ud800-\udfff]")
-_SPLIT: Final = re.compile(r"train|validation|id|ood-(0|[1-9][0-9]{0,8})")
+_SPLIT: Final = re.compile(
+    r"train|validation|id|ood-(?:0|[1-9][0-9]{0,8}|[A-Za-z](?:[A-Za-z0-9_-]{0,38}[A-Za-z0-9])?)"
+)
 _BUCKET_SPLIT: Final = {"train": "train", "validation": "validation", "test": "id"}
 
 #: Where the splits of a file come from.
@@ -62,7 +65,7 @@ _DRAWN: Final = (
     "and no line names a 'split', so a hash of each prompt assigned the splits: "
     f"{TRAIN_PERCENT} % train, {VALIDATION_PERCENT} % validation, the rest id. About 50 lines are "
     "enough for all three. To choose the splits, or to have OOD splits, give every line a 'split' "
-    "(train, validation, id, ood-20)"
+    "(train, validation, id, ood-20, ood-names)"
 )
 
 
@@ -84,8 +87,8 @@ class JsonlTask(Task):
         self._by_split, drawn, self.demand = _read(self.path)
         lines = counted(sum(map(len, self._by_split.values())), "line")
         self.split_rule = f"{self.path.name} has {lines} {_DRAWN if drawn else _GIVEN}"
-        ordered = sorted((s for s in self._by_split if s.startswith("ood-")), key=_level_of)
-        self.ood_levels = tuple(_level_of(split) for split in ordered)
+        named = {split: _level_of(split) for split in self._by_split}
+        self.ood_levels = tuple(sorted(level for level in named.values() if level is not None))
         familiar = [e for s, es in self._by_split.items() if not s.startswith("ood-") for e in es]
         self.id_levels = tuple(sorted({example.level for example in familiar}))
 
@@ -101,8 +104,9 @@ class JsonlTask(Task):
 
     @property
     def splits(self) -> tuple[str, ...]:
-        """The names of the splits that the file has."""
-        return tuple(split for split in super().splits if split in self._by_split)
+        """The names of the splits that the file has, those of OOD levels before OOD names."""
+        known = [split for split in super().splits if split in self._by_split]
+        return (*known, *sorted(set(self._by_split) - set(known)))
 
     def examples(self, split: str, count: int, seed: int) -> list[Example]:
         """Return the split's lines, shuffled by `seed`.
@@ -129,8 +133,10 @@ class JsonlTask(Task):
         return Score(response[start:].strip() == example.answer.strip(), graded, shifted)
 
 
-def _level_of(split: str) -> int:
-    return int(split[len("ood-") :])
+def _level_of(split: str) -> int | None:
+    """The level in the name of an OOD split; None for any other split."""
+    tail = split.removeprefix("ood-")
+    return int(tail) if tail != split and tail.isdigit() else None
 
 
 def _read(path: Path) -> tuple[dict[str, list[Example]], bool, Demand]:
@@ -217,8 +223,9 @@ def _parse(path: Path, number: int, raw: bytes) -> dict[str, Any]:
     split, level = fields.get("split", "train"), fields.get("level", 0)
     if not isinstance(split, str) or not _SPLIT.fullmatch(split):
         raise TaskError(
-            f"{where}: split must be train, validation, id or ood-<level>, got {split!r:.80}; a "
-            "level has at most 9 digits and no zero in front"
+            f"{where}: split must be train, validation, id, ood-<level> or ood-<name>, got "
+            f"{split!r:.80}; a level has at most 9 digits and no zero in front, a name begins with "
+            "a letter and has at most 40 letters, digits, - and _"
         )
     if not isinstance(level, int) or isinstance(level, bool) or not 0 <= level <= _MOST_LEVEL:
         raise TaskError(
@@ -251,6 +258,6 @@ def _example(fields: dict[str, Any], namespace: str) -> Example:
     """Make an example from checked fields; its key is its prompt."""
     prompt, answer = fields["prompt"], fields["answer"]
     split = fields.get("split") or _BUCKET_SPLIT[bucket_of(namespace, prompt)]
-    named = _level_of(split) if split.startswith("ood-") else answer.count(",") + 1
-    steps = tuple(fields.get("steps", ()))
-    return Example(prompt, answer, split, fields.get("level", named), prompt, steps)
+    named = _level_of(split)
+    level = fields.get("level", answer.count(",") + 1 if named is None else named)
+    return Example(prompt, answer, split, level, prompt, tuple(fields.get("steps", ())))

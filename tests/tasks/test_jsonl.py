@@ -10,6 +10,7 @@ import pytest
 
 from latent_core.errors import TaskError
 from latent_core.tasks import load_task
+from latent_core.tasks.base import resolve_splits
 
 
 def write(path: Path, *lines: dict[str, Any] | str) -> Path:
@@ -39,6 +40,24 @@ def test_given_splits_and_levels(tmp_path: Path) -> None:
     assert [task.examples(s, 1, 0)[0].level for s in task.splits] == [2, 7, 9, 12]
     assert len(task.examples("train", 5, seed=0)) == 5  # goes round again
     assert len(task.examples("id", 5, seed=0)) == 1  # all there is
+
+
+def test_an_ood_split_may_have_a_name_and_stands_after_those_of_levels(tmp_path: Path) -> None:
+    lines = (pair(1, split="ood-names"), pair(2, split="id"), pair(3, split="ood-12"))
+    more = (pair(4, split="ood-Old_names-2"), pair(5, split="ood-names", level=7))
+    task = load_task(write(tmp_path / "own.jsonl", *lines, *more))
+    assert task.splits == ("id", "ood-12", "ood-Old_names-2", "ood-names")
+    assert task.ood_levels == (12,) and task.id_levels == (2,)
+    assert {e.level for e in task.examples("ood-names", 2, 0)} == {2, 7}  # items, and as given
+    assert resolve_splits(task, "ood") == ("ood-12", "ood-Old_names-2", "ood-names")
+    with pytest.raises(TaskError, match="name one of ood-12, ood-Old_names-2, ood-names"):
+        task.examples("ood", 1, 0)
+
+
+@pytest.mark.parametrize("split", ["ood-", "ood-a b", "ood--a", "ood-a-", "ood-1a", "names"])
+def test_a_name_of_a_split_that_is_none_is_refused(tmp_path: Path, split: str) -> None:
+    with pytest.raises(TaskError, match=r"ood-<level> or ood-<name>, got .*begins with a letter"):
+        load_task(write(tmp_path / "own.jsonl", pair(1, split=split)))
 
 
 def test_a_split_that_is_missing_says_where_splits_come_from(tmp_path: Path) -> None:

@@ -42,6 +42,8 @@ __all__ = [
 #: Curves that a reader can tell apart.
 MOST_COLOURED: Final = 6
 _SIDES: Final = {"id": "in distribution", "ood": "OOD"}
+#: Lines of a method's OOD levels, and of OOD names.
+_DASHES: Final = {"ood": "dot", "ood-": "dashdot"}
 
 
 class HasLevels(Protocol):
@@ -95,7 +97,8 @@ class CurvePart(NamedTuple):
 
     Attributes:
         method: whose accuracy it is.
-        side: `id`, `ood` or another split, if the method has a curve for each; else empty.
+        side: `id`, `ood` (all OOD levels), `ood-NAME` or another split, if the method has a curve
+            for each; else empty.
         points: rows of `accuracy_points`, by level.
     """
 
@@ -106,7 +109,9 @@ class CurvePart(NamedTuple):
     @property
     def name(self) -> str:
         """The curve's name in the legend."""
-        return f"{self.method}, {_SIDES.get(self.side, self.side)}" if self.side else self.method
+        if not self.side:
+            return self.method
+        return f"{self.method}, {_SIDES.get(self.side) or self.side.replace('ood-', 'OOD ')}"
 
 
 def curve_parts(points: pd.DataFrame) -> list[CurvePart]:
@@ -124,7 +129,8 @@ def _sides(points: pd.DataFrame) -> pd.Series | None:
     """The side of each point; None if levels alone tell in distribution from out of it."""
     if "split" not in points.columns:
         return None
-    sides = points["split"].where(~points["split"].str.startswith("ood-"), "ood").rename("side")
+    by_level = points["split"].str.fullmatch(r"ood-\d+")  # others are far in another way
+    sides = points["split"].where(~by_level, "ood").rename("side")
     if set(sides) <= {"id", "ood"}:
         inside, outside = (points.loc[sides == side, "level"] for side in ("id", "ood"))
         if inside.empty or not outside.between(inside.min(), inside.max()).any():
@@ -266,7 +272,7 @@ def _curves(
             colours[part.method],
             rows["low"],
             rows["high"],
-            "dot" if part.side == "ood" else DASHES[number % len(DASHES)],
+            _DASHES.get(part.side[:4], DASHES[number % len(DASHES)]),
             SYMBOLS[number % len(SYMBOLS)],
             hollow=rounds.index(rounds[number]) < number,
             tip=tip,

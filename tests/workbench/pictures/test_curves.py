@@ -90,3 +90,24 @@ def test_levels_that_tell_the_sides_apart_make_one_curve() -> None:
     figure = accuracy_curve(frame, RecordedTask.of("mine", frame))
     assert [(trace.name, list(trace.x)) for trace in figure.data] == [("Start_2", [5, 30])]
     assert len(figure.layout.shapes) == 1
+
+
+def test_an_ood_split_with_a_name_has_a_curve_of_its_own() -> None:
+    rows = [
+        ("Start_2", 0, split, level, value)
+        for split, level, value in (
+            *(("id", 1, 0.9), ("id", 3, 0.9), ("ood-6", 6, 0.5), ("ood-8", 8, 0.4)),
+            *(("ood-names", 1, 0.2), ("ood-names", 3, 0.1)),
+        )
+    ]
+    frame = pd.DataFrame(rows, columns=["method", "seed", "split", "level", "graded"])
+    parts = curve_parts(accuracy_points(frame))
+    assert {part.name: part.points["level"].tolist() for part in parts} == {
+        "Start_2, in distribution": [1, 3],
+        "Start_2, OOD": [6, 8],
+        "Start_2, OOD names": [1, 3],
+    }
+    lines = accuracy_curve(frame, load_task("repetition")).data
+    assert len({line.line.dash for line in lines}) == 3
+    without = accuracy_points(frame[frame["split"] != "ood-names"])
+    assert [part.name for part in curve_parts(without)] == ["Start_2"]

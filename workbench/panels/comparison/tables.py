@@ -14,13 +14,15 @@ __all__ = ["difference_points", "difference_table", "method_table", "split_order
 
 
 def split_order(splits: pd.Series) -> list[str]:
-    """Order distinct splits: ID first, then OOD from short to long, then any others."""
+    """Order distinct splits: ID, OOD from short to long, OOD by names, then any others."""
 
     def rank(split: str) -> tuple[int, int, str]:
         if split == "id":
             return 0, 0, split
         tail = split.removeprefix("ood-")
-        return (1, int(tail), split) if split != tail and tail.isdigit() else (2, 0, split)
+        if tail == split:
+            return 3, 0, split
+        return (1, int(tail), split) if tail.isdigit() else (2, 0, split)
 
     return sorted(splits.unique(), key=rank)
 

@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 
 from latent_core.errors import SettingError
-from workbench.panels.comparison.tables import difference_table, method_table
+from workbench.panels.comparison.tables import difference_table, method_table, split_order
 from workbench.panels.comparison.view import differences_html
 
 
@@ -44,3 +44,22 @@ def test_the_gap_is_paired_by_seed_and_needs_every_ood_split() -> None:
     assert list(row)[3::3][:3] == ["id", "ood-6", "ood-10"]
     one = method_table(frame[frame["seed"] == 0])
     assert "gap low" not in one.columns
+
+
+#: Mean accuracy by split, in no order.
+MEANS = {"ood-names": 0.2, "other": 1.0, "ood-20": 0.4, "ood-6": 0.6, "id": 1.0}
+
+
+def test_named_ood_splits_have_columns_after_levels_and_count_in_the_gap() -> None:
+    rows = [
+        ("Start_2", seed, split, 1, f"{split}{number}", number, value)
+        for seed in (0, 1)
+        for split, value in MEANS.items()
+        for number in range(3)
+    ]
+    columns = ["method", "seed", "split", "level", "key", "example", "graded"]
+    frame = pd.DataFrame(rows, columns=columns)
+    assert split_order(frame["split"]) == ["id", "ood-6", "ood-20", "ood-names", "other"]
+    (row,) = method_table(frame).to_dict("records")
+    assert row["ood-names"] == pytest.approx(0.2)
+    assert row["gap"] == pytest.approx(1.0 - (0.2 + 0.4 + 0.6) / 3)
