@@ -95,9 +95,9 @@ def of_packages(required: Iterable[str], version: Callable[[str], str | None]) -
     groups: dict[str, list[Requirement]] = {"": []}
     for line in required:
         one = Requirement(line)
-        extra = re.search(r"extra == ['\"]([\w-]+)['\"]", str(one.marker or ""))
+        named = re.search(r"extra == ['\"]([\w-]+)['\"]", str(one.marker or ""))
         if one.name != DISTRIBUTION:  # `dev` asks for the other extras
-            groups.setdefault(extra[1] if extra else "", []).append(one)
+            groups.setdefault(named[1] if named else "", []).append(one)
     for extra, requirements in groups.items():
         if extra == "dev":
             continue
