@@ -17,7 +17,6 @@ from typing import Final, Literal, NamedTuple
 import typer
 from rich.text import Text
 
-import latent_core
 from latent_core.cli.app import app, console, table_of
 from latent_core.wording import counted
 
@@ -74,8 +73,8 @@ def findings() -> Iterator[Finding]:
 
 
 def _package() -> Iterator[Finding]:
-    where = Path(latent_core.__file__).parent
-    yield Finding("latent-workbench", "ok", f"{latent_core.__version__} in {where}")
+    where = Path(__file__).parents[1]
+    yield Finding(DISTRIBUTION, "ok", f"{metadata.version(DISTRIBUTION)} in {where}")
     yield Finding("Python", "ok", f"{platform.python_version()} on {platform.platform(terse=True)}")
 
 
