@@ -30,7 +30,7 @@ from latent_core.wording import counted
 __all__ = ["JOURNAL_FILE", "Journal"]
 
 JOURNAL_FILE = "journal.jsonl"
-_PACKAGES = ("latent-workbench", "torch", "transformers", "numpy", "scipy", "statsmodels")
+_PACKAGES = ("latent-workbench", "torch", "transformers", "numpy", "scipy")
 
 
 class Journal:

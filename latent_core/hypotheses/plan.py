@@ -195,7 +195,8 @@ def make_plan(
     """
     if seeds < 1 or examples < 2:
         raise SettingError(
-            f"{seeds} seeds of {examples} examples; expected at least 1 seed and 2 examples"
+            f"{counted(seeds, 'seed')} of {counted(examples, 'example')}; expected at least 1 seed "
+            "and 2 examples"
         )
     wanted = 2 * hypothesis.smallest_effect if effect is None else effect
     if wanted < hypothesis.smallest_effect:

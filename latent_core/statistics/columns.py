@@ -7,6 +7,8 @@ A map of every layer and head has thousands of cells, for which the bootstrap of
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
@@ -32,7 +34,7 @@ def column_means(values: ArrayLike, confidence: float = 0.95) -> pd.DataFrame:
         SettingError: if `confidence` is not between 0 and 1.
     """
     mean, variance, count = _moments(values, confidence)
-    return _frame(mean, variance, (count - 1).astype(np.float64), count, confidence)
+    return _frame(mean, variance, count - 1.0, count, confidence)
 
 
 def column_differences(
@@ -75,12 +77,9 @@ def _moments(
 def _frame(
     mean: NDArray[np.float64],
     variance: NDArray[np.float64],
-    freedom: NDArray[np.float64],
+    freedom: NDArray[np.floating[Any]],
     count: NDArray[np.int64],
     confidence: float,
 ) -> pd.DataFrame:
-    known = count > 1
-    half = np.full(mean.shape, np.nan)
-    t = special.stdtrit(freedom[known], (1 + confidence) / 2)
-    half[known] = t * np.sqrt(variance[known])
+    half = special.stdtrit(freedom, (1 + confidence) / 2) * np.sqrt(variance)  # nan without freedom
     return pd.DataFrame({"mean": mean, "low": mean - half, "high": mean + half, "examples": count})

@@ -50,7 +50,6 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import special, stats
-from statsmodels.stats.multitest import multipletests
 
 from latent_core.errors import SettingError
 
@@ -233,9 +232,12 @@ def sign_flip_p(differences: ArrayLike, resamples: int = 9999) -> float:
 
 def holm(p_values: Sequence[float]) -> list[float]:
     """p-values adjusted for how many tests a family holds (Holm 1979), in the order given."""
-    if not p_values:
-        return []
-    return [float(p) for p in multipletests(p_values, method="holm")[1]]
+    numbers = np.asarray(p_values, dtype=float)
+    order = numbers.argsort()
+    stepped = numbers[order] * np.arange(len(numbers), 0, -1)
+    adjusted = np.empty_like(numbers)
+    adjusted[order] = np.minimum(np.maximum.accumulate(stepped), 1.0)
+    return adjusted.tolist()
 
 
 class _Means(NamedTuple):

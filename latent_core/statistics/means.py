@@ -74,9 +74,7 @@ def mean_interval(
     if not len(values):
         raise SettingError("no records to average; expected at least one")
     keys = range(len(values)) if examples is None else examples
-    mean, low, high, p = mean_ends_p(
-        np.asarray(values, float), np.asarray(seeds), np.asarray(keys), confidence
-    )
+    mean, low, high, p = mean_ends_p(values, seeds, np.asarray(keys), confidence)
     low, high = max(low, bounds[0]), min(high, bounds[1])
     return Interval(mean, low, high, p, len(np.unique(np.asarray(seeds))), len(values))
 

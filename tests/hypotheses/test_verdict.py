@@ -7,44 +7,19 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from latent_core.hypotheses import lab
-from latent_core.hypotheses.claim import Hypothesis
 from latent_core.hypotheses.conditions import Contrast
-from latent_core.hypotheses.evidence import ControlEvidence, Evidence
+from latent_core.hypotheses.evidence import Evidence
+from latent_core.hypotheses.settle import more_seeds_or_examples
 from latent_core.hypotheses.verdict import judge
-from latent_core.statistics.inference import Effect
-from tests.hypotheses.made_up import MIXED, records, verdict_of
-
-LEAST = 0.25  # exact in binary, as its neighbours are not
-
-
-def effect(low: float, mean: float, high: float, seeds: int = 5) -> Effect:
-    between = 0.1 if seeds > 1 else math.nan
-    means = (mean,) * seeds
-    return Effect(mean, low, high, 0.01, math.nan, 0.5, between, 0.4, seeds, 20 * seeds, means)
-
-
-def mirrored(e: Effect) -> Effect:
-    return replace(e, mean=-e.mean, low=-e.high, high=-e.low)
-
-
-def evidence(
-    main: Effect, *beyond: tuple[Effect, Effect], level: float = 0.5, less: bool = False
-) -> Evidence:
-    """Evidence of a claim that the treatment scores more (or less) by a quarter.
-
-    `beyond` has a pair for each control: the effect beyond it, and the same with a wide interval.
-    """
-    direction = "less" if less else "greater"
-    claim = Hypothesis("a", "repetition", Contrast(MIXED, "End_2"), direction, LEAST, "id")
-    scores = pd.DataFrame({"split": ["id"], "treatment": [level], "control": [level]})
-    controls = tuple(
-        ControlEvidence(f"control {number}", effect(-0.1, 0.0, 0.1), *pair)
-        for number, pair in enumerate(beyond)
-    )
-    seeds = tuple(range(main.seeds))
-    return Evidence(claim, lab.plan(claim, 5, 20), main, controls, {}, scores, "", seeds, 1.0)
-
+from tests.hypotheses.made_up import (
+    LEAST,
+    MIXED,
+    effect,
+    evidence,
+    mirrored,
+    records,
+    verdict_of,
+)
 
 # --- the rules, at each boundary ------------------------------------------------------------------
 
@@ -155,6 +130,138 @@ def test_the_reason_names_the_tests_that_holm_counted() -> None:
     assert "p = 0.06 is above 0.05" in judge(found, 0.06).reason
     reason = judge(found, 0.12, tests=4).reason
     assert "adjusted p-value is 0.12 (Holm's correction for 4 tests of its family)" in reason
+
+
+def test_a_refuted_claim_says_whether_its_interval_falls_short_or_is_on_the_other_side() -> None:
+    assert judge(evidence(effect(-0.2, 0.0, 0.2)), 0.9).reason == (
+        "the whole interval falls short of the smallest effect, 0.25."
+    )
+    assert judge(evidence(effect(-0.3, -0.2, -0.1)), 0.9).reason == (
+        "the whole interval lies on the other side of zero."
+    )
+    short = judge(evidence(effect(0.1, 0.2, 0.3)), 0.01).reason
+    assert short == "the interval excludes zero, but the estimate does not reach 0.25."
+
+
+@pytest.mark.parametrize(
+    ("less", "level", "says"),
+    [
+        (False, 0.8, "the control scores 0.80, too high for an effect of 0.25 to show"),
+        (True, 0.2, "the control scores 0.20, too low for an effect of 0.25 to show"),
+    ],
+)
+def test_a_control_without_room_is_said_with_its_score(less: bool, level: float, says: str) -> None:
+    assert judge(evidence(effect(-0.1, 0.0, 0.1), level=level, less=less), 0.9).reason.startswith(
+        says
+    )
+
+
+def test_the_room_is_that_of_the_mean_over_splits_and_agreement_needs_none() -> None:
+    """A split with many examples counts no more than one with few."""
+    found = evidence(effect(-0.1, 0.0, 0.1))
+    scores = pd.DataFrame({"split": ["a", "a", "a", "b"], "control": [0.9, 0.9, 0.9, 0.5]})
+    assert judge(replace(found, frame=scores), 0.9).outcome == "refuted"  # 0.7, and not 0.8
+    full = evidence(effect(-0.1, 0.0, 0.1), level=1.0)
+    agreement = replace(full.hypothesis, metric="agreement")
+    assert judge(replace(full, hypothesis=agreement), 0.9).outcome == "refuted"
+
+
+def test_of_two_open_controls_the_one_that_is_exceeded_least_says_what_would_settle() -> None:
+    """The second is exceeded by less; both are named."""
+    wide, near, far = (effect(-0.1, mean, 0.9) for mean in (0.4, 0.05, 0.12))
+    for less in (False, True):
+        turn = mirrored if less else (lambda e: e)
+        pairs = [(turn(far), turn(wide)), (turn(near), turn(wide))]
+        found = evidence(turn(effect(0.3, 0.4, 0.5)), *pairs, less=less)
+        verdict = judge(found, 0.01)
+        assert verdict.reason == (
+            "the effect does not differ significantly from that of the control control 0 and "
+            "control 1."
+        )
+        assert verdict.settle == more_seeds_or_examples(found, turn(near))
+        assert verdict.settle != more_seeds_or_examples(found, turn(far))
+
+
+def test_what_would_settle_counts_the_tests_of_the_family() -> None:
+    for main, p_holm in ((effect(0.1, 0.3, 0.5), 0.06), (effect(-0.1, 0.3, 0.5), 0.01)):
+        found = evidence(main)
+        settle = judge(found, p_holm, tests=9).settle
+        assert settle == more_seeds_or_examples(found, main, 9)
+        assert settle != judge(found, p_holm).settle
+
+
+# --- what is said and kept ------------------------------------------------------------------------
+
+
+def told() -> Evidence:
+    """Evidence with something to say on every line."""
+    main = replace(effect(0.3, 0.4, 0.5), p_exact=0.0625, p=0.0123)
+    found = evidence(main, (effect(0.2, 0.4, 0.6), effect(0.1, 0.4, 0.7)))
+    scores = pd.DataFrame({"split": ["id", "id"], "treatment": [1.0, 0.5], "control": [0.25, 0.25]})
+    return replace(found, frame=scores, not_run={"random": "no adapter"}, notes=("a note",))
+
+
+def test_the_summary_is_said_line_by_line() -> None:
+    verdict = judge(told(), 0.0246, 2, "tested once before")
+    assert verdict.summary().splitlines() == [
+        "STRONGLY SUPPORTED: a",
+        "  the interval excludes zero and the estimate reaches 0.25; no control (control 0) shows "
+        "the same effect.",
+        "contrast    Start_1+Comma_1 - End_2; graded on repetition, id",
+        "estimate    +0.400 [+0.300, +0.500]; expected greater, by at least 0.25",
+        "p           0.012; adjusted 0.025 (Holm, 2 tests of 'a'); 0.062 in the sign-flip test "
+        "over seeds",
+        "size        d = +0.50; sd 0.40 between examples, 0.10 between seeds",
+        "data        5 training seeds, 100 paired examples",
+        "scores      id: treatment 0.75, control 0.25",
+        "control     control 0: effect +0.000 [-0.100, +0.100]; beyond it +0.400 [+0.200, +0.600]",
+        "not run     random: no adapter",
+        "note        a note",
+        "journal     tested once before",
+    ]
+    assert repr(verdict) == verdict.summary() and "<pre" in verdict._repr_html_()
+    assert verdict.means().to_dict("index") == {"id": {"treatment": 0.75, "control": 0.25}}
+
+
+def test_the_summary_leaves_out_what_is_not_known_and_says_what_would_settle() -> None:
+    one = replace(effect(-0.1, 0.1, 0.5, seeds=1), size=math.nan, p_exact=0.5)
+    lines = judge(evidence(one), 0.9).summary().splitlines()
+    assert lines[4].endswith("; 0.5 in the sign-flip test over examples")
+    assert lines[5] == "size        sd 0.40 between examples"
+    assert lines[6] == "data        1 training seed, 20 paired examples"
+    assert lines[8].startswith("to decide   if the estimate stays the same") and len(lines) == 9
+    bare = replace(evidence(effect(-0.2, 0.0, 0.1)), p_short=0.0123)
+    lines = judge(bare, 0.9).summary().splitlines()
+    assert lines[4] == "p           0.01; adjusted 0.9 (Holm, 1 test of 'a')"
+    assert lines[7] == "refuting p  0.012, not adjusted for a study's other parts"
+    assert judge(evidence(effect(0.3, 0.4, 0.5)), 0.01).reason == (
+        "the interval excludes zero and the estimate reaches 0.25; there is no control."
+    )
+
+
+def test_scores_are_shown_in_the_order_of_the_splits() -> None:
+    scores = pd.DataFrame({"split": ["ood-8", "id"], "treatment": [0.5, 1.0], "control": 0.25})
+    verdict = judge(replace(evidence(effect(0.3, 0.4, 0.5)), frame=scores), 0.01)
+    assert list(verdict.means().index) == ["ood-8", "id"]
+
+
+def test_the_journal_keeps_the_numbers() -> None:
+    verdict = judge(told(), 0.0246, 2)
+    assert verdict.to_dict() == {
+        "outcome": "supported",
+        "strongly": True,
+        "mean": 0.4,
+        "low": 0.3,
+        "high": 0.5,
+        "p": 0.0123,
+        "p_exact": 0.0625,
+        "p_holm": 0.0246,
+        "tests": 2,
+        "reason": verdict.reason,
+        "controls": {"control 0": {"mean": 0.0, "beyond_low": 0.2, "beyond_high": 0.6}},
+        "not_run": {"random": "no adapter"},
+    }
+    assert judge(evidence(effect(0.3, 0.4, 0.5)), 0.01).to_dict()["p_exact"] is None
 
 
 # --- on made-up records ---------------------------------------------------------------------------

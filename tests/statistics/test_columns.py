@@ -27,7 +27,7 @@ def test_one_row_has_a_mean_and_no_interval_and_no_row_has_neither() -> None:
 
 def test_a_difference_of_two_samples_has_welchs_interval() -> None:
     rng = np.random.default_rng(1)
-    one, other = rng.normal(size=(9, 2)), rng.normal(1.0, 3.0, size=(5, 2))
+    one, other = rng.normal(0.0, [1.0, 0.1], (9, 2)), rng.normal(1.0, [3.0, 0.3], (5, 2))
     found = column_differences(one, other)
     for column in range(2):
         test = stats.ttest_ind(one[:, column], other[:, column], equal_var=False)
@@ -42,5 +42,10 @@ def test_samples_that_do_not_vary_have_an_interval_without_width() -> None:
 
 
 def test_a_share_that_is_none_is_refused() -> None:
-    with pytest.raises(SettingError, match="confidence is 2"):
-        column_means([[1.0]], 2)
+    for confidence in (0, 1, 1.5):
+        with pytest.raises(SettingError, match=f"confidence is {confidence}"):
+            column_means([[1.0]], confidence)
+
+
+def test_none_is_a_row_that_lacks_the_column() -> None:
+    assert column_means([[1.0, None], [2.0, 4.0]])["mean"].tolist() == [1.5, 4.0]

@@ -1,166 +1,22 @@
-"""Intervals and p-values keep their word over a thousand simulated studies."""
+"""Intervals and p-values, by hand and by SciPy."""
 
+import itertools
 import math
-from functools import lru_cache
 
 import numpy as np
-import pandas as pd
 import pytest
 from scipy import stats
-from statsmodels.stats.power import TTestPower
+from statsmodels.stats.multitest import multipletests
 
 from latent_core.errors import SettingError
-from latent_core.hypotheses import lab
-from latent_core.hypotheses.claim import Hypothesis
-from latent_core.hypotheses.conditions import Contrast
-from latent_core.hypotheses.evidence import ControlEvidence, Evidence
-from latent_core.hypotheses.power import power
-from latent_core.hypotheses.verdict import judge
-from latent_core.statistics.inference import holm, paired_effect, sign_flip_p
-
-STUDIES, SEEDS, EXAMPLES = 1000, 5, 20
-LEAST = 0.1
-# Three standard errors of a share of 5 % in 1,000 studies are 2 %.
-TOLERATED = 0.05 + 0.02
-
-
-def study(rng, effect, sd_seeds, kind="graded", shared=0.0, seeds=SEEDS, examples=EXAMPLES):
-    """Differences (seeds, examples): graded with sd 0.4, or -1, 0 or 1, rarely not 0 if sparse."""
-    means = effect + sd_seeds * rng.normal(size=(seeds, 1)) + shared * rng.normal(size=examples)
-    if kind == "graded":
-        return means + 0.4 * rng.normal(size=(seeds, examples))
-    draws = rng.random((seeds, examples))
-    if kind == "sparse":
-        return (draws < 0.05).astype(float) - (draws > 0.95)
-    return (draws < 0.2 + means / 2).astype(float) - (draws > 0.8 + means / 2)
-
-
-@lru_cache
-def estimates(sd_seeds, kind, shared, effect, seeds=SEEDS, examples=EXAMPLES):
-    """What is found in each simulated study."""
-    rng = np.random.default_rng(3)
-    owners = np.repeat(np.arange(seeds), examples)
-    keys = np.tile(np.arange(examples), seeds) if shared else np.arange(seeds * examples)
-    return [
-        paired_effect(
-            study(rng, effect, sd_seeds, kind, shared, seeds, examples).ravel(),
-            owners,
-            keys,
-            resamples=300,
-            exact=False,
-        )
-        for _ in range(STUDIES)
-    ]
-
-
-def share(found, meets):
-    return float(np.mean([meets(effect) for effect in found]))
-
-
-@pytest.mark.parametrize(
-    ("kind", "sd_seeds", "shared"),
-    [("graded", 0.1, 0.0), ("graded", 0.0, 0.0), ("binary", 0.1, 0.0), ("graded", 0.1, 0.3)],
-    ids=["seeds differ", "seeds agree", "binary", "examples shared"],
+from latent_core.statistics import inference
+from latent_core.statistics.inference import (
+    agreeing,
+    holm,
+    mean_ends_p,
+    paired_effect,
+    sign_flip_p,
 )
-def test_without_an_effect_at_most_five_per_cent_are_called_one(kind, sd_seeds, shared) -> None:
-    found = estimates(sd_seeds, kind, shared, 0.0)
-    assert share(found, lambda e: e.low > 0 or e.high < 0) <= TOLERATED
-    assert share(found, lambda e: e.p <= 0.05) <= TOLERATED
-
-
-@pytest.mark.parametrize("seeds", [1, 2, 3, 10])
-@pytest.mark.parametrize("kind", ["graded", "sparse"])
-def test_nor_with_few_seeds_or_many(kind: str, seeds: int) -> None:
-    found = estimates(0.0 if seeds == 1 else 0.1, kind, 0.0, 0.0, seeds, 32 if seeds == 1 else 16)
-    assert share(found, lambda e: e.low > 0 or e.high < 0) <= TOLERATED
-    assert share(found, lambda e: e.p <= 0.05) <= TOLERATED
-
-
-def test_bca_alone_would_be_too_narrow_for_one_seed() -> None:
-    """Why the interval is a hull: sixteen examples are few."""
-    rng = np.random.default_rng(3)
-    missed = 0
-    for _ in range(STUDIES):
-        values = 0.4 * rng.normal(size=16)
-        found = stats.bootstrap((values,), np.mean, n_resamples=300, rng=rng, method="BCa")
-        missed += not found.confidence_interval.low <= 0 <= found.confidence_interval.high
-    assert missed / STUDIES > TOLERATED
-    found = estimates(0.0, "graded", 0.0, 0.0, 1, 16)
-    assert share(found, lambda e: e.low > 0 or e.high < 0) <= TOLERATED
-
-
-@lru_cache
-def verdicts(effect: float, control: float):
-    """Outcomes of claims of an effect of `LEAST`, with one control, as the lab judges them."""
-    claim = Hypothesis("more", "repetition", Contrast("Start_2", "End_2"), "greater", LEAST, "id")
-    plan = lab.plan(claim, SEEDS, EXAMPLES)
-    level = pd.DataFrame({"split": ["id"], "treatment": [0.5], "control": [0.5]})
-    rng = np.random.default_rng(11)
-    owners, keys = np.repeat(np.arange(SEEDS), EXAMPLES), np.arange(SEEDS * EXAMPLES)
-
-    def estimate(values):
-        return paired_effect(values.ravel(), owners, keys, resamples=100, exact=False)
-
-    outcomes = []
-    for _ in range(STUDIES):
-        main, other = study(rng, effect, 0.1), study(rng, control, 0.1)
-        beyond = estimate(main - other)
-        shown = ControlEvidence("filler", estimate(other), beyond, beyond)
-        found = estimate(main)
-        evidence = Evidence(claim, plan, found, (shown,), {}, level, "", tuple(range(SEEDS)), 1.0)
-        outcomes.append(judge(evidence, found.p).outcome)
-    return outcomes
-
-
-@pytest.mark.parametrize(
-    ("effect", "control", "wrong"),
-    [(0.0, 0.0, "supported"), (0.4, 0.4, "supported"), (0.1, 0.0, "refuted")],
-    ids=["no effect", "a control with the same effect", "an effect that just matters"],
-)
-def test_at_most_five_per_cent_of_verdicts_are_wrong(effect, control, wrong) -> None:
-    assert verdicts(effect, control).count(wrong) / STUDIES <= TOLERATED
-
-
-def test_a_large_effect_that_no_control_shows_is_found() -> None:
-    assert verdicts(0.4, 0.0).count("supported") / STUDIES > 0.9
-
-
-def test_an_effect_that_just_matters_is_refuted_in_at_most_five_per_cent() -> None:
-    # Adding the effect to every difference moves the interval by as much.
-    assert share(estimates(0.1, "graded", 0.0, 0.0), lambda e: e.high + LEAST < LEAST) <= TOLERATED
-
-
-def test_resampling_five_seeds_alone_would_be_too_narrow() -> None:
-    """Why the interval is no plain bootstrap: the test above can fail."""
-    rng = np.random.default_rng(3)
-    means = 0.2 * rng.normal(size=(STUDIES, SEEDS))
-    drawn = means[:, rng.integers(SEEDS, size=(500, SEEDS))].mean(axis=2)
-    low, high = np.quantile(drawn, [0.025, 0.975], axis=1)
-    assert np.mean((low > 0) | (high < 0)) > TOLERATED
-
-
-@pytest.mark.parametrize(
-    ("kind", "sd_seeds", "seeds"),
-    [
-        *(("graded", 0.1, 5), ("graded", 0.0, 5), ("binary", 0.1, 5)),
-        *(("graded", 0.0, 1), ("binary", 0.0, 1), ("graded", 0.1, 2), ("graded", 0.1, 3)),
-        ("graded", 0.1, 10),
-    ],
-)
-def test_the_power_is_what_the_formula_promised(kind: str, sd_seeds: float, seeds: int) -> None:
-    effect, spread = 0.2, 0.4 if kind == "graded" else math.sqrt(0.4 - 0.2**2)
-    error = spread / math.sqrt(EXAMPLES)
-    promised = power(effect, sd_seeds, error, seeds, LEAST, 0.05, EXAMPLES - 1)
-    moved = effect if kind == "graded" else 0.0  # a binary effect changes the spread as well
-    found = estimates(sd_seeds, kind, 0.0, effect - moved, seeds)
-    supported = share(found, lambda e: e.low + moved > 0 and e.mean + moved >= LEAST)
-    assert supported == pytest.approx(promised, abs=0.05)
-
-
-def test_power_without_a_smallest_effect_is_that_of_the_t_test() -> None:
-    """With endless examples a study is a t-test on its seeds."""
-    theirs = TTestPower().power(effect_size=2.0, nobs=5, alpha=0.05, alternative="two-sided")
-    assert power(0.2, 0.1, 0.0, 5, 0.0, 0.05, 99) == pytest.approx(theirs, abs=0.01)
 
 
 def test_seeds_count_alike_and_terms_are_weighted() -> None:
@@ -213,7 +69,15 @@ def test_interval_and_p_say_the_same_of_zero(seeds: int) -> None:
 def test_signs_are_flipped_exactly() -> None:
     assert sign_flip_p([1.0, 2.0, 3.0, 4.0, 5.0]) == 2 / 32
     assert sign_flip_p([1.0, -1.0, 1.0, -1.0]) == 1.0
+
+
+def test_p_values_are_adjusted_as_statsmodels_does_it() -> None:
+    assert holm([]) == []
     assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
+    rng = np.random.default_rng(0)
+    for count in (1, 2, 5, 30):
+        p_values = np.round(rng.random(count) ** 3, 2).tolist()  # some are equal, some reach 1
+        assert holm(p_values) == pytest.approx(multipletests(p_values, method="holm")[1].tolist())
 
 
 def test_with_one_seed_p_is_no_smaller_than_that_of_flipping_signs() -> None:
@@ -226,5 +90,209 @@ def test_with_one_seed_p_is_no_smaller_than_that_of_flipping_signs() -> None:
 def test_too_little_is_refused() -> None:
     with pytest.raises(SettingError, match="a seed has 1 paired examples"):
         paired_effect([1.0, 2.0, 3.0], [0, 0, 1], [0, 1, 2])
-    with pytest.raises(SettingError, match="confidence is 2"):
-        paired_effect([1.0, 2.0], [0, 0], [0, 1], confidence=2)
+    with pytest.raises(SettingError, match="a seed has 0 paired examples"):
+        paired_effect([], [], [])
+    for confidence in (0, 1, 1.5):
+        with pytest.raises(SettingError, match=f"confidence is {confidence}"):
+            paired_effect([1.0, 2.0], [0, 0], [0, 1], confidence=confidence)
+
+
+#: Two seeds, two terms; a seed has four examples of the first term and two of the second.
+UNEVEN = {
+    "values": [0.9, 0.1, 0.5, 0.7, 0.2, 0.6, 0.8, 0.6, 0.9, 0.5, 0.4, 0.0],
+    "seeds": [7] * 6 + [9] * 6,
+    "keys": range(12),
+    "strata": [0, 0, 0, 0, 1, 1] * 2,
+}
+
+
+def test_an_estimate_has_the_fields_that_its_formulas_give() -> None:
+    effect = paired_effect(**UNEVEN, weights=(0.75, -0.25), confidence=0.9)
+    first, second = 0.75 * 0.55 - 0.25 * 0.4, 0.75 * 0.7 - 0.25 * 0.2
+    assert effect.seed_means == pytest.approx((first, second))
+    assert effect.mean == pytest.approx((first + second) / 2)
+    # Sums of squares 0.35 and 0.08, 0.1 and 0.08, with 3 and 1 degrees of freedom.
+    variances = np.array([[0.35 / 3, 0.08], [0.1 / 3, 0.08]])
+    assert effect.sd_examples == pytest.approx(math.sqrt(variances.mean()))
+    assert effect.size == pytest.approx(effect.mean / effect.sd_examples)
+    noise = (0.75**2 * variances[:, 0] / 4 + 0.25**2 * variances[:, 1] / 2).mean()
+    assert effect.sd_seeds == pytest.approx(math.sqrt((second - first) ** 2 / 2 - noise))
+    assert (effect.seeds, effect.records, effect.confidence) == (2, 12, 0.9)
+
+
+def test_the_spread_between_seeds_is_what_the_examples_leave() -> None:
+    near, far = np.array([0.1, 0.3, 0.2, 0.4]), np.array([0.7, 0.9, 0.5, 0.9])
+    effect = paired_effect([*near, *far], [0] * 4 + [1] * 4, range(8))
+    noise = (near.var(ddof=1) / 4 + far.var(ddof=1) / 4) / 2
+    assert effect.sd_seeds == pytest.approx(math.sqrt(0.5**2 / 2 - noise))
+    alike = paired_effect([*near, *near], [0] * 4 + [1] * 4, range(8))
+    assert alike.sd_seeds == 0.0, "they differ less than their examples let them"
+    assert math.isnan(paired_effect([0.5] * 4, [0, 0, 1, 1], range(4)).size)
+
+
+@pytest.mark.parametrize("weights", [(1.0, -1.0), (0.5, -0.5)])
+def test_one_seed_with_two_terms_has_welchs_interval(weights: tuple[float, float]) -> None:
+    ours, theirs = np.array([0.9, 0.4, 0.6, 0.8, 0.7, 0.3]), np.array([0.1, 0.5, 0.2])
+    effect = paired_effect([*ours, *theirs], [0] * 9, range(9), [0] * 6 + [1] * 3, weights, 0.9)
+    test = stats.ttest_ind(weights[0] * ours, weights[0] * theirs, equal_var=False)
+    wanted = test.confidence_interval(0.9)
+    assert (effect.low, effect.high) == pytest.approx((wanted.low, wanted.high))
+    assert effect.p == pytest.approx(test.pvalue)
+    assert math.isnan(effect.p_exact), "equal gains need not be zero"
+
+
+@pytest.mark.parametrize("values", [[0.2, 0.5], [0.2, 0.5, 0.1, 0.4, 0.4]])
+def test_one_seed_has_students_interval_where_bca_is_narrower(values: list[float]) -> None:
+    mean, low, high, p = mean_ends_p(values, [0] * len(values), range(len(values)), 0.8)
+    test = stats.ttest_1samp(values, 0.0)
+    wanted = test.confidence_interval(0.8)
+    assert (mean, low, high, p) == pytest.approx((np.mean(values), *wanted, test.pvalue))
+
+
+def test_one_seed_has_bcas_end_where_the_examples_are_skewed() -> None:
+    values = np.random.default_rng(4).exponential(size=40) ** 2
+    _, low, high, _ = mean_ends_p(values, np.zeros(40), np.arange(40), 0.8)
+    bca = stats.bootstrap((values,), np.mean, confidence_level=0.8, rng=7).confidence_interval
+    t = stats.ttest_1samp(values, 0.0).confidence_interval(0.8)
+    assert bca.high > t.high and low == pytest.approx(t.low)
+    assert high == pytest.approx(bca.high, abs=0.1 * (bca.high - t.high))
+
+
+def test_many_seeds_have_students_interval_over_their_means() -> None:
+    values = [0.1, 0.3, 0.2, 0.6, 0.4, 0.5, 0.9, 0.9, 0.6]
+    effect = paired_effect(values, np.repeat(range(3), 3), range(9), confidence=0.9, exact=False)
+    test = stats.ttest_1samp([0.2, 0.5, 0.8], 0.0)
+    wanted = test.confidence_interval(0.9)
+    assert (effect.low, effect.high, effect.p) == pytest.approx((*wanted, test.pvalue))
+    assert math.isnan(effect.p_exact)
+
+
+def test_with_many_seeds_p_may_be_below_that_of_flipping_signs() -> None:
+    """Five seeds can be flipped in 32 ways, so that p by flipping is never below 0.0625."""
+    values = np.repeat([0.5, 0.6, 0.7, 0.6, 0.5], 4) + np.tile([-0.1, 0.0, 0.0, 0.1], 5)
+    effect = paired_effect(values, np.repeat(range(5), 4), range(20))
+    assert effect.p_exact == 2 / 32 and effect.p < 0.001
+
+
+@pytest.mark.parametrize(("at_once", "second"), [(4_000_000, 0.3), (9_000, 0.2)])
+def test_seeds_that_agree_by_luck_have_the_interval_of_the_bootstrap(
+    monkeypatch, at_once: int, second: float
+) -> None:
+    """Many examples make it normal, with the variance of drawing seeds, then examples."""
+    monkeypatch.setattr(inference, "_NUMBERS_AT_ONCE", at_once)
+    rng = np.random.default_rng(0)
+    cells = [rng.normal(size=60) for _ in range(6)]
+    cells = [(cell - cell.mean()) / cell.std() for cell in cells]
+    means = (0.3, second, 0.3)
+    values = np.concatenate([mean + cell for mean, cell in zip(means * 2, cells, strict=True)])
+    strata = np.repeat([0, 1], 180)
+    owners = np.tile(np.repeat(range(3), 60), 2)
+    effect = paired_effect(values, owners, range(360), strata, (2.0, -1.0), 0.9, 40_000)
+    # Five variances of 1 / 60 a seed, and the variance between the means of three seeds.
+    spread = math.sqrt((5 / 60 + np.var(means)) / 3)
+    ends = effect.mean - 1.645 * spread, effect.mean + 1.645 * spread
+    assert (effect.low, effect.high) == pytest.approx(ends, abs=0.04 * spread)
+    assert effect.p == pytest.approx(2 * stats.norm.sf(effect.mean / spread), rel=0.06)
+
+
+@pytest.mark.parametrize("examples", [3, 12])
+def test_shared_examples_have_the_variance_of_a_crossed_layout(examples: int) -> None:
+    rng = np.random.default_rng(2)
+    table = rng.normal(size=examples) + rng.normal(0.3, 0.4, size=(5, 1))
+    table = table + 0.3 * rng.normal(size=(5, examples))
+    seeds, keys = np.repeat(range(5), examples), np.tile(range(examples), 5)
+    mean, low, high, p = mean_ends_p(table.ravel(), seeds, keys)
+    rest = table - table.mean(axis=0) - table.mean(axis=1, keepdims=True) + mean
+    of_examples = 5 * table.mean(axis=0).var(ddof=1)  # mean squares of two-way analysis of variance
+    residual = (rest**2).sum() / (4 * (examples - 1))
+    assert of_examples > residual
+    variance = table.mean(axis=1).var(ddof=1) / 5 + (of_examples - residual) / (5 * examples)
+    freedom = min(5, examples) - 1
+    half = stats.t.ppf(0.975, freedom) * math.sqrt(variance)
+    assert (low, high) == pytest.approx((mean - half, mean + half))
+    assert p == pytest.approx(2 * stats.t.sf(abs(mean) / math.sqrt(variance), freedom))
+
+
+def test_examples_that_only_some_seeds_share_are_summed_one_by_one() -> None:
+    """Two terms, three seeds of four to six examples, and names that two terms have in common."""
+    rng = np.random.default_rng(6)
+    weights, rows = (1.5, -0.5), []
+    for seed, term in itertools.product(range(3), range(2)):
+        hard = np.random.default_rng(term).normal(size=6)
+        asked = range(seed, 6) if term else range(6 - seed)
+        rows += [(seed, term, n, hard[n] + 0.2 * rng.normal()) for n in asked]
+    seeds, terms, keys, values = map(np.array, zip(*rows, strict=True))
+
+    def cell(seed: int, term: int) -> np.ndarray:
+        return values[(seeds == seed) & (terms == term)]
+
+    shared = 0.0
+    for term, key in itertools.product(range(2), range(6)):
+        errors = []
+        for seed, stratum, name, value in rows:
+            if (stratum, name) == (term, key):
+                count = len(cell(seed, term))
+                scale = weights[term] / (3 * count) * math.sqrt(count / (count - 1))
+                errors.append((value - cell(seed, term).mean()) * scale)
+        if len(errors) > 1:
+            shared += sum(errors) ** 2 - len(errors) * np.var(errors, ddof=1)
+    means = [1.5 * cell(seed, 0).mean() - 0.5 * cell(seed, 1).mean() for seed in range(3)]
+    half = stats.t.ppf(0.975, 2) * math.sqrt(np.var(means, ddof=1) / 3 + shared)
+    effect = paired_effect(values, seeds, keys, terms, weights)
+    assert effect.high - effect.mean == pytest.approx(half)
+
+
+def test_examples_that_oppose_each_other_do_not_narrow_the_interval() -> None:
+    """A variance that is estimated as negative is none."""
+    values, seeds = [0.1, 0.3, 0.5, 0.7, 0.5, 0.3], [0, 0, 0, 1, 1, 1]
+    alike = mean_ends_p(values, seeds, [0, 1, 2, 0, 1, 2])
+    assert alike == mean_ends_p(values, seeds, range(6))
+
+
+@pytest.mark.parametrize("split", [False, True])
+def test_one_seeds_signs_are_flipped_example_by_example(split: bool) -> None:
+    """Each counts by its share of the mean: by hand, over every way to flip."""
+    values, strata = np.array([0.4, 0.2, -0.1, 0.5, 0.3, 0.9]), [0, 0, 0, 0, 1, 1]
+    weights, shares = ((0.5, 0.5), np.array([1 / 8] * 4 + [1 / 4] * 2))
+    if not split:
+        strata, weights, shares = None, (1.0,), np.array([1 / 6] * 6)
+    parts = shares * values
+    ways = [sum(parts * signs) for signs in itertools.product((-1, 1), repeat=6)]
+    wanted = np.mean([abs(way) >= abs(parts.sum()) - 1e-12 for way in ways])
+    assert paired_effect(values, [0] * 6, range(6), strata, weights).p_exact == wanted
+
+
+def test_few_signs_are_flipped_in_every_way_and_many_by_chance() -> None:
+    assert sign_flip_p([1.0]) == 1.0
+    assert sign_flip_p([1.0, 1.0]) == 2 / 4
+    assert sign_flip_p([0.0, 1.0, 1.0, 0.0]) == 2 / 4
+    drawn = np.random.default_rng(0).normal(0.6, 1.0, size=12)
+    by_chance = sign_flip_p(drawn, resamples=499)
+    assert by_chance == sign_flip_p(drawn, resamples=499), "the same for the same input"
+    assert by_chance * 500 == pytest.approx(round(by_chance * 500))
+    assert by_chance == pytest.approx(sign_flip_p(drawn), abs=0.03)
+
+
+def test_an_interval_is_the_same_each_time() -> None:
+    values = np.random.default_rng(0).exponential(size=20)
+    for seeds in (np.zeros(20), np.repeat([0, 1], 10)):
+        found = [mean_ends_p(values + 0.5 * (seeds < 1), seeds, range(20)) for _ in range(2)]
+        assert found[0] == found[1]
+
+
+#: Low end, high end and p before, and after.
+AGREEING = [
+    ((0.1, 0.2, 0.04), (0.1, 0.2, 0.04)),  # both exclude zero
+    ((0.1, 0.2, 0.05), (0.0, 0.2, 0.05)),  # p leaves zero open
+    ((-0.2, -0.1, 0.3), (-0.2, 0.0, 0.3)),
+    ((-0.1, 0.2, 0.04), (-0.1, 0.2, 0.05)),  # the interval leaves it open
+    ((0.0, 0.2, 0.04), (0.0, 0.2, 0.05)),
+    ((-0.2, 0.0, 0.04), (-0.2, 0.0, 0.05)),
+    ((0.0, 0.0, 1 + 1e-15), (0.0, 0.0, 1.0)),  # two tails of one half each, after rounding
+]
+
+
+@pytest.mark.parametrize(("before", "after"), AGREEING)
+def test_interval_and_p_are_widened_to_agree(before, after) -> None:
+    found = agreeing(*before, 0.95)
+    assert found == pytest.approx(after) and found[2] <= 1

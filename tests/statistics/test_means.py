@@ -5,7 +5,12 @@ from scipy import stats
 
 from latent_core.errors import SettingError
 from latent_core.statistics.inference import holm, mean_ends_p, paired_effect, sign_flip_p
-from latent_core.statistics.means import mean_interval, paired_difference, summarise
+from latent_core.statistics.means import (
+    accuracy_interval,
+    mean_interval,
+    paired_difference,
+    summarise,
+)
 
 
 def test_interval_of_one_seed_is_the_bootstrap_of_its_examples() -> None:
@@ -30,31 +35,6 @@ def test_seeds_that_disagree_widen_the_interval() -> None:
 def test_seeds_count_alike_however_many_records_they_have() -> None:
     values, seeds = [1.0] * 90 + [0.0] * 10, [0] * 90 + [1] * 10
     assert mean_interval(values, seeds).mean == 0.5
-
-
-def test_the_interval_covers_the_truth_as_often_as_it_says() -> None:
-    rng = np.random.default_rng(7)
-    covered = 0
-    studies = 200
-    for _ in range(studies):
-        effects = rng.normal(0.0, 0.3, size=20)  # 20 seeds, true mean 0
-        values = np.repeat(effects, 30) + rng.normal(0.0, 1.0, size=600)
-        interval = mean_interval(values, np.repeat(np.arange(20), 30))
-        covered += interval.low <= 0.0 <= interval.high
-    assert 0.88 <= covered / studies <= 0.99
-
-
-def test_it_covers_it_with_five_seeds_that_answer_the_same_examples() -> None:
-    """Where drawing seeds, and examples anew within each, misses it in one study of six."""
-    rng = np.random.default_rng(7)
-    seeds, examples, studies = np.repeat(np.arange(5), 50), np.tile(np.arange(50), 5), 200
-    missed = 0
-    for _ in range(studies):
-        luck, hard = rng.normal(0.0, 0.1, size=5), rng.normal(0.0, 0.3, size=50)
-        values = luck[seeds] + hard[examples] + rng.normal(0.0, 0.3, size=250)
-        interval = mean_interval(values, seeds, examples)
-        missed += not interval.low <= 0.0 <= interval.high
-    assert missed / studies <= 0.10
 
 
 def test_copies_of_one_run_say_no_more_than_the_run() -> None:
@@ -108,16 +88,100 @@ def test_bad_input_says_what_there_is() -> None:
     other = frame.assign(seed=frame["seed"] + 10 * (frame["method"] == "B"))
     with pytest.raises(SettingError, match="share no example"):
         paired_difference(other, "A", "B")
-    with pytest.raises(SettingError, match="confidence is 1"):
-        mean_interval([1.0], [0], confidence=1)
+    with pytest.raises(SettingError, match=r"no column exact, seed; they have method, split, "):
+        summarise(frame.drop(columns="seed"), metric="exact")
+    for confidence in (0, 1, 1.5):
+        with pytest.raises(SettingError, match=f"confidence is {confidence}"):
+            mean_interval([1.0], [0], confidence=confidence)
     with pytest.raises(SettingError, match="no records"):
         mean_interval([], [])
 
 
 def test_summary_keeps_the_order_of_the_records() -> None:
-    table = summarise(_records())
-    assert list(table["method"]) == ["A", "B"]
-    assert list(table["mean"]) == [0.75, 0.25]
+    table = summarise(_records().iloc[::-1])
+    assert list(table["method"]) == ["B", "A"]
+    assert list(table["mean"]) == [0.25, 0.75]
+
+
+#: Answers of one run, copied to three seeds, so that the error is that of the examples alone.
+COPIED = np.array([0.0, 1.0, 1.0, 0.5, 1.0, 0.5])
+
+
+def _copies(method: str = "A", sign: float = 1.0) -> pd.DataFrame:
+    """Three seeds with the same answers; three examples in each of two splits, of one key each."""
+    rows = [
+        (method, seed, "id" if n < 3 else "ood", n % 3, f"k{n % 3}", sign * value)
+        for seed in (3, 5, 8)
+        for n, value in enumerate(COPIED)
+    ]
+    return pd.DataFrame(rows, columns=["method", "seed", "split", "example", "key", "graded"])
+
+
+def _by_student(confidence: float) -> tuple[float, float]:
+    """The interval of copied answers: degrees of freedom are those of three seeds."""
+    return stats.t.interval(confidence, 2, COPIED.mean(), stats.sem(COPIED))
+
+
+def test_records_of_one_split_and_key_are_of_one_example() -> None:
+    frame = _copies()
+    found = accuracy_interval(frame, "graded", 0.8)
+    assert (found.low, found.high) == pytest.approx(_by_student(0.8))
+    assert (found.seeds, found.records) == (3, 18)
+    table = summarise(frame.assign(task="t"), ("task",), "graded", 0.8)
+    assert table.loc[0, ["low", "high"]].tolist() == pytest.approx(_by_student(0.8))
+    keys = frame["split"] + frame["key"]
+    unsplit = accuracy_interval(frame.assign(key=keys).drop(columns="split"), "graded", 0.8)
+    assert unsplit == found
+
+
+def test_records_without_keys_are_of_different_examples() -> None:
+    frame = _copies()
+    found = accuracy_interval(frame.drop(columns="key"), "graded")
+    assert found == mean_interval(frame["graded"], frame["seed"], range(18), bounds=(0.0, 1.0))
+    assert found == mean_interval(frame["graded"], frame["seed"], bounds=(0.0, 1.0))
+    assert found.high - found.low < accuracy_interval(frame, "graded").high - found.low
+
+
+def test_no_accuracy_is_outside_zero_and_one_nor_a_difference_outside_their_span() -> None:
+    frame = pd.DataFrame({"seed": [0, 0, 1, 1], "graded": [1.0, 0.9, 0.9, 0.0]})
+    found = accuracy_interval(frame, "graded")
+    assert (found.low, found.high) == (0.0, 1.0)
+    sides = [
+        frame.assign(method=name, split="id", example=[0, 1] * 2, key=["a", "b"] * 2, graded=values)
+        for name, values in (("A", [1.0, 0.8, 0.1, -0.1]), ("B", 0.0))
+    ]
+    found = paired_difference(pd.concat(sides), "A", "B")
+    assert (found.low, found.high) == (-1.0, 1.0)
+
+
+def test_a_difference_has_the_interval_of_its_examples_and_seeds() -> None:
+    frame = pd.concat([_copies("A"), _copies("B", 0.0)])
+    found = paired_difference(frame, "A", "B", confidence=0.8)
+    assert (found.low, found.high) == pytest.approx(_by_student(0.8))
+    assert found.p == pytest.approx(2 * stats.t.sf(COPIED.mean() / stats.sem(COPIED), 2))
+    assert (found.seeds, found.records) == (3, 18)
+    turned = paired_difference(frame, "B", "A", confidence=0.8)
+    assert (turned.mean, turned.low, turned.high) == (-found.mean, -found.high, -found.low)
+
+
+@pytest.mark.parametrize(
+    ("values", "low", "p"),
+    [
+        ([0.4, 0.4, 0.0, 0.0, 0.0, 0.0, 0.0, 0.7], 0.0, 0.05),  # p alone would be 0.042
+        ([0.0, 0.2, 0.0, 0.5, 0, 0, 0, 0, 0.4, 0, 0, 0, 0, 0, 0.8, 0, 0, 0], 0.0, None),
+    ],
+)
+def test_interval_and_p_of_a_difference_say_the_same_of_zero(values, low, p) -> None:
+    count = 4 if len(values) == 8 else 6
+    seeds, examples = np.divmod(np.arange(len(values)), count)
+    side = pd.DataFrame({"seed": seeds, "split": "id", "example": examples, "graded": values})
+    side["key"] = [f"k{n}" for n in range(len(values))]
+    frame = pd.concat([side.assign(method="A"), side.assign(method="B", graded=0.0)])
+    alone = mean_interval(values, seeds)
+    assert (alone.p < 0.05) == (alone.low <= 0), "which contradict each other"
+    found = paired_difference(frame, "A", "B")
+    assert found.low == low and found.high == pytest.approx(alone.high)
+    assert found.p == pytest.approx(alone.p if p is None else p)
 
 
 @pytest.mark.parametrize("seeds", [(0,), (0, 1, 2)])

@@ -37,3 +37,14 @@ def test_records_without_fingerprints_stay_as_they_are() -> None:
     assert tell_tasks_apart(old) is old
     bare = old.drop(columns="task_fingerprint")
     assert tell_tasks_apart(bare) is bare
+    unnamed = old.assign(task=float("nan"))
+    assert tell_tasks_apart(unnamed) is unnamed
+
+
+def test_records_of_two_files_and_of_an_older_version_are_three_tasks() -> None:
+    new = pd.concat([records(ONE, 0.0), records(OTHER, 1.0)])[["task", "task_fingerprint"]]
+    old = new[:4].drop(columns="task_fingerprint")
+    told = tell_tasks_apart(pd.concat([old, new]))["task"].tolist()
+    assert told == ["data"] * 4 + ["data (aaaaaaaa)"] * 4 + ["data (bbbbbbbb)"] * 4
+    one = tell_tasks_apart(pd.concat([old, new[:4]]))["task"].tolist()
+    assert one == ["data"] * 8

@@ -76,7 +76,7 @@ def write_report(
     labels = list(names) or [""] * len(verdicts)
     together = dict(zip(labels, verdicts, strict=True))
     overview = svg(effects_of(together)) if len(together) > 1 else None
-    packages = ("latent-workbench", "torch", "transformers", "scipy", "statsmodels")
+    packages = ("latent-workbench", "torch", "transformers", "scipy")
     page = render(
         "page.html",
         title=title,
