@@ -82,9 +82,9 @@ STEPS: dict[str, list[tuple[str, str, float]]] = {
     "Hypotheses": [("another claim", NEXT.format("Claim"), 0.25)],
 }
 OVER_SPLIT = [
-    ("over a split: group", NEXT.format("Latent group"), 0.25),
     ("over a split: occurrence", NEXT.format("Occurrence"), 0.25),
     ("over a split: direction", NEXT.format("Query → key"), 0.25),
+    ("over a split: group", NEXT.format("Latent group"), 0.25),
 ]
 
 

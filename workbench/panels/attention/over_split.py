@@ -109,13 +109,17 @@ class OverSplit(widgets.VBox):
         question, session = self._question(), self._panel.session
         model, task = session.models[question.adapter], session.task
 
-        def show(masses: Any) -> None:
-            self._view = SplitView(question, masses, "", "", "")
+        def measure() -> SplitView:
+            view = SplitView(question, measure_attention(model, task, question), "", "", "")
+            view.prepare()
+            return view
+
+        def show(view: SplitView) -> None:
+            self._view = view
             self._offer()
             self._panel.reveal(self.grids[0])
 
-        work = functools.partial(measure_attention, model, task, question)
-        return self._panel.start(work, show, key="split", replace=True)
+        return self._panel.start(measure, show, key="split", replace=True)
 
     def start_effects(self) -> Job:
         """Measure the effects of cutting edges, over the same examples, in a job."""

@@ -5,7 +5,7 @@ It knows no widgets.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Literal
 
 import numpy as np
@@ -132,19 +132,27 @@ class SplitView:
     role: str
     direction: str
     effects: pd.DataFrame | None = None
+    _tables: dict[str, pd.DataFrame] = field(default_factory=dict)
+
+    def prepare(self) -> None:
+        """Compute the intervals of all cells now, so that drawing is quick."""
+        self._all()
+
+    def _all(self) -> dict[str, pd.DataFrame]:
+        """All cells, whatever is shown; a view of other cells of the same splits shares them."""
+        if not self._tables:
+            question = self.question
+            for split, masses in zip(question.splits, self.masses, strict=True):
+                self._tables[split] = masses.frame()
+            if question.far:
+                near, far = self.masses
+                self._tables[f"{question.far} - {question.near}"] = far.minus(near)
+        return self._tables
 
     @property
     def frames(self) -> dict[str, pd.DataFrame]:
         """The cells that are shown, by what they are of: each split, and their difference."""
-        question = self.question
-        found = {
-            split: self._chosen(masses.frame())
-            for split, masses in zip(question.splits, self.masses, strict=True)
-        }
-        if question.far:
-            near, far = self.masses
-            found[f"{question.far} - {question.near}"] = self._chosen(far.minus(near))
-        return found
+        return {what: self._chosen(frame) for what, frame in self._all().items()}
 
     def maps(self) -> list[HeatMap]:
         """(H, L) of each split, in one scale of colours, and of their difference."""

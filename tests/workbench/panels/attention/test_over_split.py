@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import latent_core as lc
-from latent_core.analysis.mean_attention import attention_masses
+from latent_core.analysis.mean_attention import AttentionMasses, attention_masses
 from latent_core.errors import SettingError
 from workbench.panels.attention.panel import ONE_EXAMPLE, OVER_SPLIT, AttentionPanel
 from workbench.session import Session
@@ -69,6 +69,24 @@ def test_two_splits_stand_beside_their_difference_with_hatches(panel: AttentionP
     frame = panel.table()
     assert set(frame["view"]) == {"id", "ood-20", "ood-20 - id"}
     assert len(panel.picture().axes) == 6
+
+
+def test_intervals_are_computed_once_in_the_job(
+    panel: AttentionPanel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    view = panel.over_split
+    view.average.click()
+    done(panel)
+
+    def never(*_: object) -> None:
+        raise AssertionError("computed anew")
+
+    monkeypatch.setattr(AttentionMasses, "frame", never)
+    monkeypatch.setattr(AttentionMasses, "minus", never)
+    for direction in (BACK, AMONG, TEXT):
+        view.direction.value = direction
+    view.group.value = "Start"
+    assert view.grids[0].shown.values.size
 
 
 def test_a_cell_lists_the_examples_that_contribute_most_and_opens_one(
