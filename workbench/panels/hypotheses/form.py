@@ -18,10 +18,11 @@ from latent_core.hypotheses.studies.forms import fitted
 from latent_core.hypotheses.studies.table import STUDIES, load_study
 from latent_core.hypotheses.study import Study
 from latent_core.slots.methods import EXAMPLE_LAYOUTS
+from latent_core.tasks.base import Task
 from latent_core.tasks.table import TASKS, load_task
 from workbench.panels.base import Panel
 from workbench.panels.code import task_source
-from workbench.panels.controls import Controls
+from workbench.panels.controls import ROW, Controls
 from workbench.panels.hypotheses.asked import own_code
 from workbench.session import Proposal
 from workbench.widgets.combo_box import ComboBox
@@ -41,11 +42,6 @@ _CONDITIONS: Final = (
     f"matched({_MIXED}, compute, start)",
     f"filler({_MIXED})",
 )
-_ROW: Final[dict[str, Any]] = {
-    "flex_flow": "row wrap",
-    "align_items": "center",
-    "grid_gap": "4px 12px",
-}
 
 
 class ClaimForm(widgets.VBox):
@@ -63,6 +59,8 @@ class ClaimForm(widgets.VBox):
         self._panel, self._changed = panel, changed
         self._runs: Mapping[str, Set[str]] = {}
         self._form: Study | None = None
+        self._task: Task = panel.session.task  # that of a claim of one's own
+        self._followed: Task = panel.session.task
         self._wrong = ""
         self.study = _field(
             widgets.Dropdown,
@@ -78,6 +76,11 @@ class ClaimForm(widgets.VBox):
         self.about.tooltip = "the layout that the study tests"
         self.make_own = panel.button(
             "Copy to own claim", self._copy, "edit this part as a claim of your own"
+        )
+        self.show_task = panel.button(
+            "Show task in every panel",
+            lambda: setattr(panel.session, "task", self._task),
+            "make it the task of all panels",
         )
         self.words = widgets.HTML()
         self.claim = _field(
@@ -129,8 +132,8 @@ class ClaimForm(widgets.VBox):
         self.own = widgets.VBox(
             [
                 self.claim,
-                widgets.HBox([self.task, self.split, self.metric, self.less], layout=_ROW),
-                widgets.HBox([self.treatment, self.control], layout=_ROW),
+                widgets.HBox([self.task, self.split, self.metric, self.less], layout=ROW),
+                widgets.HBox([self.treatment, self.control], layout=ROW),
                 widgets.HBox(
                     [
                         widgets.Label("Treatment"),
@@ -139,19 +142,21 @@ class ClaimForm(widgets.VBox):
                         widgets.Label("Controls: latents that are"),
                         *self.stand_ins,
                     ],
-                    layout=_ROW,
+                    layout=ROW,
                 ),
             ],
             layout={"grid_gap": "4px"},
         )
         self.fields: tuple[Any, ...] = (
             *(self.study, self.part, self.about, self.make_own, self.claim, self.task, self.split),
+            self.show_task,
             *(self.less, self.metric, self.treatment, self.control, self.direction, self.least),
             *self.stand_ins,
         )
         self.children = (
-            widgets.HBox([self.study, self.part, self.about, self.make_own], layout=_ROW),
+            widgets.HBox([self.study, self.part, self.about, self.make_own], layout=ROW),
             self.words,
+            self.show_task,
             self.own,
         )
         self._controls = Controls(panel)
@@ -209,11 +214,11 @@ class ClaimForm(widgets.VBox):
             LatentError: if they make no sense.
         """
         if self.split.value is None:
-            name = self._panel.session.task.name
+            name = self._task.name
             raise SettingError(f"task {name!r} has no split to test on; expected id or ood-N")
         return Hypothesis(
             claim=self.claim.value.strip(),
-            task=self._panel.session.task,
+            task=self._task,
             contrast=Contrast(
                 self.treatment.value.strip() or "none",
                 self.control.value.strip() or "none",
@@ -228,6 +233,7 @@ class ClaimForm(widgets.VBox):
 
     def propose(self, proposal: Proposal) -> None:
         """Fill the fields of a claim of one's own."""
+        self._show_task(self._panel.session.task)
         with self._controls.unheard():
             self.claim.value, self.less.value = proposal.claim, ""
             self.split.value, self.direction.value = proposal.split, proposal.direction
@@ -239,7 +245,7 @@ class ClaimForm(widgets.VBox):
         """Python that ends with `claim`."""
         study = self._form
         if study is None:
-            return own_code(self.own_claim(), repr(task_source(self._panel.session.task)))
+            return own_code(self.own_claim(), repr(task_source(self._task)))
         layout = "" if study.layout == load_study(study.key).layout else f", {study.layout!r}"
         code = f"claim = lc.load_study({study.key!r}{layout})"
         return code if self.part.value == ALL else f"{code}.hypotheses[{self.part.value!r}]"
@@ -296,8 +302,8 @@ class ClaimForm(widgets.VBox):
             return
         names = list(study.parts)
         part = study.parts[names[0] if self.part.value == ALL else self.part.value]
-        if part.loaded_task.name != self._panel.session.task.name:
-            self._panel.session.task = part.loaded_task
+        if part.loaded_task.name != self._task.name:
+            self._show_task(part.loaded_task)
         with self._controls.unheard():
             self.claim.value = part.claim
             self.split.value, self.metric.value = part.split, part.metric
@@ -312,22 +318,32 @@ class ClaimForm(widgets.VBox):
         self.study.value = OWN
 
     def _choose_task(self, name: str | None) -> None:
-        if name is not None and name != self._panel.session.task.name:
-            self._panel.session.task = load_task(name)
+        if name is not None and name != self._task.name:
+            own = self._panel.session.task
+            self._show_task(own if own.name == name else load_task(name))
+            self._tell()
 
     def _follow_task(self) -> None:
-        task = self._panel.session.task
+        """Follow the session, unless the claim is about a task of its own."""
+        if self._task is self._followed:
+            self._show_task(self._panel.session.task)
+        self._followed = self._panel.session.task
+        self._tell()
+
+    def _show_task(self, task: Task) -> None:
+        """Take a task for a claim of one's own; the session keeps its task."""
+        self._task = task
         tested = [name for name in task.splits if name not in ("train", "validation")]
         far = ["ood"] if any(name.startswith("ood-") for name in tested) else []
         with self._controls.unheard():
-            self.task.options = list(dict.fromkeys([*TASKS, task.name]))
+            known = [*TASKS, self._panel.session.task.name, task.name]
+            self.task.options = list(dict.fromkeys(known))
             self.task.value = task.name
             for field, names in ((self.split, [*far, *tested]), (self.less, ["", *tested])):
                 kept = field.value
                 field.options = names
                 if names:
                     field.value = kept if kept in names else names[0]
-        self._tell()
 
     def _follow_models(self) -> None:
         for box in (self.treatment, self.control):
@@ -338,12 +354,24 @@ class ClaimForm(widgets.VBox):
         own = [session.model_a.method, session.model_b.method, session.intervention]
         return list(dict.fromkeys([*own, *_CONDITIONS, *EXAMPLE_LAYOUTS]))
 
+    def _other_task(self) -> str:
+        """A sentence where the claim is about another task than that of the panels."""
+        here = self._panel.session.task.name
+        if self._task.name == here:
+            return ""
+        self.show_task.layout.display = ""
+        name = self._task.name
+        self.show_task.description = f"Show {name} in every panel"
+        return f" This claim is about {escape(name)}; the other panels show {escape(here)}."
+
     def _tell(self) -> None:
         study = self._form
+        self.show_task.layout.display = "none"
         if study is None:
             text = "<b>Your own claim.</b> The treatment is compared with the control on the same "
             text += "examples. Both can be a layout, an intervention, or a layout under an "
             text += "intervention."
+            text += self._other_task()
         else:
             part = None if self.part.value == ALL else study.parts[self.part.value]
             lines = [

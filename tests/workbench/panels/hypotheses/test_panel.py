@@ -191,7 +191,18 @@ def test_a_built_in_part_can_be_made_ones_own(panel: HypothesesPanel) -> None:
     panel.claim.study.value, panel.claim.part.value = "H2", "gain grows out of distribution"
     panel.claim.make_own.click()
     assert panel.errors == []
-    assert panel.claim.study.value == OWN and panel.session.task.name == "summation"
+    assert panel.claim.study.value == OWN and panel.claim.task.value == "summation"
+    assert panel.session.task.name == "repetition", "another claim changes no other panel"
+    assert panel.claim.own_claim().loaded_task.name == "summation"
+    assert "This claim is about summation; the other panels show repetition." in (
+        panel.claim.words.value
+    )
+    panel.session.task = lc.load_task("counting")
+    assert panel.claim.task.value == "summation"
+    assert panel.claim.show_task.description == "Show summation in every panel"
+    panel.claim.show_task.click()
+    assert panel.session.task.name == "summation"
+    assert panel.claim.show_task.layout.display == "none"
     ours, built_in = (
         panel.claim.own_claim(),
         lc.load_study("H2").parts["gain grows out of distribution"],
