@@ -9,15 +9,19 @@ from __future__ import annotations
 
 from typing import Literal
 
+from latent_core.errors import SettingError
 from latent_core.hypotheses.claim import CONTROLS, Hypothesis
 from latent_core.hypotheses.conditions import CHANCE, Contrast
 from latent_core.interventions.kinds import Patch
+from latent_core.models.matching import matched
 from latent_core.slots.layout import LatentLayout
+from latent_core.slots.methods import Method
 from latent_core.tasks.table import load_task
 
 __all__ = [
     "attention",
     "computation",
+    "computed",
     "paper",
     "placement",
     "positions",
@@ -278,3 +282,57 @@ def reach(task: str, layout: str) -> Parts:
             controls=("random",),
         ),
     }
+
+
+def computed(task: str, layout: str) -> Parts:
+    """Return the parts that hold computed latents against learned ones, and ask what they do.
+
+    Raises:
+        SettingError: if no group of the layout is computed.
+    """
+    method = Method.parse(layout)
+    groups = [group for group in method.layout.groups if group.computed]
+    if not groups:
+        raise SettingError(
+            f"the study computed is about computed latents, and {layout} has none; expected a "
+            "layout such as End_4=hidden(proj=8)"
+        )
+    name, count = groups[-1].name, groups[-1].count
+    learned = matched(method, against="learned").name
+    changes = {
+        "they are needed": (
+            f"without its {name} latents the model does worse",
+            f"drop({name})",
+            ("random",),
+        ),
+        "what they hold depends on the prompt": (
+            f"if its {name} latents hold their mean over {task}, the model does worse",
+            f"replace({name}, data:{task})",
+            (),
+        ),
+        "their directions matter": (
+            f"if its {name} latents hold random directions of their lengths, the model does worse",
+            f"replace({name}, random)",
+            (),
+        ),
+    }
+    if count > 1:
+        changes["the chain goes on"] = (
+            f"if all {name} latents hold what the first holds, the model does worse",
+            f"freeze({name}, 1)",
+            (),
+        )
+    parts = {
+        "gain over learned": _part(
+            task,
+            f"{layout} beats learned latents at the same places",
+            layout,
+            learned,
+            "greater",
+            controls=(),
+        )
+    }
+    for part, (claim, change, controls) in changes.items():
+        treatment = f"{layout} under {change}"
+        parts[part] = _part(task, claim, treatment, layout, "less", controls=controls)
+    return parts

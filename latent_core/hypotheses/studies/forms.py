@@ -55,7 +55,8 @@ def fitted(study: Study, methods: Mapping[str, Set[str]], backbone: Backbone | s
     for task in dict.fromkeys((study.task, *study.layouts)):
         form = study if task == study.task else study.about(task=task)
         have = methods.get(task, frozenset())
-        alike = [name for name in sorted(have) if _groups(name) == _groups(form.layout)]
+        groups = _groups(form.layout)
+        alike = [name for name in sorted(have) if groups and _groups(name) == groups]
         for one in (form, *(form.about(name) for name in alike if name != form.layout)):
             found.append(Fit(one, sum(_answered(one, part, have, backbone) for part in one.parts)))
     return max(found, key=lambda fit: fit.parts)

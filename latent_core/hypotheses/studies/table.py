@@ -26,6 +26,7 @@ _PARTS: Final[Mapping[str, Callable[[str, str], Mapping[str, Hypothesis]]]] = {
     "prediction": claims.prediction,
     "attention": claims.attention,
     "reach": claims.reach,
+    "computed": claims.computed,
 }
 
 STUDIES: Final[tuple[Study, ...]] = tuple(

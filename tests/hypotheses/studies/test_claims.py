@@ -7,7 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from latent_core.hypotheses.studies.claims import paper
+from latent_core.errors import SettingError
+from latent_core.hypotheses.studies.claims import computed, paper
+from latent_core.hypotheses.studies.forms import fitted
+from latent_core.hypotheses.studies.table import load_study
 
 
 @pytest.mark.parametrize(
@@ -31,3 +34,29 @@ def test_the_demand_of_a_task_chooses_the_interventions(
     assert parts["dropping them breaks it"].contrast.treatment == treatment
     other_prompt = "prompt=" in parts["their states carry it"].contrast.treatment
     assert other_prompt == (demand == "retrieval")
+
+
+def test_computed_latents_are_held_against_learned_ones_and_changed_in_place() -> None:
+    parts = computed("hops", "Start_1+End_4=hidden & lora-r8")
+    contrasts = {name: part.contrast for name, part in parts.items()}
+    gain = contrasts.pop("gain over learned")
+    assert gain.treatment == "Start_1+End_4=hidden & lora-r8"
+    assert gain.control == "Start_1+End_4 & lora-r8"
+    assert {contrast.treatment.partition(" under ")[2] for contrast in contrasts.values()} == {
+        "drop(End)",
+        "replace(End, data:hops)",
+        "replace(End, random)",
+        "freeze(End, 1)",
+    }
+    assert {contrast.control for contrast in contrasts.values()} == {gain.treatment}
+    assert "the chain goes on" not in computed("reach", "Comma_1=mix")
+    with pytest.raises(SettingError, match="about computed latents, and End_2 has none"):
+        computed("hops", "End_2")
+
+
+def test_runs_of_other_methods_do_not_stand_for_computed_ones() -> None:
+    study = load_study("computed")
+    have = {"hops": {"End_4", "lora-r4", "End_4=hidden(proj=8)"}}
+    assert fitted(study, {"hops": {"lora-r4", "End_4"}}, "tiny").parts == 0
+    fit = fitted(study, have, "tiny")
+    assert fit.study is study and fit.parts == 5
