@@ -34,7 +34,7 @@ __all__ = [
 #: The commands in the order in which one gets to know them.
 COMMANDS = (
     *("demo", "train", "evaluate", "generate", "compare", "match"),
-    *("tasks", "methods", "backbones", "shipped", "fetch", "pretrain"),
+    *("tasks", "convert", "methods", "backbones", "shipped", "fetch", "pretrain"),
     *("grid", "runs", "hypotheses", "test"),
     *("export", "push", "harness", "doctor"),
 )

@@ -1,4 +1,4 @@
-"""`latent backbones | tasks | methods | fetch | pretrain`: what can be chosen, and its weights."""
+"""What can be chosen (`latent backbones | tasks | methods`), and what makes it (`fetch`, ...)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from latent_core.cli.checks import show_check
 from latent_core.errors import SettingError
 from latent_core.wording import did_you_mean
 
-__all__ = ["backbones", "fetch", "methods", "pretrain", "tasks"]
+__all__ = ["backbones", "convert", "fetch", "methods", "pretrain", "tasks"]
 
 OWN_TASK: Final = """\
 Your own task: a .jsonl file with one object on each line, such as {"prompt": "2+3=", "answer": "5"}
@@ -22,10 +22,15 @@ Optional fields:
   "steps": a list of texts, the written steps before the answer, each of one line.
   "level": a whole number, such as a length; default: the number of items in the answer.
   "demand": self-prompting, retrieval or instruction, on the first line; default: self-prompting.
+  "metric": how a response is scored, on the first line; default: items.
 Metrics:
-  exact: 1 if the response equals the answer, ignoring spaces at both ends.
-  graded: right comma-separated items before the first wrong one / items in the answer or in the
-    response, whichever is larger.\
+  items: exact if the response equals the answer, ignoring spaces at both ends. Graded: right
+    comma-separated items before the first wrong one / items in the answer or in the response,
+    whichever is larger.
+  exact, contains: the response equals the answer, or contains it.
+  numeric: the last number of the response is that of the answer.
+  regex: the answer is a regular expression that matches the whole response.
+`latent convert` makes such a file of a Parquet or CSV file, or of a saved Hugging Face dataset.\
 """
 
 
@@ -72,6 +77,46 @@ def tasks() -> None:
         )
     console.print(table)
     console.print(OWN_TASK, highlight=False)
+
+
+@app.command()
+def convert(
+    source: Annotated[
+        Path, typer.Argument(help=".parquet, .csv or .jsonl file, or folder of a saved dataset.")
+    ],
+    out: Annotated[Path, typer.Argument(help="The task file to write; ends in .jsonl.")],
+    columns: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--column", help="FIELD=COLUMN where the names differ, such as prompt=question."
+        ),
+    ] = None,
+    splits: Annotated[
+        list[str] | None,
+        typer.Option("--split", help="THEIRS=OURS, such as test=ood-20; by default test=id."),
+    ] = None,
+    metric: Annotated[str | None, typer.Option(help="How responses are scored.")] = None,
+    demand: Annotated[str | None, typer.Option(help="What the task demands of latents.")] = None,
+    replace: Annotated[bool, typer.Option(help="Replace a file that is there.")] = False,
+) -> None:
+    """Write a table or a dataset as a task file, which --task takes.
+
+    Example: latent convert gsm8k.parquet gsm8k.jsonl --column prompt=question --metric numeric
+    """
+    from latent_core.tasks.convert import convert as write
+
+    pairs = {"--column": columns, "--split": splits}
+    named = {option: _pairs(option, given or []) for option, given in pairs.items()}
+    task = write(source, out, named["--column"], named["--split"], metric, demand, replace)
+    counts = ", ".join(f"{split} {task.counts[split]}" for split in task.splits)
+    console.print(f"{out}: {counts}", highlight=False, soft_wrap=True)
+
+
+def _pairs(option: str, given: list[str]) -> dict[str, str]:
+    for one in given:
+        if "=" not in one:
+            raise SettingError(f"{option} {one!r}: expected two names with = between them")
+    return dict(tuple(one.split("=", 1)) for one in given)
 
 
 @app.command()

@@ -6,5 +6,8 @@ from .base import Mark as Mark
 from .base import Score as Score
 from .base import Task as Task
 from .base import resolve_splits as resolve_splits
+from .convert import convert as convert
+from .metrics import METRICS as METRICS
+from .metrics import Metric as Metric
 from .table import TASKS as TASKS
 from .table import load_task as load_task

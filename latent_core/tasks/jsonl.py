@@ -1,7 +1,7 @@
 """Tasks from a file of prompt/answer pairs, one JSON object a line.
 
     {"prompt": "Capital of France?\\n", "answer": "Paris", "split": "train", "level": 1,
-     "demand": "retrieval"}
+     "demand": "retrieval", "metric": "exact"}
 
 - `prompt` and `answer` are text. Every line needs them.
 - `split` is train, validation, id, ood-<level> such as ood-20, or ood-<name> such as ood-names,
@@ -14,8 +14,12 @@
   In a response, each step stands on a line before the answer; a response that writes steps is
   scored by what follows the last of them.
 - `demand` says what the task demands of latent tokens: self-prompting (the default), retrieval or
-  instruction. It belongs to the whole file: give it on one line, such as the first, or the same on
-  several.
+  instruction.
+- `metric` says how a response is scored: items (the default), exact, contains, numeric or regex.
+  `latent_core.tasks.metrics` defines them.
+
+`demand` and `metric` belong to the whole file: give them on one line, such as the first, or the
+same on several.
 
 The whole file is read and checked at once. An error names the first broken line. A byte order mark
 at the start of the file is skipped.
@@ -27,6 +31,7 @@ import codecs
 import json
 import random
 import re
+from collections.abc import Callable
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -36,18 +41,21 @@ from latent_core.errors import TaskError
 from latent_core.tasks.base import (
     TRAIN_PERCENT,
     VALIDATION_PERCENT,
-    Demand,
     Example,
     Score,
     Task,
     bucket_of,
     check_demand,
     content_hash,
-    score_items,
 )
+from latent_core.tasks.metrics import DEFAULT_METRIC, METRICS, Metric, metric_of
 from latent_core.wording import counted
 
-_FIELDS: Final = ("prompt", "answer", "split", "level", "steps", "demand")
+__all__ = ["FIELDS", "JsonlTask"]
+
+FIELDS: Final = ("prompt", "answer", "split", "level", "steps", "demand", "metric")
+#: Those that belong to the whole file.
+_OF_THE_FILE: Final = ("demand", "metric")
 #: No example has more steps.
 _MOST_STEPS: Final = 1000
 #: The largest level: tables hold levels as 64-bit numbers, and plots as floats.
@@ -71,20 +79,27 @@ _DRAWN: Final = (
 
 @final
 class JsonlTask(Task):
-    """Examples from a JSONL file, scored by exact match and by leading items right."""
+    """Examples from a JSONL file, scored by a metric.
+
+    Args:
+        path: of the file.
+        metric: name or function, in place of the file's own.
+    """
 
     hypothesis = "the user's own"
-    exact_metric = "the answer, ignoring spaces at both ends"
-    graded_metric = (
-        "right items before the first wrong one / items in the longer of answer and response"
-    )
     level_name = "level"
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(
+        self, path: str | Path, metric: str | Metric | Callable[[str, str], float] | None = None
+    ) -> None:
         self.path = Path(path)
         self.name = self.path.stem
         self.description = f"Prompt and answer pairs of {self.path.name}."
-        self._by_split, drawn, self.demand = _read(self.path)
+        self._by_split, drawn, stated = _read(self.path)
+        self.demand = check_demand(stated.get("demand", Task.demand), str(self.path))
+        self.metric = metric_of(stated.get("metric", DEFAULT_METRIC) if metric is None else metric)
+        self.exact_metric, self.graded_metric = self.metric.exact, self.metric.graded
+        self._check_answers()
         lines = counted(sum(map(len, self._by_split.values())), "line")
         self.split_rule = f"{self.path.name} has {lines} {_DRAWN if drawn else _GIVEN}"
         named = {split: _level_of(split) for split in self._by_split}
@@ -100,7 +115,14 @@ class JsonlTask(Task):
             for split, examples in sorted(self._by_split.items())
             for example in examples
         ]
-        return content_hash([self.demand, lines])
+        # A file that says nothing of metrics has the fingerprint that it had before there were any.
+        scored = [] if self.metric.name == DEFAULT_METRIC else [self.metric.name]
+        return content_hash([self.demand, lines, *scored])
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many examples each split has."""
+        return {split: len(examples) for split, examples in self._by_split.items()}
 
     @property
     def splits(self) -> tuple[str, ...]:
@@ -125,12 +147,20 @@ class JsonlTask(Task):
         return found[:count]
 
     def score(self, example: Example, response: str) -> Score:
-        """Score by exact match and by the share of leading comma-separated items right."""
-        wanted = [item.strip() for item in example.answer.split(",")]
+        """Score what follows the written steps by the task's metric."""
         start = self.after_steps(example, response)
-        graded, marks = score_items(wanted, response[start:])
-        shifted = tuple(replace(m, start=m.start + start, end=m.end + start) for m in marks)
-        return Score(response[start:].strip() == example.answer.strip(), graded, shifted)
+        found = self.metric.score(example.answer, response[start:])
+        marks = tuple(replace(m, start=m.start + start, end=m.end + start) for m in found.marks)
+        return replace(found, marks=marks)
+
+    def _check_answers(self) -> None:
+        for examples in self._by_split.values():
+            for example in examples:
+                if wrong := self.metric.check(example.answer):
+                    raise TaskError(
+                        f"{self.path}: the answer {example.answer!r:.80} {wrong}, which the metric "
+                        f"{self.metric.name} needs; mend it, or choose another metric"
+                    )
 
 
 def _level_of(split: str) -> int | None:
@@ -139,8 +169,8 @@ def _level_of(split: str) -> int | None:
     return int(tail) if tail != split and tail.isdigit() else None
 
 
-def _read(path: Path) -> tuple[dict[str, list[Example]], bool, Demand]:
-    """Return the examples by split, whether a hash drew the splits, and the task's demand.
+def _read(path: Path) -> tuple[dict[str, list[Example]], bool, dict[str, Any]]:
+    """Return the examples by split, whether a hash drew the splits, and what the file states.
 
     Raises:
         TaskError: naming the line if one is at fault.
@@ -157,19 +187,19 @@ def _read(path: Path) -> tuple[dict[str, list[Example]], bool, Demand]:
     has_split = "split" in numbered[0][1]
     by_split: dict[str, list[Example]] = {}
     first_seen: dict[str, tuple[int, str]] = {}
-    stated: tuple[int, Demand] | None = None
+    stated: dict[str, tuple[int, Any]] = {}
     for number, fields in numbered:
         if ("split" in fields) != has_split:
             raise TaskError(
                 f"{path}, line {number}: some lines have a 'split' and some do not; "
                 "give it on all lines, or on none to have them split by hash"
             )
-        if "demand" in fields:
-            stated = stated or (number, fields["demand"])
-            if fields["demand"] != stated[1]:
+        for name in set(_OF_THE_FILE) & set(fields):
+            first, value = stated.setdefault(name, (number, fields[name]))
+            if fields[name] != value:
                 raise TaskError(
-                    f"{path}, line {number}: demand is {fields['demand']!r} here and "
-                    f"{stated[1]!r} at line {stated[0]}; a file is one task, so keep one of them"
+                    f"{path}, line {number}: {name} is {fields[name]!r} here and {value!r} at line "
+                    f"{first}; a file is one task, so keep one of them"
                 )
         example = _example(fields, path.stem)
         seen_at, seen_in = first_seen.setdefault(example.key, (number, example.split))
@@ -179,7 +209,7 @@ def _read(path: Path) -> tuple[dict[str, list[Example]], bool, Demand]:
                 f"{seen_at}, in {seen_in!r}; splits must not overlap, so remove one of them"
             )
         by_split.setdefault(example.split, []).append(example)
-    return by_split, not has_split, stated[1] if stated else Task.demand
+    return by_split, not has_split, {name: value for name, (_, value) in stated.items()}
 
 
 def _content(path: Path) -> bytes:
@@ -216,10 +246,8 @@ def _parse(path: Path, number: int, raw: bytes) -> dict[str, Any]:
                 f"{where}: {name!r} has half of a surrogate pair, {fields[name]!r:.80}; write the "
                 "whole character"
             )
-    if unknown := sorted(set(fields) - set(_FIELDS)):
-        raise TaskError(
-            f"{where}: unknown field {unknown[0]!r:.80}; known are {', '.join(_FIELDS)}"
-        )
+    if unknown := sorted(set(fields) - set(FIELDS)):
+        raise TaskError(f"{where}: unknown field {unknown[0]!r:.80}; known are {', '.join(FIELDS)}")
     split, level = fields.get("split", "train"), fields.get("level", 0)
     if not isinstance(split, str) or not _SPLIT.fullmatch(split):
         raise TaskError(
@@ -233,6 +261,12 @@ def _parse(path: Path, number: int, raw: bytes) -> dict[str, Any]:
         )
     if "demand" in fields:
         check_demand(fields["demand"], where)
+    if "metric" in fields and not (
+        isinstance(fields["metric"], str) and fields["metric"] in METRICS
+    ):
+        raise TaskError(
+            f"{where}: metric is {fields['metric']!r:.80}; expected one of {', '.join(METRICS)}"
+        )
     _check_steps(fields.get("steps", []), where)
     return fields
 

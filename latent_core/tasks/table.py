@@ -6,6 +6,7 @@ JSONL file: see `latent_core.tasks.jsonl`.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -16,6 +17,7 @@ from latent_core.tasks.generation import GenerationTask
 from latent_core.tasks.hops import Hops
 from latent_core.tasks.jsonl import JsonlTask
 from latent_core.tasks.lookup import Lookup
+from latent_core.tasks.metrics import Metric
 from latent_core.tasks.reach import Reach
 from latent_core.tasks.repetition import Repetition
 from latent_core.tasks.summation import Summation
@@ -41,14 +43,20 @@ Example:
 """
 
 
-def load_task(name_or_path: str | Path) -> Task:
+def load_task(
+    name_or_path: str | Path, metric: str | Metric | Callable[[str, str], float] | None = None
+) -> Task:
     """Load a task by name, or from a JSONL file of prompt/answer pairs.
 
     Args:
-        name_or_path: a name in `TASKS`, or a path that ends in .jsonl.
+        name_or_path: a name in `TASKS`, or a path that ends in .jsonl. `lc.tasks.convert` makes
+            such a file of a data frame, a Parquet or CSV file, or a Hugging Face dataset.
+        metric: of a file, in place of the one that it states: a name in `METRICS`, or a function of
+            answer and response that gives a number from 0 to 1.
 
     Raises:
-        TaskError: if the name is unknown, or the file is missing or has a broken line.
+        TaskError: if the name is unknown, the file is missing or has a broken line, or a metric is
+            given for a built-in task, which has its own.
 
     Example:
         >>> import latent_core as lc
@@ -57,9 +65,11 @@ def load_task(name_or_path: str | Path) -> Task:
     """
     name = str(name_or_path)
     if name in TASKS:
+        if metric is not None:
+            raise TaskError(f"task {name!r} has a metric of its own; leave out `metric`")
         return TASKS[name]()
     if name.endswith(".jsonl"):
-        return JsonlTask(name)
+        return JsonlTask(name, metric)
     raise TaskError(
         f"unknown task {name!r}{did_you_mean(name, TASKS)} Expected one of {', '.join(TASKS)}, or "
         "a path ending in .jsonl"
