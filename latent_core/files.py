@@ -21,6 +21,7 @@ from latent_core.errors import LatentError
 __all__ = [
     "is_staged",
     "new_folder",
+    "parse_json",
     "refuse_filled",
     "staged_folder",
     "write_file",
@@ -38,6 +39,19 @@ def write_file(
     path = Path(path)
     write_files(path.parent, {path.name: content}, what or str(path), error)
     return path
+
+
+def parse_json(content: str | bytes) -> Any:
+    """Read JSON that may be damaged or a stranger's.
+
+    Raises:
+        ValueError: whatever is wrong with it: its syntax, its encoding, a number of thousands of
+            digits, or values nested too deep to be read.
+    """
+    try:
+        return json.loads(content)
+    except RecursionError:
+        raise ValueError("JSON nested too deep to be read") from None
 
 
 def write_json(path: str | Path, body: Any) -> Path:

@@ -55,3 +55,11 @@ def test_a_folder_appears_when_it_is_whole(tmp_path: Path) -> None:
     with pytest.raises(ZeroDivisionError), files.new_folder(tmp_path / "other"):
         raise ZeroDivisionError
     assert [p.name for p in tmp_path.iterdir()] == ["made"]
+
+
+@pytest.mark.parametrize(
+    "content", ["{", b"\xff", "[" * 100_000, '{"a": ' * 50_000, "1" * 5_000, '"\ud800', ""]
+)
+def test_whatever_is_wrong_with_json_is_a_value_error(content: str | bytes) -> None:
+    with pytest.raises(ValueError):
+        files.parse_json(content)

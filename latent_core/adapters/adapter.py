@@ -20,7 +20,7 @@ from torch import Tensor
 from latent_core.archives.folders import has_file, read_file, refuse_packed
 from latent_core.backbones.fingerprints import WeightsSample
 from latent_core.errors import AdapterError
-from latent_core.files import write_files
+from latent_core.files import parse_json, write_files
 from latent_core.slots.layout import LatentLayout
 
 __all__ = [
@@ -120,11 +120,11 @@ def read_adapter(folder: str | Path) -> tuple[AdapterConfig, dict[str, Tensor]]:
         if not has_file(folder, name):
             raise AdapterError(f"no adapter in {folder}: expected a file {name} there")
     try:
-        config = AdapterConfig(**json.loads(read_file(folder, CONFIG_NAME).decode()))
+        config = AdapterConfig(**parse_json(read_file(folder, CONFIG_NAME)))
         weights = read_file(folder, WEIGHTS_NAME)
     except OSError as error:
         raise AdapterError(f"cannot read the adapter in {folder}: {error}") from error
-    except (ValueError, TypeError, AttributeError, RecursionError) as error:
+    except (ValueError, TypeError, AttributeError) as error:
         raise AdapterError(
             f"{folder / CONFIG_NAME} is damaged or of another kind of adapter: {error}"
         ) from error

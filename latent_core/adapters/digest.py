@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from latent_core.archives.folders import read_file
+from latent_core.files import parse_json
 
 __all__ = ["saved_digest"]
 
@@ -30,11 +31,11 @@ def saved_digest(folder: str | Path) -> str | None:
     """
     for name, key in _DESCRIBED_BY.items():
         try:
-            body = json.loads(read_file(folder, name))
+            body = parse_json(read_file(folder, name))
             about = [body[key], body.get("layout"), body.get("method")]
         except FileNotFoundError:
             continue
-        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return None
         return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:_LENGTH]
     return None

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 import os
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
@@ -32,7 +31,7 @@ from latent_core.adapters.adapter import (
 from latent_core.archives.folders import has_file, read_file, refuse_packed
 from latent_core.backbones.fingerprints import WeightsSample
 from latent_core.errors import AdapterError
-from latent_core.files import staged_folder, write_json
+from latent_core.files import parse_json, staged_folder, write_json
 from latent_core.slots.layout import LatentLayout
 from latent_core.slots.methods import Method
 
@@ -181,11 +180,11 @@ def config_file(folder: str | Path) -> Path:
 def _read_baseline(folder: Path) -> BaselineConfig:
     path = folder / BASELINE_FILE
     try:
-        config = BaselineConfig(**json.loads(read_file(folder, BASELINE_FILE).decode()))
+        config = BaselineConfig(**parse_json(read_file(folder, BASELINE_FILE)))
         found = {name: _sha256(folder, name) for name in config.sha256}
     except OSError as error:
         raise AdapterError(f"cannot read the baseline in {folder}: {error}") from error
-    except (ValueError, TypeError, AttributeError, RecursionError) as error:
+    except (ValueError, TypeError, AttributeError) as error:
         raise AdapterError(f"{path} is damaged or of another kind: {error}") from error
     damaged = [name for name, expected in config.sha256.items() if found[name] != expected]
     if damaged:

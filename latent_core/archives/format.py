@@ -12,7 +12,6 @@ is used, and every file is compared with its hash when it is read.
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
@@ -20,6 +19,7 @@ from pathlib import PurePosixPath
 from typing import Any, Final
 
 from latent_core.errors import ArchiveError
+from latent_core.files import parse_json
 
 __all__ = [
     "ARCHIVE_FILES",
@@ -118,7 +118,7 @@ class PackedFolder:
         Raises:
             ValueError, TypeError, AttributeError: if it is damaged.
         """
-        files = {name: PackedFile(**body) for name, body in json.loads(text).items()}
+        files = {name: PackedFile(**body) for name, body in parse_json(text).items()}
         return cls(row, start, files)
 
 

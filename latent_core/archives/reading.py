@@ -6,7 +6,6 @@ import contextlib
 import errno
 import functools
 import hashlib
-import json
 import os
 import threading
 from collections.abc import Iterable, Iterator, Sequence
@@ -35,6 +34,7 @@ from latent_core.archives.format import (
 from latent_core.archives.tables import RecordsTable, parquet_bytes
 from latent_core.archives.tensors import TensorStore
 from latent_core.errors import ArchiveError
+from latent_core.files import parse_json
 
 __all__ = ["KEY", "Archive", "is_archive", "open_archive"]
 
@@ -112,7 +112,7 @@ class Archive:
         os.stat(folder / RUNS)
         with _damage(folder):
             with pq.ParquetFile(folder / RUNS, page_checksum_verification=True) as file:
-                said = json.loads((file.metadata.metadata or {})[KEY])
+                said = parse_json((file.metadata.metadata or {})[KEY])
                 self._columns = tuple(file.schema_arrow.names)
                 self._refuse_above("folders", file.metadata.num_rows, MOST_FOLDERS)
             if said["version"] != VERSION:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import io
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+
+from latent_core.files import parse_json
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -64,7 +65,7 @@ def attributes_of(records: RecordsTable) -> dict[str, Any]:
     Raises:
         ValueError: if it is damaged.
     """
-    found = json.loads(records.metadata.get(_ATTRS, "{}"))
+    found = parse_json(records.metadata.get(_ATTRS, "{}"))
     if not isinstance(found, dict):
         raise ValueError(f"{_ATTRS} holds {type(found).__name__}; expected attributes by name")
     return found

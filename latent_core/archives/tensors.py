@@ -14,6 +14,8 @@ from typing import Any, NamedTuple
 
 from safetensors import safe_open
 
+from latent_core.files import parse_json
+
 __all__ = ["TensorFile", "TensorStore", "put_together", "taken_apart", "tensors_of"]
 
 _LENGTH = 8
@@ -38,7 +40,7 @@ def tensors_of(header: str) -> dict[str, dict[str, Any]]:
     Raises:
         ValueError, TypeError, KeyError, AttributeError: if it is damaged.
     """
-    described = {name: one for name, one in json.loads(header).items() if name != "__metadata__"}
+    described = {name: one for name, one in parse_json(header).items() if name != "__metadata__"}
     return dict(sorted(described.items(), key=lambda item: tuple(item[1]["data_offsets"])))
 
 

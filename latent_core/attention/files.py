@@ -15,7 +15,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from latent_core.errors import SettingError
-from latent_core.files import write_file
+from latent_core.files import parse_json, write_file
 
 __all__ = ["read_record", "write_record"]
 
@@ -49,8 +49,8 @@ def read_record(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         if metadata.get("format") != FORMAT:
             raise SettingError(f"{path} is not an attention record, or one of another version")
-        return tensors, json.loads(metadata["notes"])
-    except (OSError, SafetensorError, json.JSONDecodeError) as error:
+        return tensors, parse_json(metadata["notes"])
+    except (OSError, SafetensorError, ValueError) as error:
         raise SettingError(
             f"cannot read an attention record from {path}: {error}; expected a file that "
             "AttentionRecord.save wrote"

@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from latent_core.errors import BackboneError
+from latent_core.files import parse_json
 
 __all__ = ["cache_root", "converted_smollm2", "fetch_smollm2"]
 
@@ -126,7 +127,7 @@ def _is_whole(target: Path, verify: bool) -> bool:
     take a second, on demand.
     """
     try:
-        manifest = json.loads((target / _MANIFEST).read_bytes())
+        manifest = parse_json((target / _MANIFEST).read_bytes())
         if (manifest["format"], manifest["gguf_sha256"]) != (_FORMAT, GGUF_SHA256):
             return False
         return all(

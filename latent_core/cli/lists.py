@@ -116,7 +116,8 @@ def _pairs(option: str, given: list[str]) -> dict[str, str]:
     for one in given:
         if "=" not in one:
             raise SettingError(f"{option} {one!r}: expected two names with = between them")
-    return dict(tuple(one.split("=", 1)) for one in given)
+    parted = (one.partition("=") for one in given)
+    return {ours: theirs for ours, _, theirs in parted}
 
 
 @app.command()

@@ -22,6 +22,7 @@ from typing import Any
 from filelock import FileLock
 
 from latent_core.errors import LatentError
+from latent_core.files import parse_json
 from latent_core.hypotheses.evidence import Evidence
 from latent_core.hypotheses.plan import Plan
 from latent_core.hypotheses.verdict import Verdict
@@ -63,7 +64,7 @@ class Journal:
             )
         for number, line in enumerate(lines, 1):
             try:
-                entry: dict[str, Any] = json.loads(line)
+                entry: dict[str, Any] = parse_json(line)
                 intact = entry["previous"] == previous
             except (ValueError, KeyError, TypeError):
                 intact = False
@@ -239,8 +240,8 @@ def _write_at(path: Path, whole: int, line: bytes) -> None:
 
 def _is_entry(line: bytes) -> bool:
     try:
-        return isinstance(json.loads(line), dict)
-    except (ValueError, RecursionError):
+        return isinstance(parse_json(line), dict)
+    except ValueError:
         return False
 
 

@@ -138,7 +138,7 @@ def _reason_to_leave_out(path: str, names: set[str]) -> str:
         status = read_run(path)["status"] if RUN_FILE in names else "finished"
         if RECORDS_FILE in file_names(path):
             records_of(path)
-    except (OSError, ValueError, TypeError, KeyError, RecursionError, pa.ArrowException) as error:
+    except (OSError, ValueError, TypeError, KeyError, pa.ArrowException) as error:
         return f"is damaged: {error}"
     return f"is {status}, so it is unfinished" if status in ("running", "stopped") else ""
 

@@ -7,7 +7,6 @@ files are put beside them, so that damage is found before training goes on from 
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 import warnings
 import zipfile
@@ -17,7 +16,7 @@ from typing import Any, Final
 
 from safetensors import SafetensorError, safe_open
 
-from latent_core.files import write_file, write_json
+from latent_core.files import parse_json, write_file, write_json
 from latent_core.runs.own_files import (
     CHECKPOINT_HASHES,
     CHECKPOINTS,
@@ -122,16 +121,16 @@ def damage_of(checkpoint: Path) -> str:
     hashed = checkpoint / CHECKPOINT_HASHES
     if not hashed.is_file():
         try:
-            body = json.loads(state.read_bytes())
-        except (OSError, ValueError, RecursionError):
+            body = parse_json(state.read_bytes())
+        except (OSError, ValueError):
             return _CUT_SHORT
         if _has_checks(body):  # versions that check the loss write hashes
             return _CUT_SHORT
         return _unreadable(checkpoint, body)
     try:
-        hashes = json.loads(hashed.read_bytes())
+        hashes = parse_json(hashed.read_bytes())
         wrong = [name for name, known in hashes.items() if _sha256(checkpoint / name) != known]
-    except (OSError, ValueError, TypeError, AttributeError, RecursionError) as error:
+    except (OSError, ValueError, TypeError, AttributeError) as error:
         return f"{type(error).__name__}: {error}"
     if _STATE_FILE not in hashes:
         return f"{CHECKPOINT_HASHES} does not name {_STATE_FILE}"

@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from latent_core.archives.folders import has_file, read_file, size_of
+from latent_core.files import parse_json
 from latent_core.runs.own_files import ADAPTER_FILE, BASELINE_FILE, RECORDS_FILE
 
 __all__ = ["find_copies", "warn_of_copies"]
@@ -101,7 +102,7 @@ def _content(path: str) -> str | None:
     try:
         for name, key in ((BASELINE_FILE, "sha256"), (ADAPTER_FILE, "weights_sha256")):
             if has_file(path, name):
-                return json.dumps(json.loads(read_file(path, name))[key], sort_keys=True)
+                return json.dumps(parse_json(read_file(path, name))[key], sort_keys=True)
         if has_file(path, RECORDS_FILE):
             return hashlib.sha256(read_file(path, RECORDS_FILE)).hexdigest()
     except (OSError, ValueError, KeyError, TypeError):

@@ -51,7 +51,7 @@ AVERAGED: Final = ("exact", "graded", *COSTS)
 #: Seconds that `write_records` waits for another process at the same run.
 _PATIENCE: Final = 10.0
 #: What a damaged file of records makes readers raise.
-_DAMAGE: Final = (OSError, ValueError, TypeError, KeyError, RecursionError, pa.ArrowException)
+_DAMAGE: Final = (OSError, ValueError, TypeError, KeyError, pa.ArrowException)
 
 
 def write_records(folder: str | Path, frame: pd.DataFrame, *, replace: bool = False) -> Path:
@@ -150,11 +150,19 @@ def current_records(folder: str | Path) -> pd.DataFrame:
         FileNotFoundError: if there are none.
         OSError, ValueError, pyarrow.ArrowException: if they are damaged.
     """
-    frame = read_frame(folder)
+    frame = _read_records(folder)
     stale = stale_splits(folder, frame.attrs.get("evaluation"))
     if not stale:
         return frame
     return frame[~frame["split"].isin(stale)].reset_index(drop=True)
+
+
+def _read_records(folder: str | Path) -> pd.DataFrame:
+    """The records of a folder; a file that holds something else is damaged."""
+    frame = read_frame(folder)
+    if lacking := sorted({"split", "level"} - set(frame.columns)):
+        raise ValueError(f"no column {lacking[0]!r}")
+    return frame
 
 
 def kept_records(folder: str | Path) -> pd.DataFrame | None:
@@ -166,7 +174,7 @@ def kept_records(folder: str | Path) -> pd.DataFrame | None:
         OSError: if they cannot be read.
     """
     try:
-        return read_frame(folder)
+        return _read_records(folder)
     except FileNotFoundError:
         return None
     except _DAMAGE as error:
@@ -218,7 +226,7 @@ def read_summary(folder: str | Path) -> dict[str, Any]:
         summary = read_json(folder, SUMMARY_FILE)
         if _is_summary(summary) and summary["records_bytes"] == size:
             return _without(summary, stale_splits(folder, summary.get("evaluation")))
-    except (OSError, ValueError, TypeError, KeyError, RecursionError):
+    except (OSError, ValueError, TypeError, KeyError):
         pass  # missing, or damaged: it holds nothing that the records do not
     return summary_of(current_records(folder))
 

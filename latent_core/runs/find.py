@@ -218,7 +218,7 @@ def _about(path: str, name: str, names: set[str]) -> dict[str, Any] | None:
             settings |= {key: notes[key] for key in _NOTED if key in notes}
             return _flat(path, name, {"status": "finished", "settings": settings, "notes": notes})
         return _flat(path, name, {"status": "finished", "settings": {}, "notes": {}})
-    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         warn_of(path, error)
         return None
 

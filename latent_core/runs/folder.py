@@ -29,7 +29,7 @@ from safetensors import SafetensorError
 
 from latent_core.archives.folders import read_file, refuse_packed
 from latent_core.errors import LatentError, SettingError
-from latent_core.files import write_json
+from latent_core.files import parse_json, write_json
 from latent_core.runs.checkpoints import last_checkpoint
 from latent_core.runs.own_files import (
     RUN_FILE,
@@ -204,7 +204,7 @@ def reopen_run(folder: Path) -> None:
 
 def read_json(folder: str | Path, name: str) -> Any:
     """The content of a JSON file."""
-    return json.loads(read_file(folder, name).decode())
+    return parse_json(read_file(folder, name))
 
 
 def read_run(folder: str | Path) -> dict[str, Any]:
@@ -217,7 +217,7 @@ def read_run(folder: str | Path) -> dict[str, Any]:
     path = Path(folder) / RUN_FILE
     try:
         return checked_run(read_json(folder, RUN_FILE))
-    except (ValueError, TypeError, KeyError, RecursionError) as error:
+    except (ValueError, TypeError, KeyError) as error:
         raise SettingError(f"{path} is damaged ({error}); choose another folder") from error
 
 

@@ -7,7 +7,6 @@ stay where they are, and so does the folder that holds them. Nothing is deleted 
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import re
 import stat
@@ -15,7 +14,7 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Final
 
-from latent_core.files import is_staged
+from latent_core.files import is_staged, parse_json
 
 __all__ = [
     "ADAPTER_FILE",
@@ -237,8 +236,8 @@ def set_aside(folder: str | Path, names: Collection[str] | None = None) -> Path 
 def _own_names(folder: Path) -> frozenset[str]:
     """Names of a run's files, those that its baseline lists included."""
     listed: set[str] = set()
-    with contextlib.suppress(OSError, ValueError, TypeError, KeyError, RecursionError):
-        body = json.loads((folder / BASELINE_FILE).read_bytes())["sha256"]
+    with contextlib.suppress(OSError, ValueError, TypeError, KeyError):
+        body = parse_json((folder / BASELINE_FILE).read_bytes())["sha256"]
         listed = {str(name) for name in dict(body) if os.path.basename(str(name)) == str(name)}
     return _RUN_NAMES | (listed - {"", ".", ".."})
 

@@ -156,7 +156,7 @@ class Task(ABC):
         ...         right = response == example.answer
         ...         return lc.Score(right, float(right), ())
         >>> Echo().examples("id", 1, seed=0)
-        [Example(prompt='0>', answer='0', split='id', level=1, key='0')]
+        [Example(prompt='0>', answer='0', split='id', level=1, key='0', steps=())]
     """
 
     name: str

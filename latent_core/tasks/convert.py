@@ -162,7 +162,7 @@ def _read(path: Path) -> Any:
 
     if path.is_dir():
         try:
-            from datasets import load_from_disk  # type: ignore[import-not-found,unused-ignore]
+            from datasets import load_from_disk
         except ModuleNotFoundError:
             raise TaskError(
                 f"{path} is a folder, which Hugging Face `datasets` reads; pip install datasets"

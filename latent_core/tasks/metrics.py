@@ -35,6 +35,11 @@ class Metric:
         exact, graded: what the two numbers of a `Score` mean.
         score: the score of a response, given the answer and the response.
         check: what is wrong with an answer for this metric; empty if nothing is.
+
+    Example:
+        >>> import latent_core as lc
+        >>> lc.tasks.METRICS["contains"].exact
+        'the answer stands somewhere in the response'
     """
 
     name: str
@@ -106,6 +111,16 @@ def _check_number(answer: str) -> str:
     return "" if _last_number(answer) else "holds no number"
 
 
+def _yes_or_no(
+    name: str,
+    meaning: str,
+    score: Callable[[str, str], Score],
+    check: Callable[[str], str] = lambda answer: "",
+) -> Metric:
+    """A metric whose grade is 1 or 0."""
+    return Metric(name, meaning, meaning, score, check)
+
+
 METRICS: Final[dict[str, Metric]] = {
     metric.name: metric
     for metric in (
@@ -115,17 +130,17 @@ METRICS: Final[dict[str, Metric]] = {
             "right items before the first wrong one / items in the longer of answer and response",
             _items,
         ),
-        Metric("exact", *["the answer, ignoring spaces at both ends"] * 2, _exact),
-        Metric("contains", *["the answer stands somewhere in the response"] * 2, _contains),
-        Metric(
+        _yes_or_no("exact", "the answer, ignoring spaces at both ends", _exact),
+        _yes_or_no("contains", "the answer stands somewhere in the response", _contains),
+        _yes_or_no(
             "numeric",
-            *["the last number of the response is the last number of the answer"] * 2,
+            "the last number of the response is the last number of the answer",
             _numeric,
             _check_number,
         ),
-        Metric(
+        _yes_or_no(
             "regex",
-            *["the answer, a regular expression, matches the whole response"] * 2,
+            "the answer, a regular expression, matches the whole response",
             _regex,
             _check_pattern,
         ),

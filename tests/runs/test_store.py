@@ -8,6 +8,7 @@ import pytest
 import latent_core as lc
 from latent_core.archives import folders
 from latent_core.errors import SettingError
+from latent_core.runs.evaluation_file import kept_records
 from tests.runs.samples import records
 
 
@@ -72,6 +73,20 @@ def test_damaged_records_are_named_and_left_out(root: Path) -> None:
     for wanted in (False, True):
         with pytest.warns(UserWarning, match=r"a is damaged and left out \(Arrow"):
             assert "a" not in set(lc.load_runs(root, records=wanted)["run"])
+
+
+def test_records_that_lost_a_column_are_damaged(root: Path) -> None:
+    path = root / "a" / "records.parquet"
+    pd.read_parquet(path).rename(columns={"split": "sp1it"}).to_parquet(path)
+    with pytest.warns(UserWarning, match=r"a is damaged and left out \(ValueError: no column 'split'"):
+        assert "a" not in set(lc.load_runs(root, records=True)["run"])
+    with pytest.raises(SettingError, match=r"is damaged \(ValueError: no column 'split'\)"):
+        kept_records(root / "a")
+
+
+def test_a_description_nested_too_deep_hides_no_other_run(root: Path) -> None:
+    (root / "a" / "adapter_config.json").write_text("[" * 100_000)
+    assert {"a", "deep/b"} <= set(lc.load_runs(root)["run"])
 
 
 def test_the_shipped_adapters_are_runs_too() -> None:

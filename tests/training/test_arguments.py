@@ -58,7 +58,7 @@ def test_every_argument_of_the_trainer_is_passed_on_or_refused() -> None:
         ("label_smoothing_factor", 0.1, "loss"),
         ("neftune_noise_alpha", 5.0, "noise"),
         ("train_sampling_strategy", "group_by_length", "order"),
-        ("eval_strategy", "steps", "lc.evaluate"),
+        ("eval_strategy", "steps", "check_every="),
         ("data_seed", 3, "seed="),
     ],
 )
