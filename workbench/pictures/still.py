@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import threading
 import warnings
 from typing import Any, Final, Literal, cast
 
@@ -19,10 +20,15 @@ _RULES: Final[dict[str, Any]] = {
 }
 
 
+#: Matplotlib's settings are the process's own: two threads would undo one another's.
+_ONE_AT_A_TIME: Final = threading.Lock()
+
+
 def figure_bytes(figure: Figure, kind: Literal["png", "svg"], dpi: int = 160) -> bytes:
     """Write a figure as PNG or SVG; the letters of an SVG stay text."""
     buffer = io.BytesIO()
-    with matplotlib.rc_context(cast(Any, _RULES)), warnings.catch_warnings():
+    rules = cast(Any, _RULES)
+    with _ONE_AT_A_TIME, matplotlib.rc_context(rules), warnings.catch_warnings():
         # Tokens may have any letters; those that no font has are boxes in a PNG, text in an SVG.
         warnings.filterwarnings("ignore", r"Glyph \d+ .* missing from font", UserWarning)
         metadata = {"Date": None} if kind == "svg" else None
