@@ -34,6 +34,7 @@ def test_a_difference_of_two_samples_has_welchs_interval() -> None:
         wanted = test.confidence_interval(0.95)
         assert found.loc[column, "low"] == pytest.approx(wanted.low)
         assert found.loc[column, "high"] == pytest.approx(wanted.high)
+    assert found["examples"].tolist() == [5, 5]
 
 
 def test_samples_that_do_not_vary_have_an_interval_without_width() -> None:

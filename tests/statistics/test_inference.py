@@ -159,8 +159,8 @@ def test_one_seed_has_bcas_end_where_the_examples_are_skewed() -> None:
 
 
 def test_many_seeds_have_students_interval_over_their_means() -> None:
-    values = [0.1, 0.3, 0.2, 0.6, 0.4, 0.5, 0.9, 0.9, 0.6]
-    effect = paired_effect(values, np.repeat(range(3), 3), range(9), confidence=0.9, exact=False)
+    values = [0.1, 0.3, 0.6, 0.4, 0.9, 0.7]  # fewer examples than seeds
+    effect = paired_effect(values, [0, 0, 1, 1, 2, 2], range(6), confidence=0.9, exact=False)
     test = stats.ttest_1samp([0.2, 0.5, 0.8], 0.0)
     wanted = test.confidence_interval(0.9)
     assert (effect.low, effect.high, effect.p) == pytest.approx((*wanted, test.pvalue))
@@ -195,19 +195,23 @@ def test_seeds_that_agree_by_luck_have_the_interval_of_the_bootstrap(
     assert effect.p == pytest.approx(2 * stats.norm.sf(effect.mean / spread), rel=0.06)
 
 
-@pytest.mark.parametrize("examples", [3, 12])
-def test_shared_examples_have_the_variance_of_a_crossed_layout(examples: int) -> None:
+@pytest.mark.parametrize(("count", "examples"), [(5, 3), (5, 12), (2, 12)])
+def test_shared_examples_have_the_variance_of_a_crossed_layout(count: int, examples: int) -> None:
     rng = np.random.default_rng(2)
-    table = rng.normal(size=examples) + rng.normal(0.3, 0.4, size=(5, 1))
-    table = table + 0.3 * rng.normal(size=(5, examples))
-    seeds, keys = np.repeat(range(5), examples), np.tile(range(examples), 5)
+    table = rng.normal(size=examples) + rng.normal(0.3, 0.4, size=(count, 1))
+    table = table + 0.3 * rng.normal(size=(count, examples))
+    seeds, keys = np.repeat(range(count), examples), np.tile(range(examples), count)
     mean, low, high, p = mean_ends_p(table.ravel(), seeds, keys)
     rest = table - table.mean(axis=0) - table.mean(axis=1, keepdims=True) + mean
-    of_examples = 5 * table.mean(axis=0).var(ddof=1)  # mean squares of two-way analysis of variance
-    residual = (rest**2).sum() / (4 * (examples - 1))
+    of_examples = count * table.mean(axis=0).var(
+        ddof=1
+    )  # mean squares of two-way analysis of variance
+    residual = (rest**2).sum() / ((count - 1) * (examples - 1))
     assert of_examples > residual
-    variance = table.mean(axis=1).var(ddof=1) / 5 + (of_examples - residual) / (5 * examples)
-    freedom = min(5, examples) - 1
+    variance = table.mean(axis=1).var(ddof=1) / count + (of_examples - residual) / (
+        count * examples
+    )
+    freedom = min(count, examples) - 1
     half = stats.t.ppf(0.975, freedom) * math.sqrt(variance)
     assert (low, high) == pytest.approx((mean - half, mean + half))
     assert p == pytest.approx(2 * stats.t.sf(abs(mean) / math.sqrt(variance), freedom))
@@ -242,6 +246,17 @@ def test_examples_that_only_some_seeds_share_are_summed_one_by_one() -> None:
     assert effect.high - effect.mean == pytest.approx(half)
 
 
+def test_a_single_shared_example_says_nothing_of_others() -> None:
+    """The interval is Student's over the two seeds."""
+    _, low, high, p = mean_ends_p([0.2, 0.6], [0, 1], [0, 0], 0.8)
+    test = stats.ttest_1samp([0.2, 0.6], 0.0)
+    assert (low, high, p) == pytest.approx((*test.confidence_interval(0.8), test.pvalue))
+
+
+def test_seeds_that_agree_exactly_are_as_certain_as_their_examples() -> None:
+    assert mean_ends_p([0.0, 1.0] * 60, np.repeat([0, 1, 2], 40), range(120))[3] < 1e-6
+
+
 def test_examples_that_oppose_each_other_do_not_narrow_the_interval() -> None:
     """A variance that is estimated as negative is none."""
     values, seeds = [0.1, 0.3, 0.5, 0.7, 0.5, 0.3], [0, 0, 0, 1, 1, 1]
@@ -252,7 +267,7 @@ def test_examples_that_oppose_each_other_do_not_narrow_the_interval() -> None:
 @pytest.mark.parametrize("split", [False, True])
 def test_one_seeds_signs_are_flipped_example_by_example(split: bool) -> None:
     """Each counts by its share of the mean: by hand, over every way to flip."""
-    values, strata = np.array([0.4, 0.2, -0.1, 0.5, 0.3, 0.9]), [0, 0, 0, 0, 1, 1]
+    values, strata = np.array([0.4, 0.2, -0.5, 0.5, 0.3, 0.9]), [0, 0, 0, 0, 1, 1]
     weights, shares = ((0.5, 0.5), np.array([1 / 8] * 4 + [1 / 4] * 2))
     if not split:
         strata, weights, shares = None, (1.0,), np.array([1 / 6] * 6)

@@ -182,6 +182,8 @@ def test_interval_and_p_of_a_difference_say_the_same_of_zero(values, low, p) -> 
     found = paired_difference(frame, "A", "B")
     assert found.low == low and found.high == pytest.approx(alone.high)
     assert found.p == pytest.approx(alone.p if p is None else p)
+    turned = paired_difference(frame, "B", "A")
+    assert (turned.low, turned.high, turned.p) == pytest.approx((-found.high, -low, found.p))
 
 
 @pytest.mark.parametrize("seeds", [(0,), (0, 1, 2)])
