@@ -1,13 +1,19 @@
 """Evidence: a planted effect is found, and what only looks like one is told apart."""
 
+import re
 from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
+from latent_core.errors import SettingError
 from latent_core.hypotheses import lab
+from latent_core.hypotheses.claim import Hypothesis
 from latent_core.hypotheses.conditions import Contrast
+from latent_core.hypotheses.evidence import Evidence, evidence_from_records
+from latent_core.interventions.running import CHANGED_NOTHING
 from tests.copying import copying_model
 from tests.hypotheses.made_up import MIXED, records, verdict_of
 
@@ -69,3 +75,117 @@ def test_p_short_agrees_with_the_interval(gain, tmp_path) -> None:
         table = pd.concat([records(MIXED, shift + luck), records("Start_2", 0.0)])
         verdict = verdict_of(gain, table, tmp_path)
         assert (verdict.evidence.p_short < 0.05) == (verdict.effect.high < 0.1), shift
+
+
+# --- from a table of records, by hand -------------------------------------------------------------
+
+CLAIM = Hypothesis("a", "repetition", Contrast(MIXED, "End_2"), "greater", 0.25, "id")
+SEEDS = {0: 0.5, 1: 0.6, 2: 0.7}
+
+
+def rows_of(method: str, scores: dict[int, float] | float, **other) -> pd.DataFrame:
+    """Records of three seeds and four examples, which differ by hundredths within a seed."""
+    by_seed = scores if isinstance(scores, dict) else dict.fromkeys(SEEDS, scores)
+    rows = [
+        (seed, "id", n, f"k{seed}-{n}", by_seed[seed] + noise, method)
+        for seed in reversed(SEEDS)
+        for n, noise in enumerate((0.01, -0.01, 0.02, -0.02))
+    ]
+    columns = ["seed", "split", "example", "key", "graded", "method"]
+    return pd.DataFrame(rows, columns=columns).assign(**other)
+
+
+def evidence_of(*sides: pd.DataFrame, claim: Hypothesis = CLAIM) -> Evidence:
+    return evidence_from_records(lab.plan(claim, 3, 4), pd.concat(sides, ignore_index=True))
+
+
+def test_a_control_is_subtracted_example_by_example() -> None:
+    filler = rows_of(f"filler({MIXED})", {0: 0.3, 1: 0.2, 2: 0.4})
+    found = evidence_of(rows_of(MIXED, SEEDS), rows_of("End_2", 0.1), filler)
+    assert found.effect.seed_means == pytest.approx((0.4, 0.5, 0.6))
+    assert found.effect.p_exact == 2 / 8
+    (control,) = found.controls
+    assert control.name == "filler"
+    assert control.effect.seed_means == pytest.approx((0.2, 0.1, 0.3))
+    assert control.specific.seed_means == pytest.approx((0.2, 0.4, 0.3))
+    assert control.specific.confidence == control.specific_wide.confidence == 0.95
+    assert set(found.not_run) == {"random", "shuffled"}
+    assert found.not_run["random"].startswith("the records do not contain it")
+    assert "_beyond" not in found.frame
+    assert found.frame["difference_filler"].mean() == pytest.approx(0.2)
+    assert found.seeds == (0, 1, 2)
+    assert found.p_short == 1.0
+
+
+def test_p_short_is_the_smallest_and_controls_are_corrected_by_their_number() -> None:
+    """Effect 0.4 to 0.6; beyond both controls 0.05 to 0.15, which falls short of 0.25."""
+    fillers = [
+        rows_of(f"{MIXED} under {how}", {0: 0.45, 1: 0.5, 2: 0.55})
+        for how in ("replace(latents, random)", "replace(latents, text:.)")
+    ]
+    found = evidence_of(rows_of(MIXED, SEEDS), rows_of("End_2", 0.1), *fillers)
+    assert [control.name for control in found.controls] == ["random", "filler"]
+    beyond = stats.ttest_1samp([0.05, 0.1, 0.15], 0.25, alternative="less")
+    assert found.p_short == pytest.approx(2 * 2 * beyond.pvalue)
+    wide = stats.ttest_1samp([0.05, 0.1, 0.15], 0.0).confidence_interval(1 - 0.05 / 2)
+    for control in found.controls:
+        ends = control.specific_wide.low, control.specific_wide.high
+        assert ends == pytest.approx((wide.low, wide.high))
+    alone = evidence_of(rows_of(MIXED, {0: 0.15, 1: 0.2, 2: 0.25}), rows_of("End_2", 0.1))
+    short = stats.ttest_1samp([0.05, 0.1, 0.15], 0.25, alternative="less")
+    assert alone.p_short == pytest.approx(2 * short.pvalue)
+
+
+def test_equal_records_have_one_digest_and_others_another() -> None:
+    sides = rows_of(MIXED, SEEDS), rows_of("End_2", 0.1)
+    one, again = evidence_of(*sides), evidence_of(*sides)
+    assert one.records_digest == again.records_digest and len(one.records_digest) == 16
+    changed = [sides[0].assign(graded=lambda f: f["graded"] + 0.5), sides[0].assign(key="k")]
+    changed[1]["key"] += changed[1]["example"].astype(str)
+    both = changed[1], sides[1].assign(key=changed[1]["key"])
+    others = {evidence_of(changed[0], sides[1]).records_digest, evidence_of(*both).records_digest}
+    assert len(others | {one.records_digest}) == 3
+
+
+def test_a_table_says_what_its_reader_should_know() -> None:
+    sides = rows_of(MIXED, 0.03), rows_of("End_2", 0.02)
+    assert evidence_of(*sides).notes == (
+        "the records came as a table, so they may be older than the plan",
+        "treatment and control both score below 0.05 (at most 0.03), so the result may come from "
+        "the training and not from the claim",
+    )
+    assert evidence_of(*sides).records_made is None
+    noted = (
+        sides[0].assign(made="2026-02", note="slow", graded=0.5),
+        sides[1].assign(made=["2026-03"] * 6 + ["2026-01"] * 6, note=["", "old"] * 6),
+    )
+    found = evidence_of(*noted)
+    assert found.notes == ("treatment: slow", "control: old") and not found.untried
+    assert found.records_made == "2026-01"
+
+
+@pytest.mark.parametrize(
+    ("notes", "untried"),
+    [([CHANGED_NOTHING] * 12, True), ([CHANGED_NOTHING] * 11 + [None], False), ("", False)],
+)
+def test_nothing_was_tried_if_no_example_was_changed(notes, untried: bool) -> None:
+    sides = rows_of(MIXED, SEEDS, note=notes), rows_of("End_2", 0.1)
+    assert evidence_of(*sides).untried is untried
+    assert evidence_of(sides[0].drop(columns="note"), sides[1].assign(note=notes)).untried is False
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda t: t.drop(columns="method"), "expected one that says 'Start_1+Comma_1' or 'End_2'"),
+        (lambda t: t[t["method"] != "End_2"], "no records of 'End_2'; the table has 'Start_1+Com"),
+        (lambda t: t[t["seed"] > 0], "needs 3 training seeds, and the records have 2"),
+        (lambda t: t[t["example"] < 3], "needs 4 examples per seed and split, and the records ha"),
+        (lambda t: t.drop(t.index[t["key"] == "k1-3"]), "and the records have 3; plan with fewer"),
+        (lambda t: t.assign(graded=None), "the records of 'Start_1+Comma_1' have no graded"),
+    ],
+)
+def test_a_table_that_does_not_hold_the_plan_is_refused(change, says: str) -> None:
+    table = pd.concat([rows_of(MIXED, SEEDS), rows_of("End_2", 0.1)], ignore_index=True)
+    with pytest.raises(SettingError, match=re.escape(says)):
+        evidence_from_records(lab.plan(CLAIM, 3, 4), change(table))
