@@ -78,7 +78,7 @@ def test_damaged_records_are_named_and_left_out(root: Path) -> None:
 def test_records_that_lost_a_column_are_damaged(root: Path) -> None:
     path = root / "a" / "records.parquet"
     pd.read_parquet(path).rename(columns={"split": "sp1it"}).to_parquet(path)
-    with pytest.warns(UserWarning, match=r"a is damaged and left out \(ValueError: no column 'split'"):
+    with pytest.warns(UserWarning, match=r"a is damaged and left out \(ValueError: no column"):
         assert "a" not in set(lc.load_runs(root, records=True)["run"])
     with pytest.raises(SettingError, match=r"is damaged \(ValueError: no column 'split'\)"):
         kept_records(root / "a")
