@@ -3,7 +3,8 @@
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup lab test test-fast lint format pages reference screenshots constraints clean
+.PHONY: help setup lab test test-fast mutants lint format pages reference screenshots \
+	constraints clean
 
 VENV := .venv
 RUN := $(VENV)/bin/python
@@ -43,6 +44,15 @@ test: $(WEIGHTS) lint ## Lint, check types and run every test
 test-fast: $(WEIGHTS) lint ## The same without the slow tests
 	$(PYTEST) -m 'not slow'
 
+# Beside the pinned packages: nothing else needs mutmut, and it brings a terminal interface.
+MUTMUT := $(CURDIR)/$(VENV)/mutmut
+
+mutants: $(WEIGHTS) ## Change the code and list the changes that no test notices (ONLY="latent_core.statistics.*")
+	@test -d '$(MUTMUT)' || $(RUN) -m pip install --quiet -c constraints.txt --target '$(MUTMUT)' \
+		mutmut==3.8.1
+	PYTHONPATH='$(MUTMUT)' OMP_NUM_THREADS=1 $(RUN) -m mutmut run $(foreach name,$(ONLY),'$(name)')
+	@PYTHONPATH='$(MUTMUT)' $(RUN) -m mutmut results
+
 lint: $(INSTALLED) ## Lint, check the format, the types and who imports whom
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
@@ -77,7 +87,7 @@ constraints: ## Pin anew what pyproject.toml admits: the newest versions, torch 
 	mv "$$scratch/new.txt" constraints.txt
 
 clean: ## Delete .venv and what the tools cached here (not the weights)
-	rm -rf $(VENV) .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) mutants .hypothesis .mypy_cache .pytest_cache .ruff_cache
 
 $(INSTALLED): pyproject.toml constraints.txt
 	@if ! $(RUN) -c '$(NEW_ENOUGH)' 2>/dev/null; then \

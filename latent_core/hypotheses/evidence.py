@@ -183,9 +183,16 @@ def _estimated(
     found, short = [], []
     for one in controls:
         other = pair(h, fetch(one.treatment), fetch(one.control))
-        frame[f"difference_{one.name}"] = frame.merge(
+        under = frame.merge(
             other, on=["seed", "split", "example", "key"], how="left", suffixes=("", "_c")
-        )["difference_c"].to_numpy()
+        )["difference_c"]
+        if lost := int(under.isna().sum()):
+            raise SettingError(
+                f"{lost} of {len(frame)} examples were not answered under the control {one.name}; "
+                "expected the same examples as in the contrast. Add their records, or leave the "
+                "control out"
+            )
+        frame[f"difference_{one.name}"] = under.to_numpy()
         frame["_beyond"] = frame["difference"] - frame[f"difference_{one.name}"]
         short.append(p_short_of(h, frame, "_beyond") * len(controls))
         found.append(

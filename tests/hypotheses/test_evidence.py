@@ -189,3 +189,20 @@ def test_a_table_that_does_not_hold_the_plan_is_refused(change, says: str) -> No
     table = pd.concat([rows_of(MIXED, SEEDS), rows_of("End_2", 0.1)], ignore_index=True)
     with pytest.raises(SettingError, match=re.escape(says)):
         evidence_from_records(lab.plan(CLAIM, 3, 4), change(table))
+
+
+@pytest.mark.parametrize("lost", ["example", "seed"])
+def test_a_control_that_lacks_examples_of_the_contrast_is_refused(lost: str) -> None:
+    """It would be a control of unknown effect, which no claim can fail to exceed."""
+    claim = replace(CLAIM, contrast=Contrast("drop(Comma)"), direction="less")
+    sides = [rows_of("drop(Comma)", 0.1), rows_of("none", 0.8)]
+    stand_in = "replace(latents, text:.)"
+    under = [rows_of(f"drop(Comma) within {stand_in}", 0.3), rows_of(stand_in, 0.8)]
+    assert evidence_of(*sides, *under, claim=claim).controls[0].effect.mean == pytest.approx(-0.5)
+    fewer = [frame[frame[lost] > 0] for frame in under]
+    says = f"{3 if lost == 'example' else 4} of 12 examples were not answered under the control"
+    with pytest.raises(SettingError, match=f"{says} filler"):
+        evidence_of(*sides, *fewer, claim=claim)
+    more = [pd.concat([frame, frame.assign(seed=7, key="k")]) for frame in under]
+    more = [frame.drop_duplicates(["seed", "example", "key"]) for frame in more]
+    assert len(evidence_of(*sides, *more, claim=claim).frame) == 12

@@ -25,11 +25,14 @@ def effect(mean: float, sd_seeds: float, sd_examples: float, seeds: int) -> Effe
 
 
 def evidence(
-    main: Effect, direction: str = "greater", contrast: Contrast | None = None
+    main: Effect,
+    direction: str = "greater",
+    contrast: Contrast | None = None,
+    examples: int = EXAMPLES,
 ) -> Evidence:
     contrast = contrast or Contrast("Start_2", "End_2")
     claim = Hypothesis("a", "repetition", contrast, direction, 0.25, "id")
-    plan = replace(lab.plan(claim, 5, EXAMPLES), assumptions=ASSUMED)
+    plan = replace(lab.plan(claim, 5, examples), assumptions=ASSUMED)
     return Evidence(claim, plan, main, (), {}, pd.DataFrame(), "", (), 1.0)
 
 
@@ -80,6 +83,14 @@ def test_one_seed_may_need_only_more_examples() -> None:
     fewest = next(n for n in range(2, 99) if narrow(n, EXAMPLES, 0.3, 0.3, 1.0, 0.05))
     assert f"about {fewest} seeds with 20 examples" in said, "the spread of seeds is the assumed"
     assert said.endswith(f"about {next(enough)} examples with 1 seed")
+
+
+@pytest.mark.parametrize(("ratio", "examples"), [(2.6, 3), (2.0, 6)])
+def test_few_examples_have_few_degrees_of_freedom(ratio: float, examples: int) -> None:
+    """Half of the interval of three is 2.48 standard deviations, of six 1.05."""
+    main = effect(0.3, math.nan, 0.3 / ratio, 1)
+    said = more_seeds_or_examples(evidence(main, examples=3), main)
+    assert said.endswith(f"or about {examples} examples with 1 seed")
 
 
 @pytest.mark.parametrize("seeds", [1, 3])

@@ -89,6 +89,8 @@ def test_a_study_is_said_and_tabled_part_by_part() -> None:
     both = StudyVerdict(study, {"one": short(0.01), "two": short(0.02)}, {})
     assert both.reason.endswith("refuted by one (adjusted p 0.02) and two (adjusted p 0.02)")
     assert StudyVerdict(study, {"helps": parts["helps"]}, {}).reason == "of 1 part, 1 supported"
+    nothing_refuted = StudyVerdict(study, {"helps": parts["helps"]}, {}).table()
+    assert nothing_refuted["p_refuting"].dtype == float
     rows = verdict.table().to_dict("records")
     assert [row.pop("p_refuting") for row in rows] == pytest.approx(
         [math.nan, 0.04, 0.09, math.nan], nan_ok=True

@@ -10,7 +10,7 @@ import pytest
 from latent_core.hypotheses.conditions import Contrast
 from latent_core.hypotheses.evidence import Evidence
 from latent_core.hypotheses.settle import more_seeds_or_examples
-from latent_core.hypotheses.verdict import judge
+from latent_core.hypotheses.verdict import exact_text, judge
 from tests.hypotheses.made_up import (
     LEAST,
     MIXED,
@@ -76,8 +76,9 @@ def test_the_effect_has_to_go_beyond_every_control(beyond_low, wide_high, title,
         )
     verdict = judge(evidence(main, passed, tried, less=less), 0.01)
     assert verdict.title == title
+    assert verdict.outcome == title.lower().removeprefix("strongly ")
+    assert ("(control 0, control 1)" in verdict.reason) == (title == "STRONGLY SUPPORTED")
     assert "control 1" in verdict.reason
-    assert ("control 0" in verdict.reason) == (title == "STRONGLY SUPPORTED")
 
 
 @pytest.mark.parametrize(
@@ -227,6 +228,8 @@ def test_the_summary_leaves_out_what_is_not_known_and_says_what_would_settle() -
     one = replace(effect(-0.1, 0.1, 0.5, seeds=1), size=math.nan, p_exact=0.5)
     lines = judge(evidence(one), 0.9).summary().splitlines()
     assert lines[4].endswith("; 0.5 in the sign-flip test over examples")
+    two = replace(effect(-0.1, 0.1, 0.5, seeds=2), p_exact=0.5)
+    assert exact_text(two) == "; 0.5 in the sign-flip test over seeds"
     assert lines[5] == "size        sd 0.40 between examples"
     assert lines[6] == "data        1 training seed, 20 paired examples"
     assert lines[8].startswith("to decide   if the estimate stays the same") and len(lines) == 9
