@@ -142,7 +142,7 @@ def attention(notebook: Notebook) -> Locator:
     """What goes to the latents at commas: the strongest head, and the effect of cutting it."""
     notebook.run("wb.session.intervention = 'none'")
     panel = tab(notebook, "Attention")
-    panel.get_by_label("Latent group", exact=True).select_option("Comma")
+    panel.get_by_label("Latent group", exact=True).first.select_option("Comma")
     expect(panel.get_by_text("text → Comma, summed")).to_be_visible()
     panel.get_by_role("button", name="Open strongest head").click()
     settled(notebook.page)

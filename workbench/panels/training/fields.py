@@ -75,8 +75,8 @@ class TrainingFields:
         self.far = field(
             widgets.Dropdown,
             "OOD check",
-            "215px",
-            "130px",
+            "230px",
+            "145px",
             options=[("none", "")],
             tooltip="Also check accuracy on this split, which is not trained on",
         )
@@ -178,4 +178,4 @@ def _wide(kind: Any, label: str, **settings: Any) -> Any:
 def _narrow(label: str, value: float, most: int, least: int = 0, tooltip: str = "") -> Any:
     number = widgets.BoundedIntText
     settings = {"value": value, "min": least, "max": most, "tooltip": tooltip or label}
-    return field(number, label, "215px", "130px", **settings)
+    return field(number, label, "230px", "145px", **settings)
