@@ -49,8 +49,8 @@ class TrainingFields:
         self.learning_rate = field(
             widgets.FloatText,
             "Learning rate",
-            "215px",
-            "130px",
+            "230px",
+            "145px",
             step=0.01,
             tooltip="Of AdamW. Follows the method and the backbone until you type another one",
         )
