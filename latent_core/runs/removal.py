@@ -41,7 +41,7 @@ def lies_behind_link(path: str | Path, roots: Iterable[str | Path]) -> bool:
     """Whether a path is reached from the root that it lies below through a link."""
     for root in map(on_disk, roots):
         below = os.path.relpath(path, root)
-        if below == os.curdir or not below.startswith(os.pardir):
+        if below.split(os.sep)[0] != os.pardir:
             return os.path.realpath(path) != os.path.normpath(
                 os.path.join(os.path.realpath(root), below)
             )

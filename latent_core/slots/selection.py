@@ -61,7 +61,7 @@ class PassSlots:
         """One example's slots, all of them new; `prompt_length` counts verbal tokens."""
         steps = [s.verbal_index + (not s.is_latent) - prompt_length for s in slots]
         return cls(
-            group=torch.tensor([[s.group if s.is_latent else VERBAL for s in slots]]),
+            group=torch.tensor([[s.group for s in slots]]),  # `VERBAL` at a verbal token
             member=torch.tensor([[s.member for s in slots]]),
             occurrence=torch.tensor([[s.occurrence for s in slots]]),
             step=torch.tensor([steps]).clamp(min=0),
@@ -133,7 +133,8 @@ class Selection:
             for number, group in enumerate(layout.groups)
             for member in range(group.count)
             if any(
-                term.word == "latents" or (term.group == number and term.member in (None, member))
+                term.word in ("latents", "all")
+                or (term.group == number and term.member in (None, member))
                 for term in self.terms
             )
         ]

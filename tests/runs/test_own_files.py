@@ -130,3 +130,61 @@ def test_leftovers_of_a_killed_writer_are_deleted(tmp_path: Path, monkeypatch) -
     assert len(list(tmp_path.iterdir())) == 3
     own_files.delete_leftovers(tmp_path)
     assert [p.name for p in tmp_path.iterdir()] == [".hidden"]
+
+
+def test_a_snapshot_is_known_by_the_name_of_its_file() -> None:
+    assert own_files.snapshot_step(own_files.snapshot_name(50)) == 50
+    for name in ("snapshot-x.safetensors", "snapshot-5.safetensors.part", "snapshots.safetensors"):
+        assert own_files.snapshot_step(name) is None
+    assert own_files.checkpoint_step("checkpoint-50") == 50
+    assert own_files.checkpoint_step("checkpoint-best") is None
+
+
+def test_snapshots_of_later_steps_are_deleted(run: Path) -> None:
+    for step in (0, 50, 51, 100):
+        (run / "checkpoints" / own_files.snapshot_name(step)).write_text("x")
+    (run / "checkpoints" / "snapshot-best.safetensors").write_text("mine")
+    others = {name for name in names(run) if "snapshot-" not in name}
+    own_files.delete_snapshots(run, after=50)
+    kept = {"snapshot-0.safetensors", "snapshot-50.safetensors", "snapshot-best.safetensors"}
+    assert set(names(run)) == others | {f"checkpoints/{name}" for name in kept}
+    own_files.delete_snapshots(run)
+    assert set(names(run)) == others | {"checkpoints/snapshot-best.safetensors"}
+    own_files.delete_snapshots(run.parent / "no run")
+
+
+def test_a_runs_own_names_are_those_that_it_writes_and_that_its_baseline_lists(run: Path) -> None:
+    own = ("run.json", "model.safetensors", "snapshots.safetensors", ".run.json.0123abcd.part")
+    assert all(own_files.is_own_file(run, name) for name in own)
+    foreign = ("notes.txt", "up", "../up", "checkpoints", "other.safetensors")
+    assert not any(own_files.is_own_file(run, name) for name in foreign)
+    (run / "baseline.json").unlink()
+    assert not own_files.is_own_file(run, "model.safetensors")
+
+
+def test_a_checkpoint_loses_first_what_shows_that_it_is_whole(run: Path, monkeypatch) -> None:
+    """So that a kill leaves one that was cut short, and none that seems damaged."""
+    step, deleted, unlink = run / "checkpoints" / "checkpoint-50", [], Path.unlink
+    (step / "hashes.json").write_text("{}")
+
+    def seen(self: Path, missing_ok: bool = False) -> None:
+        deleted.append(self.name)
+        unlink(self, missing_ok)
+
+    monkeypatch.setattr(Path, "unlink", seen)
+    own_files.delete_checkpoint(step)
+    assert deleted[:2] == ["hashes.json", "trainer_state.json"] and not step.exists()
+
+
+def test_only_the_files_that_are_named_are_set_aside_and_run_json_goes_last(run, monkeypatch):
+    moved, rename = [], os.rename
+
+    def seen(source: Path, target: Path) -> None:
+        moved.append(source.name)
+        rename(source, target)
+
+    monkeypatch.setattr(os, "rename", seen)
+    chosen = ["run.json", "records.parquet", "summary.json", "log.csv", "missing"]
+    own_files.set_aside(run, chosen)
+    assert moved == ["log.csv", "records.parquet", "summary.json", "run.json"]
+    assert (run / "adapter_config.json").exists() and not (run / "records.parquet").exists()

@@ -226,3 +226,30 @@ def test_text_and_layout_are_two_forms_of_one_thing(places, counts, verbal, tied
     assert [group.place for group in layout.groups] == [place for _, place in places]
     assert [group.count for group in layout.groups] == counts[: len(places)]
     assert LatentLayout.parse(str(layout)) == layout
+
+
+def test_what_trains_has_a_table_or_two_maps() -> None:
+    layout = LatentLayout.parse(
+        "Start_2+End_3=hidden(proj=4)+Comma_1=fused(0.5, proj=2)+8_1=hidden"
+    )
+    assert layout.weight_shapes(16) == {
+        "Start": (2, 16),
+        "End.down": (4, 16),
+        "End.up": (16, 4),
+        "Comma.down": (2, 16),
+        "Comma.up": (16, 2),
+    }
+
+
+def test_the_control_of_fillings_has_learned_vectors_in_the_same_places() -> None:
+    layout = LatentLayout.parse("Start_2+End_3@verbal=hidden+Comma_1=text(1); positions=sequential")
+    assert str(layout.learned()) == "Start_2+End_3@verbal+Comma_1; positions=sequential"
+
+
+def test_a_group_is_found_by_its_name() -> None:
+    layout = LatentLayout.parse("Start_2+Comma_1")
+    assert layout.group("Comma") is layout.groups[1]
+    with pytest.raises(LayoutError, match=r"has no group 'End'; its groups: Start, Comma$"):
+        layout.group("End")
+    with pytest.raises(LayoutError, match=r"layout none has no group 'End'; its groups: none$"):
+        LatentLayout().group("End")

@@ -205,3 +205,81 @@ def test_verbal_slots_can_be_marked_by_the_response_tokens_that_stand() -> None:
 def test_an_empty_prompt_is_refused() -> None:
     with pytest.raises(PromptError, match="prompt has no tokens"):
         place("Start_1").insert([], [3])
+
+
+# Probabilities of the best token before 9, the comma and 0: the model is not sure of the comma.
+UNSURE = {
+    # The last latent predicts, and stands between what is known ahead and what the comma brings.
+    "Unsure[0.5]_2": (
+        "7 44 8  9 Unsure[0.5].0 Unsure[0.5].1 44 0",
+        "0 1 2   3 4 4                         4 5",
+        "- - 9   - - 44                        0 -",
+    ),
+    "Comma_1+Unsure[0.5]_1+End_1": (
+        "7 Comma.0 44 8 End.0  9 Unsure[0.5].0 Comma.0 44 0",
+        "0 1 1 2 3             3 4 4 4 5",
+        "- - - - 9             - 44 - 0 -",
+    ),
+    # The second threshold is above the best probability before the comma and 0, the first is not.
+    "Unsure[0.2]_1+Unsure[0.6]_1; positions=sequential": (
+        "7 44 8  9 Unsure[0.6].0 44 Unsure[0.6].0 0",
+        "0 1 2   3 4             5  6             7",
+        "- - 9   - 44            -  0             -",
+    ),
+}
+
+
+@pytest.mark.parametrize("text", UNSURE)
+def test_latents_stand_where_the_best_probability_is_below_the_threshold(text: str) -> None:
+    placement = place(text)
+    slots = placement.insert([7, COMMA, 8], [9, COMMA, 0], best=[0.6, 0.2, 0.5])
+    wanted = tuple(" ".join(line.split()) for line in UNSURE[text])
+    assert drawn(slots, placement.layout) == wanted
+    sure = placement.insert([7, COMMA, 8], [9, COMMA, 0])
+    assert not any(s.is_latent and s.group == 1 for s in sure.slots)
+
+
+def test_a_left_out_latent_of_an_unsure_place_predicts_nothing() -> None:
+    placement = replace(place("Unsure[0.5]_1"), rows=lambda *about: None)
+    slots = placement.insert([7], [8], best=[0.1])
+    assert drawn(slots, placement.layout) == ("7 8", "0 1", "8 -")
+
+
+def test_the_thresholds_are_those_of_the_groups_in_order() -> None:
+    assert place("Start_1+Unsure[0.25]_1+Unsure[0.5]_2").thresholds == (0.25, 0.5)
+    assert place("Start_1").thresholds == ()
+
+
+def test_a_row_says_whether_the_slot_before_it_is_needed() -> None:
+    placement = place("End_2=hidden+Comma_1+2_1=text(1)+3_1=mix")
+    # One learned row, then two of group 0, one of a text, and one of group 3.
+    assert [placement.computes(row) for row in range(-2, 7)] == [
+        *(False, False),
+        *(False, True, True, False, True),
+        *(False, False),
+    ]
+    assert placement.has_computed and not place("Comma_1+2_1=text(1)").has_computed
+    assert place("End_1=hidden").computes(0)
+    edited = replace(place("Start_1"), computed=lambda row: row in (-1, 0, 5))
+    assert [edited.computes(row) for row in (-1, 0, 1, 5)] == [False, True, False, True]
+    assert edited.has_computed
+
+
+def test_a_computed_latent_needs_a_slot_before_it() -> None:
+    with pytest.raises(PromptError, match="first slot would be a latent of Comma=hidden, which"):
+        place("Comma_1=hidden").insert([COMMA, 7])
+    placed = place("Start_1+Comma_1=hidden").insert([COMMA, 7])
+    assert [s.row for s in placed.slots] == [0, 1, -1, -1]
+
+
+def test_the_numbering_can_follow_the_step() -> None:
+    """Sequential in the prompt, shared once a response token stands."""
+    about = []
+
+    def positions(step: int) -> str:
+        about.append(step)
+        return "shared" if step else "sequential"
+
+    slots = replace(place("Start_2+1_1"), positions=positions).insert([5, 6], [7, 8])
+    assert [s.position_id for s in slots.slots] == [0, 1, 2, 3, 4, 5, 6, 7, 7]
+    assert about == [0, 0, 0, 1]

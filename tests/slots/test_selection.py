@@ -1,11 +1,13 @@
 """Which slots a selection means, and how it is read and refused."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from latent_core.errors import LatentError, LayoutError, SettingError
 from latent_core.slots.layout import LatentLayout
-from latent_core.slots.selection import PassSlots, Selection
+from latent_core.slots.selection import PADDING, PassSlots, Selection
 from tests.slots.test_placement import COMMA, place
 
 LAYOUT = LatentLayout.parse("Start_2+Comma_2+8_1")
@@ -33,9 +35,14 @@ def test_a_selection_finds_its_slots() -> None:
     layout = LatentLayout.parse("Start_2+Comma_2")
     found = {
         text: Selection.parse(text, layout).mask(slots)[0].nonzero().flatten().tolist()
-        for text in ("Start", "Comma.1", "Comma@1", "Comma.0@1+Start.1", "prompt", "response")
+        for text in (
+            *("Start", "Comma.1", "Comma@1", "Comma.0@1+Start.1"),
+            *("prompt", "response", "latents", "verbal"),
+        )
     }
     assert found == {
+        "latents": [0, 1, 3, 4, 6, 7],
+        "verbal": [2, 5, 8, 9],
         "Start": [0, 1],
         "Comma.1": [4, 7],
         "Comma@1": [6, 7],
@@ -45,6 +52,48 @@ def test_a_selection_finds_its_slots() -> None:
     }
     everything = Selection.parse("latents+verbal", layout).mask(slots)
     assert torch.equal(everything, Selection.parse("all", layout).mask(slots))
+    assert everything.dtype == torch.bool and everything.all()
+
+
+def test_padding_is_in_no_selection_and_a_row_can_be_taken_alone() -> None:
+    placed = place("Start_1").insert([1], [5]).slots
+    one = PassSlots.of(placed, 1)
+    assert one.num_new == 3 and one.group.tolist() == [[0, -1, -1]]
+    assert one.step.tolist() == [[0, 0, 1]]
+    both = PassSlots(
+        *(torch.cat([t, t + 10]) for t in (one.group, one.member)), one.occurrence, one.step, 2
+    )
+    both = replace(both, occurrence=both.group + 1, step=both.group + 2)
+    row = both.row(1)
+    assert row.group.tolist() == [[10, 9, 9]] and row.member.tolist() == [[10, 9, 9]]
+    assert row.occurrence.tolist() == [[11, 10, 10]] and row.step.tolist() == [[12, 11, 11]]
+    assert row.num_new == 2
+    padded = replace(one, group=torch.tensor([[0, -1, PADDING]]))
+    layout = LatentLayout.parse("Start_1")
+    for text, mask in {
+        "all": [True, True, False],
+        "verbal": [False, True, False],
+        "response": [False, False, False],
+    }.items():
+        assert Selection.parse(text, layout).mask(padded)[0].tolist() == mask
+
+
+@pytest.mark.parametrize(
+    ("text", "has", "members"),
+    [
+        ("latents", [True, True, True], [(0, 0), (0, 1), (1, 0), (1, 1), (2, 0)]),
+        ("Comma", [False, True, True], [(1, 0), (1, 1)]),
+        ("Comma.1", [False, False, True], [(1, 1)]),
+        ("Comma@2", [False, False, True], [(1, 0), (1, 1)]),
+        ("Comma.1@0+Start", [True, False, False], [(0, 0), (0, 1), (1, 1)]),
+        ("all", [True, True, True], [(0, 0), (0, 1), (1, 0), (1, 1), (2, 0)]),
+        ("prompt", [False, False, False], []),
+    ],
+)
+def test_a_selection_says_which_latents_it_has(text: str, has: list[bool], members) -> None:
+    selection = Selection.parse(text, LAYOUT)
+    assert [selection.has(*one) for one in ((0, 1, 0), (1, 0, 1), (1, 1, 2))] == has
+    assert selection.members(LAYOUT) == members
 
 
 @pytest.mark.parametrize(
