@@ -180,7 +180,7 @@ def _estimated(
     h = plan.hypothesis
     treatment, control = (fetch(condition) for condition in h.contrast.conditions)
     frame = pair(h, treatment, control)
-    found, short = [], []
+    found, short = [], [p_short_of(h, frame)]
     for one in controls:
         other = pair(h, fetch(one.treatment), fetch(one.control))
         under = frame.merge(
@@ -231,10 +231,10 @@ def _estimated(
         frame,
         hashlib.sha256(content.encode()).hexdigest()[:16],
         tuple(sorted(map(int, frame["seed"].unique()))),
-        min(1.0, 2 * min(p_short_of(h, frame), *short, 1.0)),
+        min(1.0, 2 * min(short)),
         tuple(notes),
         untried="note" in treatment
-        and bool(treatment["note"].fillna("").str.contains(CHANGED_NOTHING).all()),
+        and bool(treatment["note"].astype(str).str.contains(CHANGED_NOTHING).all()),
     )
 
 

@@ -1,5 +1,6 @@
 """Evidence: a planted effect is found, and what only looks like one is told apart."""
 
+import hashlib
 import re
 from dataclasses import replace
 
@@ -147,6 +148,17 @@ def test_equal_records_have_one_digest_and_others_another() -> None:
     assert len(others | {one.records_digest}) == 3
 
 
+def test_the_digest_is_that_of_the_scores_as_text() -> None:
+    rows = [(3, "id", 0, "a", 0.5), (3, "id", 1, "b", 0.25)]
+    frame = pd.DataFrame(rows, columns=["seed", "split", "example", "key", "graded"])
+    table = pd.concat([frame.assign(method=MIXED), frame.assign(method="End_2", graded=0.75)])
+    plan = lab.plan(CLAIM, 1, 2)
+    found = evidence_from_records(plan, table)
+    text = "seed,split,key,treatment,control\n3,id,a,0.5,0.75\n3,id,b,0.25,0.75\n"
+    assert found.records_digest == hashlib.sha256(text.encode()).hexdigest()[:16]
+    assert (found.hypothesis, found.plan, found.seeds) == (CLAIM, plan, (3,))
+
+
 def test_a_table_says_what_its_reader_should_know() -> None:
     sides = rows_of(MIXED, 0.03), rows_of("End_2", 0.02)
     assert evidence_of(*sides).notes == (
@@ -155,6 +167,10 @@ def test_a_table_says_what_its_reader_should_know() -> None:
         "the training and not from the claim",
     )
     assert evidence_of(*sides).records_made is None
+    agreement = replace(CLAIM, metric="agreement", contrast=Contrast(MIXED, "chance"))
+    ranked = [side.assign(agreement=side["graded"]) for side in sides]
+    ranked[1]["method"] = "chance"
+    assert len(evidence_of(*ranked, claim=agreement).notes) == 1, "0 is what chance scores there"
     noted = (
         sides[0].assign(made="2026-02", note="slow", graded=0.5),
         sides[1].assign(made=["2026-03"] * 6 + ["2026-01"] * 6, note=["", "old"] * 6),

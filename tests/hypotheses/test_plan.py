@@ -82,6 +82,7 @@ def test_plans_of_a_study_say_what_they_share() -> None:
 
 def test_a_plan_aims_at_twice_the_smallest_effect() -> None:
     plan = make_plan(CLAIM, 1, 2, SPREADS)
+    assert (plan.hypothesis, plan.seeds, plan.examples) == (CLAIM, 1, 2)
     assert (plan.effect, plan.tests, plan.steps, plan.seconds) == (0.2, 1, (), None)
     assert (plan.power, plan.power_refute) == powers(CLAIM, 1, 2, 0.2, SPREADS)
     other = make_plan(CLAIM, 3, 30, SPREADS, effect=0.1, tests=4, steps=("a",), seconds=2.0)

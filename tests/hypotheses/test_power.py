@@ -25,10 +25,12 @@ def test_many_seeds_with_endless_examples_have_the_power_of_the_t_test_on_seeds(
     assert power(0.3, 0.2, 0.0, 4, 0.0, 0.05, 99) == pytest.approx(wanted, abs=2e-3)
 
 
-@pytest.mark.parametrize(("sd_seeds", "error"), [(0.0, 0.2), (0.1, 0.2), (0.3, 0.1)])
-def test_the_power_is_the_share_of_drawn_studies_that_find_the_effect(sd_seeds, error) -> None:
+@pytest.mark.parametrize(
+    ("sd_seeds", "error", "seeds"), [(0.0, 0.2, 3), (0.1, 0.2, 2), (0.3, 0.1, 3)]
+)
+def test_the_power_is_the_share_of_drawn_studies_that_find_it(sd_seeds, error, seeds) -> None:
     """Both ends count: Student's t, and the bootstrap, which is wider where seeds agree by luck."""
-    rng, seeds = np.random.default_rng(0), 3
+    rng = np.random.default_rng(0)
     means = 0.3 + rng.normal(size=(200_000, seeds)) * math.hypot(sd_seeds, error)
     by_t = stats.t.isf(0.1, seeds - 1) * means.std(axis=1, ddof=1) / math.sqrt(seeds)
     by_draws = stats.norm.isf(0.1) * np.sqrt((means.var(axis=1) + error**2) / seeds)

@@ -29,10 +29,11 @@ def evidence(
     direction: str = "greater",
     contrast: Contrast | None = None,
     examples: int = EXAMPLES,
+    assumed: Assumptions = ASSUMED,
 ) -> Evidence:
     contrast = contrast or Contrast("Start_2", "End_2")
     claim = Hypothesis("a", "repetition", contrast, direction, 0.25, "id")
-    plan = replace(lab.plan(claim, 5, examples), assumptions=ASSUMED)
+    plan = replace(lab.plan(claim, 5, examples), assumptions=assumed)
     return Evidence(claim, plan, main, (), {}, pd.DataFrame(), "", (), 1.0)
 
 
@@ -83,6 +84,15 @@ def test_one_seed_may_need_only_more_examples() -> None:
     fewest = next(n for n in range(2, 99) if narrow(n, EXAMPLES, 0.3, 0.3, 1.0, 0.05))
     assert f"about {fewest} seeds with 20 examples" in said, "the spread of seeds is the assumed"
     assert said.endswith(f"about {next(enough)} examples with 1 seed")
+
+
+def test_two_seeds_may_be_enough_where_one_is_there() -> None:
+    main, alike = effect(0.3, math.nan, 0.1, 1), Assumptions(0.0, 0.9, "made up")
+    assert narrow(2, EXAMPLES, 0.3, 0.0, 0.1, 0.05) and narrow(1, EXAMPLES, 0.3, 0.0, 0.1, 0.05)
+    assert more_seeds_or_examples(evidence(main, assumed=alike), main) == (
+        "if the estimate stays the same, this would support the claim: about 2 seeds with 20 "
+        "examples; or about 20 examples with 1 seed"
+    )
 
 
 @pytest.mark.parametrize(("ratio", "examples"), [(2.6, 3), (2.0, 6)])
