@@ -49,6 +49,7 @@ def test_each_rule_holds_at_its_boundary(low, mean, high, p_holm, title, less) -
     main = effect(low, mean, high)
     verdict = judge(evidence(mirrored(main) if less else main, less=less), p_holm)
     assert verdict.title == title
+    assert verdict.outcome == title.lower().removeprefix("strongly ")
     assert verdict.strongly == title.startswith("STRONGLY")
     assert (verdict.settle == "") == (title != "INCONCLUSIVE")
 
@@ -109,7 +110,10 @@ def test_an_interaction_needs_no_room() -> None:
 def test_one_seed_is_named_in_title_and_reason() -> None:
     one = judge(evidence(effect(0.3, 0.4, 0.5, seeds=1)), 0.05)
     assert one.title == "STRONGLY SUPPORTED (ONE SEED)"
-    assert "about this adapter only" in one.reason
+    assert one.reason == (
+        "the interval excludes zero and the estimate reaches 0.25; there is no control. There is "
+        "one training seed, so the verdict is about this adapter only."
+    )
     assert "adapter" not in judge(evidence(effect(0.3, 0.4, 0.5, seeds=2)), 0.05).reason
 
 
@@ -137,6 +141,7 @@ def test_a_refuted_claim_says_whether_its_interval_falls_short_or_is_on_the_othe
     assert judge(evidence(effect(-0.2, 0.0, 0.2)), 0.9).reason == (
         "the whole interval falls short of the smallest effect, 0.25."
     )
+    assert judge(evidence(effect(-0.3, -0.2, 0.0)), 0.9).reason.startswith("the whole interval f")
     assert judge(evidence(effect(-0.3, -0.2, -0.1)), 0.9).reason == (
         "the whole interval lies on the other side of zero."
     )
