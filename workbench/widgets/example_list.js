@@ -1,7 +1,7 @@
 /** Answered examples, a page at a time, each with a button that opens it elsewhere. */
 
 const PAGE = 5;
-const SIGNS = { right: "✓", wrong: "✗", "partly right": "◐" };
+const SIGNS = { right: "✓", wrong: "✗", "partly right": "◐", higher: "▲", lower: "▼", same: "=" };
 
 function element(tag, text, name) {
   const made = document.createElement(tag);
@@ -34,10 +34,12 @@ function render({ model, el }) {
   let page = 0;
   let wanted = "all";
 
+  const kinds = () => model.get("kinds");
+
   function matching() {
     return model.get("rows")
       .map((row, index) => ({ ...row, index }))
-      .filter((row) => wanted === "all" || (wanted === "right") === (row.verdict === "right"));
+      .filter(({ verdict }) => wanted === "all" || verdict === wanted || (wanted === `not ${kinds()[0]}` && verdict !== kinds()[0]));
   }
 
   function card(row) {
@@ -54,7 +56,8 @@ function render({ model, el }) {
       });
       head.append(open);
     }
-    item.append(head, line("prompt", row.prompt), line("expected", row.answer), line("response", ...row.parts.map(piece)));
+    item.append(head, line("prompt", row.prompt), line("expected", row.answer));
+    if (row.parts) item.append(line("response", ...row.parts.map(piece)));
     return item;
   }
 
@@ -64,7 +67,7 @@ function render({ model, el }) {
     page = Math.min(page, pages - 1);
     const bar = element("div", undefined, "latent-examples-bar");
     bar.append(element("b", model.get("heading")));
-    for (const name of ["all", "right", "not right"]) {
+    for (const name of ["all", ...kinds()]) {
       const button = element("button", name);
       button.type = "button";
       button.setAttribute("aria-pressed", String(name === wanted));

@@ -23,8 +23,10 @@ class ExampleList(anywidget.AnyWidget):
 
     Attributes:
         heading: what they are.
-        rows: a dict per example: verdict (right, partly right, wrong), about, prompt, answer, parts
-            (pairs of text and "right", "wrong" or ""), and whether it `opens`.
+        rows: a dict per example: verdict (right, partly right, wrong, or higher, lower, same),
+            about, prompt, answer, parts of the response if it is at hand (pairs of text and
+            "right", "wrong" or ""), and whether it `opens`.
+        kinds: the verdicts by which a reader can choose; "not right" stands for all but "right".
         opened: `index` of the row whose button was pressed last, and `presses`, a count of all.
     """
 
@@ -33,6 +35,7 @@ class ExampleList(anywidget.AnyWidget):
 
     heading = traitlets.Unicode().tag(sync=True)
     rows = traitlets.List(traitlets.Dict()).tag(sync=True)
+    kinds = traitlets.List(traitlets.Unicode(), ["right", "not right"]).tag(sync=True)
     opened = traitlets.Dict().tag(sync=True)
 
     def show(self, heading: str, rows: list[dict[str, Any]]) -> None:

@@ -19,6 +19,7 @@ from latent_core.hypotheses.journal import Journal
 from workbench.jobs import Job
 from workbench.panels.base import Panel
 from workbench.panels.hypotheses.asked import Asked
+from workbench.panels.hypotheses.examples import VerdictExamples
 from workbench.panels.hypotheses.figure import effects_html, effects_picture
 from workbench.panels.hypotheses.form import ClaimForm
 from workbench.panels.hypotheses.source import SourceForm
@@ -45,6 +46,7 @@ class HypothesesPanel(Panel):
         source: the fields of its target.
         planned: the plans for the fields as they are, or None.
         result: the last verdict, or None.
+        examples: those behind the verdict.
     """
 
     title = "Hypotheses"
@@ -65,6 +67,7 @@ class HypothesesPanel(Panel):
         self.plan_view = widgets.HTML()
         self.view = widgets.HTML()
         self.verdict = widgets.HTML()
+        self.examples = VerdictExamples(self)
         self.report = widgets.HTML()
         self.journal = widgets.HTML()
         self.visibility = Visibility()
@@ -79,6 +82,7 @@ class HypothesesPanel(Panel):
             self.plan_view,
             self.verdict,
             self.view,
+            self.examples,
             self.report,
             self.journal,
         )
@@ -165,6 +169,7 @@ class HypothesesPanel(Panel):
 
     def _show(self) -> None:
         result = self.result
+        self.examples.show({} if result is None else result.parts)
         for part in (self.verdict, self.view, self.report):
             part.layout.display = "none" if result is None else ""
         if result is None:

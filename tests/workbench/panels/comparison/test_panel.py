@@ -196,8 +196,8 @@ def test_opening_takes_the_runs_adapter_along(panel: ComparisonPanel, place: Pat
         settle(panel)
         panel.point.view.opened = {"index": 0, "presses": click}
         settle(panel)
-    assert panel.session.adapter_a == "Start_2-0"
-    assert list(panel.session.models) == ["no latents", "Start_2-0"]
+    assert panel.session.adapter_a == "Start_2"
+    assert list(panel.session.models) == ["no latents", "Start_2"]
     taken = panel.session.model_a.trainable_weights()
     for name, weight in model.trainable_weights().items():
         np.testing.assert_array_equal(taken[name], weight)
