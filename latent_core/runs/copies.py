@@ -61,7 +61,7 @@ def warn_of_copies(
         f"{runs[copy][0]} (see {runs[kept][0]})" for copy, kept in list(copies.items())[:_NAMED]
     ]
     if len(copies) > _NAMED:
-        named.append(f"and {len(copies) - _NAMED} more")
+        named.append(f"and {len(copies) - _NAMED:,} more")
     many = "1 copy of a run is" if len(copies) == 1 else f"{len(copies):,} copies of runs are"
     warnings.warn(f"{many} left out: {'; '.join(named)}", stacklevel=3)
 
