@@ -9,9 +9,8 @@ import contextlib
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import final
+from typing import TYPE_CHECKING, final
 
-import pandas as pd
 from safetensors import SafetensorError
 from safetensors.torch import load, load_file, save
 from torch import Tensor
@@ -21,6 +20,9 @@ from latent_core.archives.names import on_disk
 from latent_core.errors import SettingError
 from latent_core.files import write_file
 from latent_core.runs.own_files import CHECKPOINTS, SNAPSHOTS_FILE, snapshot_step
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = ["Snapshots", "join_snapshots", "load_snapshots", "snapshots_under_way"]
 
@@ -90,6 +92,8 @@ class Snapshots(Mapping[int, dict[str, Tensor]]):
             for step, weights in self._weights.items()
             for name, tensor in weights.items()
         ]
+        import pandas as pd
+
         return pd.DataFrame(rows)
 
     def __repr__(self) -> str:

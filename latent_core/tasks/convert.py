@@ -6,6 +6,7 @@ comes in another form is written as such a file once.
 
 from __future__ import annotations
 
+import importlib
 import json
 import math
 import os
@@ -161,8 +162,8 @@ def _read(path: Path) -> Any:
     import pandas as pd
 
     if path.is_dir():
-        try:
-            from datasets import load_from_disk
+        try:  # the one source that needs a package which nothing else here needs
+            load_from_disk = importlib.import_module("datasets").load_from_disk
         except ModuleNotFoundError:
             raise TaskError(
                 f"{path} is a folder, which Hugging Face `datasets` reads; pip install datasets"

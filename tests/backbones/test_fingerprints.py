@@ -121,7 +121,7 @@ def test_other_weights_can_be_allowed_if_the_width_is_the_same(tmp_path: Path) -
 
 
 def test_the_precision_that_was_asked_for_is_read_back(tmp_path: Path, monkeypatch) -> None:
-    import latent_core.models.steered as steered
+    import latent_core.models.provenance as provenance
 
     half = backbone(random_model("llama").half(), "float16")
     folder = LatentModel(half, "Start_1").save_pretrained(tmp_path)
@@ -131,7 +131,7 @@ def test_the_precision_that_was_asked_for_is_read_back(tmp_path: Path, monkeypat
         asked.update(arguments)
         return half
 
-    monkeypatch.setattr(steered, "load_backbone", load)
+    monkeypatch.setattr(provenance, "load_backbone", load)
     LatentModel.from_pretrained(folder)
     assert asked == {"dtype": "float16"}
     LatentModel.from_pretrained(folder, dtype="float32")

@@ -244,7 +244,7 @@ def test_each_part_has_its_learning_rate(tmp_path: Path) -> None:
     assert given.pop("tables") == pytest.approx(0.5, rel=1e-3)
     assert max(given.values()) == pytest.approx(0.03, rel=1e-3)
     default = moved()
-    assert default.pop("tables") == pytest.approx(0.25 * 0.396, rel=0.01)
+    assert default.pop("tables") == pytest.approx(0.5 * 0.396, rel=0.01)
     assert max(default.values()) == pytest.approx(1e-3, rel=1e-3)
 
 

@@ -12,6 +12,7 @@ import latent_core as lc
 from latent_core.errors import SettingError
 from latent_core.models.build import build_model, load_model
 from latent_core.models.latent import LatentModel
+from latent_core.models.rates import MULTIPLE
 from latent_core.models.steered import SteeredModel
 from latent_core.runs.own_files import delete_run
 from latent_core.training.curriculum import Curriculum
@@ -60,8 +61,8 @@ def written_out(model: LatentModel) -> dict[str, torch.Tensor]:
         own = list(now.tables.parameters())
         lora = [p for n, p in now.named_parameters() if "lora" in n]
         rates = {
-            "all": (stage.learning_rate or 0.25 * now.backbone.embedding_rms, 1e-3),
-            "latents": (0.25 * now.backbone.embedding_rms, 0),
+            "all": (stage.learning_rate or MULTIPLE * now.backbone.embedding_rms, 1e-3),
+            "latents": (MULTIPLE * now.backbone.embedding_rms, 0),
             "beside": (0, 1e-3),
         }[stage.trains]
         if stage.learning_rate_beside:

@@ -105,8 +105,8 @@ def test_a_response_ends_only_where_its_task_does(open_ended: bool, monkeypatch)
 def test_two_batches_of_four_are_one_of_eight() -> None:
     """Responses differ in length, so that means of means would differ."""
     whole, parts = shared(), shared()
-    first = run(whole, steps=6, batch_size=8)
-    second = run(parts, steps=6, batch_size=4, gradient_accumulation=2)
+    first = run(whole, steps=6, batch_size=8, learning_rate=0.1)
+    second = run(parts, steps=6, batch_size=4, gradient_accumulation=2, learning_rate=0.1)
     for column in ("loss", "grad_norm"):
         assert second.log[column].tolist() == pytest.approx(first.log[column].tolist(), rel=1e-4)
     torch.testing.assert_close(whole.tables.rows(), parts.tables.rows(), rtol=1e-3, atol=1e-3)
