@@ -143,6 +143,9 @@ def test_what_was_trained_tells_runs_apart_and_else_their_records_do(tmp_path: P
     assert find_copies([(path, {}) for path in whole]) == {}
     (Path(whole[1]) / "baseline.json").write_text('{"sha256": {"m": 1}}')
     assert find_copies([(path, {}) for path in whole]) == {1: 0}
+    for path, hashes in zip(whole, ({"m": 1, "n": 2}, {"n": 2, "m": 1}), strict=True):
+        (Path(path) / "baseline.json").write_text(json.dumps({"sha256": hashes}))
+    assert find_copies([(path, {}) for path in whole]) == {1: 0}, "in whatever order"
     by_records = [held(tmp_path / f"records{n}", None, size) for n, size in enumerate((3, 4, 3))]
     assert find_copies([(path, {}) for path in by_records]) == {2: 0}
     neither = [held(tmp_path / name) for name in ("x", "y")]

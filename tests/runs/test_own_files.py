@@ -1,5 +1,6 @@
 """The files of a run: which ones are deleted, and what stays whatever happens."""
 
+import json
 import os
 from pathlib import Path
 
@@ -160,6 +161,20 @@ def test_a_runs_own_names_are_those_that_it_writes_and_that_its_baseline_lists(r
     assert not any(own_files.is_own_file(run, name) for name in foreign)
     (run / "baseline.json").unlink()
     assert not own_files.is_own_file(run, "model.safetensors")
+
+
+@pytest.mark.parametrize("body", ["[", "[1]", "{}", '{"sha256": 5}', '{"sha256": ["ab"]}'])
+def test_a_baseline_that_is_damaged_lists_nothing(run: Path, body: str) -> None:
+    (run / "baseline.json").write_text(body)
+    assert own_files.is_own_file(run, "run.json")
+    assert not own_files.is_own_file(run, "model.safetensors")
+
+
+def test_a_baseline_cannot_claim_a_folder(run: Path) -> None:
+    listed = {"": "0", ".": "0", "..": "0", "mine": "0"}
+    (run / "baseline.json").write_text(json.dumps({"sha256": listed}))
+    assert own_files.is_own_file(run, "mine")
+    assert not any(own_files.is_own_file(run, name) for name in ("", ".", ".."))
 
 
 def test_a_checkpoint_loses_first_what_shows_that_it_is_whole(run: Path, monkeypatch) -> None:

@@ -117,6 +117,7 @@ def test_new_records_take_the_place_of_those_of_their_splits() -> None:
     whole = joined(before, of("id", "ood-hard", value=2, made="now"))
     assert whole["split"].tolist()[::2] == ["id", "ood-6", "ood-10", "ood-hard"]
     assert whole["value"].tolist()[::2] == [2, 1, 1, 2]
+    assert list(whole.columns) == ["split", "value", "example"]
     assert whole["example"].tolist() == [0, 1] * 4 and whole.index.tolist() == list(range(8))
     assert whole.attrs == {
         "made": "now",
@@ -139,6 +140,8 @@ def test_records_that_join_nothing_stay_in_their_order() -> None:
     for before in (None, of("id", "ood-6", value=1)):
         whole = joined(before, alone)
         assert whole["split"].tolist()[::2] == ["ood-6", "id"] and set(whole["value"]) == {2}
+    later = of("id", value=2).set_index(pd.Index([7, 9]))
+    assert joined(None, later).index.tolist() == [0, 1]
     unasked = of("id")
     unasked.attrs = {"evaluation": "nonsense"}
     assert "evaluation" not in joined(None, unasked).attrs
