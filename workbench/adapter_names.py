@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from latent_core.adapters.saved import BaselineConfig, read_saved
+from latent_core.adapters.saved import read_saved
 from latent_core.archives.names import SHIPPED
 from latent_core.errors import LatentError
 from latent_core.runs.evaluation_file import overall_graded, read_summary
@@ -29,8 +29,7 @@ def adapter_title(folder: Path) -> str:
         if re.fullmatch(r"seed-\d+", folder.name):
             return f"{folder.parent.name} ({folder.name.replace('-', ' ')})"
         return folder.name
-    own = config.method if isinstance(config, BaselineConfig) else config.layout
-    method = config.notes.get("method", own)
+    method = config.notes.get("method", config.method)
     known = (config.notes.get("task"), config.notes.get("seed"))
     about = [str(known[0])] if known[0] is not None else []
     about += [f"seed {known[1]}"] if known[1] is not None else []

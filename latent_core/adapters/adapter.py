@@ -76,6 +76,11 @@ class AdapterConfig:
                 raise TypeError(f"{name} is {getattr(self, name)!r}; expected text")
         WeightsSample.from_dict(self.backbone_sample)
 
+    @property
+    def method(self) -> str:
+        """The layout, by which a method of latents alone is called."""
+        return self.layout
+
 
 def write_adapter(folder: str | Path, config: AdapterConfig, tables: Mapping[str, Tensor]) -> Path:
     """Write an adapter so that a reader sees the old one, the new one, or none, but no mixture.

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from latent_core.cli.app import FIRST_PROCESS, console, table_of_numbers
+from latent_core.cli.comparing import interval_text
 from latent_core.cli.run_tasks import task_of_run
 
 if TYPE_CHECKING:
@@ -70,6 +71,8 @@ def evaluate_along(
 
 def _show(records: pd.DataFrame, moved: dict[str, pd.DataFrame], metric: str) -> None:
     """One table for each task, backbone and method: a row for each step."""
+    import pandas as pd
+
     from latent_core.statistics.means import summarise
 
     for (task, backbone, method), rows in records.groupby(
@@ -79,17 +82,13 @@ def _show(records: pd.DataFrame, moved: dict[str, pd.DataFrame], metric: str) ->
         title = f"{method}, {task} on {backbone}: {metric} along training, mean and 95 % interval"
         table = table_of_numbers("step", *splits, "moved", texts=1, title=title)
         means = summarise(rows, ("step", "split"), metric).set_index(["step", "split"])
+        steps = sorted(rows["step"].unique())
+        every = pd.MultiIndex.from_product([steps, splits])
+        means = means.reindex(every)
         own = [moved[run] for run in rows["run"].unique()]
-        for step in sorted(rows["step"].unique()):
-            cells = []
-            for split in splits:
-                known = (step, split) in means.index
-                one = means.loc[(step, split)] if known else None
-                cells.append(
-                    "-"
-                    if one is None
-                    else f"{one['mean']:.2f} [{one['low']:.2f}, {one['high']:.2f}]"
-                )
+        for step in steps:
+            ends = [means.loc[(step, split)] for split in splits]
+            cells = [interval_text(one["mean"], one["low"], one["high"], " ") for one in ends]
             totals = [frame[frame["step"] == step]["moved"] for frame in own]
             lengths = [float((total**2).sum() ** 0.5) for total in totals if len(total)]
             table.add_row(str(step), *cells, f"{sum(lengths) / len(lengths):.2f}")

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from latent_core.models.matching import By
 
-__all__ = ["compare", "match", "show_comparison", "show_summary"]
+__all__ = ["compare", "interval_text", "match", "show_comparison", "show_summary"]
 
 _MISSING = dict.fromkeys(("mean", "low", "high"), math.nan)
 
@@ -82,7 +82,7 @@ def show_summary(frame: pd.DataFrame, metric: str) -> None:
         for method, cells in rows.groupby("method", sort=False):
             means = {row["split"]: row for row in cells.to_dict("records")}
             found = [means.get(split, _MISSING) for split in splits]
-            shown = [_interval(row["mean"], row["low"], row["high"], between) for row in found]
+            shown = [interval_text(row["mean"], row["low"], row["high"], between) for row in found]
             table.add_row(str(method), *shown)
         keep_first_column(table, console.width)
         console.print(table)
@@ -103,8 +103,8 @@ def show_comparison(frame: pd.DataFrame, metric: str) -> None:
         for row in rows.to_dict("records"):
             table.add_row(
                 str(row["method"]),
-                _interval(row["id"], row["id_low"], row["id_high"], between),
-                _interval(row["ood"], row["ood_low"], row["ood_high"], between),
+                interval_text(row["id"], row["id_low"], row["id_high"], between),
+                interval_text(row["ood"], row["ood_low"], row["ood_high"], between),
                 _number(row["trainable"], ",.0f"),
                 _number(row["extra_slots"], ".1f"),
                 _number(row["decode_steps"], ".1f"),
@@ -140,7 +140,8 @@ def _between(width: int) -> str:
     return " " if console.width >= width else "\n"
 
 
-def _interval(mean: float, low: float, high: float, between: str) -> str:
+def interval_text(mean: float, low: float, high: float, between: str) -> str:
+    """A mean and its interval, with a space or a line break between them; - if it is not known."""
     return "-" if math.isnan(mean) else f"{mean:.2f}{between}[{low:.2f}, {high:.2f}]"
 
 

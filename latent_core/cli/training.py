@@ -198,13 +198,12 @@ def _as_in(source: Path, asked: _Asked) -> tuple[_Asked, Path]:
         AdapterError: if there is no adapter.
     """
     from latent_core.adapters.locate import locate
-    from latent_core.adapters.saved import BaselineConfig, read_saved
+    from latent_core.adapters.saved import read_saved
 
     folder = locate(str(source))
     config = read_saved(folder)
-    own = config.method if isinstance(config, BaselineConfig) else config.layout
     task = config.notes.get("task_source", config.notes.get("task"))
-    method = config.notes.get("method", own)
+    method = config.notes.get("method", config.method)
     found = _Asked(asked.task or task, asked.method or method, asked.backbone or config.backbone)
     return found, folder
 

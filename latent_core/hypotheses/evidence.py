@@ -26,7 +26,13 @@ from latent_core.progress import progress_bar
 from latent_core.slots.methods import method_name
 from latent_core.statistics.inference import Effect
 
-__all__ = ["ControlEvidence", "Evidence", "evidence_from_records", "gather_evidence"]
+__all__ = [
+    "ControlEvidence",
+    "Evidence",
+    "evidence_from_records",
+    "gather_evidence",
+    "usual_eval_seed",
+]
 
 _FULL_STOPS = "replace(latents, text:.)"
 _Fetch = Callable[[Condition], pd.DataFrame]
@@ -88,6 +94,11 @@ class Evidence:
         return None if made is None else str(made)
 
 
+def usual_eval_seed(seed: int) -> int:
+    """The seed of the examples that adapters of a training seed answer, where no records exist."""
+    return 1000 + seed
+
+
 def gather_evidence(plan: Plan, source: Source, folder: Path, progress: bool) -> Evidence:
     """Run a plan on adapters.
 
@@ -110,7 +121,7 @@ def gather_evidence(plan: Plan, source: Source, folder: Path, progress: bool) ->
         asked = [source.adapter(m, s) for m in methods for s in seeds]
         kept = kept_eval_seed(asked, h, plan.examples)
         for seed in seeds:
-            eval_seed = 1000 + seed if kept is None else kept
+            eval_seed = usual_eval_seed(seed) if kept is None else kept
             for condition in wanted:
                 bar.set_description(f"seed {seed}: {condition}"[:60])
                 method = condition.method if condition.intervention != CHANCE else methods[0]

@@ -161,9 +161,8 @@ class LatentModel(SteeredModel):
         """
         if self.companion is not None:
             config, _, tables = read_latents(folder)
-            held = config.layout if isinstance(config, AdapterConfig) else config.method
-            if held != self.method:
-                raise AdapterError(f"{folder} holds {held}; expected {self.method}")
+            if config.method != self.method:
+                raise AdapterError(f"{folder} holds {config.method}; expected {self.method}")
             self.companion.read(Path(folder))
             self.tables.assign(tables)
             return

@@ -11,7 +11,6 @@ import json
 import math
 import os
 import re
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -92,13 +91,9 @@ def convert(
             fields |= {name: value for name, value in stated.items() if value is not None}
         lines.append(json.dumps(fields, ensure_ascii=False))
     content = ("\n".join(lines) + "\n").encode("utf-8", "surrogatepass")
-    with tempfile.TemporaryDirectory() as folder:  # checked before anything is written
-        trial = Path(folder) / path.name
-        try:
-            JsonlTask(write_file(trial, content))
-        except TaskError as error:
-            raise TaskError(str(error).replace(str(trial), str(path))) from None
-    return JsonlTask(write_file(path, content, what=f"the task file {path}", error=TaskError))
+    task = JsonlTask(path, content=content)  # checked before anything is written
+    write_file(path, content, what=f"the task file {path}", error=TaskError)
+    return task
 
 
 def _fields(row: Mapping[str, Any], columns: Mapping[str, str], number: int) -> dict[str, Any]:

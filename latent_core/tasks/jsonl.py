@@ -28,7 +28,6 @@ at the start of the file is skipped.
 from __future__ import annotations
 
 import codecs
-import json
 import random
 import re
 from collections.abc import Callable
@@ -38,6 +37,7 @@ from pathlib import Path
 from typing import Any, Final, final
 
 from latent_core.errors import TaskError
+from latent_core.files import parse_json
 from latent_core.tasks.base import (
     TRAIN_PERCENT,
     VALIDATION_PERCENT,
@@ -84,18 +84,24 @@ class JsonlTask(Task):
     Args:
         path: of the file.
         metric: name or function, in place of the file's own.
+        content: of the file, if it is not written yet.
     """
 
     hypothesis = "the user's own"
     level_name = "level"
 
     def __init__(
-        self, path: str | Path, metric: str | Metric | Callable[[str, str], float] | None = None
+        self,
+        path: str | Path,
+        metric: str | Metric | Callable[[str, str], float] | None = None,
+        content: bytes | None = None,
     ) -> None:
         self.path = Path(path)
         self.name = self.path.stem
         self.description = f"Prompt and answer pairs of {self.path.name}."
-        self._by_split, drawn, stated = _read(self.path)
+        self._by_split, drawn, stated = _read(
+            self.path, _content(self.path) if content is None else content
+        )
         self.demand = check_demand(stated.get("demand", Task.demand), str(self.path))
         self.metric = metric_of(stated.get("metric", DEFAULT_METRIC) if metric is None else metric)
         self.exact_metric, self.graded_metric = self.metric.exact, self.metric.graded
@@ -169,17 +175,15 @@ def _level_of(split: str) -> int | None:
     return int(tail) if tail != split and tail.isdigit() else None
 
 
-def _read(path: Path) -> tuple[dict[str, list[Example]], bool, dict[str, Any]]:
+def _read(path: Path, content: bytes) -> tuple[dict[str, list[Example]], bool, dict[str, Any]]:
     """Return the examples by split, whether a hash drew the splits, and what the file states.
 
     Raises:
         TaskError: naming the line if one is at fault.
     """
-    if not path.is_file():
-        raise TaskError(f"no task file at {path}; give the path of a .jsonl file")
     numbered: list[tuple[int, dict[str, Any]]] = []
-    content = _content(path).removeprefix(codecs.BOM_UTF8)
-    for number, raw in enumerate(content.split(b"\n"), start=1):
+    lines = content.removeprefix(codecs.BOM_UTF8).split(b"\n")
+    for number, raw in enumerate(lines, start=1):
         if raw.strip():
             numbered.append((number, _parse(path, number, raw)))
     if not numbered:
@@ -194,7 +198,7 @@ def _read(path: Path) -> tuple[dict[str, list[Example]], bool, dict[str, Any]]:
                 f"{path}, line {number}: some lines have a 'split' and some do not; "
                 "give it on all lines, or on none to have them split by hash"
             )
-        for name in set(_OF_THE_FILE) & set(fields):
+        for name in filter(fields.__contains__, _OF_THE_FILE):
             first, value = stated.setdefault(name, (number, fields[name]))
             if fields[name] != value:
                 raise TaskError(
@@ -213,6 +217,8 @@ def _read(path: Path) -> tuple[dict[str, list[Example]], bool, dict[str, Any]]:
 
 
 def _content(path: Path) -> bytes:
+    if not path.is_file():
+        raise TaskError(f"no task file at {path}; give the path of a .jsonl file")
     try:
         return path.read_bytes()
     except OSError as error:
@@ -226,10 +232,10 @@ def _parse(path: Path, number: int, raw: bytes) -> dict[str, Any]:
     """Return one line as checked fields; raise a `TaskError` that names file and line."""
     where = f"{path}, line {number}"
     try:
-        fields = json.loads(raw.decode("utf-8"))
+        fields = parse_json(raw.decode("utf-8"))
     except UnicodeDecodeError as error:
         raise TaskError(f"{where}: not UTF-8 ({error.reason}); save the file as UTF-8") from error
-    except (ValueError, RecursionError) as error:  # numbers of thousands of digits, deep nesting
+    except ValueError as error:
         reason = getattr(error, "msg", error)
         raise TaskError(f"{where}: not valid JSON ({reason}); fix the line") from error
     if not isinstance(fields, dict):

@@ -8,7 +8,7 @@ from typing import NamedTuple, Self
 
 from latent_core.adapters.digest import saved_digest
 from latent_core.adapters.locate import locate
-from latent_core.adapters.saved import BaselineConfig, read_saved
+from latent_core.adapters.saved import read_saved
 from latent_core.archives.folders import real_folder
 from latent_core.errors import AdapterError, SettingError
 from latent_core.models.latent import LatentModel
@@ -44,13 +44,12 @@ class Parent(NamedTuple):
         folder = locate(source)
         config = read_saved(folder)
         backbone_for(folder, config, model.backbone)
-        there = config.method if isinstance(config, BaselineConfig) else config.layout
         plain = isinstance(model, LatentModel) and model.companion is None
         here = str(model.placement.layout) if plain else model.method
-        if there != here:
+        if config.method != here:
             raise AdapterError(
-                f"{source} was trained with {there}, and this run trains {here}; expected a run of "
-                "the same method to start from"
+                f"{source} was trained with {config.method}, and this run trains {here}; expected "
+                "a run of the same method to start from"
             )
         return cls(folder, _identity(folder))
 

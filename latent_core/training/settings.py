@@ -11,7 +11,7 @@ from latent_core.models.steered import SteeredModel
 from latent_core.tasks.base import Task
 from latent_core.training.arguments import check_arguments
 
-__all__ = ["VALIDATION", "Settings"]
+__all__ = ["VALIDATION", "Settings", "identity_of"]
 
 #: The split on which the loss is checked: in distribution, and neither trained on nor tested with.
 VALIDATION: Final = "validation"
@@ -22,6 +22,18 @@ _CHECKS: Final = 20
 #: Examples of a check, where no number is given.
 _CHECKED: Final = 50
 _MAY_BE_UNSET: Final = ("patience", "check_every", "check_examples", "snapshots")
+
+
+def identity_of(model: SteeredModel, task: Task) -> dict[str, Any]:
+    """What every run says of its task, backbone and method."""
+    return {
+        "task": task.name,
+        "task_fingerprint": task.fingerprint,
+        "backbone": model.backbone.name,
+        "backbone_fingerprint": model.backbone.fingerprint,
+        "method": model.method,
+        "layout": str(model.placement.layout),
+    }
 
 
 @dataclass(frozen=True)
@@ -116,12 +128,7 @@ class Settings:
                 "together with patience or check_every"
             )
         return cls(
-            task=task.name,
-            task_fingerprint=task.fingerprint,
-            backbone=model.backbone.name,
-            backbone_fingerprint=model.backbone.fingerprint,
-            method=model.method,
-            layout=str(model.placement.layout),
+            **identity_of(model, task),
             steps=steps,
             patience=patience,
             check_every=check_every,

@@ -10,6 +10,7 @@ from latent_core.models.steered import SteeredModel
 from latent_core.runs.folder import close_run, disk_errors, holds_finished_run, open_run
 from latent_core.runs.lock import run_lock
 from latent_core.tasks.base import Task
+from latent_core.training.settings import identity_of
 
 __all__ = ["keep_untrained"]
 
@@ -38,19 +39,12 @@ def keep_untrained(
         LatentError: if the run folder cannot be written.
     """
     folder, notes = Path(output_dir), asked_dtype(model) | (notes or {})
-    about = {"task": task.name, "task_fingerprint": task.fingerprint}
-    settings = {
-        **about,
-        "backbone": model.backbone.name,
-        "backbone_fingerprint": model.backbone.fingerprint,
-        "method": model.method,
-        "layout": str(model.placement.layout),
-        "seed": seed,
-    }
+    settings = identity_of(model, task) | {"seed": seed}
+    about = {name: settings[name] for name in ("task", "task_fingerprint", "seed")}
     holds_finished_run(folder, settings, resume)  # refused before anything is written
     with run_lock(folder), disk_errors(folder):
         if not holds_finished_run(folder, settings, resume):
             open_run(folder, settings, notes)
-            model.save_pretrained(folder, **(about | {"seed": seed} | notes))
+            model.save_pretrained(folder, **(about | notes))
             close_run(folder, "finished", settings, notes, trainable=0)
     return folder

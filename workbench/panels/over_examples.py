@@ -6,9 +6,9 @@ Panels run it as a job. It knows no widgets.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, Literal, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
 import pandas as pd
 
@@ -19,7 +19,7 @@ from latent_core.interventions.kinds import parse_intervention
 from latent_core.interventions.running import InterventionWarning
 from latent_core.models.latent import LatentModel
 from latent_core.statistics.means import Interval, accuracy_interval, paired_difference
-from latent_core.tasks.base import Task
+from latent_core.tasks.base import Example, Task
 from latent_core.wording import counted
 from workbench.level_words import split_words
 from workbench.responses import fitting
@@ -30,6 +30,7 @@ __all__ = [
     "Metric",
     "OverExamples",
     "answer_examples",
+    "drawn_again",
     "over_examples_html",
     "over_examples_table",
     "tested_splits",
@@ -188,3 +189,22 @@ def answer_examples(
         frame = evaluate_intervention(model, task, fits, splits, examples, progress=False)
     notes = tuple(dict.fromkeys(note for note in frame["note"] if note))
     return OverExamples(name, applied, frame, left_out, notes)
+
+
+def drawn_again(task: Task, record: Mapping[str, Any], seed: int) -> Example | None:
+    """The example that a record answers, as its task draws it; None if it draws another one now.
+
+    Args:
+        task: of the record.
+        record: split, example (its number), key, and level where it has one.
+        seed: that drew it.
+    """
+    split, number = str(record["split"]), int(record["example"])
+    if split not in task.splits:
+        return None
+    drawn = task.examples(split, number + 1, seed)
+    if len(drawn) <= number:
+        return None
+    found = drawn[number]
+    known = (str(record.get("key", "")), record.get("level", found.level))
+    return found if (found.key, found.level) == known else None

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from latent_core.tasks.base import Example, Task
+from workbench.panels.over_examples import drawn_again
 
 __all__ = ["RecordedExample", "recorded_example"]
 
@@ -71,12 +72,7 @@ def recorded_example(record: pd.Series, task: Task | None) -> RecordedExample:
 
 
 def _example(values: dict[str, Any], task: Task | None) -> Example | None:
-    split, level, key = str(values["split"]), int(values["level"]), str(values.get("key", ""))
     if isinstance(values.get("prompt"), str) and isinstance(values.get("answer"), str):
+        split, level, key = str(values["split"]), int(values["level"]), str(values.get("key", ""))
         return Example(values["prompt"], values["answer"], split, level, key)
-    if task is None or split not in task.splits:
-        return None
-    number = int(values["example"])
-    drawn = task.examples(split, number + 1, int(values.get("eval_seed", 1)))
-    same = len(drawn) > number and (drawn[number].key, drawn[number].level) == (key, level)
-    return drawn[number] if same else None
+    return None if task is None else drawn_again(task, values, int(values.get("eval_seed", 1)))

@@ -6,15 +6,16 @@ from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
 import ipywidgets as widgets
-import pandas as pd
 
-from latent_core.errors import LatentError, TaskError
+from latent_core.errors import LatentError
 from latent_core.hypotheses.conditions import Condition
+from latent_core.hypotheses.evidence import usual_eval_seed
 from latent_core.hypotheses.verdict import Verdict
 from latent_core.interventions.kinds import parse_intervention
 from latent_core.tasks.base import Example, Task
 from workbench.panels.base import Panel
 from workbench.panels.controls import field, row
+from workbench.panels.over_examples import drawn_again
 from workbench.widgets.example_list import ExampleList
 
 __all__ = ["VerdictExample", "VerdictExamples", "examples_of"]
@@ -53,31 +54,15 @@ def examples_of(verdict: Verdict, most: int = MOST) -> list[VerdictExample]:
     """The examples whose difference is largest, in either direction."""
     frame = verdict.frame
     order = frame["difference"].abs().sort_values(ascending=False, kind="stable").index[:most]
-    task = verdict.hypothesis.loaded_task
-    drawn: dict[tuple[str, int], list[Example]] = {}
-    return [VerdictExample(_example(task, one, drawn), one) for one in _rows(frame.loc[order])]
+    task, records = verdict.hypothesis.loaded_task, frame.loc[order].to_dict("records")
+    return [VerdictExample(_example(task, record), record) for record in records]
 
 
-def _rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    return [{str(name): value for name, value in one.items()} for one in frame.to_dict("records")]
-
-
-def _example(
-    task: Task, record: Mapping[str, Any], drawn: dict[tuple[str, int], list[Example]]
-) -> Example | None:
-    """The example of a record, which its number and key name; a test draws by its training seed."""
-    number = int(record["example"])
-    for seed in (1000 + int(record["seed"]), 1):
-        place = (str(record["split"]), seed)
-        if len(drawn.get(place, ())) <= number:
-            try:
-                drawn[place] = task.examples(place[0], number + 1, seed)
-            except TaskError:
-                continue
-        examples = drawn[place]
-        if number < len(examples) and examples[number].key == record["key"]:
-            return examples[number]
-    return None
+def _example(task: Task, record: Mapping[str, Any]) -> Example | None:
+    """The example of a record; a test draws by its training seed, or as kept records were drawn."""
+    seeds = (usual_eval_seed(int(record["seed"])), 1)
+    found = (drawn_again(task, record, seed) for seed in seeds)
+    return next((example for example in found if example is not None), None)
 
 
 class VerdictExamples(widgets.VBox):
