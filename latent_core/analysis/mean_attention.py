@@ -9,6 +9,7 @@ has a role that every example has:
 - roles of the task (`Task.roles`), such as `asked`; `others` are the prompt's other occurrences.
 
 Each number is the weight on the latents of a role, averaged over the queries that can see them.
+Without the first slot, its weight counts nowhere.
 Attention says where a model looks, and not what it uses: `latent_core.mean_effect` measures that.
 """
 
@@ -32,7 +33,13 @@ from latent_core.slots.places import After
 from latent_core.statistics.columns import column_differences, column_means
 from latent_core.tasks.base import Example, Task
 
-__all__ = ["DIRECTIONS", "AttentionMasses", "attention_masses", "mean_attention"]
+__all__ = [
+    "DIRECTIONS",
+    "AttentionMasses",
+    "attention_masses",
+    "mean_attention",
+    "with_and_without",
+]
 
 #: Which slots look at which, in the column `direction`.
 DIRECTIONS: Final = ("text -> latent", "latent -> text", "latent -> latent")
@@ -49,6 +56,7 @@ def mean_attention(
     examples: int = 50,
     eval_seed: int = 1,
     *,
+    without_first: bool = False,
     confidence: float = 0.95,
     progress: bool = True,
 ) -> pd.DataFrame:
@@ -62,6 +70,7 @@ def mean_attention(
         split: the name of a split.
         examples: how many.
         eval_seed: draws the examples, as in `evaluate`.
+        without_first: leave out the first slot as a key, onto which many heads put most weight.
         confidence: share of the intervals.
         progress: show a bar with the time left.
 
@@ -81,7 +90,9 @@ def mean_attention(
         >>> sorted(frame.query("group == 'Comma'")["occurrence_role"].unique())
         ['all', 'asked', 'first', 'last', 'nearest', 'others']
     """
-    masses = attention_masses(model, task, split, examples, eval_seed, progress=progress)
+    masses = attention_masses(
+        model, task, split, examples, eval_seed, without_first=without_first, progress=progress
+    )
     return masses.frame(confidence)
 
 
@@ -122,6 +133,35 @@ class AttentionMasses:
         )
         return both[CELL].join(found)
 
+    def by_group(self, direction: str = "text -> latent", confidence: float = 0.95) -> pd.DataFrame:
+        """Average over layers and heads: the mass of all occurrences of each group.
+
+        Args:
+            direction: one of `text -> latent`, `latent -> text` and `latent -> latent`.
+            confidence: share of the intervals over examples.
+
+        Returns:
+            one row per group: group, mean, low, high, examples.
+
+        Raises:
+            SettingError: for another direction.
+
+        Example:
+            >>> import latent_core as lc
+            >>> model, task = lc.LatentModel("tiny", "Start_1+Comma_1"), lc.load_task("summation")
+            >>> masses = lc.attention_masses(model, task, "id", 2, progress=False)
+            >>> masses.by_group()["group"].tolist()
+            ['Start', 'Comma']
+        """
+        if direction not in DIRECTIONS:
+            raise SettingError(f"direction={direction!r}; expected one of {', '.join(DIRECTIONS)}")
+        all_of = self.cells["occurrence_role"] == "all"
+        chosen = self.cells[all_of & (self.cells["direction"] == direction)]
+        groups = chosen.groupby("group", sort=False).groups
+        means = [self.values[:, rows].mean(axis=1) for rows in groups.values()]
+        found = column_means(np.array(means).reshape(len(means), -1).T, confidence)
+        return pd.DataFrame({"group": list(groups)}).join(found)
+
     def of(self, layer: int, head: int, group: str, role: str, direction: str) -> Masses:
         """(N,) the mass of each example in one cell.
 
@@ -144,6 +184,7 @@ def attention_masses(
     examples: int = 50,
     eval_seed: int = 1,
     *,
+    without_first: bool = False,
     progress: bool = True,
 ) -> AttentionMasses:
     """Measure the attention of each example, which `mean_attention` averages.
@@ -154,6 +195,7 @@ def attention_masses(
         split: the name of a split.
         examples: how many.
         eval_seed: draws the examples, as in `evaluate`.
+        without_first: leave out the first slot as a key, onto which many heads put most weight.
         progress: show a bar with the time left.
 
     Example:
@@ -163,17 +205,41 @@ def attention_masses(
         >>> masses.of(0, 1, "Comma", "first", "text -> latent").shape
         (2,)
     """
+    both = with_and_without(model, task, split, examples, eval_seed, progress=progress)
+    return both[without_first]
+
+
+def with_and_without(
+    model: LatentModel,
+    task: Task,
+    split: str,
+    examples: int = 50,
+    eval_seed: int = 1,
+    *,
+    progress: bool = True,
+) -> tuple[AttentionMasses, AttentionMasses]:
+    """`attention_masses` with the first slot as a key, and without it, of one capture."""
     if not model.placement.layout.groups:
         raise SettingError("the model has no latents; expected a layout with a group")
     drawn = task.examples(split, whole_number("examples", examples, 1), eval_seed)
-    rows: list[dict[_Part, Masses]] = []
+    found: tuple[list[dict[_Part, Masses]], ...] = ([], [])
     record: AttentionRecord | None = None
     with progress_bar(len(drawn), "attention", "example", progress) as bar:
         for example in drawn:
-            record = capture_attention(model, example.prompt, example.answer)
-            rows.append(dict(_parts(model, record, example, task.roles(example))))
+            record = capture_attention(model, example.prompt, example.answer, of=["latents", 0])
+            spans = task.roles(example)
+            for first_key, rows in enumerate(found):
+                rows.append(dict(_parts(model, record, example, spans, first_key)))
             bar.update()
     assert record is not None
+    with_first, without = (_stacked(rows, record, drawn) for rows in found)
+    return with_first, without
+
+
+def _stacked(
+    rows: Sequence[Mapping[_Part, Masses]], record: AttentionRecord, drawn: Sequence[Example]
+) -> AttentionMasses:
+    """The masses of all examples, with the layers and heads of one of their records."""
     parts = list(dict.fromkeys(part for row in rows for part in row))
     maps = len(record.layers) * len(record.heads)
     nothing = np.full(maps, np.nan)
@@ -207,14 +273,20 @@ def _parts(
     record: AttentionRecord,
     example: Example,
     spans: Mapping[str, Sequence[tuple[int, int]]],
+    first_key: int,
 ) -> Iterator[tuple[_Part, Masses]]:
-    """The (L * H,) masses of one example, as far as it has the edges."""
+    """The (L * H,) masses of one example onto slots from `first_key`, where it has such edges."""
     weights = record.weights.double().numpy()  # (L, H, T, M)
-    onto_text = record.totals.double().numpy() - weights.sum(axis=-1)  # (L, H, T)
     slots, keys = np.arange(len(record.slots)), np.array(record.keys, dtype=np.int64)
+    apart = record.is_latent[keys] | (keys < first_key)
+    onto_text = record.totals.double().numpy() - weights[..., apart].sum(axis=-1)  # (L, H, T)
     for group in record.groups:
         roles = _roles(model, record, example, spans, group)
-        columns = {role: np.isin(keys, places) for role, places in roles.items()}
+        columns = {
+            role: chosen
+            for role, places in roles.items()
+            if (chosen := np.isin(keys, places) & (keys >= first_key)).any()
+        }
         for direction, queries in (
             ("text -> latent", slots[~record.is_latent]),
             ("latent -> latent", slots[record.is_latent]),
@@ -224,10 +296,10 @@ def _parts(
                 if len(seen):
                     mass = weights[:, :, seen][..., chosen].sum(axis=-1).mean(axis=-1)
                     yield _Part(group, role, direction), mass.reshape(-1)
-            if "first" in roles:
+            if "first" in roles and "all" in columns:
                 seen = queries[queries >= keys[columns["all"]].min()]
                 if len(seen):
-                    near = _nearest(record, group, seen)
+                    near = _nearest(record, group, seen) & (keys >= first_key)
                     mass = (weights[:, :, seen] * near).sum(axis=-1).mean(axis=-1)
                     yield _Part(group, "nearest", direction), mass.reshape(-1)
         for role, places in roles.items():

@@ -77,10 +77,53 @@ def test_the_other_directions_are_those_of_the_record(
     assert back == pytest.approx(float(onto[firsts].mean()), abs=1e-6)
 
 
+@pytest.mark.parametrize("layout", ["Start_2+Comma_1", "Comma_1"])
+def test_without_the_first_slot_its_weight_counts_nowhere(task: lc.Task, layout: str) -> None:
+    model = lc.LatentModel("tiny", layout, seed=3)
+    whole = attention_masses(model, task, "id", 2, progress=False)
+    without = attention_masses(model, task, "id", 2, without_first=True, progress=False)
+    example = without.examples[1]
+    record = lc.capture_attention(model, example.prompt, example.answer, of="all")
+    weights = record.weights[1, 2].numpy()
+    latents = [t for t, slot in enumerate(record.slots) if slot.group is not None]
+    text = [t for t, slot in enumerate(record.slots) if slot.group is None and t > 0]
+    commas = [t for t in latents if record.slots[t].group == "Comma"]
+    wanted = weights[np.ix_(commas, text)].sum(axis=1).mean()
+    assert without.of(1, 2, "Comma", "all", BACK)[1] == pytest.approx(wanted, abs=1e-6)
+    for direction in (TEXT, AMONG):
+        cell = (1, 2, "Comma", "nearest", direction)
+        assert without.of(*cell).tolist() == whole.of(*cell).tolist()
+    if "Start" not in layout:
+        return
+    second = weights[np.ix_(text, [1])].mean()
+    assert without.of(1, 2, "Start", "all", TEXT)[1] == pytest.approx(second, abs=1e-6)
+    alone = attention_masses(
+        lc.LatentModel("tiny", "Start_1+Comma_1"), task, "id", 1, without_first=True, progress=False
+    ).cells
+    assert set(alone.query("group == 'Start'")["direction"]) == {BACK}
+
+
 def test_a_group_that_occurs_once_has_one_role(masses: lc.AttentionMasses) -> None:
     start = masses.cells.query("group == 'Start'")
     assert set(start["occurrence_role"]) == {"all"}
     assert set(start["direction"]) == set(DIRECTIONS)
+
+
+def test_by_group_averages_over_layers_and_heads_before_the_examples(
+    masses: lc.AttentionMasses,
+) -> None:
+    frame = masses.by_group(AMONG)
+    assert frame["group"].tolist() == ["Start", "Comma"]
+    each = [
+        [masses.of(layer, head, "Comma", "all", AMONG) for head in range(4)] for layer in range(4)
+    ]
+    comma = frame.set_index("group").loc["Comma"]
+    per_example = np.mean(each, axis=(0, 1))
+    assert comma["mean"] == pytest.approx(per_example.mean())
+    half = 4.302652729911275 * per_example.std(ddof=1) / np.sqrt(3)  # Student's t, 2 degrees
+    assert comma["high"] - comma["mean"] == pytest.approx(half)
+    with pytest.raises(SettingError, match="text -> latent"):
+        masses.by_group("text")
 
 
 def test_the_frame_averages_over_examples_and_has_every_cell_once(

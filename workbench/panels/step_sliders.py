@@ -26,7 +26,7 @@ from workbench.level_words import split_words
 from workbench.session import Session
 from workbench.widgets.text_line import TextLine
 
-__all__ = ["KEPT", "StepSliders", "step_words"]
+__all__ = ["KEPT", "StepSliders", "records_along", "snapshot_steps", "step_words"]
 
 #: A slider's value for what the run kept in the end.
 KEPT: Final = -1
@@ -71,7 +71,7 @@ class StepSliders(widgets.VBox):
             for side, slider in self.sliders.items():
                 name = getattr(session, f"adapter_{side}")
                 folder = session.folders.get(name)
-                steps = () if folder is None else _steps(folder)
+                steps = () if folder is None else snapshot_steps(folder)
                 if folder is None or not steps:
                     continue
                 options = [*((str(step), step) for step in steps), ("kept", KEPT)]
@@ -99,7 +99,7 @@ def step_words(folder: Path, step: int | None) -> str:
         words.append(f"training loss {row['loss']:.3f}")
         if LOSS_COLUMN in row and pd.notna(row[LOSS_COLUMN]):
             words.append(f"validation loss {row[LOSS_COLUMN]:.3f}")
-    records = _records(folder)
+    records = records_along(folder)
     if step is not None and records is not None:
         means = records[records["step"] == step].groupby("split", sort=False)["graded"].mean()
         if len(means):
@@ -122,7 +122,7 @@ def _slider(side: str) -> widgets.SelectionSlider:
     )
 
 
-def _steps(folder: Path) -> tuple[int, ...]:
+def snapshot_steps(folder: Path) -> tuple[int, ...]:
     """The steps of which a run has snapshots; none if they cannot be read."""
     if not has_file(folder, SNAPSHOTS_FILE):
         return ()
@@ -144,7 +144,8 @@ def _log(folder: Path) -> pd.DataFrame | None:
         return None
 
 
-def _records(folder: Path) -> pd.DataFrame | None:
+def records_along(folder: Path) -> pd.DataFrame | None:
+    """The records of the run's snapshots that `latent evaluate --along` wrote, if there are any."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # `latent evaluate --along` says it
         return read_along(folder)

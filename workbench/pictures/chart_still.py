@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure, FigureBase
 
 from workbench.pictures.chart import Chart, Curve, Plot
 from workbench.pictures.theme import INK
@@ -33,23 +33,41 @@ _SYMBOLS: Final = {
 _GREY: Final = "#444444"
 
 
-def still_figure(chart: Chart) -> Figure:
-    """Draw a chart."""
+def still_figure(chart: Chart, *below: Chart) -> Figure:
+    """Draw a chart, and others below it."""
+    charts = (chart, *below)
+    sizes = [_size(one) for one in charts]
+    across, down = max(size[0] for size in sizes), sum(size[1] for size in sizes)
+    figure = Figure(figsize=(across, down), layout="constrained")
+    if not below:
+        _fill(figure, chart)
+        return figure
+    heights = [size[1] for size in sizes]
+    parts = figure.subfigures(len(charts), 1, squeeze=False, height_ratios=heights)
+    for part, one in zip(parts[:, 0], charts, strict=True):
+        _fill(part, one)
+    return figure
+
+
+def _size(chart: Chart) -> tuple[float, float]:
+    """Inches across and down."""
+    return (9, 4.4) if len(chart.plots) == 1 else (5 * len(chart.plots), 3.6)
+
+
+def _fill(figure: FigureBase, chart: Chart) -> None:
     count = len(chart.plots)
-    size = (9, 4.4) if count == 1 else (5 * count, 3.6)
-    figure = Figure(figsize=size, layout="constrained")
     for axes, plot in zip(figure.subplots(1, count, squeeze=False)[0], chart.plots, strict=True):
         _draw(axes, plot)
+        if count > 1 and chart.legend == "above" and any(curve.listed for curve in plot.curves):
+            axes.legend(frameon=False, fontsize=8)
     if count > 1:
         figure.suptitle(chart.title, fontsize=11)
     else:
         # Above the axes, which leave the legend's column alone: the title may run over that.
         axes.set_title(chart.title, fontsize=11, loc="left", pad=30)
         axes.text(0, 1.075, chart.subtitle, fontsize=8, color=_GREY, transform=axes.transAxes)
-    if any(curve.listed for curve in chart.plots[-1].curves):
-        beside: dict[str, Any] = {"loc": "upper left", "bbox_to_anchor": (1.01, 1), "fontsize": 9}
-        axes.legend(frameon=False, **(beside if chart.legend == "beside" else {}))
-    return figure
+    if chart.legend == "beside" and any(curve.listed for curve in chart.plots[-1].curves):
+        axes.legend(frameon=False, loc="upper left", bbox_to_anchor=(1.01, 1), fontsize=9)
 
 
 def _draw(axes: Axes, plot: Plot) -> None:

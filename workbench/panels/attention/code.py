@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from workbench.panels.attention.measures import Cell, Direction
-from workbench.panels.attention.split_view import QUERIES, SplitView, Sweep
+from workbench.panels.attention.split_view import SplitView
 from workbench.panels.attention.work import NEW_TOKENS, Capture
 from workbench.panels.code import session_code
 from workbench.session import Session
@@ -115,15 +115,16 @@ def _minus_clean(
     return "\n".join(lines) + "\n"
 
 
-def split_code(session: Session, view: SplitView, sweep: Sweep) -> str:
+def split_code(session: Session, view: SplitView) -> str:
     """Write code that ends with `frames`, the cells of each split, and `effects` if they are shown.
 
     Args:
         session: whose model and task are shown.
         view: what is shown.
-        sweep: what the effects are of.
     """
-    question = view.question
+    question, options = view.question, "progress=False"
+    if view.without_first:
+        options = f"without_first=True, {options}"
     lines = [
         "import latent_core as lc",
         session_code(session),
@@ -131,7 +132,7 @@ def split_code(session: Session, view: SplitView, sweep: Sweep) -> str:
         f"model, task = session.models[{question.adapter!r}], session.task",
         f"with lc.parse_intervention({question.intervention!r}).on(model):",
         "    masses = [",
-        f"        lc.attention_masses(model, task, split, {question.examples}, progress=False)",
+        f"        lc.attention_masses(model, task, split, {question.examples}, {options})",
         f"        for split in {list(question.splits)!r}",
         "    ]",
         "frames = [one.frame() for one in masses]",
@@ -146,13 +147,13 @@ def split_code(session: Session, view: SplitView, sweep: Sweep) -> str:
         groups = {
             "groups by layer": "",
             "latents by layer": ", groups=lc.single_latents(model)",
-            "heads by layer": f", groups={view.group!r}, heads='each'",
-        }[sweep]
+            "heads by layer": f", groups={view.effects.group!r}, heads='each'",
+        }[view.effects.sweep]
         lines += [
             f"with lc.parse_intervention({question.intervention!r}).on(model):",
             "    effects = [",
             f"        lc.mean_effect(model, task, split, {question.examples}{groups},",
-            f"            queries={QUERIES[view.direction]!r}, progress=False)",
+            f"            queries={view.effects.queries!r}, progress=False)",
             f"        for split in {list(question.splits)!r}",
             "    ]",
         ]

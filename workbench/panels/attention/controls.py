@@ -78,9 +78,11 @@ class AttentionControls(widgets.VBox):
         looked_at = (self.side, self.measure, self.direction, self.latents)
         of_what = (self.response, self.all_slots, self.intervene, self.minus_clean)
         colours = (self.scale, self.log_colours, self.without_first)
-        self._of_one = row(*looked_at[1:]), row(self.response, self.all_slots, *colours, *buttons)
+        self._of_one = row(*looked_at[1:]), row(self.response, self.all_slots, *buttons)
         change = row(self.intervene, self.minus_clean)
-        super().__init__([row(self.side, self._of_one[0]), row(change, self._of_one[1])])
+        super().__init__(
+            [row(self.side, self._of_one[0]), row(change, self._of_one[1], row(*colours))]
+        )
         self._controls = Controls(panel)
         self._controls.on(lambda _: changed(), *looked_at, *of_what, *colours)
 
@@ -153,6 +155,13 @@ class AttentionControls(widgets.VBox):
         """Hide the controls that have no meaning over a split, or show them again."""
         for part in (*self._of_one, self.minus_clean):
             part.layout.display = "none" if over_split else ""
+        side, scale = self.side.value, self.scale.value
+        with self._controls.unheard():
+            self.side.options = ["A", "B"] if over_split else ["A", "B", DIFFERENCE]
+            self.side.value = side if side in self.side.options else "A"
+            shared = "shared by all maps" if over_split else SCALES[0]
+            self.scale.options = [(shared, SCALES[0]), *((one, one) for one in SCALES[1:])]
+            self.scale.value = scale
 
     def follow_session(self) -> None:
         """Offer the choices that the session's models, example and intervention allow."""

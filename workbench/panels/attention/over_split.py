@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Final
 
@@ -17,15 +16,17 @@ from latent_core.interventions.kinds import parse_intervention
 from latent_core.wording import counted
 from workbench.jobs import Job
 from workbench.panels.attention.code import split_code
+from workbench.panels.attention.controls import AttentionControls
 from workbench.panels.attention.split_view import (
     QUERIES,
     SWEEPS,
+    SplitEffects,
     SplitQuestion,
     SplitView,
+    arrow,
     measure_attention,
     measure_effects,
 )
-from workbench.panels.attention.work import CaptureRequest
 from workbench.panels.base import Panel
 from workbench.panels.controls import Controls, field, row
 from workbench.pictures.heat_still import heat_figure
@@ -51,15 +52,15 @@ class OverSplit(widgets.VBox):
         grids, effect_grids: the heat maps.
     """
 
-    def __init__(self, panel: Panel, request: Callable[[], CaptureRequest]) -> None:
+    def __init__(self, panel: Panel, controls: AttentionControls) -> None:
         """Make the view.
 
         Args:
             panel: runs the jobs, and shows their errors.
-            request: says which model is looked at, and under which intervention.
+            controls: say which model is looked at, under which intervention, in which colours.
         """
-        self._panel, self._request = panel, request
-        self._view: SplitView | None = None
+        self._panel, self._looks = panel, controls
+        self._views: dict[str, SplitView] = {}  # by the name of the model and its intervention
         self.near = field(widgets.Dropdown, "Split", "170px")
         self.far = field(widgets.Dropdown, "Compared with", "220px")
         self.examples = field(
@@ -70,7 +71,9 @@ class OverSplit(widgets.VBox):
         )
         self.group = field(widgets.Dropdown, "Latent group", "200px")
         self.role = field(widgets.Dropdown, "Occurrence", "180px")
-        self.direction = field(widgets.Dropdown, "Query → key", "230px", options=list(DIRECTIONS))
+        self.direction = field(
+            widgets.Dropdown, "Query → key", "230px", options=[(arrow(d), d) for d in DIRECTIONS]
+        )
         self.sweep = field(widgets.Dropdown, "Effect of", "220px", options=list(SWEEPS))
         self.measure = panel.button(
             "Measure effects over examples",
@@ -115,31 +118,37 @@ class OverSplit(widgets.VBox):
             return view
 
         def show(view: SplitView) -> None:
-            self._view = view
-            self._offer()
+            self._views[question.name] = view
+            self.follow_controls()
             self._panel.reveal(self.grids[0])
 
         return self._panel.start(measure, show, key="split", replace=True)
+
+    def prepare(self) -> None:
+        """Average in this call, if it is not done yet."""
+        if self._question().name not in self._views:
+            self._panel.session.jobs.settle(self.start())
 
     def start_effects(self) -> Job:
         """Measure the effects of cutting edges, over the same examples, in a job."""
         view = self.view()
         if view.direction not in QUERIES:
             raise SettingError(
-                f"the effect of {view.direction} is not measured over examples; choose "
-                f"{' or '.join(QUERIES)}"
+                f"the effect of {arrow(view.direction)} is not measured over examples; choose "
+                f"{' or '.join(map(arrow, QUERIES))}"
             )
         model, task = self._panel.session.models[view.question.adapter], self._panel.session.task
-        sweep, queries = self.sweep.value, QUERIES[view.direction]
+        name, sweep = view.question.name, self.sweep.value
 
-        def show(effects: pd.DataFrame) -> None:
-            if self._view is not None and self._view.masses is view.masses:
-                self._view = replace(self._view, effects=effects)
-                self._draw()
+        def show(effects: SplitEffects) -> None:
+            kept = self._views.get(name)
+            if kept is not None and kept.measured is view.measured:
+                self._views[name] = replace(kept, effects=effects)
+                self.follow_controls()
                 self._panel.reveal(self.effect_grids[0])
 
         work = functools.partial(
-            measure_effects, model, task, view.question, sweep, view.group, queries
+            measure_effects, model, task, view.question, sweep, view.group, view.direction
         )
         return self._panel.start(work, show, key="effects", replace=True)
 
@@ -149,13 +158,24 @@ class OverSplit(widgets.VBox):
         Raises:
             SettingError: before anything was averaged.
         """
-        if self._view is None:
-            raise SettingError("nothing is averaged yet; press 'Average over examples'")
-        return self._view
+        name = self._question().name
+        if name not in self._views:
+            raise SettingError(f"nothing is averaged yet of {name}; press 'Average over examples'")
+        return self._seen(self._views[name])
+
+    def follow_controls(self) -> None:
+        """Show the model that is chosen, in the colours that are chosen, if it was averaged."""
+        if self._question().name in self._views:
+            self._offer()
+        else:
+            self._show_nothing()
 
     def clear(self) -> None:
-        """Show nothing: the session shows another model or task."""
-        self._view = None
+        """Forget what was averaged: the session shows another model or task."""
+        self._views.clear()
+        self._show_nothing()
+
+    def _show_nothing(self) -> None:
         self._strongest.children = ()
         for part in (self._edges, self._effects):
             part.layout.display = "none"
@@ -175,17 +195,17 @@ class OverSplit(widgets.VBox):
     def picture(self) -> Figure:
         """All heat maps."""
         view = self.view()
-        maps = [*view.maps(), *view.effect_maps()]
+        maps = [*view.maps(self._beside()), *view.effect_maps()]
         return heat_figure(f"Attention of {view.question.name} over examples", maps)
 
     def code(self) -> str:
         """Python for the same numbers."""
-        return split_code(self._panel.session, self.view(), self.sweep.value)
+        return split_code(self._panel.session, self.view())
 
     # --- drawing ----------------------------------------------------------------------------------
 
     def _question(self) -> SplitQuestion:
-        wanted = self._request()
+        wanted = self._looks.request(self._looks.sides[0])
         model = self._panel.session.models[wanted.adapter]
         fits, _ = fitting(model, parse_intervention(wanted.intervention))
         far = "" if self.far.value == self.near.value else self.far.value
@@ -200,10 +220,30 @@ class OverSplit(widgets.VBox):
             self.far.value = far[0] if far else ""
         self.clear()
 
+    def _seen(self, view: SplitView) -> SplitView:
+        """The view with the edges and the colours that are chosen."""
+        looks = self._looks
+        return replace(
+            view,
+            group=self.group.value or "",
+            role=self.role.value or "",
+            direction=self.direction.value,
+            without_first=looks.without_first.value,
+            scale=looks.scale.value,
+            log=looks.log_colours.value,
+        )
+
+    def _beside(self) -> SplitView | None:
+        """The other of A and B, if its splits were averaged: both have one scale of colours."""
+        mine, session = self.view().question.adapter, self._panel.session
+        for view in self._views.values():
+            if view.question.adapter in {session.adapter_a, session.adapter_b} - {mine}:
+                return self._seen(view)
+        return None
+
     def _offer(self) -> None:
-        """Offer the groups and roles that were found; show the first group that repeats."""
-        view = self.view()
-        cells = view.masses[0].cells
+        """Offer the groups that were found; show the first group that repeats."""
+        cells = self.view().masses[0].cells
         groups = list(dict.fromkeys(cells["group"]))
         roles = cells.groupby("group")["occurrence_role"].unique()
         repeating = [group for group in groups if len(roles[group]) > 1]
@@ -214,17 +254,15 @@ class OverSplit(widgets.VBox):
         self._choose()
 
     def _choose(self) -> None:
-        view, group = self.view(), self.group.value
+        """Offer the roles of the group, and draw."""
+        view = self.view()
         cells = view.masses[0].cells
-        here = (cells["group"] == group) & (cells["direction"] == self.direction.value)
+        here = (cells["group"] == view.group) & (cells["direction"] == view.direction)
         roles = list(dict.fromkeys(cells.loc[here, "occurrence_role"]))
         with self._controls.unheard():
             kept = self.role.value
             self.role.options = roles
-            self.role.value = kept if kept in roles else roles[0]
-        self._view = replace(
-            view, group=group, role=self.role.value, direction=self.direction.value
-        )
+            self.role.value = kept if kept in roles else next(iter(roles), None)
         self._draw()
 
     def _draw(self) -> None:
@@ -232,7 +270,7 @@ class OverSplit(widgets.VBox):
         for part in (self._edges, self._effects):
             part.layout.display = ""
         self._strongest.children = ()
-        maps, effects = view.maps(), view.effect_maps()
+        maps, effects = view.maps(self._beside()), view.effect_maps()
         for grids, shown in ((self.grids, maps), (self.effect_grids, effects)):
             for number, grid in enumerate(grids):
                 if number < len(shown):
@@ -241,6 +279,12 @@ class OverSplit(widgets.VBox):
                     grid.show(shown[number])
                 else:
                     grid.show_nothing("")
+        if not maps[0].values.size:
+            self._note.say(
+                f"No slot of {view.group} is a key but the first one: choose another latent group, "
+                "or untick 'Without the first slot'."
+            )
+            return
         self._note.say(
             f"{counted(view.question.examples, 'example')} per split. Intervals are over examples "
             "of this adapter, and are not corrected for the number of cells. Click a cell to list "

@@ -87,14 +87,14 @@ class AttentionPanel(Panel):
         self.chooser = HeadChooser(self, self._draw_head, strongest)
         self._make_views()
         self.visibility = Visibility()
-        self.over_split = OverSplit(self, lambda: self.controls.request(self.controls.sides[0]))
+        self.over_split = OverSplit(self, self.controls)
         self.scope = toggle("View", [ONE_EXAMPLE, OVER_SPLIT], "130px")
         maps = (self.overview, self.chooser, self.strip, self.heat)
         self._one = widgets.VBox([*maps, row(self.trace), self.groups, self.effects])
         self.build(self.visibility, self.scope, self.controls, self._one, self.over_split)
         self.on(self.scope, "value", lambda _: self._show_scope())
-        self._show_scope()
         self._observe()
+        self._show_scope()
 
     @property
     def over_examples(self) -> bool:
@@ -106,6 +106,7 @@ class AttentionPanel(Panel):
         self._one.layout.display = "none" if self.over_examples else ""
         self.over_split.layout.display = "" if self.over_examples else "none"
         self.controls.for_split(self.over_examples)
+        self._update()
 
     def _make_views(self) -> None:
         self.overview = HeatGrid(picks=True, cell_width=30, cell_height=17, label_width=_LABELS)
@@ -176,7 +177,9 @@ class AttentionPanel(Panel):
 
     def prepare(self) -> None:
         """See `Panel.prepare`."""
-        if self.session.prompt and (job := self.capture()) is not None:
+        if self.over_examples:
+            self.over_split.prepare()
+        elif self.session.prompt and (job := self.capture()) is not None:
             self.session.jobs.settle(job)
 
     def _watch(self, job: Job) -> None:
@@ -194,6 +197,9 @@ class AttentionPanel(Panel):
         """After any change: draw what is captured, and capture the rest if the panel is in view."""
         self.controls.offer_groups()
         self.controls.offer_clean()
+        if self.over_examples:
+            self.over_split.follow_controls()
+            return
         if self.session.prompt == "":
             self._show_nothing("Type a prompt, or choose an example, to see attention.")
         elif self._ready or self.visibility.seen:

@@ -79,7 +79,7 @@ class Playground(Panel):
     def __init__(self, session: Session) -> None:
         super().__init__(session)
         self.answers: Answers = {}
-        self._due = False  # whether something changed while the panel was out of view
+        self._due = False  # whether something is not answered since the panel was out of view
         self._asked: Question | None = None  # the latest question
         self._job: Job | None = None  # and the job that answers it
         self._answered: Question | None = None  # what `answers` answers
@@ -106,9 +106,7 @@ class Playground(Panel):
         self.views = {side: ResponseView(self, side, self._choose_slot) for side in SIDES}
         self.card = SlotCard()
         self.visibility = Visibility()
-        self.on(
-            self.visibility, "seen", lambda seen: self.generate() if seen and self._due else None
-        )
+        self.on(self.visibility, "seen", self._look)
         self.on(self.positions, "value", self._show_positions)
         self.follow(self._expect, "prompt", "example", "task", "adapter_a", "adapter_b")
         self._follow_at_once("example", "adapter_a", "adapter_b", "intervention")
@@ -126,6 +124,7 @@ class Playground(Panel):
             self.card,
             self.evaluating,
         )
+        self._due = bool(session.prompt)  # nothing is answered yet
 
     # --- generating -------------------------------------------------------------------------------
 
@@ -166,6 +165,11 @@ class Playground(Panel):
         )
         self._job = job
         return job
+
+    def _look(self, seen: bool) -> None:
+        """Answer what nobody has seen an answer to, once somebody looks."""
+        if seen and self._due and self.auto.value and self._answered != self._wanted():
+            self.generate()
 
     def prepare(self) -> None:
         """See `Panel.prepare`."""

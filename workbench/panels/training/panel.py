@@ -20,6 +20,7 @@ from workbench.adapter_names import adapter_title
 from workbench.jobs import Job
 from workbench.panels.base import Panel
 from workbench.panels.controls import row
+from workbench.panels.training.along import AlongTraining
 from workbench.panels.training.cost import RunCost, estimate
 from workbench.panels.training.fields import TrainingFields
 from workbench.panels.training.plan import TrainingPlan
@@ -59,6 +60,7 @@ class TrainingPanel(Panel):
     Attributes:
         run: the run that is shown, or None.
         earlier: runs on the same task that are drawn behind it.
+        along: attention, accuracy and vectors at the snapshots of a run.
     """
 
     title = "Training"
@@ -100,6 +102,7 @@ class TrainingPanel(Panel):
         self.view = PlotlyView(label="Training loss and accuracy against steps")
         self.empty = TextLine()
         self.empty.say(_EMPTY)
+        self.along = AlongTraining(self)
         self.build(
             self.visibility,
             *fields.rows,
@@ -107,6 +110,7 @@ class TrainingPanel(Panel):
             row(self.start_button, self.use, self.stop_button, self.train_on_button),
             self.empty,
             self.view,
+            self.along,
         )
         for setting in fields.settings:
             self.on(setting, "value", lambda _: self._explain())
@@ -292,21 +296,36 @@ class TrainingPanel(Panel):
     # --- exports ----------------------------------------------------------------------------------
 
     def table(self) -> pd.DataFrame:
-        """One row per step: task, method, seed, step, loss, exact, graded."""
-        run = self._shown()
-        about = {"task": run.plan.task.name, "method": run.plan.method, "seed": run.plan.seed}
-        table = run.table()
-        return pd.DataFrame(about, index=table.index).join(table)
+        """One row per step: task, method, seed, step, loss, exact, graded; and those along it.
+
+        Where a run is shown along its training, `view` tells the rows of both apart.
+        """
+        parts = []
+        if self.run is not None or not self.along.is_shown:
+            plan, table = self._shown().plan, self._shown().table()
+            about = {"task": plan.task.name, "method": plan.method, "seed": plan.seed}
+            parts.append(pd.DataFrame(about, index=table.index).join(table))
+        if not self.along.is_shown:
+            return parts[0]
+        along = self.along.shown().table().assign(view="along training")
+        return pd.concat([*(one.assign(view="run") for one in parts), along], ignore_index=True)
 
     def picture(self) -> Figure:
-        """Loss and accuracy against steps."""
-        return still_figure(self._chart(self._shown()))
+        """Loss and accuracy against steps, and below them what is shown along training."""
+        along = [self.along.shown().chart()] if self.along.is_shown else []
+        run = [self._chart(self._shown())] if self.run is not None or not along else []
+        return still_figure(*run, *along)
 
     def code(self) -> str:
         """Python for the run that is shown, or else for the one that the fields describe."""
-        plan = self.plan() if self.run is None else self.run.plan
-        plan.parsed(self.session.backbone)
-        return plan.code(self.session.backbone)
+        parts = []
+        if self.run is not None or not self.along.is_shown:
+            plan = self.plan() if self.run is None else self.run.plan
+            plan.parsed(self.session.backbone)
+            parts.append(plan.code(self.session.backbone))
+        if self.along.is_shown:
+            parts.append(self.along.shown().code())
+        return "\n".join(parts)
 
     def _chart(self, run: WatchedRun) -> Chart:
         plan = run.plan

@@ -9,6 +9,8 @@ import latent_core as lc
 from latent_core.analysis.mean_attention import AttentionMasses, attention_masses
 from latent_core.errors import SettingError
 from workbench.panels.attention.panel import ONE_EXAMPLE, OVER_SPLIT, AttentionPanel
+from workbench.panels.attention.split_view import arrow
+from workbench.pictures.heat_map import HeatMap
 from workbench.session import Session
 
 TEXT, BACK, AMONG = "text -> latent", "latent -> text", "latent -> latent"
@@ -71,6 +73,80 @@ def test_two_splits_stand_beside_their_difference_with_hatches(panel: AttentionP
     assert len(panel.picture().axes) == 6
 
 
+def test_the_colours_are_those_that_are_chosen_for_both_splits_and_both_models(
+    panel: AttentionPanel,
+) -> None:
+    view, looks, session = panel.over_split, panel.controls, panel.session
+    session.add(lc.LatentModel(session.backbone, "Start_1+Comma_1", seed=9), "two")
+    session.adapter_b = "two"
+    view.average.click()
+    done(panel)
+    looks.side.value = "B"
+    assert view.grids[0].shown.values.size == 0, "B is not averaged yet"
+    assert "Average over examples" in view._note.text
+    view.average.click()
+    done(panel)
+
+    def shown() -> list[HeatMap]:
+        return [grid.shown for grid in view.grids]
+
+    ends, means = [], []
+    for side in ("A", "B"):
+        looks.side.value = side
+        ends += [one.largest for one in shown()[:2]]
+        means += [float(one.values.max()) for one in shown()[:2]]
+    assert len({*means}) == 4
+    assert {np.float32(end) for end in ends} == {max(means)}, "one scale of splits, A and B"
+    looks.scale.value = "own maximum"
+    assert [one.largest for one in shown()[:2]] == pytest.approx(means[2:])
+    looks.scale.value, looks.log_colours.value = "0 to 1", True
+    assert [(one.low, one.largest, one.log) for one in shown()[:2]] == [(1e-4, 1.0, True)] * 2
+    assert not shown()[2].log, "a difference has two signs"
+    panel.scope.value = ONE_EXAMPLE
+    assert looks.scale.value == "0 to 1", "both views have the colours that were chosen"
+
+
+def test_the_first_slot_can_be_left_out(panel: AttentionPanel) -> None:
+    view, looks = panel.over_split, panel.controls
+    view.average.click()
+    done(panel)
+    view.group.value, view.direction.value = "Start", TEXT
+    assert view.grids[0].shown.values.size
+    looks.without_first.value = True
+    assert view.grids[0].shown.values.size == 0, "Start_1 is the first slot"
+    assert "untick 'Without the first slot'" in view._note.text
+    view.direction.value = BACK
+    model, task = panel.session.model_a, panel.session.task
+    wanted = lc.mean_attention(model, task, "id", 3, without_first=True, progress=False)
+    wanted = wanted.query("group == 'Start' and direction == @BACK and layer == 2 and head == 1")
+    shown = view.grids[0].shown
+    assert shown.values[1, 2] == pytest.approx(float(wanted["mean"].iloc[0]), abs=1e-6)
+    assert "without the first slot" in shown.title
+
+
+def test_a_difference_of_models_is_of_one_example_alone(panel: AttentionPanel) -> None:
+    panel.scope.value = ONE_EXAMPLE
+    panel.controls.side.value = "A - B"
+    panel.scope.value = OVER_SPLIT
+    assert (panel.controls.side.value, panel.controls.side.options) == ("A", ("A", "B"))
+    panel.scope.value = ONE_EXAMPLE
+    assert "A - B" in panel.controls.side.options
+
+
+def test_effects_keep_the_names_of_what_was_cut(panel: AttentionPanel) -> None:
+    view = panel.over_split
+    view.far.value, view.sweep.value, view.examples.value = "", "heads by layer", 2
+    view.average.click()
+    done(panel)
+    view.measure.click()
+    done(panel)
+    title = view.effect_grids[0].shown.title
+    assert f"edges {arrow(TEXT)} onto Comma cut in one head" in title
+    view.group.value, view.direction.value, view.sweep.value = "Start", AMONG, "groups by layer"
+    assert view.effect_grids[0].shown.title == title
+    assert "groups='Comma', heads='each'" in panel.code()
+
+
 def test_intervals_are_computed_once_in_the_job(
     panel: AttentionPanel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -86,6 +162,8 @@ def test_intervals_are_computed_once_in_the_job(
     for direction in (BACK, AMONG, TEXT):
         view.direction.value = direction
     view.group.value = "Start"
+    assert view.grids[0].shown.values.size
+    panel.controls.without_first.value, view.group.value = True, "Comma"
     assert view.grids[0].shown.values.size
 
 
@@ -145,7 +223,7 @@ def test_the_code_gives_the_cells_that_are_shown(panel: AttentionPanel) -> None:
     }  # as the code makes them, which cannot know the vectors of a model that is in no file
     view.average.click()
     done(panel)
-    view.direction.value = AMONG
+    view.direction.value, panel.controls.without_first.value = AMONG, True
     names: dict = {}
     exec(panel.code(), names)
     for found, wanted in zip(names["frames"], view.view().frames.values(), strict=True):

@@ -33,7 +33,8 @@ def panel(backbone: Backbone) -> Playground:
     session = Session(backbone, [lc.LatentModel(backbone, A), lc.LatentModel(backbone, B)])
     session.draw("id", level=1)
     panel = Playground(session)
-    panel.visibility.seen = True
+    panel.auto.value = False  # or it would answer as soon as it is seen
+    panel.visibility.seen = panel.auto.value = True
     return panel
 
 
@@ -364,6 +365,19 @@ def test_the_prompt_is_shown_to_its_end_and_its_level_in_words(panel: Playground
     picker.prompt.value = "x" * 5000
     assert picker.prompt.rows == 6
     settle(panel)
+
+
+@pytest.mark.parametrize("auto", [True, False])
+def test_when_it_is_first_seen_it_answers_by_itself(backbone: Backbone, auto: bool) -> None:
+    session = Session(backbone, [lc.LatentModel(backbone, A)])
+    session.draw("id", level=1)
+    panel = Playground(session)
+    panel.auto.value = auto
+    settle(panel)
+    assert panel.answers == {}, "nobody looks"
+    panel.visibility.seen = True
+    settle(panel)
+    assert bool(panel.answers) is auto
 
 
 def test_what_changes_while_nobody_looks_is_answered_once_somebody_does(panel: Playground) -> None:

@@ -322,6 +322,48 @@ def test_a_run_trains_on_from_another_one(panel: TrainingPanel) -> None:
     assert not panel.method.disabled
 
 
+def test_a_run_is_seen_along_its_training(panel: TrainingPanel, tmp_path: Path) -> None:
+    assert panel.along.layout.display == "none", "no run has snapshots"
+    panel.steps.value, panel.snapshots.value, panel.check_every.value = 4, 2, 0
+    run_to_the_end(panel)
+    along = panel.along
+    assert along.layout.display == ""
+    along.run.value = panel.session.adapter_a
+    folder = Path("runs/workbench/repetition-Start_2-0")
+    moved = lc.load_snapshots(folder).distances()
+    (vectors,) = along.shown().chart().plots
+    length, distance = vectors.curves
+    assert length.x.tolist() == distance.x.tolist() == [0, 2, 4]
+    assert length.y.tolist() == moved["norm"].tolist()
+    assert distance.y.tolist() == moved["moved"].tolist()
+    along.examples.value = 2
+    along.measure.click()
+    panel.session.jobs.run("wait", lambda: None)
+    panel.session.jobs.run("wait", lambda: None)
+    attention, _ = along.shown().chart().plots
+    (curve,) = attention.curves
+    assert (curve.name, list(curve.x)) == ("Start", [0, 2, 4])
+    middle = lc.load_model(folder, panel.session.backbone, step=2)
+    task = panel.session.task
+    wanted = lc.attention_masses(middle, task, "id", 2, progress=False).by_group()
+    assert list(curve.y)[1] == pytest.approx(wanted["mean"].item())
+    assert list(curve.low)[1] == pytest.approx(wanted["low"].item())
+    assert len(panel.picture().axes) == 4, "what is seen: the run, and below it the snapshots"
+    table = panel.table()
+    assert table.query("quantity == 'Vectors' and step == 4")["value"].tolist() == [
+        length.y.iloc[2],
+        distance.y.iloc[2],
+    ]
+    assert set(table["view"]) == {"run", "along training"}
+    scope: dict = {}
+    exec(panel.code(), scope)
+    assert scope["attention"]["mean"].tolist() == pytest.approx(list(curve.y))
+    assert scope["moved"]["moved"].tolist() == distance.y.tolist()
+    along.run.value = ""
+    assert along.view.layout.display == "none" and "view" not in panel.table()
+    assert panel.errors == []
+
+
 def wait_for(holds) -> None:
     until = time.monotonic() + 60
     while not holds():
