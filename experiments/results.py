@@ -365,7 +365,8 @@ def _search(about: pd.DataFrame, backbone: str, task: str) -> str:
             f"{counted(search['examples'], 'validation example')}, "
             f"{counted(len(search['seeds']), 'seed')}"
         )
-        highest += [str(method)] * (search["chosen"]["learning_rate"] == rates[-1])
+        rate = next(value for name, value in search["chosen"].items() if name != "steps")
+        highest += [str(method)] * (rate == rates[-1])
     edge = ""
     if highest:
         edge = f"; the search chose its highest rate for {len(highest)} of {len(chosen)} methods"

@@ -44,15 +44,12 @@ def choose(spec: RunSpec, root: str | Path) -> tuple[Training, dict[str, Any]]:
     trials = spec.trials()
     steps_of = _full_steps(spec)
     rows: list[dict[str, Any]] = []
-    for rate, steps in dict.fromkeys(
-        (trial.training.learning_rate, trial.training.steps) for trial in trials if trial.training
-    ):
-        group = [
-            trial
-            for trial in trials
-            if trial.training
-            and (trial.training.learning_rate, trial.training.steps) == (rate, steps)
-        ]
+    groups: dict[tuple[float, int], list[RunSpec]] = {}
+    for trial in trials:
+        assert trial.training is not None
+        key = getattr(trial.training, spec.searched), trial.training.steps
+        groups.setdefault(key, []).append(trial)
+    for (rate, steps), group in groups.items():
         rows.append({"learning_rate": rate, "steps": steps_of[steps]} | _result(group, root))
     able = [row for row in rows if "error" not in row]
     if not able:
@@ -63,7 +60,7 @@ def choose(spec: RunSpec, root: str | Path) -> tuple[Training, dict[str, Any]]:
     best = min(
         able, key=lambda row: (-row["graded"], row["loss"], row["steps"], row["learning_rate"])
     )
-    chosen = {"learning_rate": best["learning_rate"], "steps": best["steps"]}
+    chosen = {spec.searched: best["learning_rate"], "steps": best["steps"]}
     account = {
         "rule": RULE,
         "share": spec.search.share,

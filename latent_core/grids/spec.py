@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from latent_core.errors import SettingError, whole_number
+from latent_core.slots.methods import Method
 from latent_core.training.curriculum import PRESETS
 
 __all__ = ["TRIALS", "Evaluation", "RunSpec", "Search", "Training"]
@@ -26,7 +27,7 @@ MOST_TRIALS: Final = 10_000
 
 #: Settings of training that a run has or has not.
 CHECKS: Final = ("patience", "check_every", "check_examples", "snapshots")
-UNSET: Final = (*CHECKS, "curriculum")
+UNSET: Final = (*CHECKS, "curriculum", "learning_rate_beside")
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,7 @@ class Training:
         arguments: further `transformers.TrainingArguments`.
         patience, check_every, check_examples, snapshots: as in `train`; None for none.
         curriculum: a name, such as `coconut`, of stages that share the steps out; None for none.
+        learning_rate_beside: of what PEFT trains beside latents; None for its default.
     """
 
     steps: int = 300
@@ -55,6 +57,7 @@ class Training:
     check_examples: int | None = None
     snapshots: int | None = None
     curriculum: str | None = None
+    learning_rate_beside: float | None = None
 
     def __post_init__(self) -> None:
         for name in ("steps", "batch_size", "gradient_accumulation"):
@@ -62,8 +65,9 @@ class Training:
         for name in CHECKS:
             if getattr(self, name) is not None:
                 whole_number(name, getattr(self, name), least=1)
-        if self.learning_rate is not None:
-            _check_rate("learning_rate", self.learning_rate)
+        for name in ("learning_rate", "learning_rate_beside"):
+            if getattr(self, name) is not None:
+                _check_rate(name, getattr(self, name))
         if self.curriculum is not None and self.curriculum not in PRESETS:
             raise SettingError(
                 f"curriculum is {self.curriculum!r}; expected {' or '.join(PRESETS)}, which share "
@@ -121,6 +125,8 @@ class Search:
         share: share of the steps that a trial trains for; 1 for all of them.
         examples: validation examples per trial.
         seeds: training seeds of the trials, never those of the runs. The accuracy is their mean.
+        beside: whether the rates are those of what PEFT trains, where it trains beside latents.
+            The latents then train at their own default rate.
     """
 
     learning_rates: Sequence[float] = ()
@@ -128,6 +134,7 @@ class Search:
     share: float = 1.0
     examples: int = 50
     seeds: Sequence[int] = (1000,)
+    beside: bool = False
 
     def __post_init__(self) -> None:
         for name in ("learning_rates", "steps", "seeds"):
@@ -147,6 +154,8 @@ class Search:
             raise SettingError(
                 f"the search has {trials:,} trials for a method; expected at most {MOST_TRIALS:,}"
             )
+        if not isinstance(self.beside, bool):
+            raise SettingError(f"beside is {self.beside!r}; expected true or false")
         if not isinstance(self.share, int | float) or not 0 < self.share <= 1:
             raise SettingError(f"share is {self.share!r}; expected more than 0 and at most 1")
 
@@ -189,6 +198,8 @@ class RunSpec:
         if self.training is not None:
             for name in set(UNSET) - set(self.training.checks):  # as before there were any
                 del body["training"][name]
+        if self.search is not None and not self.search.beside:
+            del body["search"]["beside"]
         return body | {"task": _content(self.task) if self.task.endswith(".jsonl") else self.task}
 
     @property
@@ -198,8 +209,17 @@ class RunSpec:
         parts = [_word(self.task_name), _word(self.backbone), _word(self.method)]
         last = f"seed-{self.seed}-{digest}"
         if self.trial and self.training is not None:
-            last = f"lr-{self.training.learning_rate:g}-steps-{self.training.steps}-{last}"
+            rate = self.training.learning_rate or self.training.learning_rate_beside
+            last = f"lr-{rate:g}-steps-{self.training.steps}-{last}"
         return "/".join([TRIALS, *parts, last] if self.trial else [*parts, last])
+
+    @property
+    def searched(self) -> str:
+        """The setting of training that the search chooses, apart from steps."""
+        method = Method.parse(self.method)
+        two = method.companion is not None and method.layout.trains
+        beside = self.search is not None and self.search.beside
+        return "learning_rate_beside" if two and beside else "learning_rate"
 
     def trials(self) -> list[RunSpec]:
         """Return the trials of its search: one per learning rate, number of steps and seed."""
@@ -213,9 +233,9 @@ class RunSpec:
                 training = replace(
                     self.training,
                     steps=share,
-                    learning_rate=rate,
                     check_every=None if every is None else min(every, share),
                     snapshots=None,
+                    **{self.searched: rate},
                 )
                 asked = Evaluation(
                     ["validation"], self.search.examples, batch_size=self.evaluation.batch_size

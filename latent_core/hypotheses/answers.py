@@ -23,6 +23,7 @@ from latent_core.archives.folders import modified_ns
 from latent_core.attention.capture import capture_attention
 from latent_core.attention.hooks import attention_shape
 from latent_core.errors import SettingError
+from latent_core.evaluation.edits import follow_edits
 from latent_core.evaluation.evaluate import evaluate
 from latent_core.files import write_file
 from latent_core.hypotheses.claim import Hypothesis
@@ -41,7 +42,7 @@ __all__ = ["agreement_records", "answers", "kept_eval_seed", "latents_of"]
 _MOST_CELLS = 256
 _KEPT = (
     *("task", "task_fingerprint", "backbone", "split", "level", "example", "key"),
-    *("exact", "graded", "agreement"),
+    *("exact", "graded", "follows", "agreement"),
 )
 
 
@@ -69,7 +70,8 @@ def answers(
         split: hypothesis.loaded_task.examples(split, examples, eval_seed)
         for split in hypothesis.terms
     }
-    measure = "agreement" if hypothesis.metric == "agreement" else "score"
+    own = hypothesis.metric in ("agreement", "follows")
+    measure = hypothesis.metric if own else "score"
     determined = [
         [_fingerprint_of(model), condition.intervention, condition.within, measure],
         {split: [(e.prompt, e.answer) for e in found] for split, found in asked.items()},
@@ -90,7 +92,8 @@ def answers(
                 latents_of(model), hypothesis.loaded_task, list(asked), examples, eval_seed
             )
         else:
-            frame = evaluate(
+            answer = follow_edits if measure == "follows" else evaluate
+            frame = answer(
                 model,
                 hypothesis.loaded_task,
                 list(asked),

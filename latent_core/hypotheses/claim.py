@@ -24,9 +24,10 @@ from latent_core.tasks.table import TASKS, load_task
 
 __all__ = ["CONTROLS", "METRICS", "Hypothesis"]
 
-METRICS = ("graded", "exact", "agreement")
-"""Scores of a task, and `agreement`: Spearman's correlation, over a group's layers and heads, of
-the attention that latents get with the causal effect of cutting it."""
+METRICS = ("graded", "exact", "follows", "agreement")
+"""Scores of a task; `follows`: whether the answers before and after one edit of the prompt are both
+right; and `agreement`: Spearman's correlation, over a group's layers and heads, of the attention
+that latents get with the causal effect of cutting it."""
 
 CONTROLS = ("random", "shuffled", "filler")
 """Stand-ins for the learned latents; see `latent_core.hypotheses.controls`."""
@@ -95,6 +96,11 @@ class Hypothesis:
             raise SettingError(
                 f"'{CHANCE}' can be compared only by the metric agreement; expected two conditions "
                 f"for the metric {self.metric!r}"
+            )
+        if self.metric == "follows" and type(self.loaded_task).edited is Task.edited:
+            raise SettingError(
+                f"task {self.loaded_task.name!r} has no edits that change an answer; expected a "
+                "task such as hops or reach for the metric follows"
             )
         other = self.contrast.minus_split
         if other is not None and set(self.splits_of(other)) & set(self.splits_of(self.split)):

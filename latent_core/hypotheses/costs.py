@@ -117,6 +117,7 @@ def _answering(
             for split in hypothesis.terms
         ]
         return seeds * examples * sum(once)
+    prompts = 2 if hypothesis.metric == "follows" else 1  # one more after the edit
     # Interventions of like verbs take like times.
     verbs = re.findall(r"[a-z_]+(?=\()", f"{condition.intervention} {condition.within}")
     return sum(
@@ -125,7 +126,7 @@ def _answering(
             task,
             split,
             examples,
-            times=seeds,
+            times=seeds * prompts,
             state=" ".join(verbs),
             inside=partial(_under, condition, model),
         )

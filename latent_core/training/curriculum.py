@@ -294,8 +294,14 @@ def _shares(steps: int, weights: Sequence[int]) -> list[int]:
     return [*shares, steps - sum(shares)]
 
 
+def _written(method: Method, steps: int) -> Curriculum:
+    """One stage in which every written step stays: training on whole chains of thought."""
+    return Curriculum((Stage(steps),))
+
+
 PRESETS: Final[dict[str, Callable[[Method, int], Curriculum]]] = {
     "coconut": _coconut,
     "lt-tuning": _lt_tuning,
+    "written": _written,
 }
 """Curricula by name: each makes the stages for a method and a number of steps."""

@@ -18,6 +18,7 @@ from latent_core.hypotheses.journal import JOURNAL_FILE, Journal
     ("change", "error", "says"),
     [
         ({"metric": "bleu"}, SettingError, "'repetition' has no metric 'bleu'; expected graded"),
+        ({"metric": "follows"}, SettingError, "has no edits that change an answer"),
         ({"smallest_effect": -0.1}, SettingError, "expected a size above 0"),
         ({"direction": "up"}, SettingError, "direction is 'up'"),
         ({"split": "ood-7"}, TaskError, "no split 'ood-7'"),

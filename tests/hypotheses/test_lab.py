@@ -16,6 +16,7 @@ from latent_core.hypotheses.study import Study
 from latent_core.progress import Progress, listening
 from latent_core.statistics.inference import holm
 from tests.copying import copying_backbone, copying_model
+from tests.evaluation.test_edits import solver
 from tests.hypotheses.made_up import CUT, MIXED, records, verdict_of
 
 
@@ -44,6 +45,17 @@ def test_plans_and_verdicts_print_as_lines_of_text(commas, tmp_path) -> None:
         assert repr(shown) == str(shown) == shown.summary()
         assert repr(shown).startswith(begin)
         assert 4 <= len(repr(shown).splitlines()) <= 40 and "Hypothesis(" not in repr(shown)
+
+
+@pytest.mark.parametrize(("knows", "right"), [(True, 6), (False, 0)])
+def test_the_metric_follows_answers_the_prompt_and_its_edit(tmp_path, knows, right) -> None:
+    cut = Contrast("replace(End, zero)")  # of which the solver takes no notice
+    claim = Hypothesis("it matters", "hops", cut, "less", 0.1, "id", "follows", controls=())
+    plan = lab.plan(claim, seeds=1, examples=8)
+    verdict = lab.run(claim, [solver(knows, eval_seed=1000)], plan, tmp_path, progress=False)
+    frame = verdict.evidence.frame
+    assert frame["control"].sum() == frame["treatment"].sum() == right
+    assert frame["difference"].eq(0).all() and len(frame) == 8
 
 
 def test_a_stopped_test_goes_on_where_it_was(commas, tmp_path) -> None:

@@ -330,7 +330,17 @@ def computed(task: str, layout: str) -> Parts:
             learned,
             "greater",
             controls=(),
-        )
+        ),
+        "follows the edit": _part(
+            task,
+            f"{layout} gives the right answers before and after an edit of the prompt more often "
+            "than learned latents",
+            layout,
+            learned,
+            "greater",
+            metric="follows",
+            controls=(),
+        ),
     }
     for part, (claim, change, controls) in changes.items():
         treatment = f"{layout} under {change}"

@@ -169,14 +169,15 @@ OUTLINES: Final[tuple[Outline, ...]] = (
         "Do computed latents do more than learned ones at the same places?",
         "A latent that holds the state of the slot before it helps more than a learned vector in "
         "its place, because what it holds depends on the prompt.",
-        "If so, computed latents beat as many learned ones. Without them the score is lower, and "
+        "If so, computed latents beat as many learned ones, and their answers follow an edit of "
+        "the prompt more often. Without them the score is lower, and "
         "also if they hold their mean over the task, random directions, or what the first holds.",
         "The learned latents have the same places and count. The interventions keep the slots and "
         "change what they hold. Only a map of the states is trained; a layout such as "
         "End_4=hidden & lora-r8 trains the backbone's copy too. No verdict ships for this study.",
         {"hops": "End_4=hidden(proj=8)", "reach": "End_4=hidden(proj=8)"},
         "computed",
-        5,
+        6,
     ),
 )
 

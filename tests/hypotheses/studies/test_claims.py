@@ -40,6 +40,8 @@ def test_computed_latents_are_held_against_learned_ones_and_changed_in_place() -
     parts = computed("hops", "Start_1+End_4=hidden & lora-r8")
     contrasts = {name: part.contrast for name, part in parts.items()}
     gain = contrasts.pop("gain over learned")
+    assert parts["follows the edit"].metric == "follows"
+    assert contrasts.pop("follows the edit") == gain
     assert gain.treatment == "Start_1+End_4=hidden & lora-r8"
     assert gain.control == "Start_1+End_4 & lora-r8"
     assert {contrast.treatment.partition(" under ")[2] for contrast in contrasts.values()} == {
@@ -59,4 +61,4 @@ def test_runs_of_other_methods_do_not_stand_for_computed_ones() -> None:
     have = {"hops": {"End_4", "lora-r4", "End_4=hidden(proj=8)"}}
     assert fitted(study, {"hops": {"lora-r4", "End_4"}}, "tiny").parts == 0
     fit = fitted(study, have, "tiny")
-    assert fit.study is study and fit.parts == 5
+    assert fit.study is study and fit.parts == 6
