@@ -13,6 +13,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Final, Literal, NamedTuple
 
+from latent_core.analysis.contents import latent_contents
 from latent_core.analysis.token_probabilities import token_probabilities
 from latent_core.errors import LatentError
 from latent_core.generation.generate import Generation
@@ -27,6 +28,7 @@ __all__ = [
     "NOTHING",
     "Chance",
     "ChanceChange",
+    "Held",
     "Response",
     "SlotMark",
     "fingerprint",
@@ -39,6 +41,9 @@ __all__ = [
 
 #: The verdict on one slot of a response; empty for none.
 SlotMark = Literal["", "right", "wrong"]
+
+#: Tokens that are named of what a computed latent holds.
+_HELD: Final = 3
 
 #: No intervention.
 NOTHING: Final = Combined()
@@ -100,6 +105,26 @@ class ChanceChange(NamedTuple):
         )
 
 
+class Held(NamedTuple):
+    """What a computed latent holds, in words: the tokens that the slot before it predicts.
+
+    Attributes:
+        predicted: the likeliest tokens and their probabilities; of a mixture, its weights.
+    """
+
+    predicted: tuple[tuple[str, float], ...]
+
+    @property
+    def short(self) -> str:
+        """The likeliest token."""
+        return self.predicted[0][0]
+
+    @property
+    def words(self) -> str:
+        """All of them in a line."""
+        return "holds " + ", ".join(f"{text!r} {share:.1%}" for text, share in self.predicted)
+
+
 @dataclass(frozen=True)
 class Response:
     """One response of one model.
@@ -113,7 +138,7 @@ class Response:
         marks: one per slot of the generation.
         left_out: parts of the intervention that do not fit the model, and why, a sentence each.
         chances: one per slot of the generation: of a response token, its log-probability and the
-            likely tokens there; None elsewhere.
+            likely tokens there; of a computed latent, what it holds; None elsewhere.
         note: what there is to say of the effect, such as that nothing changed; empty for nothing.
     """
 
@@ -125,7 +150,7 @@ class Response:
     marks: tuple[SlotMark, ...]
     left_out: tuple[str, ...] = ()
     note: str = ""
-    chances: tuple[Chance | None, ...] = ()
+    chances: tuple[Chance | Held | None, ...] = ()
 
 
 def respond(
@@ -178,9 +203,9 @@ def respond(
 
 def slot_chances(
     model: LatentModel, prompt: str, slots: Sequence[SlotView], response_ids: Sequence[int]
-) -> tuple[Chance | None, ...]:
-    """The chance of each response token, slot by slot; None elsewhere."""
-    found: list[Chance | None] = [None] * len(slots)
+) -> tuple[Chance | Held | None, ...]:
+    """The chance of each response token, what each computed latent holds; None elsewhere."""
+    found: list[Chance | Held | None] = [None] * len(slots)
     if response_ids:
         frame = token_probabilities(model, prompt, list(response_ids))
         places = [place for place, slot in enumerate(slots) if slot.group is None]
@@ -188,6 +213,16 @@ def slot_chances(
         response = places[-len(response_ids) :]
         for place, (chance, likely) in zip(response, pairs, strict=False):
             found[place] = Chance(float(chance), likely)
+    if model.placement.layout.computed:
+        held = latent_contents(model, prompt, list(response_ids), count=_HELD)
+        held = held[held["measure"] == "probability"]
+        known = {
+            key: Held(tuple(zip(rows["token"], map(float, rows["value"]), strict=True)))
+            for key, rows in held.groupby(["label", "occurrence"])
+        }
+        for place, slot in enumerate(slots):
+            if slot.group is not None:
+                found[place] = known.get((slot.label, slot.occurrence))
     return tuple(found)
 
 

@@ -6,6 +6,7 @@ the mean embedding of the predicted tokens, `hidden` a state that the output hea
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 import pandas as pd
@@ -29,7 +30,7 @@ _COLUMNS: Final = [
 def latent_contents(
     model: LatentModel,
     prompt: str,
-    response: str | None = None,
+    response: str | Sequence[int] | None = None,
     *,
     count: int = 5,
     max_new_tokens: int = 0,
@@ -38,7 +39,9 @@ def latent_contents(
 
     Args:
         model: the model; an intervention's block counts.
-        prompt, response: one example. Without a response, the prompt alone.
+        prompt: plain text.
+        response: plain text, which ends in the end-of-sequence token, or token ids, taken as they
+            are. Without a response, the prompt alone.
         count: tokens per latent and measure.
         max_new_tokens: without a response, let the model write one of so many tokens at most, to
             see what its latents hold as it decodes.
@@ -69,7 +72,8 @@ def latent_contents(
         (written,) = model.generate(prompt, max_new_tokens, return_details=True)
         slots = model.place(written.prompt_ids, written.response_ids)
     else:
-        slots = model.insert(prompt, response)
+        verbal = backbone.encode_response(response) if isinstance(response, str) else response
+        slots = model.place(backbone.encode(prompt), verbal)
     batch = model.batch([slots])
     held = model.slot_embeddings(batch)
     states = model.run_slots(held, batch.attention_mask, batch.position_ids)[0]

@@ -52,7 +52,7 @@ def train(
         str | None,
         typer.Option(
             help="Stages of training, in which latents replace written steps: coconut, lt-tuning, "
-            "or a .yaml file."
+            "written, or a .yaml file."
         ),
     ] = None,
     init: Annotated[

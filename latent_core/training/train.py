@@ -119,9 +119,9 @@ def train(
         learning_rate_beside: of what PEFT trains beside latents (`Start_2 & lora-r8`), where
             `learning_rate` is that of the latents. By default that of LoRA or of prefixes.
         curriculum: stages of training, each with a layout, the written steps that it leaves out,
-            and optimiser steps: `coconut`, `lt-tuning`, a YAML file, or a list of mappings; see
-            `latent_core.training.curriculum`. Without one, answers are trained without written
-            steps. It goes with neither checks of the validation loss nor snapshots.
+            and optimiser steps: `coconut`, `lt-tuning`, `written`, a YAML file, or a list of
+            mappings; see `latent_core.training.curriculum`. Without one, answers are trained
+            without written steps. It goes with neither checks of the validation loss nor snapshots.
         gradient_accumulation: batches per step.
         patience: end the run when so many checks in a row have found no lower validation loss, and
             keep the vectors with the lowest one. None takes all steps and keeps the last vectors.

@@ -35,5 +35,20 @@ def test_checks_and_snapshots_make_another_run_and_none_leave_its_folder_as_it_w
     assert len(folders) == 5
     with pytest.raises(SettingError, match="patience is 0; expected a whole number of at least 1"):
         Grid(**asked, training=settings | {"patience": 0}).specs()
-    with pytest.raises(SettingError, match="curriculum is 'x'; expected coconut or lt-tuning"):
+    with pytest.raises(SettingError, match="'x'; expected coconut or lt-tuning or written"):
         Grid(**asked, training=settings | {"curriculum": "x"}).specs()
+
+
+def test_a_search_beside_chooses_the_rate_of_what_peft_trains_beside_latents() -> None:
+    methods = ["Start_2", "lora-r2", "End_2=hidden & lora-r2", "Start_2 & lora-r2"]
+    rates = {"learning_rates": [0.01, 0.1]}
+    asked = grid(methods=methods, search=rates | {"beside": True}).specs()
+    found = [[(t.training.learning_rate, t.training.learning_rate_beside) for t in s.trials()]
+             for s in asked if s.seed == asked[0].seed]  # fmt: skip
+    assert found == [[(0.01, None), (0.1, None)]] * 3 + [[(None, 0.01), (None, 0.1)]]
+    assert all("/lr-0.01-steps-" in spec.trials()[0].folder for spec in asked)
+    usual = grid(methods=methods, search=rates).specs()
+    assert usual[3].trials()[0].training.learning_rate == 0.01
+    assert "beside" not in usual[3].identity["search"]  # so that earlier folders keep their names
+    with pytest.raises(SettingError, match="beside is 'yes'; expected true or false"):
+        grid(search=rates | {"beside": "yes"}).specs()

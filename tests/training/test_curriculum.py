@@ -46,6 +46,11 @@ def test_lt_tuning_writes_then_feeds_back_states_then_fuses() -> None:
     ]
 
 
+def test_written_keeps_all_steps_for_any_method() -> None:
+    (stage,) = Curriculum.of("written", Method.parse("lora-r2"), 7).stages
+    assert (stage.steps, stage.skipped(3), stage.layout) == (7, 0, "none")
+
+
 @pytest.mark.parametrize("name", PRESETS)
 @pytest.mark.parametrize("steps", [6, 7, 50, 199])
 def test_presets_share_out_every_step(name: str, steps: int) -> None:

@@ -86,3 +86,18 @@ def test_each_response_token_has_its_chance_and_the_likely_tokens() -> None:
     cells = slot_cells(slots, response.marks, response.chances)
     assert cells[answered[0]].chance and cells[0].chance == ""
     assert first.words in cells[answered[0]].words
+
+
+def test_a_computed_latent_holds_the_likeliest_word_before_it() -> None:
+    model = lc.LatentModel("tiny", "Start_1+End_2=mix", seed=3)
+    found = respond(model, "a=7\na?\n", 2)
+    wanted = lc.latent_contents(model, "a=7\na?\n", found.generation.response_ids, count=3)
+    wanted = wanted[wanted["measure"] == "probability"]
+    cells = slot_cells(found.generation.slots, chances=found.chances)
+    for member in (0, 1):
+        rows = wanted[wanted["member"] == member]
+        (cell,) = [cell for cell in cells if cell.text == f"End.{member}"]
+        assert cell.chance == rows["token"].iloc[0].replace("\n", "⏎")
+        assert f"holds {rows['token'].iloc[0]!r} {rows['value'].iloc[0]:.1%}" in cell.words
+    (learned,) = [cell for cell in cells if cell.group == "Start"]
+    assert learned.chance == "" and "holds" not in learned.words

@@ -18,7 +18,7 @@ from latent_core.models.latent import LatentModel
 from latent_core.slots.views import SlotView, view_slots
 from workbench.pictures.palette import colours_of, ink_on
 from workbench.pictures.theme import show_spaces
-from workbench.responses import Chance, ChanceChange, SlotMark
+from workbench.responses import Chance, ChanceChange, Held, SlotMark
 from workbench.templates import render
 
 __all__ = [
@@ -48,7 +48,8 @@ class SlotCell:
         number: of the group's occurrence, from 1, where the group occurs more than once; else None.
         position: the position id below it.
         mark: its verdict.
-        chance: the log-probability of a response token, or its change, as text; empty for none.
+        chance: the log-probability of a response token, or its change, as text; of a computed
+            latent, the likeliest of the tokens that it holds; empty for none.
         words: the same for a tooltip and a screen reader.
         breaks: whether a line ends after it.
     """
@@ -97,7 +98,7 @@ def group_colours(slots: Iterable[SlotView]) -> dict[str, str]:
 def slot_cells(
     slots: Sequence[SlotView],
     marks: Sequence[SlotMark] = (),
-    chances: Sequence[Chance | ChanceChange | None] = (),
+    chances: Sequence[Chance | ChanceChange | Held | None] = (),
 ) -> list[SlotCell]:
     """Describe slots.
 
@@ -106,7 +107,7 @@ def slot_cells(
         marks, chances: one per slot, or none at all.
     """
     given: Sequence[SlotMark] = marks or [""] * len(slots)
-    likely: Sequence[Chance | ChanceChange | None] = chances or [None] * len(slots)
+    likely: Sequence[Chance | ChanceChange | Held | None] = chances or [None] * len(slots)
     repeating = {slot.group for slot in slots if slot.occurrence}
     return [
         _cell(slot, mark, chance, slot.group in repeating)
@@ -115,7 +116,7 @@ def slot_cells(
 
 
 def _cell(
-    slot: SlotView, mark: SlotMark, chance: Chance | ChanceChange | None, repeats: bool
+    slot: SlotView, mark: SlotMark, chance: Chance | ChanceChange | Held | None, repeats: bool
 ) -> SlotCell:
     number = (slot.occurrence or 0) + 1
     if slot.group is None:
@@ -125,7 +126,7 @@ def _cell(
     words = f"{what}, position id {slot.position_id}" + (f", {mark}" if mark else "")
     if chance is not None:
         words += f", {chance.words}"
-    below = "" if chance is None else chance.short
+    below = "" if chance is None else show_spaces(chance.short)
     breaks = slot.group is None and "\n" in slot.label
     shown = number if repeats and slot.group is not None else None
     text, position = slot_text(slot), slot.position_id

@@ -17,7 +17,7 @@ import traitlets
 from latent_core.slots.views import SlotView
 from workbench.pictures.palette import ink_on
 from workbench.pictures.slots import group_colours, slot_cells
-from workbench.responses import Chance, ChanceChange, SlotMark
+from workbench.responses import Chance, ChanceChange, Held, SlotMark
 
 __all__ = ["TokenStrip"]
 
@@ -100,7 +100,7 @@ class TokenStrip(anywidget.AnyWidget):
         slots: Sequence[SlotView],
         marks: Sequence[SlotMark] = (),
         colours: Mapping[str, str] | None = None,
-        chances: Sequence[Chance | ChanceChange | None] = (),
+        chances: Sequence[Chance | ChanceChange | Held | None] = (),
     ) -> None:
         """Show these slots instead; those that stand there already are not drawn again."""
         if colours is None:

@@ -27,7 +27,7 @@ from workbench.panels.attention.work import (
     CaptureRequest,
     CaptureStore,
     capture,
-    chance_changes,
+    said_of_slots,
     trace_effects,
 )
 from workbench.panels.base import Panel
@@ -249,8 +249,8 @@ class AttentionPanel(Panel):
         layers, heads = view.record.layers, view.record.heads
         self.chooser.offer(layers, heads, has_heads=self.controls.has_heads)
         self.strip.prompt_length = view.both.prompt_length
-        changes = chance_changes(*self._found()) if view.same_text else ()
-        self.strip.show(view.both.slots, colours=view.colours, chances=changes)
+        said = said_of_slots(list(self._found()), view.same_text)
+        self.strip.show(view.both.slots, colours=view.colours, chances=said)
         if not self._opened:
             self._opened = self._open_first()
         self._draw_overview(view)

@@ -23,7 +23,7 @@ from latent_core.interventions.running import InterventionWarning, running
 from latent_core.models.latent import LatentModel
 from latent_core.progress import heartbeat
 from workbench.panels.attention.measures import MEASURES, AttentionMaps, Direction, aligned
-from workbench.responses import NOTHING, Chance, ChanceChange, fitting, slot_chances
+from workbench.responses import NOTHING, Chance, ChanceChange, Held, fitting, slot_chances
 
 __all__ = [
     "MOST_BYTES",
@@ -32,7 +32,7 @@ __all__ = [
     "CaptureRequest",
     "CaptureStore",
     "capture",
-    "chance_changes",
+    "said_of_slots",
     "trace_effects",
 ]
 
@@ -94,7 +94,8 @@ class Capture:
         response: the same as text.
         applied: the intervention, without the parts that do not fit the model.
         notes: the parts of the intervention that do not fit, or that it changed nothing.
-        chances: of each slot that holds a response token, if they were asked for.
+        chances: of each slot that holds a response token, if they were asked for, or if latents
+            are computed; and what each of these holds.
     """
 
     request: CaptureRequest
@@ -103,7 +104,7 @@ class Capture:
     response: str
     applied: str
     notes: tuple[str, ...]
-    chances: tuple[Chance | None, ...] = ()
+    chances: tuple[Chance | Held | None, ...] = ()
 
 
 def capture(
@@ -151,8 +152,8 @@ def capture(
             gradient="loss" if request.gradient else None,
         )
         heartbeat()
-        chances: tuple[Chance | None, ...] = ()
-        if request.chances:
+        chances: tuple[Chance | Held | None, ...] = ()
+        if request.chances or model.placement.layout.computed:
             chances = slot_chances(model, request.prompt, record.slots, ids)
     maps = AttentionMaps(record)
     maps.prepare(measure, direction)
@@ -165,14 +166,30 @@ def _generated(model: LatentModel, prompt: str) -> list[int]:
     return list(own.response_ids)
 
 
-def chance_changes(changed: Capture, clean: Capture) -> list[ChanceChange | None]:
-    """How an intervention changes the chance of each token, for the slots that both have."""
+def said_of_slots(found: Sequence[Capture], changes: bool) -> list[ChanceChange | Held | None]:
+    """What stands under each slot that all captures have, in small.
+
+    Args:
+        found: one capture, or two of which the second is subtracted from the first.
+        changes: whether they are of one text, changed and clean.
+
+    Returns:
+        how the intervention changes the chance of each token, or what each computed latent holds;
+        empty for neither.
+    """
+    if not changes:
+        alone = found[0].chances if len(found) == 1 else ()
+        return [one if isinstance(one, Held) else None for one in alone]
+    changed, clean = found
     one, other, _ = aligned(changed.maps, clean.maps)
     pairs = [
         (changed.chances[a], clean.chances[b])
         for a, b in zip(one.places, other.places, strict=True)
     ]
-    return [None if a is None or b is None else ChanceChange(a, b) for a, b in pairs]
+    return [
+        ChanceChange(a, b) if isinstance(a, Chance) and isinstance(b, Chance) else None
+        for a, b in pairs
+    ]
 
 
 def trace_effects(model: LatentModel, captured: Capture, direction: Direction) -> pd.DataFrame:

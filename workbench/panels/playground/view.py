@@ -22,7 +22,7 @@ from workbench.panels.controls import Controls
 from workbench.panels.playground.slot_facts import SlotFacts
 from workbench.panels.playground.work import KINDS, ResponseKind
 from workbench.pictures.slots import SlotStrip
-from workbench.responses import Chance, Response, SlotMark, first_difference
+from workbench.responses import Chance, Held, Response, SlotMark, first_difference
 from workbench.widgets.slot_card import CardText
 from workbench.widgets.text_line import TextLine
 from workbench.widgets.token_strip import TokenStrip
@@ -193,7 +193,7 @@ class ResponseView(widgets.VBox):
         slots: Sequence[SlotView],
         prompt_length: int,
         marks: Sequence[SlotMark] = (),
-        chances: Sequence[Chance | None] = (),
+        chances: Sequence[Chance | Held | None] = (),
     ) -> None:
         strip = self.strips[kind]
         self.shown[kind] = list(slots)

@@ -13,8 +13,10 @@ from workbench.panels.attention.work import (
     CaptureRequest,
     CaptureStore,
     capture,
+    said_of_slots,
     trace_effects,
 )
+from workbench.responses import Held
 
 TEXT_TO_LATENT = DIRECTIONS["text → latent"]
 PROMPT, ANSWER = "Repeat 2 times: 70+30=100\n", "70+30=100,70+30=100"
@@ -47,6 +49,20 @@ def test_a_wider_request_is_captured_again_with_the_same_response(model: lc.Late
     assert not request(None, all_slots=True).satisfied_by(narrow.request)
     assert request(None).satisfied_by(wide.request)
     assert wide.maps.is_prepared("rollout") and not narrow.maps.is_prepared("rollout")
+
+
+def test_the_strip_says_what_computed_latents_hold() -> None:
+    model = lc.LatentModel("tiny", "Start_1+Comma_1=hidden", seed=0)
+    found = capture(model, request(), "raw", TEXT_TO_LATENT)
+    said = said_of_slots([found], changes=False)
+    held = lc.latent_contents(model, PROMPT, found.response_ids, count=1)
+    words = held.loc[held["measure"] == "probability", "token"].tolist()
+    shown = [(slot.group, said[n]) for n, slot in enumerate(found.maps.record.slots) if said[n]]
+    assert [(group, one.short) for group, one in shown if isinstance(one, Held)] == [
+        ("Comma", word) for word in words
+    ]
+    assert len(shown) == len(words) > 0
+    assert said_of_slots([found, found], changes=False) == []
 
 
 def test_a_capture_beyond_memory_is_refused_before_it_is_made(
