@@ -230,12 +230,13 @@ class RunSpec:
             for rate in self.search.learning_rates:
                 share = max(1, math.ceil(steps * self.search.share))
                 every = self.training.check_every
+                searched: dict[str, Any] = {self.searched: rate}
                 training = replace(
                     self.training,
                     steps=share,
                     check_every=None if every is None else min(every, share),
                     snapshots=None,
-                    **{self.searched: rate},
+                    **searched,
                 )
                 asked = Evaluation(
                     ["validation"], self.search.examples, batch_size=self.evaluation.batch_size
