@@ -10,11 +10,15 @@ import pytest
 from scipy import stats
 
 from latent_core.errors import SettingError
+from latent_core.hypotheses import evidence as evidence_module
 from latent_core.hypotheses import lab
 from latent_core.hypotheses.claim import Hypothesis
 from latent_core.hypotheses.conditions import Contrast
-from latent_core.hypotheses.evidence import Evidence, evidence_from_records
+from latent_core.hypotheses.evidence import Evidence, evidence_from_records, gather_evidence
+from latent_core.hypotheses.seed_adapter import SeedAdapter
+from latent_core.hypotheses.sources import Given
 from latent_core.interventions.running import CHANGED_NOTHING
+from latent_core.progress import Progress, listening
 from tests.copying import copying_model
 from tests.hypotheses.made_up import MIXED, records, verdict_of
 
@@ -222,3 +226,112 @@ def test_a_control_that_lacks_examples_of_the_contrast_is_refused(lost: str) -> 
     more = [pd.concat([frame, frame.assign(seed=7, key="k")]) for frame in under]
     more = [frame.drop_duplicates(["seed", "example", "key"]) for frame in more]
     assert len(evidence_of(*sides, *more, claim=claim).frame) == 12
+
+
+# --- answers of adapters --------------------------------------------------------------------------
+
+
+def no_model() -> None:
+    raise AssertionError("what answers is made up here, so no model is loaded")
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[object, ...]]:
+    """What adapters are asked; their answers are made up: 0.8 for the treatment, 0.2 otherwise."""
+    found: list[tuple[object, ...]] = []
+
+    def answer(adapter, condition, hypothesis, examples, eval_seed, folder) -> pd.DataFrame:
+        found.append((adapter.method, adapter.seed, str(condition), examples, eval_seed, folder))
+        assert hypothesis.claim == CLAIM.claim
+        score = 0.8 if str(condition) == hypothesis.contrast.treatment else 0.2
+        rows = [(adapter.seed, "id", n, f"k{n}", score + 0.01 * adapter.seed) for n in range(4)]
+        frame = pd.DataFrame(rows, columns=["seed", "split", "example", "key", hypothesis.metric])
+        return frame.assign(made="2026-01", note="", method=str(condition))
+
+    monkeypatch.setattr(evidence_module, "answers", answer)
+    return found
+
+
+def given(*methods: str, seeds: tuple[int, ...] = (3, 5, 8)) -> Given:
+    return Given([SeedAdapter(method, seed, no_model) for method in methods for seed in seeds])
+
+
+def test_each_adapter_is_asked_once_seed_by_seed_for_all_conditions(asked, tmp_path, capsys):
+    heard: list[Progress | None] = []
+    with listening(heard.append):
+        found = gather_evidence(
+            lab.plan(CLAIM, 2, 4), given(MIXED, "End_2"), tmp_path, progress=False
+        )
+    stand_ins = ("replace(latents, random)", "shuffle(latents)", "replace(latents, text:.)")
+    conditions = [(MIXED, MIXED), ("End_2", "End_2")]
+    conditions += [(MIXED, f"{MIXED} under {change}") for change in stand_ins]
+    assert asked == [
+        (method, seed, condition, 4, 1000 + seed, tmp_path)
+        for seed in (3, 5)
+        for method, condition in conditions
+    ]
+    assert found.effect.seed_means == pytest.approx((0.6, 0.6)) and found.seeds == (3, 5)
+    assert [c.name for c in found.controls] == ["random", "shuffled", "filler"]
+    assert found.controls[0].effect.mean == pytest.approx(0) and found.not_run == {}
+    assert found.frame.groupby("seed")["treatment"].mean().tolist() == pytest.approx([0.83, 0.85])
+    assert found.frame.index.tolist() == list(range(8)) and found.records_made == "2026-01"
+    assert heard[0] == Progress("test", 0, 10, "condition")
+    assert heard[-1] == Progress(f"seed 5: {conditions[-1][1]}"[:60], 10, 10, "condition")
+    assert Progress(f"seed 3: {MIXED}", 0, 10, "condition") in heard
+    assert capsys.readouterr().err == ""
+
+
+def test_a_bar_is_shown_if_it_is_asked_for(asked, tmp_path, capsys) -> None:
+    plan = lab.plan(replace(CLAIM, controls=()), 1, 4)
+    gather_evidence(plan, given(MIXED, "End_2"), tmp_path, progress=True)
+    assert "seed 3: End_2: 100%" in capsys.readouterr().err
+
+
+def test_examples_are_those_of_the_records_that_all_adapters_have(
+    asked, tmp_path, monkeypatch
+) -> None:
+    """Also those of the seed 0, which is no lack of one."""
+    for kept in (77, 0):
+        about: list[tuple[object, ...]] = []
+        monkeypatch.setattr(
+            evidence_module,
+            "kept_eval_seed",
+            lambda *a, about=about, kept=kept: about.append(a) or kept,
+        )
+        asked.clear()
+        source = given(MIXED, "End_2")
+        gather_evidence(lab.plan(CLAIM, 2, 4), source, tmp_path, progress=False)
+        assert {eval_seed for *_, eval_seed, _ in asked} == {kept}
+        adapters = [source.adapter(method, seed) for method in (MIXED, "End_2") for seed in (3, 5)]
+        assert about == [(adapters, CLAIM, 4)]
+
+
+def test_chance_is_asked_of_the_adapter_that_it_is_compared_with(asked, tmp_path) -> None:
+    claim = replace(CLAIM, metric="agreement", contrast=Contrast(MIXED, "chance"))
+    found = gather_evidence(lab.plan(claim, 2, 4), given(MIXED), tmp_path, progress=False)
+    assert [(method, condition) for method, _, condition, *_ in asked] == [
+        (MIXED, MIXED),
+        (MIXED, "chance"),
+    ] * 2
+    assert found.effect.mean == pytest.approx(0.6)
+
+
+def test_a_single_latent_is_not_shuffled(asked, tmp_path) -> None:
+    """The treatment's latents count: those of the control stay as they are."""
+    claim = replace(CLAIM, contrast=Contrast("Start_1", "End_2"))
+    found = gather_evidence(lab.plan(claim, 1, 4), given("Start_1", "End_2"), tmp_path, False)
+    assert [control.name for control in found.controls] == ["random", "filler"]
+
+
+def test_a_condition_that_controls_share_is_asked_once(asked, tmp_path) -> None:
+    """Of an intervention a control replaces the latents on both sides."""
+    claim = replace(CLAIM, contrast=Contrast("drop(Comma)"), controls=("filler", "random"))
+    gather_evidence(lab.plan(claim, 1, 4), given(MIXED), tmp_path, progress=False)
+    assert [condition for _, _, condition, *_ in asked] == [
+        "drop(Comma)",
+        "none",
+        "drop(Comma) within replace(latents, text:.)",
+        "replace(latents, text:.)",
+        "drop(Comma) within replace(latents, random)",
+        "replace(latents, random)",
+    ]
