@@ -66,7 +66,6 @@ class Generation:
     decode_steps: int = field(default=0, compare=False)
 
 
-@torch.no_grad()
 def generate(
     model: DecodingModel,
     prompts: Sequence[Prompt],
@@ -142,9 +141,10 @@ def generate(
             rows.append(Row(prompt, ids, limit, SlotStream(model.placement, len(ids))))
             writer.add(rows[-1], streamer)
     try:
-        for start in range(0, len(rows), batch_size):
-            fit_threads()
-            decode(model, rows[start : start + batch_size], writer.extend)
+        with torch.no_grad():
+            for start in range(0, len(rows), batch_size):
+                fit_threads()
+                decode(model, rows[start : start + batch_size], writer.extend)
     finally:
         if streamer is not None:
             streamer.end()  # also after an error, lest a thread that reads waits for ever
