@@ -84,7 +84,7 @@ class _Term(NamedTuple):
     """A word of the module's table, or latents of the group `word`, which has number `group`."""
 
     word: str
-    group: int = -1
+    group: int = VERBAL  # what the word `verbal` means; other words do not ask for it
     member: int | None = None
     occurrence: int | None = None
 
@@ -148,8 +148,6 @@ class Selection:
                     found = slots.group >= 0
                 case "all":
                     found = slots.group != PADDING
-                case "verbal":
-                    found = slots.group == VERBAL
                 case "prompt":
                     found = (slots.group == VERBAL) & (slots.step == 0)
                 case "response":

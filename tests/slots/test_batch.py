@@ -54,6 +54,10 @@ def test_a_length_of_ones_own(ragged) -> None:
     assert collate(ragged, length=11).labels.shape == (2, 11)
 
 
+def test_no_slots_are_whole_numbers_too() -> None:
+    assert {tensor.dtype for tensor in collate([[]]).as_dict().values()} == {torch.int64}
+
+
 def test_tensors_of_unlike_shape_are_refused() -> None:
     good, bad = torch.zeros(2, 3, dtype=torch.long), torch.zeros(3, 2, dtype=torch.long)
     with pytest.raises(ValueError, match=r"one shape \(B, T\).*'position_ids': \(3, 2\)"):

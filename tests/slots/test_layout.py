@@ -117,7 +117,11 @@ def test_the_slot_before_a_trigger_predicts_it() -> None:
         ("Start_1; positions=none", 20, "unknown option 'positions=none'"),
         ("Start_1; positions", 10, "unknown option 'positions'"),
         ("Start_1; tied=yes", 15, "unknown option 'tied=yes'"),
-        ("Start_1+End_2+Start_3", 15, "'Start' appears twice"),
+        (
+            "Start_1+End_2+Start_3",
+            15,
+            r"'Start' appears twice at column 15; expected each place once \(add the counts up\)",
+        ),
         ("Start_1+Comma_1@latent", 17, "'Comma' cannot use '@latent'"),
     ],
 )

@@ -96,6 +96,12 @@ DRAWN = {
         "0 1 1 1 2 2 3               3 4 4 4 5 5",
         "- - - - - - 9               - 44 - - 0 -",
     ),
+    # Two groups before one token stand in the layout's order.
+    "Comma_1+Before[=|,]_1": (
+        "7 Comma.0 Before[=|,].0 44 8  9 Comma.0 Before[=|,].0 44 0",
+        "0 1 1 1 2                     3 4 4 4 5",
+        "- - - - 9                     44 - - 0 -",
+    ),
     "Start_1+Comma_1; positions=sequential": (
         "Start.0 7 Comma.0 44 8  9 Comma.0 44 0",
         "0 1 2 3 4               5 6 7 8",
@@ -226,6 +232,12 @@ UNSURE = {
         "0 1 2   3 4             5  6             7",
         "- - 9   - 44            -  0             -",
     ),
+    # It is below both before the comma: both groups stand, and the last of them predicts.
+    "Unsure[0.3]_1+Unsure[0.4]_1": (
+        "7 44 8  9 Unsure[0.3].0 Unsure[0.4].0 44 0",
+        "0 1 2   3 4             4             4  5",
+        "- - 9   - - 44 0 -",
+    ),
 }
 
 
@@ -243,6 +255,11 @@ def test_a_left_out_latent_of_an_unsure_place_predicts_nothing() -> None:
     placement = replace(place("Unsure[0.5]_1"), rows=lambda *about: None)
     slots = placement.insert([7], [8], best=[0.1])
     assert drawn(slots, placement.layout) == ("7 8", "0 1", "8 -")
+    beside = replace(
+        place("1_1@verbal+Unsure[0.5]_1"), rows=lambda group, *_: 0 if group == 0 else None
+    )
+    slots = beside.insert([7], [8], best=[0.1])
+    assert drawn(slots, beside.layout) == ("7 1.0 8", "0 1 1", "8 - -"), "nor does another group's"
 
 
 def test_the_thresholds_are_those_of_the_groups_in_order() -> None:
