@@ -6,7 +6,7 @@ import pytest
 
 from latent_core.errors import PromptError
 from latent_core.slots.layout import LatentLayout
-from latent_core.slots.placement import IGNORE, Placement, Slots
+from latent_core.slots.placement import IGNORE, Placement, Slots, SlotStream
 from latent_core.slots.places import After, Before
 
 COMMA, EQUALS = 44, 61
@@ -116,6 +116,12 @@ def test_slots_position_ids_and_labels(text: str) -> None:
     slots = placement.insert([7, COMMA, 8], [9, COMMA, 0])
     wanted = tuple(" ".join(line.split()) for line in DRAWN[text])
     assert drawn(slots, placement.layout) == wanted
+
+
+def test_before_the_first_slot_there_is_none_that_predicts() -> None:
+    stream = SlotStream(place("Comma_1"), 2)
+    assert stream.look_ahead() == [] and stream.predictor == -1
+    assert (stream.num_slots, stream.num_verbal, stream.next_position) == (0, 0, 0)
 
 
 def test_every_token_with_the_trigger_fires_it() -> None:

@@ -107,7 +107,11 @@ def test_a_selection_says_which_latents_it_has(text: str, has: list[bool], membe
         ("Comma Start", SettingError, r"expected '\+', '@', '.' or the end at column 7"),
         ("Start+Comma.2", SettingError, r"'Comma' has no latent 'Comma.2' at column 13; its 2"),
         ("Comma." + "9" * 5_000, SettingError, "a latent is '999"),
-        ("verbal.1", SettingError, "'verbal' is no group, so it has no 1 at column 8"),
+        (
+            "verbal.1",
+            SettingError,
+            r"'verbal' is no group, so it has no 1 at column 8; write verbal alone\n",
+        ),
         ("Newline", LayoutError, "no group 'Newline' at column 1; its groups: Start, Comma, 8"),
         ("Start+Coma", LayoutError, "no group 'Coma' at column 7; did you mean 'Comma'?"),
         ("Before[a", SettingError, r"expected a closing \] for the \[ at column 7"),
@@ -116,6 +120,11 @@ def test_a_selection_says_which_latents_it_has(text: str, has: list[bool], membe
 def test_what_is_no_selection_is_pointed_at(text: str, error: type[LatentError], said: str) -> None:
     with pytest.raises(error, match=said):
         Selection.parse(text, LAYOUT)
+
+
+def test_a_layout_without_groups_says_that_it_has_none() -> None:
+    with pytest.raises(LayoutError, match=r"layout none has no group 'Comma' .*its groups: none\n"):
+        Selection.parse("Comma", LatentLayout())
 
 
 def test_verbal_slots_are_refused_where_only_latents_fit() -> None:
