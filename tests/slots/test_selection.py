@@ -106,7 +106,8 @@ def test_a_selection_says_which_latents_it_has(text: str, has: list[bool], membe
         ("Comma@", SettingError, "expected a whole number at column 7, got the end"),
         ("Comma Start", SettingError, r"expected '\+', '@', '.' or the end at column 7"),
         ("Start+Comma.2", SettingError, r"'Comma' has no latent 'Comma.2' at column 13; its 2"),
-        ("Comma." + "9" * 5_000, SettingError, "a latent is '999"),
+        ("Comma." + "9" * 5_000, SettingError, "a latent is '999.* number from 0 to 1,000,"),
+        ("Comma@" + "9" * 5_000, SettingError, "an occurrence is '999.* number from 0 to 1,000,"),
         (
             "verbal.1",
             SettingError,
