@@ -209,7 +209,9 @@ def whole_number(
         number = int(part)
         if least <= number <= most:
             return number
-    limits = "between -10^18 and 10^18" if most == MOST else f"from {least:,} to {most:,}"
+    limits = f"from {least:,} to {most:,}"
+    if (least, most) == (-MOST, MOST):
+        limits = "between -10^18 and 10^18"
     raise part.fault(error, f"{called} is {clipped(part)}", f"expected a whole number {limits}")
 
 
