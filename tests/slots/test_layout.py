@@ -194,6 +194,15 @@ def test_groups_made_in_code_are_checked_too() -> None:
         LatentLayout((LatentGroup("Start", 1, Start(), "latent"),) * 2)
     with pytest.raises(LayoutError, match="whole number k >= 1"):
         LatentGroup("0", 1, Every(0), "latent")
+    with pytest.raises(LayoutError, match="'Comma' cannot use '@latent'; the token after it must"):
+        LatentGroup("Comma", 1, Before((",",)), "latent")
+    with pytest.raises(LayoutError, match="cannot use '@verbal'; its latents stand before a token"):
+        LatentGroup("Unsure[0.5]", 1, Unsure(0.5), "verbal")
+
+
+@pytest.mark.parametrize("text", ["End_3@verbal=hidden(proj=2)", "Comma_1=mix", "8_2=text(a)"])
+def test_a_filling_is_written_as_it_is_read(text: str) -> None:
+    assert str(LatentLayout.parse(text)) == text
 
 
 _ESCAPED = {"\n": r"\n", "\t": r"\t", "|": r"\|", "]": r"\]", "\\": r"\\"}
