@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from latent_core.errors import LayoutError
+from latent_core.slots.filling import Hidden
 from latent_core.slots.layout import LatentGroup, LatentLayout, PredictFrom
 from latent_core.slots.places import After, Before, End, Every, Start, Unsure
 
@@ -123,6 +124,11 @@ def test_the_slot_before_a_trigger_predicts_it() -> None:
             r"'Start' appears twice at column 15; expected each place once \(add the counts up\)",
         ),
         ("Start_1+Comma_1@latent", 17, "'Comma' cannot use '@latent'"),
+        (
+            "End_1+Start_1=mix",
+            15,
+            "'Start' cannot be filled by mix .* it has no slot before it to c",
+        ),
     ],
 )
 def test_what_cannot_be_read_is_pointed_at(text: str, column: int, said: str) -> None:
@@ -194,6 +200,8 @@ def test_groups_made_in_code_are_checked_too() -> None:
         LatentLayout((LatentGroup("Start", 1, Start(), "latent"),) * 2)
     with pytest.raises(LayoutError, match="whole number k >= 1"):
         LatentGroup("0", 1, Every(0), "latent")
+    with pytest.raises(LayoutError, match="'Start' cannot be filled by hidden; it has no slot"):
+        LatentGroup("Start", 1, Start(), "latent", Hidden())
     with pytest.raises(LayoutError, match="'Comma' cannot use '@latent'; the token after it must"):
         LatentGroup("Comma", 1, Before((",",)), "latent")
     with pytest.raises(LayoutError, match="cannot use '@verbal'; its latents stand before a token"):
