@@ -75,6 +75,7 @@ def test_a_layout_is_returned_as_it_is() -> None:
         ("End_1@verbal", "verbal"),
         ("8_1@latent", "latent"),
         ("Comma_1@verbal", "verbal"),
+        ("Unsure[0.5]_1@latent", "latent"),
     ],
 )
 def test_who_predicts_the_token_after_a_group(text: str, predicts: str) -> None:
@@ -110,10 +111,10 @@ def test_the_slot_before_a_trigger_predicts_it() -> None:
         ("Middle[a]_1", 1, r"unknown place 'Middle\[a\]'"),
         ("none+Start_1", 5, "expected ';' or the end at column 5, got '\\+'"),
         ("Start_1@last", 9, "unknown '@last' .* write '@latent' or '@verbal'"),
-        ("Start_1; bound", 10, "unknown option 'bound'"),
+        ("Start_1; bound", 10, r"option 'bound' at column 10; expected tied or positions=\.\.\.\n"),
         ("Start_1; tide", 10, "did you mean 'tied'?"),
         ("Start_1;", 9, "expected tied or positions=sequential at column 9, got the end"),
-        ("Start_1; tied; tied", 16, "option tied appears twice"),
+        ("Start_1; tied; tied", 16, r"option tied appears twice at column 16; expected it once\n"),
         ("Start_1; positions=shared; positions=sequential", 28, "option positions appears twice"),
         ("Start_1; positions=none", 20, "unknown option 'positions=none'"),
         ("Start_1; positions", 10, "unknown option 'positions'"),
