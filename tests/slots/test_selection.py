@@ -68,6 +68,7 @@ def test_padding_is_in_no_selection_and_a_row_can_be_taken_alone() -> None:
     assert row.group.tolist() == [[10, 9, 9]] and row.member.tolist() == [[10, 9, 9]]
     assert row.occurrence.tolist() == [[11, 10, 10]] and row.step.tolist() == [[12, 11, 11]]
     assert row.num_new == 2
+    assert both.row(0).group.tolist() == [[0, -1, -1]] and both.row(0).step.tolist() == [[2, 1, 1]]
     padded = replace(one, group=torch.tensor([[0, -1, PADDING]]))
     layout = LatentLayout.parse("Start_1")
     for text, mask in {
