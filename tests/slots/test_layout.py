@@ -125,6 +125,7 @@ def test_the_slot_before_a_trigger_predicts_it() -> None:
             r"'Start' appears twice at column 15; expected each place once \(add the counts up\)",
         ),
         ("Start_1+Comma_1@latent", 17, "'Comma' cannot use '@latent'"),
+        ("Unsure[0.5]_1@verbal", 15, "'Unsure.*' cannot use '@verbal' .* its latents stand before"),
         (
             "End_1+Start_1=mix",
             15,
