@@ -10,7 +10,7 @@ import contextlib
 import errno
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -162,8 +162,12 @@ def modified_ns(folder: str | Path, name: str) -> int:
         return int(archive.file(packed, name).modified)
 
 
-def records_of(folder: str | Path) -> RecordsTable:
+def records_of(folder: str | Path, columns: Collection[str] | None = None) -> RecordsTable:
     """The records of a folder.
+
+    Args:
+        folder: on disk or in an archive.
+        columns: which of the columns that are there, if the folder is on disk; by default all.
 
     Raises:
         FileNotFoundError: if there are none.
@@ -171,7 +175,7 @@ def records_of(folder: str | Path) -> RecordsTable:
     """
     path = os.path.join(on_disk(folder), RECORDS)
     if os.path.isfile(path):
-        return read_records_table(path)
+        return read_records_table(path, columns)
     archive, name = _packed(folder)
     return archive.records(name)
 

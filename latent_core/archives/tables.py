@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -34,16 +35,24 @@ class RecordsTable(NamedTuple):
     typed: bool
 
 
-def read_records_table(path: str | Path) -> RecordsTable:
+def read_records_table(path: str | Path, columns: Collection[str] | None = None) -> RecordsTable:
     """Read one Parquet file.
+
+    Args:
+        path: of the file.
+        columns: which columns are read, of those that are there, with texts as dictionaries; by
+            default all, as they are.
 
     Raises:
         OSError, ValueError, pyarrow.ArrowException: if it is missing or damaged.
     """
-    with pq.ParquetFile(path) as file:
+    metadata = None if columns is None else pq.read_metadata(path)
+    there = [name for name in columns or () if metadata and name in metadata.schema.names]
+    with pq.ParquetFile(path, metadata=metadata, read_dictionary=there) as file:
         said = dict(file.metadata.metadata or {})
-        fields = [pa.field(one.name, one.type) for one in file.schema_arrow]
-        table = pa.table(file.read().columns, schema=pa.schema(fields))
+        table = file.read(None if columns is None else there, use_threads=False)
+    fields = [pa.field(one.name, one.type) for one in table.schema]
+    table = pa.table(table.columns, schema=pa.schema(fields))
     typed = said.pop(_ARROW_SCHEMA, None) is not None
     return RecordsTable(table, {key.decode(): value.decode() for key, value in said.items()}, typed)
 

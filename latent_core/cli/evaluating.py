@@ -113,7 +113,7 @@ def evaluate(
     for plan in filter(lambda plan: plan.splits, plans):
         with _held(plan.folder):
             _evaluate_run(plan, examples, eval_seed, replace, loaded, **options)
-    records = read_records(runs)
+    records = read_records(runs, metric)
     show_summary(summarise(records, ("backbone", "task", "method", "split"), metric), metric)
     show_comparison(side_by_side(records, metric), metric)
     if any(plan.splits for plan in plans):

@@ -8,32 +8,42 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any, Final
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from latent_core.archives.folders import has_file
 from latent_core.errors import SettingError
-from latent_core.runs.evaluation_file import current_records
 from latent_core.runs.find import StoredRun, find_runs, warn_of
+from latent_core.runs.many_records import constant, records_of_runs
 from latent_core.runs.own_files import RECORDS_FILE
 from latent_core.slots.methods import method_name
-from latent_core.statistics.means import accuracy_interval
+from latent_core.statistics.means import mean_interval
 from latent_core.statistics.task_names import FINGERPRINT, tell_tasks_apart
 
 __all__ = ["compare", "read_records"]
 
+#: How records are grouped, be their texts categories or not.
+_GROUPED: Final[dict[str, Any]] = {"sort": False, "observed": True, "dropna": False}
+_COSTS: Final = ("trainable", "extra_slots", "decode_steps", "seconds")
 
-def read_records(folders: Iterable[str | Path]) -> pd.DataFrame:
-    """Records of the runs in some folders, with columns of the run: run, training_seconds.
+
+def read_records(folders: Iterable[str | Path], metric: str = "graded") -> pd.DataFrame:
+    """What a comparison needs of the records of the runs in some folders.
 
     Args:
         folders: runs, or folders that hold runs at any depth.
+        metric: `graded` or `exact`.
 
     Returns:
-        the columns of `evaluate`. `method` also names the settings in which runs of one method
-        differ; `backbone` is empty where neither the records nor the run say it. Two tasks of one
-        name have two names in `task`.
+        of the columns of `evaluate` those that tell methods, seeds and examples apart, the metric
+        and the costs; and run (the folder) and training_seconds. Texts are categories, so that a
+        million records take 100 MB. `method` also names the settings in which runs of one method differ;
+        `backbone` is empty where neither the records nor the run say it. Two tasks of one name have
+        two names in `task`. Records that do not say their training seed have the run's.
 
     Warns:
         UserWarning: of each run that has not been evaluated, and of copies; they are left out.
@@ -44,45 +54,65 @@ def read_records(folders: Iterable[str | Path]) -> pd.DataFrame:
     runs = find_runs(list(folders), apart=True)
     if not runs:
         raise SettingError("there are no runs to compare; expected at least one run folder")
-    bare = [run for run in runs if not has_file(run.path, RECORDS_FILE)]
+    bare = {run.path for run in runs if not has_file(run.path, RECORDS_FILE)}
     if len(bare) == len(runs):
-        first = f"`latent evaluate {bare[0].path}`"
-        raise SettingError(f"no run has been evaluated; run {first} first")
-    for run in bare:
-        warnings.warn(f"{run.path} is left out: it has not been evaluated", stacklevel=2)
-    frames = [frame for run in runs if run not in bare for frame in _readable(run)]
-    if not frames:
+        raise SettingError(
+            f"no run has been evaluated; run `latent evaluate {runs[0].path}` first"
+        )
+    for path in sorted(bare):
+        warnings.warn(f"{path} is left out: it has not been evaluated", stacklevel=2)
+    evaluated = [run for run in runs if run.path not in bare]
+    tables = []
+    for run, records in records_of_runs(evaluated, _READ.append(pa.field(metric, pa.float64()))):
+        try:
+            tables.append(_labelled(run, records, metric))
+        except KeyError as error:
+            warn_of(run.path, error)
+    if not sum(map(len, tables)):
         raise SettingError(
             f"no run has records of its adapter that can be read; run `latent evaluate "
             f"{runs[0].path}` first"
         )
-    return tell_tasks_apart(pd.concat(frames, ignore_index=True))
+    whole = pa.concat_tables(tables).unify_dictionaries()
+    del tables, records  # as columns become pandas' they go, so that all are not there twice
+    return tell_tasks_apart(whole.to_pandas(self_destruct=True, split_blocks=True))
 
 
-def _readable(run: StoredRun) -> list[pd.DataFrame]:
-    """The records of a run in a list, which is empty, with a warning, if they are damaged."""
-    try:
-        frame = _records_of(run)
-    except (OSError, ValueError, TypeError, KeyError, pa.ArrowException) as error:
-        warn_of(run.path, error)
-        return []
-    return [frame] if len(frame) else []
+_TEXT: Final = pa.dictionary(pa.int32(), pa.string())
+#: What a comparison needs of records, in the types that it needs.
+_READ: Final = pa.schema(
+    [
+        *((name, _TEXT) for name in ("task", FINGERPRINT, "backbone", "method", "layout")),
+        *((name, _TEXT) for name in ("split", "key")),
+        ("seed", pa.int64()),
+        *((name, pa.float64()) for name in ("latent_slots", *_COSTS)),
+    ]
+)
 
 
-def _records_of(run: StoredRun) -> pd.DataFrame:
-    records = current_records(run.path)
-    defaults = {
-        FINGERPRINT: run.about[FINGERPRINT],
-        "backbone": run.about["backbone"] or "",
-        "seed": 0,
-        "extra_slots": records["latent_slots"],
-        "trainable": run.about["trainable"],
-        "decode_steps": float("nan"),
-    }
-    missing = {name: value for name, value in defaults.items() if name not in records.columns}
-    method = run.about["method"] or records.get("method", records["layout"]).map(method_name)
-    seconds = float("nan" if run.about["train_seconds"] is None else run.about["train_seconds"])
-    return records.assign(**missing, method=method, run=run.path, training_seconds=seconds)
+def _labelled(run: StoredRun, records: pa.Table, metric: str) -> pa.Table:
+    """Records with the same columns for every run: what they do not say themselves, the run says.
+
+    Raises:
+        KeyError: with a column that they lack.
+    """
+    columns = dict(zip(records.column_names, records.columns, strict=True))
+    if missing := {"split", "key", "latent_slots", metric} - set(columns):
+        raise KeyError(", ".join(sorted(missing)))
+    columns.setdefault("extra_slots", columns.pop("latent_slots"))
+    about: dict[str, Any] = run.about | {"backbone": run.about["backbone"] or ""}
+    said = columns.pop("layout", None)
+    said = columns.pop("method", said)
+    if about["method"] is None and said is not None:
+        said = said.combine_chunks()
+        names = pa.array([method_name(one) for one in said.dictionary.to_pylist()], pa.string())
+        columns["method"] = pa.DictionaryArray.from_arrays(said.indices, names)
+    columns["run"] = constant(run.path, len(records), _TEXT)
+    columns["training_seconds"] = constant(about["train_seconds"], len(records), pa.float64())
+    for field in _READ:
+        if field.name not in ("layout", "latent_slots", *columns):
+            columns[field.name] = constant(about.get(field.name), len(records), field.type)
+    return pa.table(dict(sorted(columns.items())))
 
 
 def compare(
@@ -112,31 +142,41 @@ def compare(
     """
     if metric not in ("graded", "exact"):
         raise SettingError(f"unknown metric {metric!r}; expected graded or exact")
-    records = runs if isinstance(runs, pd.DataFrame) else read_records(runs)
-    known = records["backbone"].fillna("") if "backbone" in records.columns else ""
-    records = tell_tasks_apart(records.assign(backbone=known))
+    records = runs if isinstance(runs, pd.DataFrame) else read_records(runs, metric)
+    if "backbone" not in records.columns or records["backbone"].isna().any():
+        known = records["backbone"].astype(object) if "backbone" in records.columns else None
+        records = records.assign(backbone="" if known is None else known.fillna(""))
+    records = tell_tasks_apart(records).reset_index(drop=True)
+    examples = _number(records, "split", "key")
+    methods = _number(records, "task", "backbone", "method")
+    asked = pd.DataFrame({"method": methods, "example": examples}).drop_duplicates()
     rows = []
-    for (task, backbone), of_task in records.groupby(["task", "backbone"], sort=False):
-        groups = list(of_task.groupby("method", sort=False))
-        asked = [set(zip(group["split"], group["key"], strict=True)) for _, group in groups]
-        same = all(examples == asked[0] for examples in asked)
-        for method, group in groups:
-            row = {"backbone": backbone, "task": task, "method": method}
+    for (task, backbone), place in records.groupby(["task", "backbone"], **_GROUPED).indices.items():
+        numbers = methods[place]
+        of_task = asked[asked["method"].isin(np.unique(numbers))]
+        same = bool((of_task.groupby("example").size() == of_task["method"].nunique()).all())
+        for number in dict.fromkeys(numbers):
+            chosen = place[numbers == number]
+            group = records.iloc[chosen].assign(example=examples[chosen])
+            row = {"backbone": backbone, "task": task, "method": group["method"].iloc[0]}
             row["seeds"] = group["seed"].nunique()
             is_ood = group["split"].str.startswith("ood")
             for name, part in (("id", group[group["split"] == "id"]), ("ood", group[is_ood])):
                 row |= _interval(name, part, metric, confidence)
-            row |= {
-                name: group[name].mean()
-                for name in ("trainable", "extra_slots", "decode_steps", "seconds")
-            }
-            row["training_seconds"] = group.groupby("run")["training_seconds"].first().mean()
+            row |= {name: group[name].mean() for name in _COSTS}
+            row["training_seconds"] = group.drop_duplicates("run")["training_seconds"].mean()
             rows.append(row | {"same_examples": same})
     return pd.DataFrame(rows)
+
+
+def _number(records: pd.DataFrame, *columns: str) -> NDArray[np.int64]:
+    """A number for each combination of values, of each record."""
+    return records.groupby(list(columns), **_GROUPED).ngroup().to_numpy()
 
 
 def _interval(name: str, records: pd.DataFrame, metric: str, confidence: float) -> dict[str, float]:
     if records.empty:
         return dict.fromkeys((name, f"{name}_low", f"{name}_high"), float("nan"))
-    found = accuracy_interval(records, metric, confidence)
+    scores, seeds = records[metric], records["seed"]
+    found = mean_interval(scores, seeds, records["example"], confidence, (0.0, 1.0))
     return {name: found.mean, f"{name}_low": found.low, f"{name}_high": found.high}

@@ -8,28 +8,18 @@ for, those of one archive in one pass.
 from __future__ import annotations
 
 import itertools
-import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from latent_core.archives.folders import place_of
-from latent_core.archives.tables import RecordsTable, attributes_of, frame_of
-from latent_core.errors import ArchiveError
-from latent_core.runs.evaluation_file import (
-    AVERAGED,
-    COSTS,
-    current_records,
-    read_summary,
-    stale_splits,
-)
+from latent_core.archives.tables import RecordsTable, frame_of
+from latent_core.runs.evaluation_file import AVERAGED, COSTS, read_summary
 from latent_core.runs.find import StoredRun, Where, find_runs, several, warn_of
-from latent_core.runs.own_files import RECORDS_FILE
+from latent_core.runs.many_records import records_of_runs
 from latent_core.statistics.task_names import FINGERPRINT, tell_tasks_apart
 
 __all__ = ["RUN_COLUMNS", "load_runs"]
@@ -141,9 +131,11 @@ def _summary(path: str) -> dict[str, Any]:
 
 def _records(runs: list[StoredRun]) -> pd.DataFrame:
     frames: list[pd.DataFrame] = []
-    for folder, group in itertools.groupby(runs, key=lambda run: _archive_of(run.path)):
-        alike = list(group)
-        frames += _folder_records(alike) if folder is None else _packed_records(alike)
+    found = records_of_runs(runs)
+    for _, alike in itertools.groupby(found, key=lambda pair: pair[1].schema):
+        of_runs, tables = zip(*alike, strict=True)
+        frame = frame_of(RecordsTable(pa.concat_tables(tables), {}, False))
+        frames.append(_labelled(of_runs, [table.num_rows for table in tables], frame))
     columns = [*_WITH_RECORDS, "split", "level", "exact", "graded"]
     if not frames:
         return pd.DataFrame(columns=columns)
@@ -155,61 +147,10 @@ def _records(runs: list[StoredRun]) -> pd.DataFrame:
     return frame.assign(task=names.where(names.notna(), frame["task"]))
 
 
-def _archive_of(path: str) -> str | None:
-    place = place_of(path)
-    return None if place is None else str(place.archive.path)
-
-
-def _folder_records(runs: Iterable[StoredRun]) -> Iterator[pd.DataFrame]:
-    """The records of run folders, a frame each."""
-    for run in runs:
-        try:
-            frame = current_records(run.path)
-        except FileNotFoundError:
-            continue
-        except (OSError, ValueError, pa.ArrowException) as error:
-            warn_of(run.path, error)
-            continue
-        yield _labelled([run], [len(frame)], frame)
-
-
-def _packed_records(runs: list[StoredRun]) -> Iterator[pd.DataFrame]:
-    """The records of runs of one archive: a frame for as many runs as have the same columns."""
-    places = [place for run in runs if (place := place_of(run.path)) is not None]
-    archive = places[0].archive
-    kept = [
-        (run, place.name)
-        for run, place in zip(runs, places, strict=True)
-        if RECORDS_FILE in archive.folders[place.name].files
-    ]
-    try:
-        tables = archive.all_records(name for _, name in kept)
-        fresh = [_fresh(run, records) for (run, _), records in zip(kept, tables, strict=True)]
-    except (ArchiveError, ValueError) as error:
-        warnings.warn(f"left out: {error}", stacklevel=2)
-        return
-    found = zip((run for run, _ in kept), fresh, strict=True)
-    for _, group in itertools.groupby(found, key=lambda pair: pair[1].table.schema):
-        of_runs, alike = zip(*group, strict=True)
-        whole = pa.concat_tables([records.table for records in alike])
-        counts = [records.table.num_rows for records in alike]
-        yield _labelled(of_runs, counts, frame_of(RecordsTable(whole, {}, False)))
-
-
-def _fresh(run: StoredRun, records: RecordsTable) -> RecordsTable:
-    """Packed records without those of an adapter that is gone."""
-    stale = stale_splits(run.path, attributes_of(records).get("evaluation"))
-    if not stale:
-        return records
-    kept = pc.invert(pc.is_in(records.table["split"], value_set=pa.array(stale)))
-    return records._replace(table=records.table.filter(kept))
-
-
 def _labelled(
     runs: Sequence[StoredRun], counts: Sequence[int], frame: pd.DataFrame
 ) -> pd.DataFrame:
     """Records with columns of their runs in front, of each of which `counts` rows follow."""
-    frame.attrs.clear()  # what is kept of the run is in its `run.json`
     names = [*_WITH_RECORDS, *(name for name in _IF_MISSING if name not in frame.columns)]
     first = [
         pd.DataFrame({name: run.about[name] for name in names}, index=range(min(count, 1)))

@@ -52,12 +52,11 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import special, stats
 
 from latent_core.errors import SettingError
+from latent_core.statistics.resampling import NUMBERS_AT_ONCE, resampled_means
 
 __all__ = ["Effect", "agreeing", "holm", "mean_ends_p", "paired_effect", "sign_flip_p"]
 
 Floats = NDArray[np.float64]
-#: That a bootstrap holds in memory; BCa leaves each of N values out once, which is N x N of them.
-_NUMBERS_AT_ONCE: Final = 4_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -302,7 +301,8 @@ def _one_seed(means: _Means, confidence: float, resamples: int) -> tuple[float, 
             confidence_level=confidence,
             method="BCa",
             vectorized=True,
-            batch=max(1, _NUMBERS_AT_ONCE // max(len(cell) for cell in row)),
+            # BCa leaves each of N values out once, which is N x N of them.
+            batch=max(1, NUMBERS_AT_ONCE // max(len(cell) for cell in row)),
             rng=np.random.default_rng(0),
         ).confidence_interval
     low, high = np.fmin(mean - half, interval.low), np.fmax(mean + half, interval.high)
@@ -321,22 +321,7 @@ def _many_seeds(means: _Means, confidence: float, resamples: int) -> tuple[float
         if variance
         else float(not mean)
     )
-    rng = np.random.default_rng(0)
-    drawn = np.zeros((resamples, count))
-    for seed, row in enumerate(means.cells):  # as often as needed for each draw's `count` places
-        for weight, cell in zip(means.weights, row, strict=True):
-            # numpy's bounded integers cost most of the time, so one block serves many draws.
-            kind = np.promote_types(np.uint16, np.min_scalar_type(len(cell)))
-            step = max(1, _NUMBERS_AT_ONCE // len(cell))
-            for block in np.split(drawn[:, seed], range(step, resamples, step)):
-                picks = rng.integers(len(cell), size=(len(block), len(cell)), dtype=kind)
-                block += weight * cell[picks].mean(axis=1)
-    orders = rng.random(drawn.shape).argsort(axis=0)  # independent draws for a seed drawn twice
-    chosen = rng.integers(count, size=(resamples, count))
-    draws = np.empty(drawn.shape)
-    for place in range(count):
-        draws[:, place] = drawn[orders[:, place], chosen[:, place]]
-    totals = draws.mean(axis=1)
+    totals = resampled_means(means.cells, means.weights, resamples)
     low, high = np.quantile(totals, [(1 - confidence) / 2, (1 + confidence) / 2])
     spread = float(totals.std())
     p_bootstrap = 2 * special.ndtr(-abs(mean) / spread) if spread else float(not mean)

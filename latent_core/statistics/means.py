@@ -176,9 +176,9 @@ def paired_difference(
 
 
 def _examples(frame: pd.DataFrame) -> pd.Series:
-    """What tells the examples of records apart."""
-    split = frame["split"].astype(str) if "split" in frame else ""
-    return split + "|" + frame["key"].astype(str)
+    """A number for each example that records are of."""
+    columns = [name for name in ("split", "key") if name in frame]
+    return frame.groupby(columns, sort=False, dropna=False, observed=True).ngroup()
 
 
 _FIELDS = ("mean", "low", "high", "seeds", "records")

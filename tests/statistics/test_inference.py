@@ -9,7 +9,7 @@ from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
 from latent_core.errors import SettingError
-from latent_core.statistics import inference
+from latent_core.statistics import resampling
 from latent_core.statistics.inference import (
     agreeing,
     holm,
@@ -174,12 +174,15 @@ def test_with_many_seeds_p_may_be_below_that_of_flipping_signs() -> None:
     assert effect.p_exact == 2 / 32 and effect.p < 0.001
 
 
-@pytest.mark.parametrize(("at_once", "second"), [(4_000_000, 0.3), (9_000, 0.2)])
+@pytest.mark.parametrize(
+    ("kept", "at_once", "second"), [(32_000_000, 4_000_000, 0.3), (0, 9_000, 0.2)]
+)
 def test_seeds_that_agree_by_luck_have_the_interval_of_the_bootstrap(
-    monkeypatch, at_once: int, second: float
+    monkeypatch, kept: int, at_once: int, second: float
 ) -> None:
     """Many examples make it normal, with the variance of drawing seeds, then examples."""
-    monkeypatch.setattr(inference, "_NUMBERS_AT_ONCE", at_once)
+    monkeypatch.setattr(resampling, "_BYTES_KEPT", kept)
+    monkeypatch.setattr(resampling, "NUMBERS_AT_ONCE", at_once)
     rng = np.random.default_rng(0)
     cells = [rng.normal(size=60) for _ in range(6)]
     cells = [(cell - cell.mean()) / cell.std() for cell in cells]
