@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from latent_core.cli.app import App, PlainGroup, app, console, table_of_numbers
-from latent_core.cli.metrics import checked_metric, share
+from latent_core.cli.metrics import checked_metric, shares
 from latent_core.errors import SettingError
 from latent_core.wording import counted
 
@@ -64,13 +64,14 @@ def list_runs(
         table.add_column("error", overflow="fold")
         for column in table.columns[1 : len(names)]:
             column.no_wrap = True  # the error is long, and takes their room first
-    for _, rows in frame.groupby("run", sort=False):
-        first = rows.iloc[0]
-        shares = (share(rows[rows["split"] == split], metric) for split in splits)
-        error = [Text(str(first["error"]))] if first["status"] == "failed" else []
-        table.add_row(*(Text(str(first[name])) for name in names), *shares, *error)
+    share = shares(frame, frame["run"], frame["split"], metric)
+    first = frame.drop_duplicates("run")
+    for row in first.to_dict("records"):
+        error = [Text(str(row["error"]))] if row["status"] == "failed" else []
+        found = (share(row["run"], split) for split in splits)
+        table.add_row(*(Text(str(row[name])) for name in names), *found, *error)
     console.print(table)
-    counts = frame.groupby("run")["status"].first().value_counts()
+    counts = first["status"].value_counts()
     console.print(", ".join(f"{count} {status}" for status, count in counts.items()))
 
 

@@ -8,7 +8,7 @@ import typer
 from rich.text import Text
 
 from latent_core.cli.app import app, console, table_of_numbers
-from latent_core.cli.metrics import checked_metric, share
+from latent_core.cli.metrics import checked_metric, shares
 
 __all__ = ["shipped"]
 
@@ -38,14 +38,15 @@ def shipped(
     one_method = methods.nunique() == 1
     table = table_of_numbers("name", "seeds", "id", "ood", texts=2)
     names = methods + "/seed-" + frame["seed"].astype(str) if one_method else methods
+    columns = frame["split"].where(~frame["split"].str.startswith("ood"), "ood")
+    share = shares(frame, names, columns, metric)
     for each, rows in frame.groupby(names, sort=False):
         seeds = f"{rows['seed'].min()}-{rows['seed'].max()}"
-        ood = rows["split"].str.startswith("ood")
         table.add_row(
             Text(str(each)),
             str(rows["seed"].min()) if rows["seed"].nunique() == 1 else seeds,
-            share(rows[rows["split"] == "id"], metric),
-            share(rows[ood], metric),
+            share(str(each), "id"),
+            share(str(each), "ood"),
         )
     console.print(table)
     console.print(

@@ -41,9 +41,9 @@ def read_records(folders: Iterable[str | Path], metric: str = "graded") -> pd.Da
     Returns:
         of the columns of `evaluate` those that tell methods, seeds and examples apart, the metric
         and the costs; and run (the folder) and training_seconds. Texts are categories, so that a
-        million records take 100 MB. `method` also names the settings in which runs of one method differ;
-        `backbone` is empty where neither the records nor the run say it. Two tasks of one name have
-        two names in `task`. Records that do not say their training seed have the run's.
+        million records take 100 MB. `method` also names the settings in which runs of one method
+        differ; `backbone` is empty where neither the records nor the run say it. Two tasks of one
+        name have two names in `task`. Records that do not say their training seed have the run's.
 
     Warns:
         UserWarning: of each run that has not been evaluated, and of copies; they are left out.
@@ -56,9 +56,7 @@ def read_records(folders: Iterable[str | Path], metric: str = "graded") -> pd.Da
         raise SettingError("there are no runs to compare; expected at least one run folder")
     bare = {run.path for run in runs if not has_file(run.path, RECORDS_FILE)}
     if len(bare) == len(runs):
-        raise SettingError(
-            f"no run has been evaluated; run `latent evaluate {runs[0].path}` first"
-        )
+        raise SettingError(f"no run has been evaluated; run `latent evaluate {runs[0].path}` first")
     for path in sorted(bare):
         warnings.warn(f"{path} is left out: it has not been evaluated", stacklevel=2)
     evaluated = [run for run in runs if run.path not in bare]
@@ -151,7 +149,9 @@ def compare(
     methods = _number(records, "task", "backbone", "method")
     asked = pd.DataFrame({"method": methods, "example": examples}).drop_duplicates()
     rows = []
-    for (task, backbone), place in records.groupby(["task", "backbone"], **_GROUPED).indices.items():
+    for (task, backbone), place in records.groupby(
+        ["task", "backbone"], **_GROUPED
+    ).indices.items():
         numbers = methods[place]
         of_task = asked[asked["method"].isin(np.unique(numbers))]
         same = bool((of_task.groupby("example").size() == of_task["method"].nunique()).all())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import warnings
 from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -35,8 +36,8 @@ def records_of_runs(
     """
     for archive, group in itertools.groupby(runs, key=lambda run: _archive_of(run.path)):
         columns = None if schema is None else schema.names
-        read = _of_folders(group, columns) if archive is None else _of_archive(list(group))
-        for run, table in read:
+        read = _of_archive if archive is not None else functools.partial(_of_folders, columns)
+        for run, table in read(list(group)):
             try:
                 yield run, table if schema is None else _as(table, schema)
             except (ValueError, pa.ArrowException) as error:
@@ -51,8 +52,10 @@ def _as(table: pa.Table, schema: pa.Schema) -> pa.Table:
 
 def constant(value: object, length: int, kind: pa.DataType) -> pa.Array:
     """A column that repeats one value; None stands for a value that is not known."""
-    if value is None or not pa.types.is_dictionary(kind):
-        return pa.nulls(length, kind) if value is None else pa.repeat(pa.scalar(value, kind), length)
+    if value is None:
+        return pa.nulls(length, kind)
+    if not pa.types.is_dictionary(kind):
+        return pa.repeat(pa.scalar(value, kind), length)
     return pa.DictionaryArray.from_arrays(pa.repeat(pa.scalar(0, kind.index_type), length), [value])
 
 
@@ -62,7 +65,7 @@ def _archive_of(path: str) -> str | None:
 
 
 def _of_folders(
-    runs: Iterable[StoredRun], columns: Collection[str] | None
+    columns: Collection[str] | None, runs: Iterable[StoredRun]
 ) -> Iterator[tuple[StoredRun, pa.Table]]:
     for run in runs:
         try:

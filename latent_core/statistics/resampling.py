@@ -1,8 +1,8 @@
 """The hierarchical bootstrap: training seeds drawn with replacement, then examples of each.
 
 What is drawn depends on the numbers of seeds and examples alone, not on their values. A table of
-many methods has few such shapes, so the draws of a shape are kept, as how often each draw takes each
-example. They are the same for the same shape, always.
+many methods has few such shapes, so the draws of a shape are kept, as how often each draw takes
+each example. They are the same for the same shape, always.
 """
 
 from __future__ import annotations

@@ -11,6 +11,7 @@ from latent_core.cli import app
 from latent_core.cli.comparing import show_comparison, show_summary
 from latent_core.errors import SettingError
 from latent_core.evaluation.comparison import compare, read_records
+from latent_core.runs.archive import pack_runs
 from latent_core.runs.evaluation_file import write_records
 from latent_core.statistics.means import summarise
 from tests.runs.samples import add_run
@@ -43,7 +44,7 @@ def records(method: str, seed: int, graded: list[float], **columns: object) -> p
 
 
 def write(folder: Path, frame: pd.DataFrame, seconds: float | None = None) -> Path:
-    folder.mkdir()
+    folder.mkdir(parents=True)
     frame.to_parquet(folder / "records.parquet", index=False)
     if seconds is not None:
         run = {"status": "finished", "settings": {}, "seconds": seconds, "trainable": 99}
@@ -68,6 +69,27 @@ def test_means_and_costs_are_those_of_the_records(tmp_path: Path) -> None:
     assert frame["same_examples"].all()
     exact = compare(folders, "exact").set_index("method")
     assert exact.loc["lora-r4", ["id", "ood"]].tolist() == [0.75, 0.25]
+
+
+def test_records_that_do_not_say_their_seed_have_that_of_the_run(tmp_path: Path) -> None:
+    """As those of `lc.evaluate`, which knows a model and no training."""
+    for seed in range(3):
+        folder = write(
+            tmp_path / f"{seed}", records("lora-r4", 0, [1, 0, 0, 1]).drop(columns="seed")
+        )
+        run = {"status": "finished", "settings": {"seed": seed}, "id": f"{seed}"}
+        (folder / "run.json").write_text(json.dumps(run))
+    assert compare([tmp_path])["seeds"].tolist() == [3]
+
+
+def test_packed_runs_beside_folders_are_one_table(tmp_path: Path) -> None:
+    for seed in range(4):
+        folder = tmp_path / ("a" if seed < 2 else "b") / f"{seed}"
+        write(folder, records("lora-r4", seed, [1, 0, 0.5, seed / 4]))
+    wanted = compare([tmp_path / "a", tmp_path / "b"])
+    pack_runs(tmp_path / "a", tmp_path / "packed")
+    pd.testing.assert_frame_equal(compare([tmp_path / "packed", tmp_path / "b"]), wanted)
+    assert wanted["seeds"].tolist() == [4]
 
 
 def test_other_examples_are_said_to_be_others(

@@ -66,7 +66,9 @@ def test_a_summary_reads_no_records(root: Path, monkeypatch: pytest.MonkeyPatch)
 def test_only_records_of_chosen_runs_are_read(root: Path, monkeypatch) -> None:
     seen, read = [], folders.read_records_table
     monkeypatch.setattr(
-        folders, "read_records_table", lambda path, columns: seen.append(path) or read(path, columns)
+        folders,
+        "read_records_table",
+        lambda path, columns: seen.append(path) or read(path, columns),
     )
     lc.load_runs(root, {"method": "Start_2"}, records=True)
     assert seen == [str(root / "deep" / "b" / "records.parquet")]
