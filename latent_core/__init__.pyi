@@ -33,6 +33,8 @@ from .evaluation.comparison import compare as compare
 from .evaluation.edits import follow_edits as follow_edits
 from .evaluation.evaluate import evaluate as evaluate
 from .evaluation.interventions import evaluate_intervention as evaluate_intervention
+from .evaluation.samples import evaluate_samples as evaluate_samples
+from .evaluation.samples import pass_at as pass_at
 from .generation.generate import Generation as Generation
 from .grids.grid import Grid as Grid
 from .grids.grid import read_grid as read_grid

@@ -6,7 +6,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Final, Never
 
 import pandas as pd
@@ -17,9 +18,10 @@ from latent_core.models.steered import SteeredModel
 from latent_core.progress import progress_bar
 from latent_core.tasks.base import Example, Task, resolve_splits
 
-__all__ = ["evaluate", "response_limit"]
+__all__ = ["BATCH_SIZE", "Asking", "evaluate", "response_limit"]
 
-_BATCH_SIZE: Final = 32
+#: Prompts decoded side by side.
+BATCH_SIZE: Final = 32
 
 
 def evaluate(
@@ -81,40 +83,130 @@ def evaluate(
         )
     if renamed:
         raise TypeError(f"evaluate takes no argument {', '.join(renamed)}")
-    examples = whole_number("examples", examples, 1)
     if batch_size is None:
-        batch_size = 1 if deterministic else _BATCH_SIZE
+        batch_size = 1 if deterministic else BATCH_SIZE
     batch_size = whole_number("batch_size", batch_size, 1)
     if deterministic and batch_size != 1:
         raise SettingError(
             f"batch_size is {batch_size}; expected 1, or none, with deterministic=True, which "
             "answers one prompt at a time"
         )
-    shots = model.shots if shots is None else shots
-    names = resolve_splits(task, splits)
-    drawn = [(name, task.examples(name, examples, eval_seed)) for name in names]
-    dtype = str(model.backbone.dtype).removeprefix("torch.")
-    frames: list[pd.DataFrame] = []
-    total = sum(len(batch) for _, batch in drawn)
-    with progress_bar(total, "evaluate", "example", progress) as bar:
-        for name, found in drawn:
-            bar.set_description(f"evaluate {name}")
-            # Answers of like length decode together; the records keep the drawn order.
-            order = sorted(range(len(found)), key=lambda i: len(found[i].answer))
-            for start in range(0, len(order), batch_size):
-                numbers = order[start : start + batch_size]
-                records = _answer(model, task, [(i, found[i]) for i in numbers], shots, eval_seed)
-                frames.append(pd.DataFrame(records).assign(dtype=dtype, batch_size=batch_size))
-                if on_records is not None:
-                    on_records(frames[-1])
-                bar.update(len(numbers))
-    frame = pd.concat(frames, ignore_index=True)
-    ranks = frame["split"].map({name: rank for rank, name in enumerate(names)})
-    frame = frame.assign(rank=ranks).sort_values(["rank", "example"], ignore_index=True)
-    frame = frame.drop(columns="rank")
-    asked = {"examples": examples, "seed": eval_seed}
-    frame.attrs["evaluation"] = {"splits": {name: dict(asked) for name in names}}
-    return frame
+    asking = Asking(model, task, examples, eval_seed, model.shots if shots is None else shots)
+    return asking.ask(splits, batch_size, progress, on_records)
+
+
+@dataclass(frozen=True)
+class Asking:
+    """What a model is asked.
+
+    Attributes:
+        model, task, examples, eval_seed, shots: as in `evaluate`.
+        samples: responses to each prompt.
+        settings: of `LatentModel.generate`.
+
+    Raises:
+        SettingError: for a number out of its range.
+    """
+
+    model: SteeredModel
+    task: Task
+    examples: int
+    eval_seed: int
+    shots: int
+    samples: int = 1
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name in ("examples", "samples"):
+            object.__setattr__(self, name, whole_number(name, getattr(self, name), 1))
+
+    def ask(
+        self,
+        splits: str | Iterable[str],
+        batch_size: int,
+        progress: bool,
+        on_records: Callable[[pd.DataFrame], None] | None = None,
+    ) -> pd.DataFrame:
+        """Records by split and example; with several samples, those of an example side by side."""
+        names = resolve_splits(self.task, splits)
+        drawn = [(name, self.task.examples(name, self.examples, self.eval_seed)) for name in names]
+        dtype = str(self.model.backbone.dtype).removeprefix("torch.")
+        frames: list[pd.DataFrame] = []
+        total = sum(len(found) for _, found in drawn)
+        with progress_bar(total, "evaluate", "example", progress) as bar:
+            for name, found in drawn:
+                bar.set_description(f"evaluate {name}")
+                # Answers of like length decode together; the records keep the drawn order.
+                order = sorted(range(len(found)), key=lambda i: len(found[i].answer))
+                for start in range(0, len(order), batch_size):
+                    numbers = order[start : start + batch_size]
+                    records = self._answer([(i, found[i]) for i in numbers])
+                    frames.append(pd.DataFrame(records).assign(dtype=dtype, batch_size=batch_size))
+                    if on_records is not None:
+                        on_records(frames[-1])
+                    bar.update(len(numbers))
+        frame = pd.concat(frames, ignore_index=True)
+        ranks = frame["split"].map({name: rank for rank, name in enumerate(names)})
+        frame = frame.assign(rank=ranks).sort_values(
+            ["rank", "example"], ignore_index=True, kind="stable"
+        )
+        frame = frame.drop(columns="rank")
+        asked = {"examples": self.examples, "seed": self.eval_seed}
+        frame.attrs["evaluation"] = {"splits": {name: dict(asked) for name in names}}
+        return frame
+
+    def _answer(self, batch: Sequence[tuple[int, Example]]) -> list[dict[str, Any]]:
+        model, task, shots = self.model, self.task, self.shots
+        prompts = [
+            task.few_shot(example, shots, self.eval_seed) if shots else example.prompt
+            for _, example in batch
+        ]
+        limits = [response_limit(model, task, example) for _, example in batch]
+        started = time.perf_counter()
+        answers: list[Generation] = model.generate(
+            prompts,
+            limits,
+            return_details=True,
+            batch_size=len(batch) * self.samples,
+            **self.settings,
+        )
+        seconds = (time.perf_counter() - started) / len(answers)
+        asked = [one for one in batch for _ in range(self.samples)]
+        return [
+            self._record(number, example, answer)
+            | {"seconds": seconds, "eval_seed": self.eval_seed}
+            for (number, example), answer in zip(asked, answers, strict=True)
+        ]
+
+    def _record(self, number: int, example: Example, answer: Generation) -> dict[str, Any]:
+        model, task = self.model, self.task
+        latent_slots = sum(slot.group is not None for slot in answer.slots)
+        solved = 0
+        if self.shots:
+            solved = len(answer.prompt_ids) - len(model.backbone.encode(example.prompt))
+        score = task.score(example, answer.text)
+        return {
+            "task": task.name,
+            "task_fingerprint": task.fingerprint,
+            "backbone": model.backbone.name,
+            "method": model.method,
+            "layout": str(model.placement.layout),
+            "shots": self.shots,
+            "split": example.split,
+            "level": example.level,
+            "example": number,
+            "key": example.key,
+            "prompt": example.prompt,
+            "answer": example.answer,
+            "response": answer.text,
+            "exact": score.exact,
+            "graded": score.graded,
+            "response_tokens": len(answer.response_ids),
+            "latent_slots": latent_slots,
+            "extra_slots": latent_slots + model.virtual_tokens + solved,
+            "decode_steps": answer.decode_steps,
+            "trainable": model.num_trainable,
+        }
 
 
 def response_limit(model: SteeredModel, task: Task, example: Example) -> int:
@@ -126,52 +218,3 @@ def response_limit(model: SteeredModel, task: Task, example: Example) -> int:
     text = task.written(example)
     length = len(model.backbone.encode_response(text, end=not task.open_ended))
     return length if task.open_ended else length + length // 4 + 8
-
-
-def _answer(
-    model: SteeredModel, task: Task, batch: list[tuple[int, Example]], shots: int, eval_seed: int
-) -> list[dict[str, Any]]:
-    prompts = [
-        task.few_shot(example, shots, eval_seed) if shots else example.prompt
-        for _, example in batch
-    ]
-    limits = [response_limit(model, task, example) for _, example in batch]
-    started = time.perf_counter()
-    answers: list[Generation] = model.generate(
-        prompts, limits, return_details=True, batch_size=len(batch)
-    )
-    seconds = (time.perf_counter() - started) / len(batch)
-    trainable, records = model.num_trainable, []
-    for (number, example), answer in zip(batch, answers, strict=True):
-        latent_slots = sum(slot.group is not None for slot in answer.slots)
-        solved = 0
-        if shots:
-            solved = len(answer.prompt_ids) - len(model.backbone.encode(example.prompt))
-        score = task.score(example, answer.text)
-        records.append(
-            {
-                "task": task.name,
-                "task_fingerprint": task.fingerprint,
-                "backbone": model.backbone.name,
-                "method": model.method,
-                "layout": str(model.placement.layout),
-                "shots": shots,
-                "split": example.split,
-                "level": example.level,
-                "example": number,
-                "key": example.key,
-                "prompt": example.prompt,
-                "answer": example.answer,
-                "response": answer.text,
-                "exact": score.exact,
-                "graded": score.graded,
-                "response_tokens": len(answer.response_ids),
-                "latent_slots": latent_slots,
-                "extra_slots": latent_slots + model.virtual_tokens + solved,
-                "decode_steps": answer.decode_steps,
-                "trainable": trainable,
-                "seconds": seconds,
-                "eval_seed": eval_seed,
-            }
-        )
-    return records

@@ -34,6 +34,7 @@ from latent_core.runs.checkpoints import last_checkpoint
 from latent_core.runs.own_files import (
     RUN_FILE,
     delete_checkpoints,
+    delete_leftovers,
     delete_run,
     holds_adapter,
     names_in_the_way,
@@ -137,9 +138,13 @@ def _runs_below(folder: Path) -> list[str]:
 
 
 def open_run(folder: Path, settings: Mapping[str, Any], notes: Mapping[str, Any]) -> None:
-    """Make the run folder, or say of the run in it that it is under way again."""
+    """Make the run folder, or say of the run in it that it is under way again.
+
+    What a killed process was writing goes: whoever opens a run holds its lock.
+    """
     refuse_packed(folder)
     folder.mkdir(parents=True, exist_ok=True)
+    delete_leftovers(folder)
     write_json(folder / RUN_FILE, _record(folder, "running", settings, notes))
 
 

@@ -40,7 +40,7 @@ from latent_core.runs.folder import (
     open_run,
 )
 from latent_core.runs.lock import run_lock
-from latent_core.runs.own_files import CHECKPOINTS, LOG_FILE, delete_checkpoints, delete_leftovers
+from latent_core.runs.own_files import CHECKPOINTS, LOG_FILE, delete_checkpoints
 from latent_core.slots.batch import collate
 from latent_core.tasks.base import Task
 from latent_core.tasks.table import load_task
@@ -342,7 +342,6 @@ def _begin(
 ) -> tuple[str | None, bytes | None]:
     """Open the run: the checkpoint to go on from, or else the numbers to start with."""
     open_run(folder, settings.as_dict(), notes)
-    delete_leftovers(folder)
     drop_broken_checkpoints(folder)
     checkpoint = last_checkpoint(folder)
     if checkpoint is not None:

@@ -9,8 +9,11 @@ from tests.families import EOS, FAMILIES, character_tokenizer, random_from
 
 __all__ = ["METHODS", "STEPS", "make_world"]
 
-#: One of each kind: latents, PEFT's methods, all weights, and nothing to train.
-METHODS = ("Start_2+Comma_1", "lora-r1", "prefix-1", "prompt-tuning-1", "full", "zero-shot")
+#: One of each kind: latents, latents beside LoRA, PEFT's, all weights, and nothing to train.
+METHODS = (
+    *("Start_2+Comma_1", "End_2=hidden & lora-r1"),
+    *("lora-r1", "prefix-1", "prompt-tuning-1", "full", "zero-shot"),
+)
 STEPS = 4
 
 
