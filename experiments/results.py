@@ -18,6 +18,7 @@ import matplotlib
 import pandas as pd
 
 import latent_core as lc
+from experiments.computed import computed_against_learned, differences, ordered
 from latent_core.errors import LatentError, SettingError
 from latent_core.runs.folder import read_run
 from latent_core.runs.shipped import SHIPPED
@@ -100,6 +101,7 @@ def results_page(folders: list[Path], out: Path, metric: str = "graded") -> str:
                 claims.append(claim)
                 parts.append(claim.sentence())
                 parts.append(_by_level(paired, claim, metric))
+            parts.append(computed_against_learned(paired, metric))
             parts.append(_search(about, str(backbone), str(task)))
     parts.insert(1, _verdicts(claims, metric))
     return "\n".join(part for part in parts if part)
@@ -240,7 +242,7 @@ def _verdicts(claims: list[Claim], metric: str) -> str:
 def _accuracy(rows: pd.DataFrame, metric: str) -> str:
     """A row per method; the best of each column stands in bold."""
     summary = lc.summarise(rows, ("method", "split"), metric)
-    splits = _ordered(summary["split"].unique())
+    splits = ordered(summary["split"].unique())
     best = summary.groupby("split")["mean"].max()
     costs = rows.groupby("method", sort=False)[["trainable", "latent_slots"]].mean()
     seeds = rows.groupby("method", sort=False)["seed"].nunique()
@@ -271,7 +273,7 @@ def _accuracy(rows: pd.DataFrame, metric: str) -> str:
 def _means(rows: pd.DataFrame, metric: str) -> str:
     """A row per method, means alone."""
     means = rows.groupby(["method", "split"], sort=False)[metric].mean().unstack()
-    splits = _ordered(means.columns)
+    splits = ordered(means.columns)
     lines = [f"| method | {' | '.join(splits)} |", "|---" * (len(splits) + 1) + "|"]
     for method, row in means[splits].iterrows():
         shown = ("-" if pd.isna(mean) else f"{mean:.2f}" for mean in row)
@@ -282,7 +284,7 @@ def _means(rows: pd.DataFrame, metric: str) -> str:
 def _calibration(rows: pd.DataFrame, metric: str) -> str:
     """Whether the task is neither too hard in distribution nor too easy out of it."""
     means = rows.groupby(["split", "method"])[metric].mean()
-    extreme = _ordered(rows["split"].unique())[-1]
+    extreme = ordered(rows["split"].unique())[-1]
     learned = means["id"].max() if "id" in means.index.get_level_values(0) else float("nan")
     far = means[extreme].max()
     calibrated = learned >= LEARNED and far < NO_ROOM
@@ -294,7 +296,7 @@ def _calibration(rows: pd.DataFrame, metric: str) -> str:
 
 
 def _claim(backbone: str, task: str, rows: pd.DataFrame, metric: str) -> Claim | None:
-    extreme = _ordered(rows["split"].unique())[-1]
+    extreme = ordered(rows["split"].unique())[-1]
     far = rows[rows["split"] == extreme]
     if not extreme.startswith("ood"):
         return None
@@ -329,12 +331,8 @@ def _by_level(rows: pd.DataFrame, claim: Claim, metric: str) -> str:
     """Differences from the best baseline and from the layout's peers at every level."""
     lines = []
     for baseline in dict.fromkeys((claim.best.baseline, *claim.peers)):
-        shown = []
-        for split in _ordered(rows["split"].unique()):
-            here = rows[rows["split"] == split]
-            found = lc.paired_difference(here, claim.latent, baseline, metric)
-            shown.append(f"{split} {found.mean:+.2f} [{found.low:+.2f}, {found.high:+.2f}]")
-        lines.append(f"- `{claim.latent}` minus `{baseline}`: {'; '.join(shown)}")
+        found = differences(rows, claim.latent, baseline, metric)
+        lines.append(f"- `{claim.latent}` minus `{baseline}`: {found}")
     return (
         "Differences by level, with 95 % intervals that are not adjusted for several tests:\n\n"
         + "\n".join(lines)
@@ -400,11 +398,6 @@ def _task(name: str, rows: pd.DataFrame) -> Any:
         return lc.load_task(name)
     except LatentError:
         return RecordedTask.of(name, rows)
-
-
-def _ordered(splits: Any) -> list[str]:
-    """In distribution first, then by level."""
-    return sorted(map(str, splits), key=lambda s: (int(s[4:]) if s.startswith("ood-") else -1, s))
 
 
 def _range(counts: pd.Series) -> str:

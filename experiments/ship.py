@@ -17,7 +17,7 @@ from readme import write_section
 
 import latent_core as lc
 from latent_core.adapters.adapter import CONFIG_NAME, WEIGHTS_NAME
-from latent_core.adapters.saved import BASELINE_FILE
+from latent_core.adapters.saved import BASELINE_FILE, TABLES_NAME
 from latent_core.archives.writing import write_archive
 from latent_core.backbones.known import BACKBONES
 from latent_core.errors import SettingError
@@ -30,7 +30,8 @@ from latent_core.tasks.table import TASKS, load_task
 from latent_core.wording import counted
 
 FILES = {
-    *(CONFIG_NAME, WEIGHTS_NAME, BASELINE_FILE, RUN_FILE, LOG_FILE, RECORDS_FILE, SUMMARY_FILE),
+    *(CONFIG_NAME, WEIGHTS_NAME, TABLES_NAME, BASELINE_FILE),
+    *(RUN_FILE, LOG_FILE, RECORDS_FILE, SUMMARY_FILE),
 }
 
 

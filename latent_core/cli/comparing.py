@@ -50,14 +50,16 @@ def match(
 ) -> None:
     """List controls of the same cost as a layout, and show their cost."""
     from latent_core.backbones.loading import load_backbone
-    from latent_core.models.matching import AGAINST, cost, matched
+    from latent_core.models.matching import AGAINST, BESIDE, cost, matched
+    from latent_core.slots.methods import Method
     from latent_core.tasks.table import load_task
 
     if by not in ("parameters", "compute"):
         raise SettingError(f"by is {by!r}; expected parameters or compute")
     loaded, chosen = load_backbone(backbone), load_task(task)
     table = table_of("control", "method", "trainable parameters", "extra slots per ID example")
-    for against in ("itself", *AGAINST):
+    beside = Method.parse(layout).companion is not None
+    for against in ("itself", *(BESIDE if beside else AGAINST)):
         if against == ("filler" if by == "parameters" else "lora"):
             continue  # nothing of theirs could be matched
         name = layout

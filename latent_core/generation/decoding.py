@@ -29,9 +29,9 @@ from latent_core.errors import PromptError
 from latent_core.generation.steps import DecodingModel
 from latent_core.progress import heartbeat
 from latent_core.slots.batch import collate
-from latent_core.slots.placement import Slot, SlotStream
+from latent_core.slots.placement import Placement, Slot, SlotStream
 
-__all__ = ["Row", "best_of", "decode"]
+__all__ = ["Row", "best_of", "decode", "decoding_passes"]
 
 
 @dataclass
@@ -138,6 +138,33 @@ def decode(
             kept = torch.tensor(staying, dtype=torch.long)
             mask = mask[kept.to(mask.device)]
             cache.batch_select_indices(kept)  # on the CPU: layers may lie on several devices
+
+
+def decoding_passes(
+    placement: Placement,
+    prompt_ids: Sequence[int],
+    response_ids: Sequence[int],
+    best: Sequence[float] = (),
+) -> int:
+    """Forward passes that `decode` takes for one response on full attention, nothing computed.
+
+    Args:
+        placement: where latents go.
+        prompt_ids, response_ids: verbal ids.
+        best: for each response token, the best probability of any; needed for groups at `Unsure`.
+    """
+    row = Row("", list(prompt_ids), len(response_ids), SlotStream(placement, len(prompt_ids)))
+    for number, token_id in enumerate(response_ids):
+        while row.queue:
+            row.take(None)
+        if best:
+            predictor = row.stream.predictor
+            row.queue += row.stream.hesitate(best[number])
+            while row.queue and row.stream.predictor != predictor:
+                row.take(None)
+        if number < len(response_ids) - 1:
+            row.push([token_id])
+    return row.num_passes
 
 
 def _sure(rows: Sequence[Row], logits: Tensor) -> list[int]:

@@ -18,8 +18,10 @@ from typing import Final
 from latent_core.backbones.backbone import Backbone
 from latent_core.backbones.loading import load_backbone
 from latent_core.evaluation.timing import STOPWATCH, Pace
+from latent_core.generation.decoding import decoding_passes
 from latent_core.grids.spec import RunSpec
 from latent_core.models.build import build_model
+from latent_core.models.hesitation import best_probabilities
 from latent_core.runs.evaluation_file import read_summary
 from latent_core.runs.folder import read_run
 from latent_core.slots.methods import Method
@@ -30,6 +32,8 @@ __all__ = ["RunCost", "RunEstimate", "TimeLeft", "estimate_grid"]
 
 #: Examples of each split whose slots are counted.
 SAMPLE: Final = 16
+#: The same, where a model has to say where its latents go.
+FEW: Final = 4
 
 
 @dataclass(frozen=True)
@@ -160,22 +164,31 @@ def _trained_examples(spec: RunSpec) -> int:
 
 
 def _count(spec: RunSpec, backbone: Backbone) -> tuple[float, dict[str, tuple[float, int]]]:
-    """Count the mean slots of a training example; for each split, mean slots and longest answer."""
+    """Count the mean slots of a training example; for each split, mean slots and most passes."""
     task, method = load_task(spec.task), Method.parse(spec.method)
     placement = backbone.place(method.layout)
+    unsure = build_model(backbone, method, to_train=False) if placement.thresholds else None
     of = method.companion or method
     virtual = (of.size or 0) if of.kind in ("prefix", "prompt-tuning") else 0
 
-    def sample(split: str) -> tuple[float, int]:
-        sizes, longest = [], 0
-        for example in task.examples(split, SAMPLE, 0):
+    def sample(split: str, looks: bool = False) -> tuple[float, int]:
+        sizes, longest = list[float](), 0
+        for example in task.examples(split, SAMPLE if unsure is None else FEW, 0):
             prompt = task.few_shot(example, method.shots, 0) if method.shots else example.prompt
             answer = backbone.encode_response(example.answer, end=not task.open_ended)
-            sizes.append(len(placement.insert(backbone.encode(prompt), answer).slots) + virtual)
-            longest = max(longest, len(answer))
+            ids, best = backbone.encode(prompt), list[float]()
+            if unsure is not None:
+                best = best_probabilities(unsure, ids, answer)
+            slots = placement.insert(ids, answer, best)
+            places = sum(p < max(placement.thresholds) for p in best) if looks and best else -1
+            # To find a place takes a forward pass, which is a third of one forth and back.
+            sizes.append((len(slots.slots) + virtual) * (1 + (places + 1) / 3))
+            longest = max(longest, decoding_passes(placement, ids, answer, best))
         return fmean(sizes), longest
 
-    return sample("train")[0], {split: sample(split) for split in spec.evaluation.splits}
+    return sample("train", looks=True)[0], {
+        split: sample(split) for split in spec.evaluation.splits
+    }
 
 
 def _measured(finished: Iterable[RunSpec], root: Path) -> list[tuple[RunSpec, float, float]]:

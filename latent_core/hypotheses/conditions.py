@@ -143,12 +143,12 @@ class MatchedControl(NamedTuple):
     """What a `matched(...)` says.
 
     Attributes:
-        layout: the layout that the control is matched to.
+        layout: the layout that the control is matched to, or a method with a companion.
         by: what both have in common: trainable parameters, or computation.
         against: the kind of method that the control is; see `latent_core.models.matching.AGAINST`.
     """
 
-    layout: LatentLayout
+    layout: LatentLayout | Method
     by: By
     against: str
 
@@ -173,7 +173,7 @@ def _method(side: MethodParts | MatchedParts | Part | None) -> str:
 
 
 def _matched(parts: MatchedParts) -> MatchedControl:
-    layout, by, against = parts
+    method, by, against = parts
     if by not in get_args(By):
         raise by.fault(
             SettingError, f"cannot match by {by!r}", f"expected {' or '.join(get_args(By))}"
@@ -183,7 +183,9 @@ def _matched(parts: MatchedParts) -> MatchedControl:
         raise against.fault(
             SettingError, f"cannot match against {str(against)!r}", meant(against, AGAINST) or known
         )
-    return MatchedControl(LatentLayout.of(layout), cast(By, str(by)), str(against or "start"))
+    assert method.layout is not None
+    layout = Method.of(method) if method.companion else LatentLayout.of(method.layout)
+    return MatchedControl(layout, cast(By, str(by)), str(against or "start"))
 
 
 def _written(method: str) -> str:

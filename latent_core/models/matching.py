@@ -6,17 +6,19 @@ of the task, answers included.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final, Literal, NamedTuple
 
 from latent_core.backbones.backbone import Backbone
 from latent_core.backbones.loading import load_backbone
 from latent_core.errors import SettingError
 from latent_core.models.build import build_model
+from latent_core.slots.filling import Text
 from latent_core.slots.layout import LatentLayout
 from latent_core.slots.methods import Method
 from latent_core.tasks.base import Task
 
-__all__ = ["AGAINST", "By", "Cost", "cost", "matched"]
+__all__ = ["AGAINST", "BESIDE", "By", "Cost", "cost", "matched"]
 
 By = Literal["parameters", "compute"]
 
@@ -30,6 +32,9 @@ AGAINST: Final[dict[str, str]] = {
     "learned": "{learned}",
 }
 """What a layout can be held against, and how the control is named."""
+
+BESIDE: Final = ("start", "end", "filler", "learned")
+"""Those of them beside which LoRA or a prefix may train."""
 
 
 class Cost(NamedTuple):
@@ -102,7 +107,8 @@ def matched(
 
     Args:
         layout: what is to be matched. What trains beside a layout (`End_6=hidden & lora-r8`) trains
-            beside its control too; of such a method, `learned` alone is a control.
+            beside its control too, so that these differ in latents alone. Of such a method, the
+            controls are `start`, `end`, `filler` and `learned`.
         by: `parameters`, trainable numbers, or `compute`, extra slots on the task's ID examples.
         against: a key of `AGAINST`.
         backbone: needed by compute, and for `prefix` and `lora`.
@@ -124,13 +130,13 @@ def matched(
     if isinstance(layout, Method):
         companion = layout.companion
         layout = layout.layout
-    if companion is not None and against != "learned":
-        raise SettingError(
-            f"{companion} trains beside {layout}, so against={against} would compare two changes; "
-            "expected against=learned, or a layout alone"
-        )
     if against not in AGAINST:
         raise SettingError(f"against is {against!r}; expected one of {', '.join(AGAINST)}")
+    if companion is not None and against not in BESIDE:
+        raise SettingError(
+            f"{companion} trains beside {layout}, and nothing can train beside {against}; expected "
+            f"against={' or '.join(BESIDE)}, or a layout alone"
+        )
     if not layout.groups:
         raise SettingError("layout none has no latents, so there is nothing to match")
     if by not in ("parameters", "compute"):
@@ -141,7 +147,11 @@ def matched(
         count = _by_parameters(layout, against, backbone)
     else:
         count = _by_compute(layout, against, backbone, task, examples, seed)
-    name = AGAINST[against].format(count=count, layout=layout, learned=layout.learned())
+    pattern = AGAINST[against]
+    if companion is not None and against == "filler":
+        pattern = "{dots}"
+    dots = replace(layout, groups=tuple(replace(g, filling=Text(".")) for g in layout.groups))
+    name = pattern.format(count=count, layout=layout, learned=layout.learned(), dots=dots)
     return Method.parse(name if companion is None else f"{name} & {companion}")
 
 

@@ -147,9 +147,9 @@ class Call(NamedTuple):
 
 
 class MatchedParts(NamedTuple):
-    """`matched(Start_1+Comma_1, compute, end)`."""
+    """`matched(Start_1+Comma_1, compute, end)`, or with `& lora-r8` after the layout."""
 
-    layout: LayoutParts
+    method: MethodParts
     by: Part
     against: Part | None
 
@@ -320,5 +320,6 @@ _VALUES: Final[dict[str, Callable[..., Any]]] = {
     "chance": lambda word: ConditionParts(chance=True),
     "change": _Change,
     "side": lambda side: side,
+    "matchable": _method,
     "matched": lambda word, *parts: MatchedParts(*parts),
 }

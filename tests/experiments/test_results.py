@@ -120,6 +120,21 @@ def test_a_few_seeds_decide_nothing(tmp_path: Path) -> None:
     assert "inconclusive (4 seeds)" in page(tmp_path)
 
 
+def test_computed_latents_are_held_against_learned_ones_and_against_none(root: Path) -> None:
+    assert "Computed latents, minus" not in page(root)
+    for seed in range(5):
+        add(root, "End_2=hidden & lora-r2", seed, 0.5)
+        add(root, "End_2 & lora-r2", seed, 0.3)
+        add(root, "lora-r2", seed, 0.6)
+    lines = [line for line in page(root).splitlines() if line.startswith("- `End_2=hidden")]
+    assert lines == [
+        "- `End_2=hidden & lora-r2` minus `End_2 & lora-r2`: "
+        "id +0.00 [+0.00, +0.00]; ood-15 +0.20 [+0.20, +0.20]",
+        "- `End_2=hidden & lora-r2` minus `lora-r2`: "
+        "id +0.00 [+0.00, +0.00]; ood-15 -0.10 [-0.10, -0.10]",
+    ]
+
+
 def test_two_runs_of_one_seed_are_refused(root: Path) -> None:
     add(root / "again", "Start_2", 0, 0.25)
     with pytest.raises(SettingError, match="are of the same method and seed; expected one"):
@@ -158,7 +173,9 @@ def test_the_papers_grids_can_be_read(name: str, tasks: set[str], least: int, se
     assert any(spec.method == "8_2" for spec in specs)
 
 
-@pytest.mark.parametrize("name", ["smollm2-repetition", "why-tiny"])
+@pytest.mark.parametrize(
+    "name", ["smollm2-repetition", "why-tiny", "hops", "hops-steps", "hops-frozen"]
+)
 def test_the_other_grids_can_be_read(name: str) -> None:
     grid = read_grid(ROOT / "experiments" / f"{name}.yaml")
     assert {spec.method for spec in grid.specs()} == set(grid.methods)

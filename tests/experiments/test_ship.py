@@ -6,6 +6,8 @@ from types import ModuleType
 
 import pyarrow.parquet as pq
 import pytest
+import torch
+from safetensors.torch import save_file
 
 from latent_core.archives.folders import file_names
 from latent_core.archives.format import ARCHIVE_FILES
@@ -54,6 +56,7 @@ def test_finished_runs_replace_those_of_their_task(ship, tmp_path, monkeypatch, 
     add(grid / "a")
     add(grid / "b", seed=1)
     (grid / "a" / "log.csv").write_text("step,loss\n")
+    save_file({"End": torch.zeros(1, 2)}, grid / "a" / "latent_tables.safetensors")  # beside LoRA
     add(grid / "not asked of id", SPLITS[1:], seed=2)
     add(grid / "not asked far off", SPLITS[:1], seed=3)
     runs.open_run(grid / "running", {"task": "mine", "seed": 4}, {"method": "Start_2"})
@@ -67,7 +70,8 @@ def test_finished_runs_replace_those_of_their_task(ship, tmp_path, monkeypatch, 
     new = {f"tiny/repetition/Start_2/seed-{seed}" for seed in (0, 1)}
     assert there(ship.SHIPPED) == {*new, "tiny/summation/Old_1/seed-0"}
     names = file_names(ship.SHIPPED / "tiny/repetition/Start_2/seed-0")
-    assert names == {"run.json", "records.parquet", "summary.json", "log.csv"}
+    kept = {"run.json", "records.parquet", "summary.json", "log.csv", "latent_tables.safetensors"}
+    assert names == kept
     assert file_names(ship.SHIPPED / "tiny") == set(ARCHIVE_FILES)
     assert [path.name for path in ship.SHIPPED.parent.iterdir()] == ["adapters"]
 

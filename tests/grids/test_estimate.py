@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 import latent_core as lc
 from latent_core.cli import app
 from latent_core.evaluation import timing
+from latent_core.grids import estimate
 from latent_core.grids.estimate import TimeLeft, estimate_grid
 from latent_core.grids.run import plan_grid
 from latent_core.runs.evaluation_file import write_records
@@ -62,3 +63,23 @@ def test_a_dry_run_shows_every_method_and_what_is_to_do(tmp_path: Path) -> None:
     assert rows["Start_2"] == rows["End_1"] == ["2", "0", "0", "2", "2"]
     assert "5 runs and 4 trials to do" in said
     assert not (tmp_path / "runs").exists()
+
+
+def test_passes_of_computed_latents_and_of_unsure_ones_are_counted(
+    finished, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(estimate, "FEW", 1)
+    root, known = finished
+    ready = [spec for spec, _ in plan_grid(known, root).runs]  # so that nothing is timed
+    methods = ["Start_2", "Start_2+End_3=hidden", "Start_2+Unsure[1]_1"]  # which is never sure
+    asked = grid(methods=methods, seeds=1, evaluation={"splits": ["id"], "examples": 2}).specs()
+    plain, computed, unsure = (found.cost for found in estimate_grid(asked, ready, root))
+    assert computed.decode_steps == plain.decode_steps + 3
+    (example,) = lc.load_task("repetition").examples("id", 1, 0)
+    tokens = len(example.answer) + 1  # its end
+    assert unsure.decode_steps == 2 * tokens
+    assert unsure.eval_slots == 2 * (2 + len(example.prompt) + 2 * tokens)
+    (example,) = lc.load_task("repetition").examples("train", 1, 0)
+    tokens = len(example.answer) + 1
+    slots = 2 + len(example.prompt) + 2 * tokens
+    assert unsure.train_slots == round(4 * slots * (1 + (tokens + 1) / 3))  # a pass to find each

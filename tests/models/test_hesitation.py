@@ -9,7 +9,7 @@ import latent_core as lc
 from latent_core.backbones.backbone import Backbone
 from latent_core.bridges.export import export_model
 from latent_core.errors import LayoutError, SettingError
-from latent_core.generation.decoding import best_of
+from latent_core.generation.decoding import best_of, decoding_passes
 from latent_core.interventions.kinds import parse_intervention
 from latent_core.models.build import build_model, load_model
 from latent_core.models.hesitation import best_probabilities
@@ -64,6 +64,9 @@ def test_decoding_is_each_row_alone_and_as_teacher_forced(family: str, layout: s
         names = [model.layout.groups[s.group].name if s.is_latent else None for s in slots.slots]
         assert names == [slot.group for slot in row.slots]
         placed += unsure(model, row)
+        best = best_probabilities(model, row.prompt_ids, row.response_ids)
+        passes = decoding_passes(model.placement, row.prompt_ids, row.response_ids, best)
+        assert alone[together.index(row)].decode_steps == passes
     assert placed >= 3
 
 

@@ -103,5 +103,13 @@ def test_what_trains_beside_a_layout_trains_beside_its_control() -> None:
     assert matched("End_6=hidden & lora-r8", against="learned").name == "End_6 & lora-r8"
     method = Method.parse("Comma_1=mix & prefix-4")
     assert matched(method, against="learned").name == "Comma_1 & prefix-4"
-    with pytest.raises(SettingError, match="expected against=learned"):
-        matched("Start_2 & lora-r8", against="end")
+    both = "Start_1+Comma_2 & lora-r8"
+    assert matched(both, against="end").name == "End_3 & lora-r8"
+    settings = {"backbone": tiny_backbone("llama"), "task": Commas(), "examples": 6}
+    assert matched("Comma_2=hidden & lora-r1", "compute", **settings).name == "Start_6 & lora-r1"
+    dots = matched(both, "compute", "filler", **settings)
+    assert dots.name == "Start_1=text(.)+Comma_2=text(.) & lora-r8"
+    with pytest.raises(SettingError, match="nothing can train beside lora; expected against=start"):
+        matched(both, against="lora")
+    with pytest.raises(SettingError, match=r"nothing of End_2=hidden trains"):
+        matched("End_2=hidden & lora-r8")

@@ -9,6 +9,7 @@ from torch.nn import functional as F
 
 from latent_core.backbones.backbone import Backbone
 from latent_core.errors import LatentError, PromptError
+from latent_core.generation.decoding import decoding_passes
 from latent_core.invariants.check import INVARIANTS
 from latent_core.invariants.examined import ExaminedModel
 from latent_core.models.latent import LatentModel
@@ -172,6 +173,8 @@ def test_decoding_says_how_many_passes_it_takes(
     fed = "".join(token if len(token) == 1 else "?" for token in tokens)
     assert len(fed) >= 6, "it ends too early to show anything"
     assert row.decode_steps == len(widths) == len(row.response_ids) + extra(fed)
+    placed = model.placement, row.prompt_ids, row.response_ids
+    assert decoding_passes(*placed) == row.decode_steps
 
 
 def often(fed: str) -> int:

@@ -70,6 +70,21 @@ def test_two_processes_give_the_loss_curve_of_one(method: str, tmp_path: Path) -
     assert not (tmp_path / "two" / "checkpoints").exists()
 
 
+@pytest.mark.slow
+def test_two_processes_go_through_the_stages_of_a_curriculum_as_one_does(tmp_path: Path) -> None:
+    method = "Start_1+End_2=hidden & lora-r2"
+    arguments = ["train", "--task", "hops", "--method", method, "--curriculum", "coconut"]
+    arguments += ["--steps", "4", "--batch-size", "4", "--out"]
+    launched(*arguments, str(tmp_path / "two"))
+    assert CliRunner().invoke(app, [*arguments, str(tmp_path / "one")]).exit_code == 0
+    logs = [pd.read_csv(tmp_path / name / "log.csv") for name in ("one", "two")]
+    assert logs[1]["stage"].tolist() == logs[0]["stage"].tolist() == [0, 1, 2, 3]
+    assert logs[1]["loss"].tolist() == pytest.approx(logs[0]["loss"].tolist(), abs=1e-4)
+    one, two = (load_model(tmp_path / name).trainable_weights() for name in ("one", "two"))
+    assert all(one[name].allclose(two[name], atol=1e-3) for name in one)
+    assert json.loads((tmp_path / "two" / "run.json").read_text())["processes"] == 2
+
+
 def test_a_batch_that_cannot_be_shared_out_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,7 +2,8 @@
 
 Each function makes the parts of one study: hypotheses, each by a short name. The notation of
 conditions is in `latent_core.hypotheses.conditions`. Every claim is measured on the task's second
-out-of-distribution level, because some methods still answer there.
+out-of-distribution level, because some methods still answer there. Those of computed latents are
+measured in distribution: a chain of latents takes as many steps as in training, and no more.
 """
 
 from __future__ import annotations
@@ -47,12 +48,13 @@ def _part(
     least: float = 0.1,
     *,
     minus: str | None = None,
+    split: str = "",
     metric: str = "graded",
     controls: tuple[str, ...] = CONTROLS,
 ) -> Hypothesis:
     contrast = Contrast(treatment, control, minus)
     return Hypothesis(
-        claim, task, contrast, direction, least, _beyond(task), metric, controls=controls
+        claim, task, contrast, direction, least, split or _beyond(task), metric, controls=controls
     )
 
 
@@ -329,6 +331,7 @@ def computed(task: str, layout: str) -> Parts:
             layout,
             learned,
             "greater",
+            split="id",
             controls=(),
         ),
         "follows the edit": _part(
@@ -338,11 +341,12 @@ def computed(task: str, layout: str) -> Parts:
             layout,
             learned,
             "greater",
+            split="id",
             metric="follows",
             controls=(),
         ),
     }
     for part, (claim, change, controls) in changes.items():
         treatment = f"{layout} under {change}"
-        parts[part] = _part(task, claim, treatment, layout, "less", controls=controls)
+        parts[part] = _part(task, claim, treatment, layout, "less", split="id", controls=controls)
     return parts
