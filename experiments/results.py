@@ -364,6 +364,8 @@ def _search(about: pd.DataFrame, backbone: str, task: str) -> str:
             f"{counted(len(search['seeds']), 'seed')}"
         )
         rate = next(value for name, value in search["chosen"].items() if name != "steps")
+        if "learning_rate_beside" in search["chosen"]:
+            chosen[-1] += f" with {rate:g} beside latents"
         highest += [str(method)] * (rate == rates[-1])
     edge = ""
     if highest:

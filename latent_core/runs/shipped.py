@@ -45,7 +45,7 @@ def shipped_adapters() -> list[ShippedAdapter]:
         >>> import latent_core as lc
         >>> found = lc.shipped_adapters()
         >>> sorted({adapter.task for adapter in found if adapter.backbone == "tiny"})
-        ['generation', 'repetition', 'summation']
+        ['generation', 'hops', 'repetition', 'summation']
     """
     found = []
     for path, names in run_folders(str(SHIPPED)):

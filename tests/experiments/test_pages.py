@@ -100,6 +100,13 @@ SCORES = [
         "ood-50",
         "50 variables: `Comma_2` scores {Comma_2}, `Start_2` {Start_2}, `End_2` {End_2}",
     ),
+    (
+        NOTES,
+        "tiny",
+        "hops",
+        "id",
+        "score {End_2=hidden & lora-r8}, two learned latents at the same places {End_2 & lora-r8}",
+    ),
 ]
 
 #: page, backbone, task, split, treatment, control, a sentence with {mean} and {interval}.
@@ -148,6 +155,33 @@ DIFFERENCES = [
         "Start_1+Comma_1",
         "Start_2",
         "at 30 equations ({mean} {interval})",
+    ),
+    (
+        NOTES,
+        "tiny",
+        "hops",
+        "id",
+        "End_2=hidden & lora-r8",
+        "End_2 & lora-r8",
+        "0.47 ({mean} {interval})",
+    ),
+    (
+        NOTES,
+        "tiny",
+        "hops",
+        "id",
+        "End_2=fused(0.6) & lora-r8",
+        "End_2 & lora-r8",
+        "0.60 ({mean} {interval})",
+    ),
+    (
+        NOTES,
+        "tiny",
+        "hops",
+        "id",
+        "End_2=mix & lora-r8",
+        "End_2 & lora-r8",
+        "mixtures 0.46 ({mean} {interval})",
     ),
 ]
 
