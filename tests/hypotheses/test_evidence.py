@@ -281,10 +281,11 @@ def test_each_adapter_is_asked_once_seed_by_seed_for_all_conditions(asked, tmp_p
     assert capsys.readouterr().err == ""
 
 
-def test_a_bar_is_shown_if_it_is_asked_for(asked, tmp_path, capsys) -> None:
+@pytest.mark.parametrize("wanted", [True, False])
+def test_a_bar_is_shown_if_it_is_asked_for(asked, tmp_path, capsys, wanted: bool) -> None:
     plan = lab.plan(replace(CLAIM, controls=()), 1, 4)
-    gather_evidence(plan, given(MIXED, "End_2"), tmp_path, progress=True)
-    assert "seed 3: End_2: 100%" in capsys.readouterr().err
+    gather_evidence(plan, given(MIXED, "End_2"), tmp_path, progress=wanted)
+    assert ("seed 3: End_2: 100%" in capsys.readouterr().err) is wanted
 
 
 def test_examples_are_those_of_the_records_that_all_adapters_have(
@@ -308,7 +309,7 @@ def test_examples_are_those_of_the_records_that_all_adapters_have(
 
 def test_chance_is_asked_of_the_adapter_that_it_is_compared_with(asked, tmp_path) -> None:
     claim = replace(CLAIM, metric="agreement", contrast=Contrast(MIXED, "chance"))
-    found = gather_evidence(lab.plan(claim, 2, 4), given(MIXED), tmp_path, progress=False)
+    found = gather_evidence(lab.plan(claim, 2, 4), given(MIXED, "End_2"), tmp_path, progress=False)
     assert [(method, condition) for method, _, condition, *_ in asked] == [
         (MIXED, MIXED),
         (MIXED, "chance"),
