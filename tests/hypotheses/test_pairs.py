@@ -77,7 +77,7 @@ def test_pairs_are_one_table_of_the_splits_that_count() -> None:
     [
         ({"backbone": ["b", "a"] * 4}, "the records of X are of backbone 'a', 'b'; expected one"),
         ({"graded": [0.5, np.nan] * 4}, "the records of X have no graded for some examples"),
-        ({"split": "ood-8"}, "the records of X lack split id; they have ood-8"),
+        ({"split": ["ood-8", "ood-6"] * 4}, "X lack split id; they have ood-8, ood-6"),
         ({"task": ["summation", "lookup"] * 4}, "are of task 'lookup', 'summation'; expected"),
         (
             {"task": "repetition", "task_fingerprint": "0" * 16},
@@ -94,6 +94,11 @@ def test_records_of_something_else_are_refused(change: dict[str, object], says: 
         check_records(CLAIM, side(**change), "X")
     with pytest.raises(SettingError, match="X have no column graded, key; expected those"):
         check_records(CLAIM, side(**change).drop(columns=["key", "graded"]), "X")
+
+
+def test_a_table_without_a_row_has_no_split() -> None:
+    with pytest.raises(SettingError, match=r"the records of X lack split id; they have none$"):
+        check_records(CLAIM, side().iloc[:0], "X")
 
 
 @pytest.mark.parametrize(
