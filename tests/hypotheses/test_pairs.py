@@ -96,6 +96,14 @@ def test_records_of_something_else_are_refused(change: dict[str, object], says: 
         check_records(CLAIM, side(**change).drop(columns=["key", "graded"]), "X")
 
 
+@pytest.mark.parametrize("change", [{"graded": 0.75}, {"key": "other"}, {"steps": 7}])
+def test_two_answers_to_one_example_are_refused_whatever_else_they_say(change) -> None:
+    """Runs of two settings, say, which would count twice."""
+    twice = pd.concat([side(), side(**change)])
+    with pytest.raises(SettingError, match="hold an example of one seed twice"):
+        check_records(CLAIM, twice, "X")
+
+
 def test_a_table_without_a_row_has_no_split() -> None:
     with pytest.raises(SettingError, match=r"the records of X lack split id; they have none$"):
         check_records(CLAIM, side().iloc[:0], "X")
