@@ -70,6 +70,8 @@ def test_pairs_are_one_table_of_the_splits_that_count() -> None:
     true = pair(exact, side(exact=True, backbone="a"), side(exact=False))
     assert true["difference"].tolist() == [1.0] * 4 and "level" not in true
     assert len(pair(CLAIM, side(backbone="a"), side(backbone="a"))) == 4
+    one = side(backbone="a").iloc[:1]
+    assert len(pair(CLAIM, one, one)) == 1
 
 
 @pytest.mark.parametrize(
