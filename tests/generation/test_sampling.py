@@ -239,17 +239,25 @@ def test_a_row_s_settings_look_at_its_own_ids() -> None:
 
 def test_draws_are_those_of_a_generator_of_seed_occurrence_and_prompt() -> None:
     settings = read_settings(None, do_sample=True, temperature=2.0)
-    logits = [[0.0] * 50] * 3
-    rows = (facts(4, 5), facts(4, 5), facts(6))
+    logits = [[0.0] * 50] * 4
+    rows = (facts(4, 5), facts(4, 5), facts(6), facts(4, 5))
     ids, scores = chosen(settings, logits, *rows, seed=9)
     wanted = []
-    for numbers in ((9, 0, 4, 5), (9, 1, 4, 5), (9, 0, 6)):
+    for numbers in ((9, 0, 4, 5), (9, 1, 4, 5), (9, 0, 6), (9, 2, 4, 5)):
         digest = hashlib.blake2b(repr(numbers).encode(), digest_size=8).digest()
         seed = int.from_bytes(digest, "big") >> 1
         generator = torch.Generator().manual_seed(seed)
         wanted.append(int(torch.multinomial(torch.full((50,), 0.02), 1, generator=generator)))
-    assert ids.tolist() == wanted and len(set(wanted)) == 3
-    assert scores.shape == (3, 50)
+    assert ids.tolist() == wanted and len(set(wanted)) > 2
+    assert scores.shape == (4, 50)
+    with pytest.raises(SettingError, match=r"^seed is -1; expected a whole number"):
+        Chooser(settings, seed=-1)
+
+
+def test_what_processors_forbid_is_not_drawn() -> None:
+    settings = read_settings(None, do_sample=True, suppress_tokens=[0, 2])
+    ids, scores = chosen(settings, [[5.0, 0.0, 5.0]] * 2, facts(1), facts(2), seed=3)
+    assert ids.tolist() == [1, 1] and scores.isfinite().sum() == 2
 
 
 def test_without_a_seed_each_chooser_draws_anew() -> None:
@@ -346,3 +354,12 @@ def test_a_setting_that_is_not_available_is_refused_unless_it_is_off(value: obje
     read_settings(GenerationConfig(num_beams=1, guidance_scale=1, diversity_penalty=0.0))
     with pytest.raises(SettingError, match=r"penalty_alpha=.*: this is not available with latent"):
         read_settings(None, penalty_alpha=value)
+
+
+def test_a_reason_is_given_where_there_is_one_and_a_model_s_own_settings_are_taken() -> None:
+    with pytest.raises(SettingError, match="output_scores=True: generate returns text; see "):
+        read_settings(None, output_scores=True)
+    assert not read_settings(GenerationConfig(output_scores=False)).output_scores
+    of_model = tiny_backbone("llama").model.generation_config
+    assert of_model._from_model_config, "which is no setting that could be refused"
+    assert read_settings(of_model).eos_token_id == EOS
