@@ -89,6 +89,13 @@ def train(
     snapshots: Annotated[
         int | None, typer.Option(help="Keep what trains every so many steps.")
     ] = None,
+    report_to: Annotated[
+        str,
+        typer.Option(
+            help="Also report the loss to a tracker that Transformers knows, if it is installed: "
+            "tensorboard, wandb, mlflow, ..."
+        ),
+    ] = "none",
     resume: Annotated[bool, typer.Option("--resume", help="Continue an unfinished run.")] = False,
     threads: ThreadsOption = None,
 ) -> None:
@@ -129,6 +136,8 @@ def train(
         "check_examples": check_examples,
         "snapshots": snapshots,
     }
+    if report_to != "none":
+        checks["report_to"] = report_to
     if not chosen.trained:
         if given := [f"--{name.replace('_', '-')}" for name, one in checks.items() if one]:
             raise SettingError(

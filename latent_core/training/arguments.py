@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from transformers import TrainingArguments
+from transformers.integrations.integration_utils import get_available_reporting_integrations
 
 from latent_core.errors import SettingError
 from latent_core.wording import did_you_mean
@@ -145,7 +146,8 @@ def trainer_arguments(
         stages: whether the run has a curriculum, whose examples come in order.
 
     Raises:
-        SettingError: if the Trainer refuses a value, or processes cannot share a batch evenly.
+        SettingError: if the Trainer refuses a value, a tracker is not installed, or processes
+            cannot share a batch evenly.
     """
     arguments: dict[str, Any] = {
         "output_dir": str(folder),
@@ -181,6 +183,13 @@ def trainer_arguments(
             f"training arguments {dict(others)}: {error}; expected values that "
             "transformers.TrainingArguments takes"
         ) from error
+    trackers = args.report_to if isinstance(args.report_to, list) else [args.report_to]
+    installed = [*get_available_reporting_integrations(), "all", "none"]
+    if missing := [name for name in trackers if name not in installed]:
+        raise SettingError(
+            f"report_to is {', '.join(map(str, missing))}, which is not installed here or which "
+            f"Transformers does not know; expected some of {', '.join(installed)}"
+        )
     if batch_size % args.world_size:
         raise SettingError(
             f"batch_size is {batch_size}, which {args.world_size} processes cannot share "
