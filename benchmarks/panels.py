@@ -27,10 +27,14 @@ CHANGES = 200
 
 FRESH = "wb = Workbench({backbone!r})\ndisplay(wb)"
 COMPUTED = """
+wb.attention.controls.side.value = 'B'
+wb.attention.prepare()
+wb.attention.controls.side.value = 'A'
 wb.attention.prepare()
 split = wb.attention.over_split
 split.examples.value = 5
-wb.session.jobs.settle(split.start())
+for wb.attention.controls.side.value in 'BA':
+    wb.session.jobs.settle(split.start())
 wb.comparison.prepare()
 """
 MEMORY = """
@@ -59,6 +63,17 @@ const list = label.parentElement.querySelector("select");
 list.selectedIndex = (list.selectedIndex + 1) % list.options.length;
 list.dispatchEvent(new Event("change", {{ bubbles: true }}));
 """
+#: To the other of A and B.
+SIDE = """
+const sides = [...document.querySelectorAll(".latent-panel .widget-toggle-button")]
+    .filter((one) => one.checkVisibility() && ["A", "B"].includes(one.textContent.trim()));
+sides.find((one) => !one.classList.contains("mod-active")).click();
+"""
+#: To another example, in code, as the playground's buttons do it.
+EXAMPLE = """
+const { kernel } = jupyterapp.shell.currentWidget.sessionContext.session;
+await kernel.requestExecute({ code: "wb.session.draw('id', {0} + 40)" }).done;
+"""
 SLOT = """
 const slots = [...document.querySelectorAll(".latent-strip .latent-slot")]
     .filter((one) => one.checkVisibility());
@@ -76,6 +91,8 @@ STEPS: dict[str, list[tuple[str, str, float]]] = {
         ("layer", NEXT.format("Layer"), 0.15),
         ("head", NEXT.format("Head"), 0.15),
         ("group", NEXT.format("Latent group"), 0.15),
+        ("side", SIDE, 0.15),
+        ("example", EXAMPLE, 0.15),
         ("colours", NEXT.format("Colours"), 0.15),
     ],
     "Comparison": [("one curve more or less", TICK, 0.25)],
@@ -85,6 +102,8 @@ OVER_SPLIT = [
     ("over a split: occurrence", NEXT.format("Occurrence"), 0.25),
     ("over a split: direction", NEXT.format("Query → key"), 0.25),
     ("over a split: group", NEXT.format("Latent group"), 0.25),
+    ("over a split: side", SIDE, 0.25),
+    ("over a split: colours", NEXT.format("Colours"), 0.25),
 ]
 
 
@@ -141,7 +160,6 @@ def first_picture(page: Page, backbone: str) -> bool:
     page.wait_for_function(
         "jupyterapp.shell.currentWidget.sessionContext.session.kernel.status === 'idle'"
     )
-    page.get_by_role("button", name="Generate responses").click()
     page.wait_for_function("/graded/.test(document.querySelector('.latent-workbench').textContent)")
     answered = page.evaluate("(performance.now() - began) / 1000")
     page.wait_for_function("!document.querySelector('[data-state=running], [data-state=queued]')")

@@ -6,7 +6,6 @@ are there. The browser receives one head's map at a time.
 
 from __future__ import annotations
 
-import asyncio
 from typing import ClassVar, Final
 
 import ipywidgets as widgets
@@ -33,6 +32,7 @@ from workbench.panels.attention.work import (
 from workbench.panels.base import Panel
 from workbench.panels.controls import row
 from workbench.pictures.heat_still import heat_figure
+from workbench.quiet import Quiet
 from workbench.session import Session
 from workbench.widgets.heat_grid import HeatGrid
 from workbench.widgets.token_strip import TokenStrip
@@ -40,8 +40,6 @@ from workbench.widgets.visibility import Visibility
 
 __all__ = ["AttentionPanel"]
 
-#: Seconds of quiet after a change of the session before a capture begins.
-_QUIET: Final = 0.25
 _LABELS: Final = 64
 ONE_EXAMPLE, OVER_SPLIT = "one example", "over a split"
 
@@ -67,7 +65,7 @@ class AttentionPanel(Panel):
         self._captures = CaptureStore()
         self._opened = False
         self._job: Job | None = None
-        self._timer: asyncio.TimerHandle | None = None
+        self._quiet = Quiet(self.safely(self._update))
         again = self.button(
             "Recapture attention",
             self._capture_again,
@@ -126,14 +124,7 @@ class AttentionPanel(Panel):
 
     def _session_changed(self) -> None:
         self.controls.follow_session()
-        if self._timer is not None:
-            self._timer.cancel()
-        try:
-            loop = asyncio.get_running_loop()
-        except RuntimeError:
-            self._update()
-        else:  # typing, or dragging a control, changes it many times a second
-            self._timer = loop.call_later(_QUIET, self.safely(self._update))
+        self._quiet.changed()
 
     # --- capturing --------------------------------------------------------------------------------
 
