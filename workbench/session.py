@@ -20,7 +20,7 @@ from latent_core.archives.folders import has_file
 from latent_core.archives.names import on_disk
 from latent_core.backbones.backbone import Backbone
 from latent_core.backbones.loading import load_backbone
-from latent_core.errors import AdapterError, TaskError
+from latent_core.errors import AdapterError
 from latent_core.interventions.kinds import parse_intervention
 from latent_core.models.build import load_model
 from latent_core.models.latent import LatentModel
@@ -31,6 +31,7 @@ from latent_core.tasks.base import Example, Task
 from latent_core.tasks.table import load_task
 from latent_core.wording import isolated
 from workbench.adapter_names import adapter_title, best_shipped, shipped_like
+from workbench.draws import Draw
 from workbench.jobs import Jobs
 from workbench.level_words import level_words
 
@@ -40,8 +41,6 @@ __all__ = ["NO_LATENTS", "Proposal", "Session"]
 NO_LATENTS: Final = "no latents"
 #: Characters of an example's prompt in the header.
 _EXCERPT: Final = 36
-#: Examples looked at for one of a certain level.
-_MOST_DRAWS: Final = 64
 
 
 @dataclass(frozen=True)
@@ -134,6 +133,7 @@ class Session(HasTraits):
         self.steps: Final[dict[str, int]] = {}
         self.titles: Final[dict[str, str]] = {}
         self.trained_on: Final[dict[str, str]] = {}
+        self._drawn: tuple[Draw, Example] | None = None
         self.backbone: Final = load_backbone(backbone)
         self.task = task if isinstance(task, Task) else load_task(task)
         self.models = {NO_LATENTS: LatentModel(self.backbone, LatentLayout())}
@@ -298,21 +298,29 @@ class Session(HasTraits):
         Raises:
             TaskError: if the task has no such split, level or example.
         """
-        wanted = count = number + 1
-        while True:
-            found = self.task.examples(split, count, seed)
-            matching = [e for e in found if level is None or e.level == level]
-            if len(matching) > number or len(found) < count or count >= _MOST_DRAWS * wanted:
-                break
-            count *= 2  # levels take turns, or are mixed as in a file
-        if len(matching) <= number:
-            raise TaskError(
-                f"task {self.task.name!r} has {len(matching)} examples in split {split!r}"
-                + ("" if level is None else f" with {level_words(level, self.task.level_name)}")
-                + f"; number {number} was asked for, and they count from 0"
-            )
-        self.example = matching[number]
-        return matching[number]
+        draw = Draw(split, number, level, seed)
+        found = draw.example(self.task)
+        self._drawn = draw, found
+        self.example = found
+        return found
+
+    @property
+    def drawn(self) -> Draw | None:
+        """How the example was drawn; None if it came another way."""
+        draw, example = self._drawn or (None, None)
+        return draw if example is not None and example == self.example else None
+
+    def step(self, by: int) -> Example:
+        """Draw the next example of the split, or the one before; the first if it was not drawn.
+
+        Raises:
+            TaskError: if there is no further one.
+        """
+        if self.drawn is not None:
+            split, number, level, seed = self.drawn
+            return self.draw(split, max(0, number + by), level, seed)
+        split = self._first_example().split if self.example is None else self.example.split
+        return self.draw(split)
 
     def _first_example(self) -> Example:
         """One of middling length: the shortest may have no place for latents."""

@@ -18,6 +18,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from workbench.jobs import Job
+from workbench.panels.choosers import SessionChoosers
 from workbench.panels.exports import FORMATS, as_bytes, write_export
 from workbench.panels.last_picture import LastPicture, live_view
 from workbench.panels.step_sliders import StepSliders
@@ -41,6 +42,7 @@ class Panel(widgets.VBox):
 
     Attributes:
         title: its name on the tab.
+        has_choosers: whether adapters and examples are chosen below the header.
         session: what it reads and writes.
         header: task, example, models and intervention, the same in every panel.
         step_sliders: over the snapshots of A and B, where their runs have some.
@@ -50,6 +52,7 @@ class Panel(widgets.VBox):
     """
 
     title: ClassVar[str]
+    has_choosers: ClassVar[bool] = False
 
     def __init__(self, session: Session) -> None:
         super().__init__()
@@ -75,8 +78,16 @@ class Panel(widgets.VBox):
     def build(self, *children: widgets.Widget) -> None:
         """Put the panel together: the header, its widgets, the status line and the export bar."""
         self.step_sliders = StepSliders(self.session, self.safely)
-        self.children = (self.header, self.step_sliders, *children, self.status, self.exports)
+        above = [self.header, *([self._choosers()] if self.has_choosers else []), self.step_sliders]
+        self.children = (*above, *children, self.status, self.exports)
         self.follow(lambda: self.header.say(self.session.about()), *_ABOUT)
+
+    def _choosers(self) -> SessionChoosers:
+        steps = [
+            self.button(label, functools.partial(self.session.step, by))
+            for label, by in (("Previous example", -1), ("Next example", 1))
+        ]
+        return SessionChoosers(self.session, self.safely, *steps)
 
     def prepare(self) -> None:
         """Compute what the controls ask for, in this call: for cells, where a click starts a job.

@@ -14,11 +14,21 @@ from workbench.panels.attention.work import CaptureRequest
 from workbench.panels.base import Panel
 from workbench.panels.controls import ROW, Controls, checkbox, field, row
 
-__all__ = ["ANSWER", "DIFFERENCE", "OWN", "AttentionControls", "HeadChooser", "Side", "toggle"]
+__all__ = [
+    "ANSWER",
+    "DIFFERENCE",
+    "ONE_EXAMPLE",
+    "OVER_SPLIT",
+    "OWN",
+    "AttentionControls",
+    "HeadChooser",
+    "Side",
+]
 
 Side = Literal["A", "B"]
 DIFFERENCE: Final = "A - B"
 ANSWER, OWN = "reference answer", "generated"
+ONE_EXAMPLE, OVER_SPLIT = "one example", "over a split"
 _ALL_GROUPS: Final = ("all", "")  # None would leave the list blank
 #: Of toggle buttons, whose description stands above them otherwise.
 _INLINE: Final = {"display": "flex", "width": "max-content", "align_items": "center"}
@@ -28,6 +38,7 @@ class AttentionControls(widgets.VBox):
     """Which model, measure, edges and response.
 
     Attributes:
+        scope: one example or a split.
         side: `A`, `B` or `A - B`.
         measure: one of `MEASURES`.
         direction: one of `DIRECTIONS`.
@@ -49,12 +60,13 @@ class AttentionControls(widgets.VBox):
             buttons: stand after the controls.
         """
         self._session = panel.session
-        self.side = toggle("Model", ["A", "B", DIFFERENCE], "56px")
+        self.scope = _toggle("View", [ONE_EXAMPLE, OVER_SPLIT], "130px")
+        self.side = _toggle("Model", ["A", "B", DIFFERENCE], "56px")
         self.measure = field(widgets.Dropdown, "Measure", "220px", options=list(MEASURES))
         self.direction = field(widgets.Dropdown, "Query → key", "210px", options=list(DIRECTIONS))
         self.latents = field(widgets.Dropdown, "Latent group", "200px", options=[_ALL_GROUPS])
         self.latents.tooltip = "Show only the attention to or from this latent group"
-        self.response = toggle("Response", [ANSWER, OWN], "150px")
+        self.response = _toggle("Response", [ANSWER, OWN], "150px")
         self.response.tooltips = [
             "The model reads the example's answer (teacher forcing)",
             "The model generates its own response first",
@@ -81,7 +93,10 @@ class AttentionControls(widgets.VBox):
         self._of_one = row(*looked_at[1:]), row(self.response, self.all_slots, *buttons)
         change = row(self.intervene, self.minus_clean)
         super().__init__(
-            [row(self.side, self._of_one[0]), row(change, self._of_one[1], row(*colours))]
+            [
+                row(self.scope, self.side, self._of_one[0]),
+                row(change, self._of_one[1], row(*colours)),
+            ]
         )
         self._controls = Controls(panel)
         self._controls.on(lambda _: changed(), *looked_at, *of_what, *colours)
@@ -241,7 +256,7 @@ class HeadChooser(widgets.HBox):
         self._changed()
 
 
-def toggle(label: str, options: list[str], width: str) -> widgets.ToggleButtons:
+def _toggle(label: str, options: list[str], width: str) -> widgets.ToggleButtons:
     """Make buttons of which one is pressed, behind their label."""
     style = {"description_width": "68px", "button_width": width}
     return widgets.ToggleButtons(options=options, description=label, style=style, layout=_INLINE)

@@ -16,7 +16,7 @@ from latent_core.errors import SettingError
 from latent_core.progress import progress_bar
 from workbench.jobs import Job
 from workbench.panels.attention.code import attention_code
-from workbench.panels.attention.controls import AttentionControls, HeadChooser, toggle
+from workbench.panels.attention.controls import OVER_SPLIT, AttentionControls, HeadChooser
 from workbench.panels.attention.measures import DIRECTIONS
 from workbench.panels.attention.over_split import OverSplit
 from workbench.panels.attention.pointing import link_strip
@@ -41,7 +41,6 @@ from workbench.widgets.visibility import Visibility
 __all__ = ["AttentionPanel"]
 
 _LABELS: Final = 64
-ONE_EXAMPLE, OVER_SPLIT = "one example", "over a split"
 
 
 class AttentionPanel(Panel):
@@ -59,6 +58,7 @@ class AttentionPanel(Panel):
     """
 
     title: ClassVar[str] = "Attention"
+    has_choosers = True
 
     def __init__(self, session: Session) -> None:
         super().__init__(session)
@@ -86,10 +86,10 @@ class AttentionPanel(Panel):
         self._make_views()
         self.visibility = Visibility()
         self.over_split = OverSplit(self, self.controls)
-        self.scope = toggle("View", [ONE_EXAMPLE, OVER_SPLIT], "130px")
+        self.scope = self.controls.scope
         maps = (self.overview, self.chooser, self.strip, self.heat)
         self._one = widgets.VBox([*maps, row(self.trace), self.groups, self.effects])
-        self.build(self.visibility, self.scope, self.controls, self._one, self.over_split)
+        self.build(self.visibility, self.controls, self._one, self.over_split)
         self.on(self.scope, "value", lambda _: self._show_scope())
         self._observe()
         self._show_scope()

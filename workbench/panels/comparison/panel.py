@@ -70,6 +70,7 @@ class ComparisonPanel(Panel):
     """
 
     title = "Comparison"
+    has_choosers = True
 
     def __init__(self, session: Session) -> None:
         super().__init__(session)

@@ -2,28 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from workbench.panels.code import session_code
+from workbench.panels.over_examples import OverExamples
 from workbench.panels.playground.work import SIDES, Answers, Question
 from workbench.session import Session
 
 __all__ = ["playground_code"]
 
 
-def playground_code(session: Session, question: Question, answers: Answers) -> str:
+def playground_code(
+    session: Session, question: Question, answers: Answers, found: Sequence[OverExamples] = ()
+) -> str:
     """Write code that ends with `responses`, and with `scores` unless the prompt was typed.
 
     Args:
         session: whose models answer.
         question: what they are asked.
         answers: the responses that are shown.
+        found: answers over examples, if they are shown; the code ends with their table then.
     """
     calls = [
         f"    ({side!r}, {kind!r}): answer(session.model_{side.lower()}, "
         f"{answer.intervention!r}, {question.limits[SIDES.index(side)]}),"
         for (side, kind), answer in answers.items()
     ]
+    helper = "from workbench.panels.over_examples import answer_examples, over_examples_table"
     lines = [
         "import latent_core as lc",
+        *([helper] if found else []),
         session_code(session),
         "",
         "",
@@ -48,4 +56,14 @@ def playground_code(session: Session, question: Question, answers: Answers) -> s
             "for key, found in responses.items():",
             "    print(*key, f'graded {scores[key].graded:.2f}', repr(found.text))",
         ]
+    if found:
+        lines += ["", "found = [", *map(_over_examples, found), "]", "over_examples_table(found)"]
     return "\n".join(lines) + "\n"
+
+
+def _over_examples(found: OverExamples) -> str:
+    """The call that gives the answers of one model again."""
+    splits = found.records["split"].unique().tolist()
+    examples = int(found.records.groupby(["split", "method"]).size().max())
+    model = f"{found.name!r}, session.models[{found.name!r}], session.task"
+    return f"    answer_examples({model}, {splits!r}, {examples}, {found.intervention!r}),"

@@ -41,12 +41,12 @@ class ExamplePicker(widgets.VBox):
 
     def __init__(self, panel: Panel) -> None:
         self.session = panel.session
-        self._number, self._seed, self._typed_limit = 0, 1, 64
+        self._typed_limit = 64
         self.task = field(widgets.Dropdown, "Task", "230px", "90px")
         self.split = field(widgets.Dropdown, "Split", "170px")
         self.level = field(widgets.Dropdown, "Level", "170px")
-        self.previous = panel.button("Previous example", lambda: self._step(-1))
-        self.next = panel.button("Next example", lambda: self._step(1))
+        self.previous = panel.button("Previous example", lambda: self.session.step(-1))
+        self.next = panel.button("Next example", lambda: self.session.step(1))
         self.random = panel.button("Draw random example", self._draw_random)
         self.prompt = widgets.Textarea(
             description="Prompt",
@@ -76,25 +76,18 @@ class ExamplePicker(widgets.VBox):
     def _choose_task(self, name: str) -> None:
         if name != self.session.task.name:
             self.session.task = load_task(name)
-            self._number, self._seed = 0, 1
             self._draw()
 
     def _first(self) -> None:
-        self._number, self._seed = 0, 1
         self._levels()
         self._draw()
 
-    def _step(self, by: int) -> None:
-        self._number = max(0, self._number + by)
-        self._draw()
-
     def _draw_random(self) -> None:
-        self._number, self._seed = 0, random.randrange(2, 1_000_000)
-        self._draw()
+        self._draw(random.randrange(2, 1_000_000))
 
-    def _draw(self) -> None:
+    def _draw(self, seed: int = 1) -> None:
         level = None if self.level.value == _ANY else self.level.value
-        self.session.draw(self.split.value, self._number, level, self._seed)
+        self.session.draw(self.split.value, 0, level, seed)
         self._show()
 
     def _type(self, text: str) -> None:
@@ -128,7 +121,6 @@ class ExamplePicker(widgets.VBox):
                 self.split.value = "id" if "id" in task.splits else task.splits[0]
             if example is not None and example.split != self.split.value:
                 self.split.value = example.split
-                self._number, self._seed = 0, 1
             self._levels()
             if example is not None and self.level.value not in (_ANY, example.level):
                 self.level.value = _ANY
@@ -141,7 +133,8 @@ class ExamplePicker(widgets.VBox):
                 if example is None
                 else response_limit(self.session.model_a, task, example)
             )
-            self.previous.disabled = self._number == 0
+            drawn = self.session.drawn
+            self.previous.disabled = drawn is None or drawn.number == 0
             if example is None:
                 self.where.say("Typed prompt: not graded")
             else:

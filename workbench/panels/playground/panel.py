@@ -355,7 +355,7 @@ class Playground(Panel):
     def code(self) -> str:
         """Python that generates the responses that are shown, and scores them."""
         question = self._shown()
-        return playground_code(self.session, question, self.answers)
+        return playground_code(self.session, question, self.answers, self.evaluating.found)
 
     def _shown(self) -> Question:
         if self._answered is None:

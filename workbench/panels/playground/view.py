@@ -18,7 +18,7 @@ from latent_core.models.latent import LatentModel
 from latent_core.slots.views import SlotView, view_slots
 from latent_core.wording import counted
 from workbench.panels.base import Panel
-from workbench.panels.controls import Controls
+from workbench.panels.choosers import AdapterChooser
 from workbench.panels.playground.slot_facts import SlotFacts
 from workbench.panels.playground.work import KINDS, ResponseKind
 from workbench.pictures.slots import SlotStrip
@@ -63,12 +63,8 @@ class ResponseView(widgets.VBox):
     ) -> None:
         """`chosen` is called with side, kind and the index of the selected slot, or -1."""
         self.side, self._session, self._trait = side, panel.session, f"adapter_{side.lower()}"
-        self.adapter = widgets.Dropdown(
-            description=side,
-            tooltip=f"Model {side}",
-            layout={"width": "auto"},
-            style={"description_width": "20px"},
-        )
+        chosen_side: Literal["a", "b"] = "a" if side == "A" else "b"
+        self.adapter = AdapterChooser(panel.session, chosen_side, panel.safely, width="auto")
         self.trained = TextLine(quiet=True)
         self.lines = {kind: TextLine() for kind in KINDS}
         self.strips: dict[ResponseKind, TokenStrip] = {
@@ -90,12 +86,9 @@ class ResponseView(widgets.VBox):
             ],
             layout={"flex": "1 1 320px", "min_width": "0"},
         )
-        self._controls = Controls(panel)
-        self._controls.on(self._choose, self.adapter)
         for kind in KINDS:
             strip = self.strips[kind]
             panel.on(strip, "selected", functools.partial(chosen, side, kind))
-        panel.follow(self._show_names, "models", "task", self._trait)
         panel.follow(self._show_trained, "task", self._trait)
 
     def expect(
@@ -200,19 +193,6 @@ class ResponseView(widgets.VBox):
         strip.flagged = -1
         strip.prompt_length = prompt_length
         strip.show(slots, marks, self.colours, chances)
-
-    def _choose(self, name: str | None) -> None:
-        if name is not None:
-            self._session.choose("a" if self.side == "A" else "b", name)
-
-    def _show_names(self) -> None:
-        known = {path for path in self._session.folders.values()}
-        ships = [title for title, path in self._session.shipped.items() if path not in known]
-        names = (*self._session.models, *ships)
-        with self._controls.unheard():
-            if self.adapter.options != names:
-                self.adapter.options = names
-            self.adapter.value = getattr(self._session, self._trait)
 
     def _show_trained(self) -> None:
         task = self._session.task.name

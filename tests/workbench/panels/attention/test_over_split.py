@@ -8,7 +8,8 @@ import pytest
 import latent_core as lc
 from latent_core.analysis.mean_attention import AttentionMasses, attention_masses
 from latent_core.errors import SettingError
-from workbench.panels.attention.panel import ONE_EXAMPLE, OVER_SPLIT, AttentionPanel
+from workbench.panels.attention.controls import ONE_EXAMPLE, OVER_SPLIT
+from workbench.panels.attention.panel import AttentionPanel
 from workbench.panels.attention.split_view import arrow
 from workbench.pictures.heat_map import HeatMap
 from workbench.session import Session

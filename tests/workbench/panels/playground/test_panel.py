@@ -4,6 +4,7 @@ import asyncio
 import threading
 from typing import Any
 
+import pandas as pd
 import pytest
 
 import latent_core as lc
@@ -535,7 +536,13 @@ def test_the_split_is_answered_over_many_examples_with_and_without(panel: Playgr
     assert (proposal.treatment, proposal.split, proposal.side) == ("drop(Comma)", "ood-6", "a")
     assert panel.session.panel == "hypotheses"
     answered(panel)
-    assert "difference" in panel.readable()["Over examples"]
+    table = panel.readable()["Over examples"]
+    assert "difference" in table
+    code = panel.code()
+    code = code[: code.index("session = Session(")] + code[code.index("found = [") :]
+    names: dict[str, Any] = {"session": panel.session}
+    exec(code, names)
+    pd.testing.assert_frame_equal(names["over_examples_table"](names["found"]), table)
     panel.session.adapter_b = NO_LATENTS
     assert panel.evaluating.found == [], "they are of other models"
 
