@@ -294,7 +294,7 @@ def jupyter(
         start_new_session=True,
     )
     try:
-        _wait_for(port, process, root / "log.txt")
+        wait_for_server(f"http://127.0.0.1:{port}/api", process, root / "log.txt")
         yield Jupyter(port, served, app)
     finally:
         process.terminate()  # it ends its kernels
@@ -305,12 +305,13 @@ def jupyter(
         log.close()
 
 
-def _wait_for(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
+def wait_for_server(address: str, process: subprocess.Popen[bytes], log: Path) -> None:
+    """Wait until a server answers; fail with its log if it ends before."""
     deadline = time.monotonic() + PATIENCE / 1000
     while time.monotonic() < deadline and process.poll() is None:
         try:
-            urllib.request.urlopen(f"http://127.0.0.1:{port}/api", timeout=5).close()
+            urllib.request.urlopen(address, timeout=5).close()
             return
         except OSError:
             time.sleep(0.1)
-    raise AssertionError(f"Jupyter did not start:\n{log.read_text()}")
+    raise AssertionError(f"the server did not start:\n{log.read_text()}")

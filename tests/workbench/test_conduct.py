@@ -196,6 +196,22 @@ def test_a_point_shows_its_examples_and_one_opens_the_playground(notebook: Noteb
     )
 
 
+def test_the_answer_under_an_intervention_is_scrolled_into_view(notebook: Notebook) -> None:
+    notebook.run(RESET)
+    panel = open_tab(notebook.page, "Playground")
+    panel.evaluate("el => el.closest('.jp-WindowedPanel-outer').scrollTo(0, 0)")
+    panel.get_by_label("Operation").select_option("drop after n occurrences")
+    panel.get_by_role("button", name="Add intervention", exact=True).click()
+    changed = panel.get_by_role("listbox", name="A: prompt and response under the intervention")
+    expect(changed).to_be_visible()
+    scrolled_to(changed)
+    notebook.page.wait_for_function(
+        "el => el.getBoundingClientRect().bottom < 880 && document.activeElement.contains(el)",
+        arg=changed.element_handle(),
+    )
+    notebook.run(RESET)
+
+
 def test_the_effect_is_scrolled_into_view(notebook: Notebook) -> None:
     page = notebook.page
     notebook.run(RESET)

@@ -10,7 +10,7 @@ import functools
 from abc import abstractmethod
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, ClassVar, Final, ParamSpec
+from typing import Any, ClassVar, Final, Literal, ParamSpec
 
 import anywidget
 import ipywidgets as widgets
@@ -42,7 +42,7 @@ class Panel(widgets.VBox):
 
     Attributes:
         title: its name on the tab.
-        has_choosers: whether adapters and examples are chosen below the header.
+        chooses: what is chosen below the header.
         session: what it reads and writes.
         header: task, example, models and intervention, the same in every panel.
         step_sliders: over the snapshots of A and B, where their runs have some.
@@ -52,7 +52,7 @@ class Panel(widgets.VBox):
     """
 
     title: ClassVar[str]
-    has_choosers: ClassVar[bool] = False
+    chooses: ClassVar[Literal["nothing", "adapters", "adapters and examples"]] = "nothing"
 
     def __init__(self, session: Session) -> None:
         super().__init__()
@@ -78,16 +78,19 @@ class Panel(widgets.VBox):
     def build(self, *children: widgets.Widget) -> None:
         """Put the panel together: the header, its widgets, the status line and the export bar."""
         self.step_sliders = StepSliders(self.session, self.safely)
-        above = [self.header, *([self._choosers()] if self.has_choosers else []), self.step_sliders]
+        above = [self.header, *self._choosers(), self.step_sliders]
         self.children = (*above, *children, self.status, self.exports)
         self.follow(lambda: self.header.say(self.session.about()), *_ABOUT)
 
-    def _choosers(self) -> SessionChoosers:
+    def _choosers(self) -> list[widgets.Widget]:
+        if self.chooses == "nothing":
+            return []
         steps = [
             self.button(label, functools.partial(self.session.step, by))
             for label, by in (("Previous example", -1), ("Next example", 1))
         ]
-        return SessionChoosers(self.session, self.safely, *steps)
+        shown = steps if self.chooses == "adapters and examples" else []
+        return [SessionChoosers(self.session, self.safely, *shown)]
 
     def prepare(self) -> None:
         """Compute what the controls ask for, in this call: for cells, where a click starts a job.

@@ -63,35 +63,31 @@ class AdapterChooser(widgets.Dropdown):
 
 
 class SessionChoosers(widgets.HBox):
-    """Buttons for the next example and the one before, and lists of adapters for A and B.
+    """Lists of adapters for A and B, and buttons for the example before and the next one.
 
     Attributes:
-        previous, next: the buttons.
         adapters: the lists, by side.
+        steps: the buttons, if there are any.
     """
 
-    def __init__(
-        self, session: Session, safely: Safely, previous: widgets.Button, following: widgets.Button
-    ) -> None:
+    def __init__(self, session: Session, safely: Safely, *steps: widgets.Button) -> None:
         """Make the row.
 
         Args:
             session: what is chosen.
             safely: makes a callback whose errors are shown in the panel.
-            previous, following: buttons that go to another example.
+            steps: buttons that go to the example before and to the next one, or none.
         """
-        self._session = session
-        self.previous, self.next = previous, following
+        self._session, self.steps = session, steps
         sides: tuple[Literal["a", "b"], ...] = ("a", "b")
         self.adapters = {
             side: AdapterChooser(session, side, safely, width="330px", margin="0") for side in sides
         }
-        super().__init__(
-            [*self.adapters.values(), previous, following], layout=widgets.Layout(**_ROW)
-        )
+        super().__init__([*self.adapters.values(), *steps], layout=widgets.Layout(**_ROW))
         session.observe(safely(lambda _: self._follow()), ["example", "task"])
         self._follow()
 
     def _follow(self) -> None:
         drawn = self._session.drawn
-        self.previous.disabled = drawn is None or drawn.number == 0
+        for previous in self.steps[:1]:
+            previous.disabled = drawn is None or drawn.number == 0

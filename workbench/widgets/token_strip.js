@@ -234,9 +234,11 @@ function render({ model, el }) {
     "msg:custom": add,
   };
   for (const [name, hook] of Object.entries(hooks)) model.on(name, hook);
+  const deaf = revealOnRequest(model, el);
   redraw();
   settle();
   return () => {
+    deaf();
     for (const [name, hook] of Object.entries(hooks)) model.off(name, hook);
   };
 }

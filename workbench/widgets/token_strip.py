@@ -18,6 +18,7 @@ from latent_core.slots.views import SlotView
 from workbench.pictures.palette import ink_on
 from workbench.pictures.slots import group_colours, slot_cells
 from workbench.responses import Chance, ChanceChange, Held, SlotMark
+from workbench.widgets.scripts import joined
 
 __all__ = ["TokenStrip"]
 
@@ -47,7 +48,7 @@ class TokenStrip(anywidget.AnyWidget):
         show_positions: whether position ids stand under the slots.
     """
 
-    _esm = STATIC / "token_strip.js"
+    _esm = joined("reveal.js", "token_strip.js")
     _css = STATIC / "token_strip.css"
 
     slots = traitlets.List(traitlets.Dict()).tag(sync=True)

@@ -7,6 +7,7 @@ import pytest
 import latent_core as lc
 from workbench.panels.attention.panel import AttentionPanel
 from workbench.panels.choosers import SessionChoosers
+from workbench.panels.comparison.panel import ComparisonPanel
 from workbench.panels.playground.panel import Playground
 from workbench.session import Session
 
@@ -43,18 +44,27 @@ def test_every_adapter_and_seed_that_ships_can_be_chosen(panel: AttentionPanel) 
 
 
 def test_examples_go_on_from_wherever_the_last_was_drawn(panel: AttentionPanel) -> None:
-    session, row = panel.session, choosers(panel)
+    session, (previous, following) = panel.session, choosers(panel).steps
     other = Playground(session)
     other.picker.level.value = level = session.task.id_levels[1]
-    row.next.click()
-    row.next.click()
+    following.click()
+    following.click()
     assert session.drawn is not None and session.drawn[1:3] == (2, level)
     other.picker.previous.click()
     assert session.drawn.number == 1 and session.example.level == level
-    row.previous.click()
-    assert row.previous.disabled and other.picker.previous.disabled
+    previous.click()
+    assert previous.disabled and other.picker.previous.disabled
     session.example = session.task.examples("ood-6", 3, seed=9)[2]
-    assert session.drawn is None and row.previous.disabled
-    row.next.click()
+    assert session.drawn is None and previous.disabled
+    following.click()
     assert session.drawn == ("ood-6", 0, None, 1)
     assert panel.errors == other.errors == []
+
+
+def test_a_comparison_has_adapters_and_no_example(backbone: lc.Backbone) -> None:
+    panel = ComparisonPanel(Session(backbone, ["Comma_2", "Start_6"]))
+    (row,) = [child for child in panel.children if isinstance(child, SessionChoosers)]
+    assert row.steps == () and [one.value for one in row.adapters.values()] == [
+        "Comma_2",
+        "Start_6",
+    ]

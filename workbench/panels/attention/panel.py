@@ -58,7 +58,7 @@ class AttentionPanel(Panel):
     """
 
     title: ClassVar[str] = "Attention"
-    has_choosers = True
+    chooses = "adapters and examples"
 
     def __init__(self, session: Session) -> None:
         super().__init__(session)

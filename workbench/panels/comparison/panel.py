@@ -70,7 +70,7 @@ class ComparisonPanel(Panel):
     """
 
     title = "Comparison"
-    has_choosers = True
+    chooses = "adapters"
 
     def __init__(self, session: Session) -> None:
         super().__init__(session)

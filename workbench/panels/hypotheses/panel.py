@@ -50,6 +50,7 @@ class HypothesesPanel(Panel):
     """
 
     title = "Hypotheses"
+    chooses = "adapters"
 
     def __init__(self, session: Session) -> None:
         super().__init__(session)

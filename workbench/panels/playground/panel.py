@@ -83,6 +83,7 @@ class Playground(Panel):
         self._asked: Question | None = None  # the latest question
         self._job: Job | None = None  # and the job that answers it
         self._answered: Question | None = None  # what `answers` answers
+        self._shown_change = "none"  # the intervention whose answer was shown last
         self._answerer = Answerer()
         self._facts = FactFinder()
         self.picker = ExamplePicker(self)
@@ -201,6 +202,16 @@ class Playground(Panel):
                     self._choose_slot(side, kind, strip.selected)
         if wrong := _fits_nowhere(question.intervention, answers):
             self.controls.say(wrong)
+        change, self._shown_change = self._shown_change, str(question.intervention)
+        if change != self._shown_change and self.visibility.seen:
+            self._reveal_change()
+
+    def _reveal_change(self) -> None:
+        """Scroll to what a new intervention has changed."""
+        for view in self.views.values():
+            if view.shows_change:
+                self.reveal(view.strips["changed"])
+                return
 
     def _follow_at_once(self, *traits: str) -> None:
         def changed(change: object) -> None:
@@ -216,9 +227,11 @@ class Playground(Panel):
         self.session.observe(self.safely(changed), list(traits))
 
     def _expect(self) -> None:
-        """Remove the responses: they belong to another prompt or adapter."""
+        """Remove the responses and their error: they belong to another prompt or adapter."""
         if self._job is not None:
             self._job.cancel()
+            if self._job.state == "failed":
+                self.status.say("")
         self._asked = self._answered = None
         self.answers = {}
         self.card.clear()

@@ -174,6 +174,11 @@ class ResponseView(widgets.VBox):
         for part in (self.strips["changed"], self.lines["changed"]):
             part.layout.display = None
 
+    @property
+    def shows_change(self) -> bool:
+        """Whether a response under the intervention is shown."""
+        return self.strips["changed"].layout.display != "none"
+
     def _finish(self, kind: ResponseKind, response: Response) -> None:
         generation = response.generation
         bar = SlotStrip.of(generation).bar

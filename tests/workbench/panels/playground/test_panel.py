@@ -208,6 +208,16 @@ def test_the_limit_shown_is_the_one_in_force(panel: Playground) -> None:
     assert panel.picker.limit.value == 7 and not panel.picker.limit.disabled
 
 
+def test_an_error_goes_with_the_prompt_it_was_about(panel: Playground) -> None:
+    panel.session.prompt = "a" * 2000
+    panel.generate()
+    for _ in range(2):
+        panel.session.jobs.run("settle", lambda: None)
+    assert "has 2000 tokens" in panel.status.message and "shorten it" in panel.status.message
+    panel.session.prompt = "a"
+    assert panel.status.message == ""
+
+
 def test_an_error_is_shown_and_kept(panel: Playground) -> None:
     panel.session.prompt = "1" * 5000
     assert "context window" in panel.views["A"].lines["clean"].text
