@@ -11,7 +11,12 @@ from workbench.session import Session
 
 __all__ = ["AdapterChooser", "SessionChoosers"]
 
-_ROW: Final = {"flex_flow": "row wrap", "align_items": "center", "grid_gap": "0 6px"}
+_ROW: Final = {
+    "flex_flow": "row wrap",
+    "align_items": "center",
+    "grid_gap": "0 6px",
+    "margin": "2px 0 5px",
+}
 
 #: Makes a callback whose errors are shown in the panel.
 Safely = Callable[[Callable[..., Any]], Callable[..., None]]

@@ -1,7 +1,16 @@
 /** Scrolling to what a click has made. Python puts this file before the scripts that need it. */
 
-/** Scrolls to an element, and moves the focus there, unless the user is typing. */
+/** The page keeps which panel the user touched last: one panel may be shown in two places. */
+if (!("latentTouched" in document)) {
+  document.latentTouched = null;
+  const touch = (event) => (document.latentTouched = event.target.closest?.(".latent-panel") ?? null);
+  for (const kind of ["pointerdown", "keydown"]) document.addEventListener(kind, touch, true);
+}
+
+/** Scrolls to an element, and moves the focus there, unless the user is typing, or is elsewhere. */
 function reveal(found) {
+  const last = document.latentTouched;
+  if (last?.checkVisibility() && !last.contains(found)) return;
   const calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
   const tall = found.offsetHeight > innerHeight / 2;
   found.scrollIntoView({ block: tall ? "start" : "nearest", behavior: calm ? "auto" : "smooth" });
