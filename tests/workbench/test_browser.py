@@ -665,36 +665,36 @@ def alone(notebook: Notebook, control: str) -> Locator:
 
 
 def test_which_layers_look_at_the_latents(questions: Notebook) -> None:
-    questions.run("wb.attention.over_split.examples.value = 2")  # the notebook has 20
     panel = alone(questions, "Recapture attention")
-    panel.get_by_role("button", name="over a split").click()
-    panel.get_by_role("button", name="Average over examples").click()
-    near = drawn(panel, "Start_1+Comma_1, id: text → latent, Comma, all")
-    for other in ("ood-12: text", "ood-12 - id: text"):
-        drawn(panel, other)
-    best, head, value = (
+    drawn(panel, "A (Start_1+Comma_1): text → latent")
+    panel.get_by_label("Latent group", exact=True).first.select_option("Comma")
+    drawn(panel, "A (Start_1+Comma_1): text → Comma")
+    panel.get_by_role("button", name="Open strongest head").click()
+    best, layer, head, value = (
         questions.run(
-            "import latent_core as lc\n"
-            "frame = lc.mean_attention(wb.session.model_a, wb.session.task, 'id', 2)\n"
-            "frame = frame.query(\"group == 'Comma' and occurrence_role == 'all'\")\n"
-            "frame = frame.query(\"direction == 'text -> latent'\")\n"
-            "one = frame.loc[frame['mean'].idxmax()]\n"
-            "print(one['layer'], one['head'], one['mean'])"
+            "import latent_core as lc\nexample = wb.session.example\n"
+            "record = lc.capture_attention(wb.session.model_a, example.prompt, example.answer)\n"
+            "mass = record.by_group().query(\"group == 'Comma'\")\n"
+            "one, layers = mass.loc[mass['mass'].idxmax()], mass.groupby('layer')['mass'].mean()\n"
+            "print(layers.idxmax(), one['layer'], one['head'], layers.max())"
         )
         .splitlines()[-1]
         .split()
-    )
-    body = near.locator(".latent-grid-body")
+    )  # a capture that waits for the panel's says so above
+    drawn(panel, f"layer {layer}, head {head}, text → Comma")
+    groups = drawn(panel, "Attention: raw weight")
+    body = groups.locator(".latent-grid-body")
     body.focus()
     body.press("Control+Home")
-    for key, times in (("ArrowDown", head), ("ArrowRight", best)):
-        for _ in range(int(times)):
-            body.press(key)
-    tip = near.locator(".latent-grid-tip")
+    for _ in range(int(best)):
+        body.press("ArrowRight")
+    tip = groups.locator(".latent-grid-tip")
+    expect(tip).to_contain_text("Comma")
     expect(tip).to_contain_text(f"layer {best}")
     assert weight(tip) == pytest.approx(float(value), rel=0.01)
-    body.press("Enter")
-    expect(panel.get_by_text(f"Layer {best}, head {head}: open one of the")).to_be_visible()
+    panel.get_by_role("button", name="Measure causal effect").click()
+    effects = drawn(panel, "Causal effect")
+    expect(effects.locator(".latent-grid-note")).to_contain_text("Rank correlation")
 
 
 def test_does_removing_them_after_the_third_variable_break_the_answer(questions: Notebook) -> None:
@@ -717,9 +717,6 @@ def test_does_removing_them_after_the_third_variable_break_the_answer(questions:
     )
     expect(told).to_contain_text(graded.strip())
     expect(panel.get_by_text("is left out here: layout Start_2 has no group")).to_be_visible()
-    questions.run("wb.playground.evaluating.count.value = 2")  # the notebook has 20
-    panel.get_by_role("button", name="Evaluate over examples").click()
-    expect(panel.get_by_text("changed by drop(Comma, after=3)")).to_be_visible()
 
 
 def test_where_accuracy_falls_and_by_how_much_less(questions: Notebook) -> None:
