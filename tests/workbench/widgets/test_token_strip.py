@@ -8,6 +8,7 @@ import pytest
 
 from latent_core.slots.views import SlotView
 from workbench.pictures.slots import slot_cells
+from workbench.widgets.scripts import joined
 from workbench.widgets.token_strip import STATIC, TokenStrip
 
 HOSTILE = (
@@ -111,7 +112,7 @@ window.makeModel = (state) => {
 def page(chromium: str) -> Iterator[Any]:
     from playwright.sync_api import sync_playwright
 
-    script = (STATIC / "token_strip.js").read_text()
+    script = joined("reveal.js", "token_strip.js")
     script = script.replace("export default { render };", "window.render = render;")
     flags = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
     with sync_playwright() as playwright:
