@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+import traceback
 from pathlib import Path
 
 import pytest
@@ -28,17 +29,47 @@ def has(page: Path, language: str) -> bool:
     return page.is_file() and bool(blocks(page, language))
 
 
+ENVIRONMENT = os.environ | {
+    "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+    "PYTHONPATH": str(ROOT),
+    "HF_HUB_OFFLINE": "1",
+    "MPLBACKEND": "agg",
+}
+
+
 def run(command: list[str], folder: Path, text: str) -> None:
-    environment = os.environ | {
-        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
-        "PYTHONPATH": str(ROOT),
-        "HF_HUB_OFFLINE": "1",
-        "MPLBACKEND": "agg",
-    }
     done = subprocess.run(
-        command, input=text, cwd=folder, env=environment, capture_output=True, text=True
+        command, input=text, cwd=folder, env=ENVIRONMENT, capture_output=True, text=True
     )
     assert done.returncode == 0, f"{text}\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}"
+
+
+def run_python(folder: Path, code: str) -> None:
+    """Run a script in a fork of this process, which has imported torch already."""
+    import latent_core.models.latent
+    import latent_core.training.train  # noqa: F401 for the fork
+
+    output = folder / "output.txt"
+    child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            with output.open("w") as file:
+                os.dup2(file.fileno(), 1)
+                os.dup2(file.fileno(), 2)
+            sys.stdout = os.fdopen(1, "w", buffering=1, closefd=False)
+            sys.stderr = os.fdopen(2, "w", buffering=1, closefd=False)
+            os.chdir(folder)
+            os.environ.update(ENVIRONMENT)
+            exec(compile(code, "page", "exec"), {"__name__": "__main__"})
+            status = 0
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            sys.stdout.flush()
+            os._exit(status)
+    code_of = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    assert code_of == 0, f"{code}\n{output.read_text()[-4000:]}"
 
 
 @pytest.mark.slow
@@ -46,14 +77,14 @@ def run(command: list[str], folder: Path, text: str) -> None:
     "page", [page for page in PAGES if has(page, "python")], ids=lambda page: page.stem
 )
 def test_the_python_of_a_page_runs_from_top_to_bottom(page: Path, tmp_path: Path) -> None:
-    run([sys.executable, "-"], tmp_path, quick("\n".join(blocks(page, "python"))))
+    run_python(tmp_path, quick("\n".join(blocks(page, "python"))))
 
 
 @pytest.mark.slow
 def test_the_commands_of_the_readme_run(tmp_path: Path) -> None:
     """Its Python first, since its commands use what that has trained."""
     readme = ROOT / "README.md"
-    run([sys.executable, "-"], tmp_path, quick(blocks(readme, "python")[0]))
+    run_python(tmp_path, quick(blocks(readme, "python")[0]))
     lines = [
         line
         for block in blocks(readme, "sh")
