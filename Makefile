@@ -68,8 +68,8 @@ reference: $(INSTALLED) ## Write docs/reference.md from the docstrings
 
 docs: $(INSTALLED) ## Build the site of the documentation: site/index.html; fails at a link that leads nowhere
 	$(RUN) -m pip install --quiet -c constraints.txt -e '.[docs]'
-	$(RUN) -m sphinx -q -W --keep-going -b html -c docs . site
-	@echo '<meta http-equiv="refresh" content="0; url=README.html">' > site/index.html
+	$(RUN) -m sphinx -q -W --keep-going -b html -c docs . site/html
+	@echo '<meta http-equiv="refresh" content="0; url=html/README.html">' > site/index.html
 	@echo "Open $(CURDIR)/site/index.html"
 
 pages: $(WEIGHTS) ## Rebuild every generated page, notebook and picture; fails if one changed (PARTS="results tiny")
