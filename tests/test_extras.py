@@ -37,8 +37,8 @@ def hidden() -> list[str]:
     """Every importable package here that an installation without extras does not bring."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     base = needed(project["dependencies"])
-    # Transformers takes any entry of marimo in `sys.modules`, be it None, for a notebook.
-    ours = {"latent_core", "workbench", "marimo"}
+    # Whether these are in `sys.modules`, be it as None, tells Transformers and SciPy who runs them.
+    ours = {"latent_core", "workbench", "marimo", "sphinx"}
     return sorted(
         name
         for name, owners in packages_distributions().items()
