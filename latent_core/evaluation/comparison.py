@@ -13,7 +13,6 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-from numpy.typing import NDArray
 
 from latent_core.archives.folders import has_file
 from latent_core.errors import SettingError
@@ -21,7 +20,7 @@ from latent_core.runs.find import StoredRun, find_runs, warn_of
 from latent_core.runs.many_records import constant, records_of_runs
 from latent_core.runs.own_files import RECORDS_FILE
 from latent_core.slots.methods import method_name
-from latent_core.statistics.means import mean_interval
+from latent_core.statistics.means import mean_interval, numbered
 from latent_core.statistics.task_names import FINGERPRINT, tell_tasks_apart
 
 __all__ = ["compare", "read_records"]
@@ -145,8 +144,8 @@ def compare(
         known = records["backbone"].astype(object) if "backbone" in records.columns else None
         records = records.assign(backbone="" if known is None else known.fillna(""))
     records = tell_tasks_apart(records).reset_index(drop=True)
-    examples = _number(records, "split", "key")
-    methods = _number(records, "task", "backbone", "method")
+    examples = numbered(records, ("split", "key")).to_numpy()
+    methods = numbered(records, ("task", "backbone", "method")).to_numpy()
     asked = pd.DataFrame({"method": methods, "example": examples}).drop_duplicates()
     rows = []
     for (task, backbone), place in records.groupby(
@@ -167,11 +166,6 @@ def compare(
             row["training_seconds"] = group.drop_duplicates("run")["training_seconds"].mean()
             rows.append(row | {"same_examples": same})
     return pd.DataFrame(rows)
-
-
-def _number(records: pd.DataFrame, *columns: str) -> NDArray[np.int64]:
-    """A number for each combination of values, of each record."""
-    return records.groupby(list(columns), **_GROUPED).ngroup().to_numpy()
 
 
 def _interval(name: str, records: pd.DataFrame, metric: str, confidence: float) -> dict[str, float]:

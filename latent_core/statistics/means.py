@@ -21,7 +21,14 @@ from latent_core.errors import SettingError
 from latent_core.statistics.inference import agreeing, mean_ends_p
 from latent_core.statistics.task_names import tell_tasks_apart
 
-__all__ = ["Interval", "accuracy_interval", "mean_interval", "paired_difference", "summarise"]
+__all__ = [
+    "Interval",
+    "accuracy_interval",
+    "mean_interval",
+    "numbered",
+    "paired_difference",
+    "summarise",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,8 +184,12 @@ def paired_difference(
 
 def _examples(frame: pd.DataFrame) -> pd.Series:
     """A number for each example that records are of."""
-    columns = [name for name in ("split", "key") if name in frame]
-    return frame.groupby(columns, sort=False, dropna=False, observed=True).ngroup()
+    return numbered(frame, [name for name in ("split", "key") if name in frame])
+
+
+def numbered(frame: pd.DataFrame, columns: Sequence[str]) -> pd.Series:
+    """A number for each combination of values in some columns, of each row."""
+    return frame.groupby(list(columns), sort=False, dropna=False, observed=True).ngroup()
 
 
 _FIELDS = ("mean", "low", "high", "seeds", "records")
