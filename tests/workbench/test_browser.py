@@ -300,10 +300,13 @@ def test_a_and_b_are_evaluated_and_a_point_leads_to_its_examples(
     notebook: Notebook, browser: Browser, tmp_path: Path
 ) -> None:
     panel = open_tab(notebook.page, "Comparison")
+    notebook.run(f"wb.session.adapter_a, wb.session.adapter_b = {LAYOUTS}")
     count = panel.get_by_role("spinbutton", name="Examples per split")
     count.fill("1")
     count.press("Enter")
     panel.get_by_role("button", name="Evaluate A and B").click()
+    settle = "wb.session.jobs.settle(wb.comparison.{}())"  # the button's job, then its chart
+    notebook.run("\n".join(settle.format(job) for job in ("evaluate", "refresh")))
     chart = panel.locator(".latent-plotly[data-drawn]")
     expect(chart).to_be_visible()
     table = panel.locator(".latent-methods table")
