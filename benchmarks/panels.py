@@ -98,6 +98,12 @@ STEPS: dict[str, list[tuple[str, str, float]]] = {
     "Comparison": [("one curve more or less", TICK, 0.25)],
     "Hypotheses": [("another claim", NEXT.format("Claim"), 0.25)],
 }
+#: With the group that repeats, on the side that has two groups.
+SPLIT = """
+wb.attention.controls.side.value = 'A'
+wb.attention.scope.value = 'over a split'
+wb.attention.over_split.group.value = 'Comma'
+"""
 OVER_SPLIT = [
     ("over a split: occurrence", NEXT.format("Occurrence"), 0.25),
     ("over a split: direction", NEXT.format("Query → key"), 0.25),
@@ -127,7 +133,7 @@ def main() -> int:
             open_tab(page, title)
             kept &= all([measured(page, wire, title, options.repeats, *one) for one in steps])
         open_tab(page, "Attention")
-        execute(page, "wb.attention.scope.value = 'over a split'")
+        execute(page, SPLIT)
         page.wait_for_timeout(1500)
         for one in OVER_SPLIT:
             kept &= measured(page, wire, "Attention", options.repeats, *one)

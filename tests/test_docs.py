@@ -23,9 +23,9 @@ def blocks(page: Path, language: str) -> list[str]:
 QUICK = {
     r"(--steps |\bsteps=)\d+": "3",
     r"(--examples |\bexamples=|\b(?:examples|count)\.value = )\d+": "4",
-    r"(--seeds |\bseeds=)\d+\b": "2",
+    r"(--seeds |\bseeds=)(?:[3-9]|\d{2,})\b": "2",
     r"(LatentModel.from_pretrained\(.*dtype=)\"float32\"": '"bfloat16"',
-    r"(--max-new-tokens |\bmax_new_tokens=)\d+": "8",
+    r"(--max-new-tokens |\bmax_new_tokens=)\d{2,}": "8",
 }
 
 

@@ -161,3 +161,26 @@ def test_the_environment_fixes_it() -> None:
     command = [sys.executable, "-c", code]
     found = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "2"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="counts threads as Linux does")
+def test_the_threads_of_finished_work_are_released() -> None:
+    """Those of another of Python's threads stay: they are released where they computed."""
+    code = (
+        "import psutil, threading, torch\n"
+        "from latent_core.threads import release_threads\n"
+        "here = psutil.Process()\n"
+        "def compute():\n"
+        "    torch.set_num_threads(3)\n"
+        "    torch.ones(900, 900).exp()\n"
+        "compute(); busy = here.num_threads()\n"
+        "other = threading.Thread(target=lambda: (compute(), release_threads()))\n"
+        "other.start(); other.join(); beside = here.num_threads()\n"
+        "release_threads(); after = here.num_threads(); compute()\n"
+        "print(busy - after, beside - after, here.num_threads() - after)\n"
+    )
+    environment = {key: value for key, value in os.environ.items() if key != "OMP_NUM_THREADS"}
+    ran = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
+    )
+    assert ran.stdout.split() == ["2", "2", "2"]

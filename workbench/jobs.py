@@ -22,6 +22,7 @@ from typing import Any, Literal, TypeVar, cast, final
 
 from latent_core.evaluation.timing import Pace
 from latent_core.progress import Progress, listening
+from latent_core.threads import release_threads
 
 __all__ = ["CancelledError", "Job", "JobState", "Jobs"]
 
@@ -215,6 +216,7 @@ class Jobs:
         job.check()
 
     def _queue_up(self, job: Job) -> Job:
+        release_threads()  # of the thread that asks: the worker has its own
         with self._wake:
             job.ahead = next(iter(self.active), None)
             self._queue.append(job)
@@ -243,6 +245,7 @@ class Jobs:
                     self._wake.wait()
                 job = self._current = self._queue.popleft()
             self._work(job)
+            release_threads()
             self._current = None
             job._worked.set()
 

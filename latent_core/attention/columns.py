@@ -115,11 +115,13 @@ def value_norms(call: AttentionCall, keys: Tensor, heads: Sequence[int]) -> Tens
         return None
     rows = matrix.view(call.num_heads, width, -1)  # (H, D_head, D)
     group = call.num_heads // call.value.shape[1]
-    norms = call.value.new_zeros(len(heads), len(keys), dtype=torch.float32)
-    for number, head in enumerate(heads):
-        values = call.value[0, head // group].index_select(0, keys)
-        norms[number] = (values.float() @ rows[head].float()).norm(dim=-1)
-    return norms
+    at_once = max(1, CHUNK_ELEMENTS // max(1, len(keys) * rows.shape[-1]))
+    norms = []
+    for start in range(0, len(heads), at_once):
+        some = list(heads[start : start + at_once])
+        values = call.value[0, [head // group for head in some]].index_select(1, keys)
+        norms.append(torch.bmm(values.float(), rows[some].float()).norm(dim=-1))
+    return torch.cat(norms)
 
 
 class ColumnCapture(AttentionHook):

@@ -191,7 +191,7 @@ def test_train_evaluate_generate(tmp_path: Path) -> None:
     lines = [f'{{"prompt": "{a}+1=", "answer": "{a + 1}"}}' for a in range(10, 60)]
     task.write_text("\n".join(lines) + "\n")
     layout, baseline = tmp_path / "layout", tmp_path / "baseline"
-    common = ("train", "--task", str(task), "--steps", "2", "--batch-size", "2")
+    common = ("train", "--task", str(task), "--backbone", "tiny", "--steps", "2")
     trained = latent(*common, "--method", "Start_1+Equals_1", "--out", str(layout))
     assert trained.returncode == 0, trained.stderr
     assert latent(*common, "--method", "few-shot-2", "--out", str(baseline)).returncode == 0
