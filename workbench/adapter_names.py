@@ -10,6 +10,7 @@ from latent_core.archives.names import SHIPPED
 from latent_core.errors import LatentError
 from latent_core.runs.evaluation_file import overall_graded, read_summary
 from latent_core.runs.shipped import ShippedAdapter, shipped_adapters
+from latent_core.slots.layout import LatentLayout
 from latent_core.slots.methods import Method
 
 __all__ = ["adapter_title", "best_shipped", "shipped_like"]
@@ -47,13 +48,22 @@ def shipped_like(adapters: list[ShippedAdapter], backbone: str, task: str) -> li
 def best_shipped(backbone: str, task: str) -> list[ShippedAdapter]:
     """Of the latents that ship, of the first seed, the most accurate of either kind on all splits.
 
-    First of those that repeat, in the response as well; then of those around the prompt alone.
+    First of those that repeat, in the response as well; then of those around the prompt alone. A
+    layout with options, such as `; positions=sequential`, is taken only where no plain one ships.
     """
-
     best: dict[bool, ShippedAdapter] = {}
-    ours = [a for a in shipped_adapters() if a[:2] == (backbone, task) and a.seed == 0]
-    for adapter in sorted(ours, key=lambda a: overall_graded(read_summary(a.path))):
-        method = Method.parse(adapter.method)
-        if method.kind == "latents" and method.trained:
-            best[any(group.repeats for group in method.layout.groups)] = adapter
+    found = [
+        (_is_plain(method), overall_graded(read_summary(adapter.path)), method, adapter)
+        for adapter in shipped_adapters()
+        if adapter[:2] == (backbone, task) and adapter.seed == 0
+        if (method := Method.parse(adapter.method)).kind == "latents" and method.trained
+    ]
+    for _, _, method, adapter in sorted(found, key=lambda one: one[:2]):
+        best[any(group.repeats for group in method.layout.groups)] = adapter
     return [best[repeats] for repeats in (True, False) if repeats in best]
+
+
+def _is_plain(method: Method) -> bool:
+    """Whether it is latents at places and nothing else: no option, filling or companion."""
+    places = "+".join(f"{group.name}_{group.count}" for group in method.layout.groups)
+    return method.companion is None and method.layout == LatentLayout.parse(places)

@@ -121,7 +121,8 @@ class Session(HasTraits):
             adapters: latent models, run folders, or methods of shipped adapters (`Comma_2`), with
                 names of your own if it is a mapping. The first two are A and B. Without any, of
                 those that ship for this backbone and task, the best with latents in the response
-                and the best of the others, if there are such.
+                and the best of the others, if there are such; plain layouts before those with
+                options.
             task: what `load_task` takes, or a `Task`.
 
         Raises:

@@ -11,7 +11,7 @@ from latent_core.errors import AdapterError, LatentError, TaskError
 from latent_core.runs.shipped import SHIPPED, shipped_adapters
 from latent_core.slots.methods import Method
 from tests.families import tiny_backbone
-from workbench.adapter_names import adapter_title
+from workbench.adapter_names import adapter_title, best_shipped
 from workbench.session import NO_LATENTS, Session
 
 
@@ -43,6 +43,12 @@ def test_by_name_it_opens_with_the_best_of_either_kind_that_ship(backbone: lc.Ba
     within = [m for m in means.index if "Comma_" in m or m == "8_2"]
     assert (first, second) == (means[within].idxmax(), means[around].idxmax())
     assert "filler" not in first
+
+
+def test_it_opens_with_a_layout_that_has_options_only_where_no_plain_one_ships() -> None:
+    opened = [adapter.method for adapter in best_shipped("smollm2-135m", "repetition")]
+    assert opened == ["Start_1+8_1", "Start_3"]  # Start_1+Comma_1; positions=sequential is better
+    assert [adapter.method for adapter in best_shipped("tiny", "hops")] == ["End_2 & lora-r8"]
 
 
 def test_without_adapters_there_is_the_backbone_alone() -> None:
