@@ -34,6 +34,7 @@ class Part(NamedTuple):
 PARTS: dict[str, Part] = {
     "reference": Part("-m docs.api", ("docs/reference.md",)),
     "families": Part("experiments/families.py", ("docs/backbones.md",)),
+    "verified": Part("-m experiments.verified", ("docs/backbones.md",)),
     "results": Part("experiments/results.py", ("docs/results.md", "docs/results-*.svg")),
     "tiny": Part("experiments/tiny_comparison.py", ("docs/tiny.md",)),
     "verdicts-lookup": Part(

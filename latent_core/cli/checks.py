@@ -2,23 +2,42 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
 from latent_core.cli.app import console
+from latent_core.errors import BackboneError
 
 __all__ = ["show_check"]
 
 
-def show_check(name: str) -> bool:
-    """Check a backbone, print the table, and say whether everything holds."""
-    from latent_core.invariants.check import check_backbone
+def show_check(name: str, report: Path | None = None) -> bool:
+    """Check a backbone, print the table, and say whether everything holds.
 
+    Args:
+        name: what `load_backbone` takes.
+        report: a file of reports that gets a row, also where the backbone is refused.
+    """
+    from latent_core.backbones.loading import load_backbone
+    from latent_core.invariants import check, reports
+
+    if report is not None and report.exists():
+        reports.read_reports(report)  # another file is refused before minutes of checks
     with console.status(f"loading {name}") as status:
-        frame = check_backbone(
-            name, progress=lambda layout, invariant: status.update(f"{layout}: {invariant}")
+        try:
+            backbone = load_backbone(name, dtype="float32")
+        except BackboneError as error:
+            if report is not None:
+                reports.add_report(report, reports.refused_report(name, str(error)))
+            raise
+        frame = check.check_backbone(
+            backbone, progress=lambda layout, invariant: status.update(f"{layout}: {invariant}")
         )
+    if report is not None:
+        reports.add_report(report, reports.report_of(backbone, frame))
     # None instead of pandas' missing value, which is neither true nor false.
     frame = frame.assign(holds=frame["holds"].astype(object).where(frame["holds"].notna(), None))
     layouts = list(dict.fromkeys(frame["layout"]))

@@ -42,6 +42,10 @@ def backbones(
             help="Check whether latents are exact on this backbone: name, folder or hub id."
         ),
     ] = None,
+    report: Annotated[
+        Path | None,
+        typer.Option(help="With --check: JSON file that gets a row with the result."),
+    ] = None,
 ) -> None:
     """List the backbones that have a short name, or check any backbone.
 
@@ -51,7 +55,9 @@ def backbones(
     from latent_core.backbones.known import BACKBONES
 
     if check is not None:
-        raise typer.Exit(0 if show_check(check) else 1)
+        raise typer.Exit(0 if show_check(check, report) else 1)
+    if report is not None:
+        raise SettingError("--report needs --check NAME: it reports a check")
 
     show_words("backbone", {name: known.description for name, known in BACKBONES.items()})
     console.print(
