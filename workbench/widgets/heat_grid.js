@@ -151,16 +151,12 @@ function render({ model, el }) {
     context.fillStyle = style("--jp-layout-color0", "#fff");
     for (let row = 1; row < rows; row++) context.fillRect(left, top + row * height - 0.5, columns * width, 1);
     for (let column = 1; column < columns; column++) context.fillRect(left + column * width - 0.5, top, 1, rows * height);
-    if (width < 24 || height < 15 || map.high < 0.05) return; // it would say 0 everywhere
-    context.font = font(10);
-    context.textAlign = "center";
-    numbers.forEach((value, at) => {
-      if (Number.isNaN(value) || isNoise(value)) return;
-      const [r, g, b] = colourOf(value, colours);
-      context.fillStyle = 0.299 * r + 0.587 * g + 0.114 * b > 140 ? "#111" : "#fff";
-      const x = left + ((at % columns) + 0.5) * width;
-      context.fillText(short(value), x, top + (Math.floor(at / columns) + 0.5) * height + 0.5);
-    });
+  }
+
+  function drawNumbers(context, colours) {
+    if (map.high < 0.05) return; // it would say 0 everywhere
+    const texts = [...numbers].map((value) => (Number.isNaN(value) || isNoise(value) ? "" : short(value)));
+    drawTexts(context, texts, (at) => colourOf(numbers[at], colours), new Set(map.uncertain), shape[1], place, font);
   }
 
   function draw() {
@@ -199,6 +195,7 @@ function render({ model, el }) {
     drawCells(context, colours);
     const ink = getComputedStyle(el).color;
     drawHatches(context, map.uncertain, shape[1], place, ink);
+    drawNumbers(context, colours);
     for (const side of ["row", "column"]) drawSide(context, side, map, place, font(LABEL_PX), ink);
     drawLegend(legend, map, stops);
     mark();

@@ -42,3 +42,34 @@ function ticks(numbers, size, room) {
   const step = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000].find((s) => s * size >= room) ?? 5000;
   return numbers.flatMap((number, place) => (number % step === 0 ? [place] : []));
 }
+
+/** Pixels of the letters in a cell, largest first. Smaller ones are illegible. */
+const LETTERS = [10, 9, 8];
+
+/**
+ * A text in each cell, numbered row by row, as large as the widest fits; none where it does not.
+ * On the lines of a hatched cell, a text has an edge of the cell's colour.
+ */
+function drawTexts(context, texts, colourAt, hatched, columns, { left, top, width, height }, font) {
+  const fits = (px) => {
+    context.font = font(px);
+    return texts.every((text) => context.measureText(text).width <= width - 3);
+  };
+  context.save();
+  if (height >= 15 && LETTERS.some(fits)) {
+    context.textAlign = "center";
+    context.lineWidth = 3;
+    context.lineJoin = "round";
+    texts.forEach((text, at) => {
+      if (!text) return;
+      const [r, g, b] = colourAt(at);
+      const x = left + ((at % columns) + 0.5) * width;
+      const y = top + (Math.floor(at / columns) + 0.5) * height + 0.5;
+      context.strokeStyle = `rgb(${r}, ${g}, ${b})`;
+      if (hatched.has(at)) context.strokeText(text, x, y);
+      context.fillStyle = 0.299 * r + 0.587 * g + 0.114 * b > 140 ? "#111" : "#fff";
+      context.fillText(text, x, y);
+    });
+  }
+  context.restore();
+}

@@ -125,3 +125,36 @@ def test_a_short_map_offers_no_zoom(page: Any, grid: Any) -> None:
     )
     expect(page.locator(".latent-grid-body")).to_have_attribute("aria-label", re.compile("1 key"))
     expect(page.get_by_role("button", name="Zoom in")).to_be_hidden()
+
+
+@pytest.mark.parametrize(
+    ("cell", "number", "letters"),
+    [(30, -0.25, {10}), (21, -0.25, {8, 9}), (21, 0.25, {10}), (10, 0.25, set())],
+)
+def test_numbers_in_cells_shrink_until_they_fit_or_are_left_out(
+    page: Any, grid: Any, cell: int, number: float, letters: set[int]
+) -> None:
+    shown = page.evaluate(
+        """([cell, number]) => new Promise((done) => {
+          const drawn = [];
+          const draw = CanvasRenderingContext2D.prototype.fillText;
+          CanvasRenderingContext2D.prototype.fillText = function (text, x, y) {
+            if (text.includes(".")) drawn.push([parseFloat(this.font), this.measureText(text).width]);
+            draw.call(this, text, x, y);
+          };
+          const values = new DataView(new Float32Array(20).fill(number).buffer);
+          const map = { ...model.get("map"), values, low: -1, high: 1 };
+          map.row_labels = ["a"]; map.row_numbers = [0];
+          map.column_numbers = [...Array(20).keys()];
+          map.column_labels = map.column_numbers.map(String);
+          model.set("cell_width", cell);
+          model.set("map", map);
+          setTimeout(() => {
+            CanvasRenderingContext2D.prototype.fillText = draw;
+            done(drawn);
+          }, 300);
+        })""",
+        [cell, number],
+    )
+    assert bool(shown) == bool(letters) and {px for px, _ in shown} <= letters
+    assert all(wide < cell - 2 for _, wide in shown)
