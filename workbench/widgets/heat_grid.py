@@ -32,6 +32,8 @@ SCRIPTS: Final = (
     "heat_grid.js",
 )
 _NO_CELL: Final = (-1, -1)
+#: Pixels in a row of widgets: of a cell, of what stands left of the cells, and of a map at least.
+_CELL, _LEFT, _LEAST = 24, 70, 450
 
 
 class HeatGrid(anywidget.AnyWidget):
@@ -84,6 +86,10 @@ class HeatGrid(anywidget.AnyWidget):
     def show_nothing(self, note: str) -> None:
         """Draw no cells, and say why."""
         self.show(nothing(), note)
+
+    def share_row(self, columns: int) -> None:
+        """Stand beside other widgets of a row where so many columns, somewhat narrower, fit."""
+        self.layout.flex = f"1 1 {max(_LEFT + _CELL * columns, _LEAST)}px"
 
     def on_pick(self, callback: Callable[[int, int], Any]) -> None:
         """Call `callback(row, column)` when a cell is chosen in the browser or in code."""

@@ -8,7 +8,7 @@ function drawHatches(context, places, columns, { left, top, width, height }, ink
   if (width < THIN || height < THIN) return;
   context.save();
   context.strokeStyle = ink;
-  context.globalAlpha = 0.55;
+  context.globalAlpha = 0.4;
   context.lineWidth = 1;
   for (const at of places) {
     const [x, y] = [left + (at % columns) * width, top + Math.floor(at / columns) * height];

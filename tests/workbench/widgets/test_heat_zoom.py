@@ -139,7 +139,8 @@ def test_numbers_in_cells_shrink_until_they_fit_or_are_left_out(
           const drawn = [];
           const draw = CanvasRenderingContext2D.prototype.fillText;
           CanvasRenderingContext2D.prototype.fillText = function (text, x, y) {
-            if (text.includes(".")) drawn.push([parseFloat(this.font), this.measureText(text).width]);
+            const wide = this.measureText(text).width;
+            if (text.includes(".")) drawn.push([parseFloat(this.font), wide]);
             draw.call(this, text, x, y);
           };
           const values = new DataView(new Float32Array(20).fill(number).buffer);

@@ -36,8 +36,6 @@ from workbench.widgets.text_line import TextLine
 
 __all__ = ["OverSplit"]
 
-#: Pixels: of a cell's width, and of what stands beside the cells of a map.
-_CELL, _BESIDE = 30, 330
 _NO_SPLIT: Final = ("none", "")
 
 
@@ -80,11 +78,12 @@ class OverSplit(widgets.VBox):
             self.start_effects,
             "Cut these edges in each layer, and average the change of log p(answer)",
         )
-        sizes: dict[str, Any] = {"cell_width": _CELL, "cell_height": 17, "label_width": 64}
+        sizes: dict[str, Any] = {"cell_width": 30, "cell_height": 17, "label_width": 64}
         self.grids = [HeatGrid(picks=True, **sizes) for _ in range(3)]
         self.effect_grids = [HeatGrid(**sizes) for _ in range(2)]
         self._note = TextLine()
         self._strongest = widgets.VBox()
+        self._listed: tuple[object, ...] = ()  # the edges whose strongest examples are listed
         self._edges = row(self.group, self.role, self.direction)
         self._effects = row(self.sweep, self.measure)
         super().__init__(
@@ -92,8 +91,7 @@ class OverSplit(widgets.VBox):
                 row(self.near, self.far, self.examples, self.average),
                 self._note,
                 self._edges,
-                row(*self.grids, align_items="flex-start"),
-                self._strongest,
+                row(*self.grids, self._strongest, align_items="flex-start"),
                 self._effects,
                 row(*self.effect_grids, align_items="flex-start"),
             ]
@@ -118,7 +116,7 @@ class OverSplit(widgets.VBox):
             return view
 
         def show(view: SplitView) -> None:
-            self._views[question.name] = view
+            self._views[question.name], self._listed = view, ()
             self.follow_controls()
             self._panel.reveal(self.grids[0])
 
@@ -144,8 +142,9 @@ class OverSplit(widgets.VBox):
             kept = self._views.get(name)
             if kept is not None and kept.measured is view.measured:
                 self._views[name] = replace(kept, effects=effects)
-                self.follow_controls()
-                self._panel.reveal(self.effect_grids[0])
+                if self._question().name == name:
+                    self._draw()
+                    self._panel.reveal(self.effect_grids[0])
 
         work = functools.partial(
             measure_effects, model, task, view.question, sweep, view.group, view.direction
@@ -269,13 +268,13 @@ class OverSplit(widgets.VBox):
         view = self.view()
         for part in (self._edges, self._effects):
             part.layout.display = ""
-        self._strongest.children = ()
+        if self._listed != _edges_of(view):
+            self._strongest.children = ()
         maps, effects = view.maps(self._beside()), view.effect_maps()
         for grids, shown in ((self.grids, maps), (self.effect_grids, effects)):
             for number, grid in enumerate(grids):
                 if number < len(shown):
-                    width = _BESIDE + _CELL * len(shown[number].columns.labels)
-                    grid.layout.flex = f"1 1 {width}px"  # beside each other where they fit
+                    grid.share_row(len(shown[number].columns.labels))
                     grid.show(shown[number])
                 else:
                     grid.show_nothing("")
@@ -305,8 +304,13 @@ class OverSplit(widgets.VBox):
             for split, example, value in view.strongest(layer, head)
         ]
         title = widgets.Label(f"Layer {layer}, head {head}: open one of the strongest examples")
-        self._strongest.children = (title, *buttons)
+        self._strongest.children, self._listed = (title, *buttons), _edges_of(view)
+        self._panel.reveal(self._strongest)
 
     def _open(self, example: Any) -> None:
         self._panel.session.example = example
         self._panel.session.panel = "playground"
+
+
+def _edges_of(view: SplitView) -> tuple[object, ...]:
+    return view.question, view.group, view.role, view.direction, view.without_first

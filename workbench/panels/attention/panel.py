@@ -87,8 +87,15 @@ class AttentionPanel(Panel):
         self.visibility = Visibility()
         self.over_split = OverSplit(self, self.controls)
         self.scope = self.controls.scope
-        maps = (self.overview, self.chooser, self.strip, self.heat)
-        self._one = widgets.VBox([*maps, row(self.trace), self.groups, self.effects])
+        head = widgets.VBox([self.chooser, self.strip, self.heat])
+        head.layout.flex = "1 1 640px"  # beside the overview where both fit
+        self._one = widgets.VBox(
+            [
+                row(self.overview, head, align_items="flex-start"),
+                row(self.trace),
+                row(self.groups, self.effects, align_items="flex-start"),
+            ]
+        )
         self.build(self.visibility, self.controls, self._one, self.over_split)
         self.on(self.scope, "value", lambda _: self._show_scope())
         self._observe()
@@ -244,6 +251,8 @@ class AttentionPanel(Panel):
         self.strip.show(view.both.slots, colours=view.colours, chances=said)
         if not self._opened:
             self._opened = self._open_first()
+        for grid in (self.overview, self.groups, self.effects):
+            grid.share_row(len(layers))
         self._draw_overview(view)
         self._draw_head()
         self._draw_effects(view)

@@ -184,6 +184,28 @@ def test_a_cell_lists_the_examples_that_contribute_most_and_opens_one(
     assert panel.session.panel == "playground"
 
 
+def test_the_list_of_examples_stays_until_other_edges_are_shown(panel: AttentionPanel) -> None:
+    view = panel.over_split
+    view.far.value, view.examples.value = "", 2
+    view.average.click()
+    done(panel)
+    view.grids[0].selected = [1, 2]
+    listed = view._strongest.children
+    assert "Layer 2, head 1" in listed[0].value
+    panel.controls.scale.value = "own maximum"
+    view.measure.click()
+    done(panel)
+    assert view.effect_grids[0].shown.values.size
+    assert view._strongest.children == listed, "neither a colour nor the effects are other edges"
+    view.direction.value = BACK
+    assert view._strongest.children == ()
+    view.grids[0].selected = [0, 1]
+    assert view._strongest.children
+    view.average.click()
+    done(panel)
+    assert view._strongest.children == (), "they may be other examples"
+
+
 @pytest.mark.parametrize("sweep", ["groups by layer", "latents by layer", "heads by layer"])
 def test_effects_are_the_cores_and_those_that_hold_zero_are_hatched(
     panel: AttentionPanel, sweep: str
