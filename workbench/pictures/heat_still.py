@@ -13,7 +13,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap, ListedColormap, LogNorm, Normalize
 from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
 from matplotlib.patches import Rectangle
+from matplotlib.patheffects import withStroke
 
 from workbench.pictures.heat_map import FLOOR_GREY, Axis, HeatMap
 
@@ -21,6 +23,10 @@ __all__ = ["heat_figure"]
 
 #: Above this, a side has numbers instead of labels.
 _MOST_LABELS: Final = 90
+#: Above this many on a side, cells are too small for their numbers.
+_MOST_NUMBERS: Final = 36
+#: What hatches say.
+_HATCHED: Final = "Hatched: the 95 % interval over examples holds zero."
 #: Longer labels of columns stand upright.
 _SHORT: Final = 2
 _GREY: Final = "#555555"
@@ -41,6 +47,8 @@ def heat_figure(title: str, maps: Sequence[HeatMap], note: str = "") -> Figure:
     # Laid out in inches by hand: Matplotlib's own layouts draw everything twice more to find out.
     heights = [_WIDTH if m.square else min(0.4 + 0.19 * len(m.rows.labels), 8) for m in maps]
     below = [_label_room(one) for one in maps]
+    if any(one.uncertain is not None and one.uncertain.any() for one in maps):
+        note = f"{note} {_HATCHED}".strip()
     lines = textwrap.wrap(note, 130)
     head = _HEAD if title else 0.05
     total = head + sum(heights) + sum(below) + _TITLE * len(maps) + 0.2 * len(lines)
@@ -90,6 +98,7 @@ def _draw(figure: Figure, axes: Axes, bar: Axes, one: HeatMap) -> None:
             cell = Rectangle((column - 0.5, row - 0.5), 1, 1, fill=False, lw=0, edgecolor=_GREY)
             cell.set_hatch("////")
             axes.add_patch(cell)
+    _write_numbers(axes, image, one)
     figure.colorbar(image, cax=bar).set_label(one.value_name, fontsize=8)
     bar.tick_params(labelsize=7)
     axes.set_title(one.title, fontsize=9.5, loc="left")
@@ -100,6 +109,38 @@ def _draw(figure: Figure, axes: Axes, bar: Axes, one: HeatMap) -> None:
         axes.add_patch(
             Rectangle((column - 0.5, row - 0.5), 1, 1, fill=False, edgecolor="#d62728", lw=1.8)
         )
+
+
+def _write_numbers(axes: Axes, image: AxesImage, one: HeatMap) -> None:
+    """Write in each cell what its colour stands for, as the canvas does, where it is readable."""
+    if max(one.values.shape) > _MOST_NUMBERS or one.square or one.largest < 0.05:
+        return
+    colours = image.to_rgba(np.ma.masked_invalid(one.values))
+    for (row, column), value in np.ndenumerate(one.values):
+        if np.isnan(value) or abs(value) < one.floor:
+            continue
+        colour = colours[row, column]
+        dark = np.dot(colour[:3], (0.299, 0.587, 0.114)) < 0.55
+        hatched = one.uncertain is not None and one.uncertain[row, column]
+        axes.text(
+            column,
+            row,
+            _short(float(value)),
+            ha="center",
+            va="center",
+            fontsize=6.5,
+            color="white" if dark else "#111111",
+            path_effects=[withStroke(linewidth=2, foreground=colour)] if hatched else [],
+        )
+
+
+def _short(value: float) -> str:
+    """A number as short as it gets, such as `.25`, for inside a cell."""
+    size = abs(value)
+    decimals = 2 if size < 0.995 else 1 if size < 9.95 else 0
+    text = "0" if size < 0.005 else f"{value:.{decimals}f}"
+    sign, digits = ("\u2212", text[1:]) if text.startswith("-") else ("", text)
+    return sign + (digits[1:] if digits.startswith("0.") else digits)
 
 
 def _name(axes: Axes, which: str, side: Axis, colours: Mapping[str, str]) -> None:

@@ -181,3 +181,21 @@ def test_what_goes_wrong_is_said_beside_the_buttons() -> None:
     broken = Heard(Broken())
     broken._handle_custom_msg({"kind": "code"}, [])
     assert broken.sent[0] == {"kind": "error", "text": "KeyError: 'mine'"}
+
+
+@pytest.mark.slow
+def test_the_tables_that_a_reader_sees_are_whole_on_the_page(chromium: str, tmp_path: Path) -> None:
+    from tests.browser import chromium_browser
+
+    class Long(Shown):
+        def readable(self) -> dict[str, pd.DataFrame]:
+            return {"Seen": pd.DataFrame({"part": [f"part {n}" for n in range(80)]})}
+
+    (tmp_path / "page.html").write_bytes(as_bytes(Long(), "html"))
+    with chromium_browser(chromium) as browser:
+        page = browser.new_page(viewport={"width": 1000, "height": 700})
+        page.goto((tmp_path / "page.html").as_uri())
+        assert page.locator(".wide").first.evaluate("el => el.scrollHeight == el.clientHeight")
+        last = page.get_by_text("part 79").bounding_box()
+        code = page.get_by_text("Code", exact=True).bounding_box()
+        assert last is not None and code is not None and last["y"] < code["y"]

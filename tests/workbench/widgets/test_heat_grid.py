@@ -90,3 +90,21 @@ def test_print_has_the_colours_and_the_scale_of_the_canvas(signed: bool) -> None
     wanted = [to_rgba(colour) for colour in traits["light"]]
     np.testing.assert_allclose(shown, wanted, atol=3 / 255)
     assert len(traits["light"]) == len(traits["dark"])
+
+
+def test_print_says_the_numbers_and_what_hatches_mean() -> None:
+    uncertain = np.array([[True, False, False], [False] * 3])
+    heat_map = HeatMap(
+        VALUES, ROWS, COLUMNS, "", "weight", True, largest_of(VALUES), uncertain=uncertain
+    )
+    figure = heat_figure("whole", [heat_map], "A note.")
+    texts = [text.get_text() for text in figure.axes[0].texts]
+    assert texts == [".50", "\u22122.0", "1.0", ".25", "0"]
+    assert "A note. Hatched: the 95 % interval over examples holds zero." in {
+        text.get_text() for text in figure.texts
+    }
+    plain = heat_figure("", [HeatMap(VALUES, ROWS, COLUMNS, "", "weight")], "A note.")
+    assert "A note." in {text.get_text() for text in plain.texts}
+    wide = np.ones((1, 300), np.float32)
+    long = HeatMap(wide, Axis("a", ["x"]), Axis("b", ["y"] * 300), "", "weight")
+    assert not heat_figure("", [long]).axes[0].texts, "cells are too small"

@@ -148,7 +148,7 @@ class TrainingPanel(Panel):
         self.session.jobs.cancel(_ESTIMATE)
         if self.run is not None and self.run.losses:
             self.earlier = [*self.earlier, self.run][-_MOST_EARLIER:]
-        self.earlier = [one for one in self.earlier if one.plan.task.name == plan.task.name]
+        self.earlier = [one for one in self.earlier if _is_beside(one.plan, plan)]
         run = self.run = WatchedRun(
             plan, self.check_every.value, self.examples.value, self.far.value
         )
@@ -296,19 +296,21 @@ class TrainingPanel(Panel):
     # --- exports ----------------------------------------------------------------------------------
 
     def table(self) -> pd.DataFrame:
-        """One row per step: task, method, seed, step, loss, exact, graded; and those along it.
+        """One row per step: task, method, seed, step, loss, exact, graded; and the run's folder.
 
-        Where a run is shown along its training, `view` tells the rows of both apart.
+        Where more is drawn than the run, `view` tells the rows apart: `earlier run`, `run`,
+        `along training`.
         """
-        parts = []
+        views = []
         if self.run is not None or not self.along.is_shown:
-            plan, table = self._shown().plan, self._shown().table()
-            about = {"task": plan.task.name, "method": plan.method, "seed": plan.seed}
-            parts.append(pd.DataFrame(about, index=table.index).join(table))
-        if not self.along.is_shown:
-            return parts[0]
-        along = self.along.shown().table().assign(view="along training")
-        return pd.concat([*(one.assign(view="run") for one in parts), along], ignore_index=True)
+            shown = self._shown()
+            views = [("earlier run", _rows(one)) for one in self.earlier]
+            views.append(("run", _rows(shown)))
+        if self.along.is_shown:
+            views.append(("along training", self.along.shown().table()))
+        if len(views) == 1 and not self.along.is_shown:
+            return views[0][1]
+        return pd.concat([rows.assign(view=view) for view, rows in views], ignore_index=True)
 
     def picture(self) -> Figure:
         """Loss and accuracy against steps, and below them what is shown along training."""
@@ -336,3 +338,16 @@ class TrainingPanel(Panel):
         if self.run is None or not (self.run.losses or self.run.checks):
             raise SettingError(f"no run has started yet; press {_LABELS['start']!r}")
         return self.run
+
+
+def _is_beside(earlier: TrainingPlan, plan: TrainingPlan) -> bool:
+    """Whether losses are of one task, and the later run does not go on with the earlier one."""
+    return earlier.task.name == plan.task.name and earlier.folder != plan.folder
+
+
+def _rows(run: WatchedRun) -> pd.DataFrame:
+    """What a run has measured so far, with what it is in front."""
+    plan, table = run.plan, run.table()
+    about = {"task": plan.task.name, "method": plan.method, "seed": plan.seed}
+    about["folder"] = str(plan.folder)
+    return pd.DataFrame(about, index=table.index).join(table)

@@ -231,7 +231,10 @@ def test_earlier_runs_and_an_ood_split_are_drawn_beside_the_last_run(panel: Trai
     panel.seed.value, panel.far.value = 1, "ood-6"
     run_to_the_end(panel)
     assert panel.errors == []
-    table = panel.table()
+    views = dict(iter(panel.table().groupby("view")))
+    assert views["earlier run"]["loss"].dropna().tolist() == first
+    assert views["earlier run"]["folder"].nunique() == 1 and views["earlier run"]["seed"].max() == 0
+    table = views["run"]
     assert table["loss"].dropna().tolist() != first
     assert table["far"].notna().sum() == table["graded"].notna().sum() > 0
     losses, accuracy = panel.picture().axes
