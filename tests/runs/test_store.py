@@ -139,6 +139,8 @@ def test_what_records_do_not_say_is_taken_from_their_run(root: Path, tmp_path: P
     """In an archive as in a folder; what they say themselves, such as their layout, stays."""
     bare = records().drop(columns=["task", "backbone", "layout"]).assign(seed=9, steps=1)
     lc.write_records(add_run(root / "e", "End_3", seed=5), bare)
+    everything = lc.load_runs(root, records=True)  # tables of two kinds
+    assert everything.index.tolist() == list(range(24 + len(bare)))
     packed = pack_runs(root / "e", tmp_path / "packed").path
     for place in (root / "e", packed):
         frame = lc.load_runs(place, records=True)
