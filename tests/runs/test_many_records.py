@@ -1,0 +1,73 @@
+"""Records of many runs as Arrow tables: of folders and archives, whole or chosen columns."""
+
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+import pytest
+
+import latent_core as lc
+from latent_core.runs import many_records
+from latent_core.runs.archive import pack_runs
+from latent_core.runs.find import find_runs
+from latent_core.runs.many_records import constant, records_of_runs
+from tests.runs.samples import add_run, records
+
+NAMES = pa.dictionary(pa.int32(), pa.string())
+#: Other kinds than the files have, in another order, and a column that they lack.
+CHOSEN = pa.schema([("graded", pa.float32()), ("split", NAMES), ("votes", pa.int8())])
+
+
+@pytest.fixture
+def away(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder beside the runs."""
+    return tmp_path_factory.mktemp("away")
+
+
+def test_runs_of_two_archives_and_of_folders_keep_their_own_records(root: Path, away: Path) -> None:
+    lc.write_records(add_run(away / "more" / "a", seed=8), records(graded=0.8))
+    lc.write_records(add_run(away / "last" / "a", seed=9), records(graded=0.9))
+    packed = [pack_runs(folder, away / f"{folder.name}.p").path for folder in (root, away / "more")]
+    found = records_of_runs(find_runs([*packed, away / "last"]))
+    first = {run.about["seed"]: table["graded"].to_pylist()[0] for run, table in found}
+    assert first == {0: 0.0, 1: 0.1, 2: 0.2, 8: 0.8, 9: 0.9}
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_chosen_columns_come_as_what_was_asked(
+    root: Path, away: Path, packed: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = pack_runs(root, away / "packed").path if packed else root
+    asked = []
+    read = many_records.records_of
+
+    def watched(folder, columns=None):
+        asked.append(columns)
+        return read(folder, columns)
+
+    monkeypatch.setattr(many_records, "records_of", watched)
+    tables = [table for _, table in records_of_runs(find_runs([place]), CHOSEN)]
+    assert len(tables) == 3
+    assert all(table.schema.equals(pa.schema(list(CHOSEN)[:2])) for table in tables)
+    wanted = lc.load_runs(place, {"seed": 1}, records=True)["graded"].tolist()
+    assert tables[1]["graded"].to_pylist() == pytest.approx(wanted)
+    assert asked[:3] == ([] if packed else [CHOSEN.names] * 3)
+    (whole, *_) = [table for _, table in records_of_runs(find_runs([place]))]
+    assert {"example", "exact", "graded"} <= set(whole.column_names)
+
+
+def test_a_run_whose_records_are_of_another_kind_is_named_and_left_out(root: Path) -> None:
+    path = root / "a" / "records.parquet"
+    pd.read_parquet(path).assign(response_tokens="many").to_parquet(path)
+    asked = pa.schema([("split", pa.string()), ("response_tokens", pa.int64())])
+    with pytest.warns(UserWarning, match=r"/a is damaged and left out \(Arrow"):
+        kept = list(records_of_runs(find_runs([root]), asked))
+    assert [run.about["seed"] for run, _ in kept] == [1, 2]
+
+
+def test_a_column_that_repeats_one_value() -> None:
+    assert constant(None, 2, pa.int8()).equals(pa.array([None, None], pa.int8()))
+    assert constant(7, 2, pa.int8()).equals(pa.array([7, 7], pa.int8()))
+    told = constant("a", 3, NAMES)
+    assert told.type == NAMES and told.to_pylist() == ["a"] * 3
+    assert constant(None, 1, NAMES).type == NAMES
