@@ -52,7 +52,7 @@ class ExamplePicker(widgets.VBox):
             description="Prompt",
             placeholder="Type a prompt, or choose an example above",
             continuous_update=False,
-            layout={"width": "auto", "flex": "1 1 420px"},
+            layout={"width": "auto", "flex": "1 1 420px", "margin": "0"},
             style={"description_width": "90px"},
         )
         self.limit = field(widgets.BoundedIntText, "Max new tokens", "190px", min=1, max=100_000)
@@ -62,7 +62,7 @@ class ExamplePicker(widgets.VBox):
             [
                 row(self.task, self.split, self.level, *examples, grid_gap="0 4px"),
                 self.notice,
-                widgets.HBox([self.prompt, self.limit], layout={"flex_flow": "row wrap"}),
+                row(self.prompt, self.limit, align_items="flex-start"),
             ]
         )
         self._controls = Controls(panel)

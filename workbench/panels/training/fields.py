@@ -19,6 +19,8 @@ __all__ = ["TrainingFields"]
 
 #: The choice to start with vectors of its own.
 NEW: Final = "new vectors"
+#: Widths: of a field for a number with its label, and of the label.
+_NARROW, _LABEL = "215px", "140px"
 
 
 class TrainingFields:
@@ -49,8 +51,8 @@ class TrainingFields:
         self.learning_rate = field(
             widgets.FloatText,
             "Learning rate",
-            "230px",
-            "145px",
+            _NARROW,
+            _LABEL,
             step=0.01,
             tooltip="Of AdamW. Follows the method and the backbone until you type another one",
         )
@@ -75,8 +77,8 @@ class TrainingFields:
         self.far = field(
             widgets.Dropdown,
             "OOD check",
-            "230px",
-            "145px",
+            _NARROW,
+            _LABEL,
             options=[("none", "")],
             tooltip="Also check accuracy on this split, which is not trained on",
         )
@@ -93,14 +95,17 @@ class TrainingFields:
         ]
 
     @property
-    def rows(self) -> list[widgets.HBox]:
-        """The fields as they stand in the panel."""
-        return [
-            row(self.task, self.steps, self.batch_size),
-            row(self.method, self.learning_rate, self.seed),
-            row(self.start_from, self.patience, self.snapshots),
-            row(self.folder, self.check_every, self.examples, self.far),
-        ]
+    def columns(self) -> widgets.HBox:
+        """The fields as they stand in the panel: the run, its steps, and its checks."""
+        return row(
+            widgets.VBox([self.task, self.method, self.start_from, self.folder]),
+            widgets.VBox([self.steps, self.batch_size, self.learning_rate, self.seed]),
+            widgets.VBox(
+                [self.check_every, self.examples, self.far, self.patience, self.snapshots]
+            ),
+            grid_gap="2px 8px",
+            align_items="flex-start",
+        )
 
     def plan(self) -> TrainingPlan:
         """The run that the fields describe.
@@ -172,10 +177,10 @@ class TrainingFields:
 
 
 def _wide(kind: Any, label: str, **settings: Any) -> Any:
-    return field(kind, label, "380px", "80px", **settings)
+    return field(kind, label, "360px", "80px", **settings)
 
 
 def _narrow(label: str, value: float, most: int, least: int = 0, tooltip: str = "") -> Any:
     number = widgets.BoundedIntText
     settings = {"value": value, "min": least, "max": most, "tooltip": tooltip or label}
-    return field(number, label, "230px", "145px", **settings)
+    return field(number, label, _NARROW, _LABEL, **settings)

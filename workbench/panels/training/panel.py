@@ -105,7 +105,7 @@ class TrainingPanel(Panel):
         self.along = AlongTraining(self)
         self.build(
             self.visibility,
-            *fields.rows,
+            fields.columns,
             self.hint,
             row(self.start_button, self.use, self.stop_button, self.train_on_button),
             self.empty,
