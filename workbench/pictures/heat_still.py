@@ -15,7 +15,6 @@ from matplotlib.colors import LinearSegmentedColormap, ListedColormap, LogNorm, 
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from matplotlib.patches import Rectangle
-from matplotlib.patheffects import withStroke
 
 from workbench.pictures.heat_map import FLOOR_GREY, Axis, HeatMap
 
@@ -130,7 +129,7 @@ def _write_numbers(axes: Axes, image: AxesImage, one: HeatMap) -> None:
             va="center",
             fontsize=6.5,
             color="white" if dark else "#111111",
-            path_effects=[withStroke(linewidth=2, foreground=colour)] if hatched else [],
+            bbox={"facecolor": colour, "edgecolor": "none", "pad": 0.6} if hatched else None,
         )
 
 

@@ -277,10 +277,15 @@ def _title(kind: str, record: AttentionRecord) -> str:
     latents = sum(slot.group is not None for slot in record.slots)
     return (
         f"BertViz {kind} view: {record.layout} on {record.backbone}, "
-        f"layers {_numbers(record.layers)} of {record.num_layers}, "
-        f"heads {_numbers(record.heads)} of {record.num_heads}, "
+        f"{_named('layer', record.layers)} of {record.num_layers}, "
+        f"{_named('head', record.heads)} of {record.num_heads}, "
         f"{len(record.slots)} slots, {latents} of them latent"
     )
+
+
+def _named(name: str, numbers: Sequence[int]) -> str:
+    """`layer 3`, or `layers 0-8`."""
+    return f"{name}{'' if len(numbers) == 1 else 's'} {_numbers(numbers)}"
 
 
 def _numbers(numbers: Sequence[int]) -> str:

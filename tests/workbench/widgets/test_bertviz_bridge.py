@@ -165,6 +165,8 @@ def test_a_page_is_saved_as_html_and_the_notebook_shows_the_same(
     view = bertviz_view(model, "ab,c", "d,e")
     assert view.save(tmp_path / "view.html").read_text(encoding="utf-8") == view.page
     assert repr(view).startswith("BertViz head view: Start_1+Comma_2 on hostile, layers 0, 1 of 2")
+    one = bertviz_view(model, "ab,c", "d,e", layers=[1])
+    assert repr(one).startswith("BertViz head view: Start_1+Comma_2 on hostile, layer 1 of 2")
     with pytest.raises(SettingError, match=r"saved as \.html, not as 'view\.png'"):
         view.save(tmp_path / "view.png")
     with pytest.raises(LatentError, match="cannot write"):
