@@ -217,6 +217,40 @@ def test_attention_of_b_their_difference_and_the_effect_of_cutting(notebook: Not
     drawn(panel, "A (Start_1+Comma_2): text")
 
 
+def test_attention_over_a_split_leads_to_the_examples_behind_a_cell(notebook: Notebook) -> None:
+    page, panel = notebook.page, open_tab(notebook.page, "Attention")
+    notebook.run(f"wb.session.adapter_a, wb.session.adapter_b = {LAYOUTS}")
+    panel.get_by_role("button", name="over a split", exact=True).click()
+    count = panel.get_by_role("spinbutton", name="Examples per split")
+    count.fill("2")
+    count.press("Enter")
+    panel.get_by_role("button", name="Average over examples", exact=True).click()
+    near = drawn(panel, "Start_1+Comma_2, id: text → latent, Comma")
+    drawn(panel, "Start_1+Comma_2, ood-6 - id: text → latent, Comma")
+    body = near.locator(".latent-grid-body")
+    box = body.bounding_box()
+    assert box is not None
+    body.click(position={"x": box["width"] - 5, "y": box["height"] - 5})
+    expect(panel.get_by_text("Layer 3, head 3: open one of the strongest")).to_be_visible()
+    mean = notebook.run(
+        "cells = wb.attention.table().query(\"view == 'id' and layer == 3 and head == 3\")\n"
+        "print(float(cells['mean'].iloc[0]))"
+    )
+    assert weight(near.locator(".latent-grid-tip")) == pytest.approx(float(mean), rel=0.01)
+    examples = panel.get_by_role("button", name=re.compile(r"^\d\.\d{3} · (id|ood-6) · "))
+    best, number = notebook.run(
+        "best = wb.attention.over_split.view().strongest(3, 3)\n"
+        "print(repr(best[0][1].prompt), len(best), sep='\\n')"
+    ).splitlines()
+    expect(examples).to_have_count(int(number))
+    expect(examples.first).to_be_in_viewport()
+    examples.first.click()
+    playground = page.get_by_role("tab", name="Playground", exact=True)
+    expect(playground).to_have_attribute("aria-selected", "true")
+    assert notebook.run("print(repr(wb.session.prompt))").strip() == best
+    open_tab(page, "Attention").get_by_role("button", name="one example", exact=True).click()
+
+
 def test_a_change_of_the_session_from_code_reaches_the_open_panel(notebook: Notebook) -> None:
     panel = open_tab(notebook.page, "Attention")
     notebook.run(f"wb.session.adapter_a = {NO_LATENTS!r}")
@@ -328,6 +362,21 @@ def test_a_and_b_are_evaluated_and_a_point_leads_to_its_examples(
 
 
 # --- training -------------------------------------------------------------------------------------
+
+
+def test_on_a_narrow_page_the_fields_of_a_run_stand_in_columns(notebook: Notebook) -> None:
+    page, panel = notebook.page, open_tab(notebook.page, "Training")
+    size = page.viewport_size
+    assert size is not None
+    page.set_viewport_size(size | {"width": 1024})
+    for column in (
+        ("Steps", "Batch size", "Learning rate", "Seed"),
+        ("Steps per check", "Examples per check", "Patience (checks)", "Steps per snapshot"),
+    ):
+        boxes = [panel.get_by_label(name, exact=True).bounding_box() for name in column]
+        assert len({box["x"] for box in boxes if box is not None}) == 1, column
+        assert len({box["y"] for box in boxes if box is not None}) == 4, column
+    page.set_viewport_size(size)
 
 
 def set_number(panel: Locator, label: str, value: int) -> None:
