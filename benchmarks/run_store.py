@@ -19,7 +19,7 @@ from pathlib import Path
 import pandas as pd
 
 import latent_core as lc
-from latent_core.runs import folder as runs
+from latent_core.runs import own_files
 
 LEVELS = (("id", 1), ("id", 2), ("id", 3), ("ood-6", 6), ("ood-10", 10), ("ood-15", 15))
 MEASURE = """
@@ -68,7 +68,7 @@ def make(root: Path, count: int, records: int) -> None:
     ]
     first = root / "repetition" / "Start_0" / "seed-0"
     lc.write_records(first, pd.DataFrame(rows))
-    summary = (first / runs.SUMMARY_FILE).read_bytes()
+    summary = (first / own_files.SUMMARY_FILE).read_bytes()
     for number in range(count):
         method, seed = f"Start_{number // 10}", number % 10
         folder = root / "repetition" / method / f"seed-{seed}"
@@ -80,12 +80,12 @@ def make(root: Path, count: int, records: int) -> None:
         search = {"rule": "best graded on validation", "trials": [{"learning_rate": 0.1}] * 4}
         record = {"status": "finished", "settings": settings, "versions": versions}
         record |= {"notes": {"method": method, "search": search}, "loss": 0.07, "seconds": 94.0}
-        (folder / runs.RUN_FILE).write_text(json.dumps(record, indent=2))
-        for name in (runs.ADAPTER_FILE, "adapter_model.safetensors", runs.LOG_FILE):
+        (folder / own_files.RUN_FILE).write_text(json.dumps(record, indent=2))
+        for name in (own_files.ADAPTER_FILE, "adapter_model.safetensors", own_files.LOG_FILE):
             (folder / name).write_text("x" * 400)
         if folder != first:
-            os.link(first / runs.RECORDS_FILE, folder / runs.RECORDS_FILE)
-            (folder / runs.SUMMARY_FILE).write_bytes(summary)
+            os.link(first / own_files.RECORDS_FILE, folder / own_files.RECORDS_FILE)
+            (folder / own_files.SUMMARY_FILE).write_bytes(summary)
 
 
 if __name__ == "__main__":
