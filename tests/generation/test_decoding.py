@@ -103,7 +103,8 @@ def test_each_token_is_the_likeliest_after_the_slots_before_it(family: str, layo
     model = made(family, layout, calm(family))
     rows = model.generate(PROMPTS, [7, 3, 5, 6], return_details=True)
     latents = 0
-    for row in rows:
+    for row, limit in zip(rows, [7, 3, 5, 6], strict=True):
+        assert len(row.response_ids) == limit or row.finished, "it left before its end"
         slots = model.place(row.prompt_ids, row.response_ids)
         batch = model.batch([slots])
         logits = model.logits(batch)[batch.labels != IGNORE]
