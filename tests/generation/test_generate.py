@@ -215,3 +215,9 @@ def test_verbal_ids_are_fed_as_they_are() -> None:
     ids = [model.backbone.encode(prompt) for prompt in PROMPTS]
     assert model.generate(ids, 6) == model.generate(list(PROMPTS), 6)
     assert model.generate(ids[0], 6) == model.generate(PROMPTS[0], 6)
+
+
+def test_the_first_and_the_last_id_of_the_vocabulary_are_prompts() -> None:
+    model = LatentModel(tiny_backbone("llama"), "Start_1")
+    (row,) = model.generate([0, VOCABULARY - 1], 1, return_details=True)
+    assert row.prompt_ids == (0, VOCABULARY - 1)
