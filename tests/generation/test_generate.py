@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from tokenizers.processors import TemplateProcessing
 from transformers import (
     GenerationConfig,
 )
@@ -96,6 +97,18 @@ def test_a_list_of_messages_is_a_prompt() -> None:
         *model.generate("ab", 5),
         other.text,
     ]
+
+
+def test_what_a_tokenizer_adds_to_a_text_is_not_added_to_a_conversation() -> None:
+    """The template has written it already."""
+    backbone = chatty().backbone
+    (begin,) = backbone.encode("z")
+    added = TemplateProcessing(single="z $A", special_tokens=[("z", begin)])
+    backbone.tokenizer.backend_tokenizer.post_processor = added
+    model = LatentModel(backbone, "Start_1", seed=1)
+    talk = [{"role": "user", "content": "ab"}]
+    told, plain = model.generate([talk, "u=ab\na="], 1, return_details=True)
+    assert plain.prompt_ids == (begin, *told.prompt_ids)
 
 
 def test_a_last_message_of_the_models_own_is_gone_on_with() -> None:
@@ -219,5 +232,7 @@ def test_verbal_ids_are_fed_as_they_are() -> None:
 
 def test_the_first_and_the_last_id_of_the_vocabulary_are_prompts() -> None:
     model = LatentModel(tiny_backbone("llama"), "Start_1")
-    (row,) = model.generate([0, VOCABULARY - 1], 1, return_details=True)
-    assert row.prompt_ids == (0, VOCABULARY - 1)
+    (row,) = model.generate([0, VOCABULARY - 1, EOS], 1, return_details=True)
+    assert row.prompt_ids == (0, VOCABULARY - 1, EOS)
+    assert row.prompt == model.backbone.decode(row.prompt_ids, special=True)
+    assert row.prompt != model.backbone.decode(row.prompt_ids), "special tokens are named"
