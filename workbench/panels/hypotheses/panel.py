@@ -23,7 +23,12 @@ from workbench.panels.hypotheses.examples import VerdictExamples
 from workbench.panels.hypotheses.figure import effects_html, effects_picture
 from workbench.panels.hypotheses.form import ClaimForm
 from workbench.panels.hypotheses.source import SourceForm
-from workbench.panels.hypotheses.tables import journal_html, plan_html, verdict_html
+from workbench.panels.hypotheses.tables import (
+    journal_html,
+    outcome_html,
+    plan_html,
+    verdict_html,
+)
 from workbench.panels.hypotheses.work import Planned, Result, make_plans, run_plans
 from workbench.session import Session
 from workbench.widgets.error_html import error_html
@@ -81,8 +86,8 @@ class HypothesesPanel(Panel):
             widgets.HBox([self.plan_button, self.run_button]),
             self.hint,
             self.plan_view,
-            self.verdict,
             self.view,
+            self.verdict,
             self.examples,
             self.report,
             self.journal,
@@ -158,7 +163,7 @@ class HypothesesPanel(Panel):
         self._hint("")
         self._show()
         self._read_journal()
-        self.reveal(self.verdict)
+        self.reveal(self.view)
 
     def _watch(self, job: Job) -> None:
         if job is self._job or self._job is None:
@@ -176,7 +181,7 @@ class HypothesesPanel(Panel):
         if result is None:
             return
         self.verdict.value = verdict_html(result)
-        self.view.value = effects_html(result.parts)
+        self.view.value = outcome_html(result) + effects_html(result.parts)
         page = base64.b64encode(result.report.read_bytes()).decode()
         name = escape(result.report.name, quote=True)
         self.report.value = (

@@ -14,17 +14,20 @@ from latent_core.hypotheses.verdict import interval_text
 from latent_core.wording import counted, duration_range
 from workbench.panels.hypotheses.work import Planned, Result
 
-__all__ = ["journal_html", "plan_html", "verdict_html"]
+__all__ = ["journal_html", "outcome_html", "plan_html", "verdict_html"]
 
 _STYLE: Final = """<style>
-.latent-lab { font: 13px/1.45 var(--jp-ui-font-family, sans-serif); overflow-x: auto;
+.latent-lab { container-type: inline-size; overflow-x: auto;
+  font: 13px/1.45 var(--jp-ui-font-family, sans-serif);
   color: var(--jp-ui-font-color1, inherit); max-width: 1100px; }
 .latent-lab p { margin: 6px 0; }
 .latent-lab table { border-collapse: collapse; font-variant-numeric: tabular-nums; margin: 6px 0; }
 .latent-lab th, .latent-lab td { padding: 4px 14px 4px 0; text-align: left; vertical-align: top;
   border-bottom: 1px solid var(--jp-border-color2, #ddd); }
 .latent-lab th { font-weight: 600; white-space: nowrap; }
-.latent-lab td.n { white-space: nowrap; }
+.latent-lab td { min-width: 9em; }
+.latent-lab td.n { white-space: nowrap; min-width: 0; }
+@container (max-width: 900px) { .latent-lab th, .latent-lab td.n { white-space: normal; } }
 .latent-lab small { color: var(--jp-ui-font-color2, #666); }
 .latent-lab code { font-size: 12px; background: none; overflow-wrap: anywhere; color: inherit; }
 .latent-lab summary { cursor: pointer; }
@@ -87,12 +90,16 @@ def plan_html(planned: Planned) -> str:
     return _div("".join(parts))
 
 
-def verdict_html(result: Result) -> str:
-    """The verdict, and why, part by part."""
-    asked = result.planned.asked
-    head = f"<b>{escape(asked.title)}</b>"
+def outcome_html(result: Result) -> str:
+    """The verdict on the whole claim, in one line."""
+    head = f"<b>{escape(result.planned.asked.title)}</b>"
     if outcome := result.outcome:
         head = f"<b>{_SIGNS[outcome]} {escape(outcome.upper())}</b> — {head}"
+    return _div(f"<p>{head}</p>")
+
+
+def verdict_html(result: Result) -> str:
+    """The verdicts, and why, part by part."""
     rows = "".join(
         f"<tr><td>{escape(name)}<br><small>{escape(v.hypothesis.claim)}</small></td>"
         f"<td class=n><b>{_SIGNS[v.outcome]} {escape(v.title.lower())}</b></td>"
@@ -102,7 +109,7 @@ def verdict_html(result: Result) -> str:
         for name, v in result.parts.items()
     )
     heads = ("part", "verdict", "estimate", "expected", "adjusted p", "why")
-    parts = [f"<p>{head}</p>", _table("verdict", heads, rows), *_refused(result.not_run, "Not run")]
+    parts = [_table("verdict", heads, rows), *_refused(result.not_run, "Not run")]
     if (study := result.study) is not None:
         rule = "A study is supported if every part is supported. It is refuted if a part is "
         rule += "refuted with an adjusted p-value of at most 0.05."

@@ -36,7 +36,16 @@ def test_from_claim_to_verdict(browser: Browser, jupyter_lab: Jupyter, tmp_path:
         run.click()
         verdict = panel.get_by_role("table", name="verdict")
         expect(verdict).to_contain_text("the verdict is about this adapter only")
-        expect(panel.locator(".latent-effects svg").first).to_be_visible()
+        expect(panel.locator(".latent-effects svg").first).to_be_in_viewport()
+        page.set_viewport_size({"width": 1300, "height": 900})
+        for table in (plan, verdict):  # no column of text is squeezed by those of numbers
+            widths = (
+                table.locator("tbody tr")
+                .first.locator("td:not(.n)")
+                .evaluate_all("cells => cells.map((cell) => cell.clientWidth)")
+            )
+            assert widths and min(widths) > 100, widths
+            assert table.evaluate("el => el.offsetWidth <= el.parentElement.clientWidth + 2")
         expect(panel.get_by_text("1 test in")).to_be_visible()
         with page.expect_download() as download:
             panel.get_by_role("link", name="download it").click()
