@@ -200,6 +200,24 @@ def test_attention_shows_the_numbers_and_opens_what_is_clicked(notebook: Noteboo
     expect(strip).to_contain_text("Comma.1")
 
 
+def test_the_map_that_a_cell_opens_is_scrolled_into_view_and_the_focus_stays(
+    notebook: Notebook,
+) -> None:
+    page, panel = notebook.page, open_tab(notebook.page, "Attention")
+    size = page.viewport_size
+    assert size is not None
+    page.set_viewport_size({"width": 1024, "height": 640})
+    overview = drawn(panel, "A (Start_1+Comma_2): text")
+    body = overview.locator(".latent-grid-body")
+    body.press("Control+Home")
+    body.evaluate("el => el.scrollIntoView({ block: 'end' })")
+    body.press("Enter")
+    heat = drawn(panel, "A (Start_1+Comma_2): layer 0, head 0, text")
+    expect(heat.locator("canvas").first).to_be_in_viewport(ratio=0.9)
+    expect(body).to_be_focused()
+    page.set_viewport_size(size)
+
+
 def test_attention_of_b_their_difference_and_the_effect_of_cutting(notebook: Notebook) -> None:
     panel = open_tab(notebook.page, "Attention")
     panel.get_by_role("button", name="B", exact=True).click()

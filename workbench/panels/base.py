@@ -174,7 +174,7 @@ class Panel(widgets.VBox):
     def reveal(self, widget: widgets.DOMWidget) -> None:
         """Scroll to a widget of this panel, and move the focus there: what a click has made."""
         if isinstance(widget, anywidget.AnyWidget):  # its view takes no class that is added later
-            widget.send({"kind": "reveal"})
+            widget.send({"kind": "reveal", "focus": True})
         else:
             self.status.reveal(widget)
 

@@ -339,6 +339,7 @@ class AttentionPanel(Panel):
         head = cell.head if row is None or cell.head is None else record.heads[row]
         if (record.layers[column], head) != cell:
             self.chooser.choose(record.layers[column], head)
+        self.heat.send({"kind": "reveal", "focus": False})  # the next cell is a key away
 
     # --- the causal effect ------------------------------------------------------------------------
 
