@@ -42,7 +42,9 @@ def test_a_sliding_window_gets_one_slot_a_row_and_pass() -> None:
     trace = traced(model, ["ab,c", "x"], 5)
     assert trace.shapes[0] == (2, 12)
     assert {slots for _, slots in trace.shapes[1:]} == {1}
-    assert [slots for _, slots in traced(model, ["ab,c"], 5).shapes] == [12, 3, 3, 3, 3]
+    alone = traced(model, ["ab,c"], 5)
+    assert [slots for _, slots in alone.shapes] == [12, 3, 3, 3, 3]
+    assert [row.decode_steps for row in alone.rows] == [5]
 
 
 @pytest.mark.parametrize("family", ["llama", "mistral"])

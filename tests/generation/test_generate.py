@@ -64,6 +64,7 @@ def test_lengths_count_verbal_tokens() -> None:
     rows = model.generate(["ab,c", "x"], max_length=7, return_details=True)
     assert [len(row.response_ids) for row in rows] == [3, 6]
     assert [len(r.response_ids) for r in model.generate("x", return_details=True)] == [64]
+    assert model.generate([], max_length=1) == [], "no prompt is too long"
 
 
 # ---- conversations ----
