@@ -5,6 +5,7 @@ import torch
 from tokenizers.processors import TemplateProcessing
 from transformers import (
     GenerationConfig,
+    TextStreamer,
 )
 
 import latent_core.generation.generate as generation_module
@@ -237,3 +238,14 @@ def test_the_first_and_the_last_id_of_the_vocabulary_are_prompts() -> None:
     assert row.prompt_ids == (0, VOCABULARY - 1, EOS)
     assert row.prompt == model.backbone.decode(row.prompt_ids, special=True)
     assert row.prompt != model.backbone.decode(row.prompt_ids), "special tokens are named"
+
+
+def test_a_streamer_shows_one_response_and_no_more() -> None:
+    model = LatentModel(tiny_backbone("llama"), "Start_1")
+    streamer = TextStreamer(model.backbone.tokenizer)
+    one = {"num_return_sequences": 1, "do_sample": True, "seed": 0}
+    assert len(model.generate("ab", 2, streamer=streamer, **one)) == 1
+    two = one | {"num_return_sequences": 2}
+    for prompts, settings in ((["ab", "c"], one), (["ab"], two), (["ab", "c"], two), ([], one)):
+        with pytest.raises(SettingError, match="a streamer shows one response"):
+            model.generate(prompts, 2, streamer=streamer, **settings)
