@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from latent_core.errors import PromptError
-from latent_core.generation.decoding import Row, best_of, decode
+from latent_core.generation.decoding import Row, best_of, decode, decoding_passes
+from latent_core.models.hesitation import best_probabilities
 from latent_core.models.latent import LatentModel
 from latent_core.progress import Progress, listening
 from latent_core.slots.placement import IGNORE, SlotStream
@@ -206,3 +207,29 @@ def test_sequential_positions_may_fill_the_window_to_its_last_slot() -> None:
     assert len(model.generate("a" * 90, 1, return_details=True)[0].slots) == 97
     with pytest.raises(PromptError, match=r"'aaaa.* have 97 slots, which positions=sequential"):
         model.generate("a" * 91, 1)
+
+
+@pytest.mark.parametrize(
+    "layout",
+    [
+        "none",
+        f"Start_1+{OFTEN}_2",
+        f"Start_1=hidden+{OFTEN}_2=hidden+End_2=hidden(norm)",
+        "Unsure[0.6]_2+Unsure[0.3]_1=hidden",
+        "2_1+Unsure[0.5]_1",
+        "2_1=hidden+Unsure[0.5]_1@verbal",
+    ],
+)
+def test_passes_of_a_response_are_counted_without_a_model(layout: str) -> None:
+    """Those that decoding it alone took, from its ids and the best probabilities."""
+    model = made("llama", layout, calm("llama"))
+    counts = set()
+    for prompt in PROMPTS:
+        (row,) = model.generate([prompt], 7, return_details=True)
+        ids, best = (row.prompt_ids, row.response_ids), list[float]()
+        if model.placement.thresholds:
+            best = best_probabilities(model, *ids)
+        told = decoding_passes(model.placement, *ids, best)
+        assert told == row.decode_steps
+        counts.add(told)
+    assert len(counts) > 1 or layout == "none" or "hidden" not in layout
