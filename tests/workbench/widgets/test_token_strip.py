@@ -157,6 +157,19 @@ def test_spacing_tells_nothing_of_position_ids(page: Any) -> None:
 
 
 @pytest.mark.slow
+def test_wide_tokens_keep_clear_of_each_other(page: Any) -> None:
+    render(page, TokenStrip.of([verbal(text, n) for n, text in enumerate(("abcdef·1/2", "x·2/2"))]))
+    right, left = page.locator(".latent-text").evaluate_all(
+        """texts => texts.map((text) => {
+          const range = document.createRange();
+          range.selectNodeContents(text);
+          return range.getBoundingClientRect();
+        }).map((box, at) => (at ? box.left : box.right))"""
+    )
+    assert left - right >= 4
+
+
+@pytest.mark.slow
 def test_hostile_tokens_and_groups_show_as_themselves(page: Any) -> None:
     group = "Before[<img src=x onerror=window.ran=1>]"
     chip = SlotView(f"{group}.0", group, 0, 0, None)
