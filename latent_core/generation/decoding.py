@@ -158,9 +158,8 @@ def decoding_passes(
         while row.queue:
             row.take(None)
         if best:
-            predictor = row.stream.predictor
-            row.queue += row.stream.hesitate(best[number])
-            while row.queue and row.stream.predictor != predictor:
+            row.queue = row.stream.hesitate(best[number])
+            while row.queue:
                 row.take(None)
         if number < len(response_ids) - 1:
             row.push([token_id])
@@ -175,9 +174,8 @@ def _sure(rows: Sequence[Row], logits: Tensor) -> list[int]:
     for number, (row, best) in enumerate(zip(rows, best_of(logits), strict=True)):
         if len(row.best) == len(row.response_ids):
             row.best.append(best)
-            predictor = row.stream.predictor
-            row.queue += row.stream.hesitate(best)
-            if row.stream.predictor != predictor:
+            row.queue = row.stream.hesitate(best)
+            if row.queue:
                 continue  # the last of the latents predicts
         found.append(number)
     return found

@@ -15,6 +15,7 @@ from tests.families import (
     PROMPTS,
     tiny_backbone,
 )
+from tests.models.test_hesitation import hesitant
 from tests.models.test_passes import calm, made
 from tests.slots.test_placement import COMMA, place
 from tests.tracing import references_agree, traced
@@ -230,3 +231,17 @@ def test_passes_of_a_response_are_counted_without_a_model(layout: str) -> None:
             best = best_probabilities(model, *ids)
         told = decoding_passes(model.placement, *ids, best)
         assert told == row.decode_steps
+
+
+def test_a_row_that_is_sure_goes_on_beside_one_that_is_not() -> None:
+    model = hesitant("llama", "Unsure[P]_2=hidden")
+    sure = 0
+    for row in model.generate(PROMPTS, 9, return_details=True):
+        assert len(row.response_ids) == 9 or row.finished, "it left before its end"
+        best = best_probabilities(model, row.prompt_ids, row.response_ids)
+        unsure = sum(one < model.placement.thresholds[0] for one in best)
+        assert sum(slot.group is not None for slot in row.slots) == 2 * unsure
+        sure += len(best) - unsure
+        told = decoding_passes(model.placement, row.prompt_ids, row.response_ids, best)
+        assert told == row.decode_steps == len(best) + 2 * unsure
+    assert sure > 2
