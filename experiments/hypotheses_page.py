@@ -6,6 +6,8 @@
         --examples 16 --page docs/hypotheses-smollm2.md
     python experiments/hypotheses_page.py --shipped --backbone smollm2-135m --examples 24 \\
         --only H2-lookup:Start_1+Comma_1 --page docs/hypotheses-lookup.md
+    python experiments/hypotheses_page.py --shipped --examples 100 \\
+        --only "computed:End_2=hidden & lora-r8" --page docs/hypotheses-computed.md
 
 Adapters, partial results and the journal lie in runs/hypotheses. A call that was killed continues.
 Studies run side by side, a process per core. The page shows every verdict.

@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import re
+import shlex
 import subprocess
 import sys
 import time
@@ -21,6 +22,7 @@ from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parent.parent
 LOOKUP = "H2-lookup:Start_1+Comma_1"
+COMPUTED = "'computed:End_2=hidden & lora-r8'"
 
 
 class Part(NamedTuple):
@@ -34,7 +36,7 @@ class Part(NamedTuple):
 PARTS: dict[str, Part] = {
     "reference": Part("-m docs.api", ("docs/reference.md",)),
     "families": Part("experiments/families.py", ("docs/backbones.md",)),
-    "verified": Part("-m experiments.verified", ("docs/backbones.md",)),
+    "verified": Part("experiments/verified.py", ("docs/backbones.md",)),
     "results": Part("experiments/results.py", ("docs/results.md", "docs/results-*.svg")),
     "tiny": Part("experiments/tiny_comparison.py", ("docs/tiny.md",)),
     "verdicts-lookup": Part(
@@ -46,6 +48,11 @@ PARTS: dict[str, Part] = {
         "experiments/hypotheses_page.py --shipped --backbone smollm2-135m --seeds 1 "
         "--examples 16 --page docs/hypotheses-smollm2.md",
         ("docs/hypotheses-smollm2.md",),
+    ),
+    "verdicts-computed": Part(
+        f"experiments/hypotheses_page.py --shipped --examples 100 --only {COMPUTED} "
+        "--page docs/hypotheses-computed.md",
+        ("docs/hypotheses-computed.md",),
     ),
     "verdicts-tiny": Part("experiments/hypotheses_page.py", ("docs/hypotheses.md",)),
     "notebooks": Part("experiments/run_notebooks.py", ("notebooks/*.ipynb",)),
@@ -80,7 +87,7 @@ def rebuild(name: str, part: Part, root: Path = ROOT) -> list[Path]:
     before = contents(part, root)
     started = time.perf_counter()
     print(f"{name}: python {part.command}", flush=True)
-    subprocess.run([sys.executable, *part.command.split()], cwd=root, check=True)
+    subprocess.run([sys.executable, *shlex.split(part.command)], cwd=root, check=True)
     after = contents(part, root)
     changed = sorted(path for path in before | after if before.get(path) != after.get(path))
     says = ", ".join(map(str, changed)) or "nothing"

@@ -105,7 +105,22 @@ SCORES = [
         "tiny",
         "hops",
         "id",
-        "score {End_2=hidden & lora-r8}, two learned latents at the same places {End_2 & lora-r8}",
+        "score {End_2=hidden & lora-r8} in distribution, two learned latents {End_2 & lora-r8}",
+    ),
+    (
+        NOTES,
+        "tiny",
+        "hops",
+        "id",
+        "{Start_2+End_2=hidden} (hidden), {Start_2+End_2=fused(0.6)} (fused) and "
+        "{Start_2+End_2=mix} (mixtures) against {Start_2+End_2}",
+    ),
+    (
+        README,
+        "tiny",
+        "hops",
+        "id",
+        "no more than learned ones: {End_2=hidden & lora-r8} and {End_2 & lora-r8} in distribution",
     ),
 ]
 
@@ -163,7 +178,7 @@ DIFFERENCES = [
         "id",
         "End_2=hidden & lora-r8",
         "End_2 & lora-r8",
-        "0.47 ({mean} {interval})",
+        "two learned latents 0.53 ({mean} {interval})",
     ),
     (
         NOTES,
@@ -172,7 +187,7 @@ DIFFERENCES = [
         "id",
         "End_2=fused(0.6) & lora-r8",
         "End_2 & lora-r8",
-        "0.60 ({mean} {interval})",
+        "fused states 0.60 ({mean} {interval})",
     ),
     (
         NOTES,
@@ -181,7 +196,7 @@ DIFFERENCES = [
         "id",
         "End_2=mix & lora-r8",
         "End_2 & lora-r8",
-        "mixtures 0.46 ({mean} {interval})",
+        "mixtures score 0.54 ({mean} {interval})",
     ),
 ]
 

@@ -174,7 +174,7 @@ OUTLINES: Final[tuple[Outline, ...]] = (
         "also if they hold their mean over the task, random directions, or what the first holds.",
         "The learned latents have the same places and count. The interventions keep the slots and "
         "change what they hold. Only a map of the states is trained; a layout such as "
-        "End_4=hidden & lora-r8 trains the backbone's copy too. No verdict ships for this study.",
+        "End_4=hidden & lora-r8 trains the backbone's copy too.",
         {"hops": "End_4=hidden(proj=8)", "reach": "End_4=hidden(proj=8)"},
         "computed",
         6,
