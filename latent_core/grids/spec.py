@@ -43,7 +43,8 @@ class Training:
         arguments: further `transformers.TrainingArguments`.
         patience, check_every, check_examples, snapshots: as in `train`; None for none.
         curriculum: a name, such as `coconut`, of stages that share the steps out; None for none.
-        learning_rate_beside: of what PEFT trains beside latents; None for its default.
+        learning_rate_beside: of what PEFT trains beside latents, also where these have nothing to
+            train (`End_2=hidden & lora-r8`); None for its default. Other methods ignore it.
     """
 
     steps: int = 300
@@ -77,6 +78,13 @@ class Training:
             raise SettingError(f"init is {self.init!r}; expected text, such as vocab")
         if not isinstance(self.arguments, dict):
             raise SettingError(f"arguments is {self.arguments!r}; expected settings by name")
+
+    def of_method(self, method: Method) -> Training:
+        """The same settings with the rates that a method has: one, where one part trains."""
+        if self.learning_rate_beside is None or (method.companion and method.layout.trains):
+            return self
+        rate = self.learning_rate_beside if method.companion else self.learning_rate
+        return replace(self, learning_rate=rate, learning_rate_beside=None)
 
     @property
     def checks(self) -> dict[str, Any]:

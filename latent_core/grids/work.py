@@ -221,6 +221,7 @@ def _train(
     if training is None:
         keep_untrained(model, task, spec.seed, folder, resume=True, notes=notes)
         return
+    training = training.of_method(Method.parse(spec.method))
     train(
         model,
         task,

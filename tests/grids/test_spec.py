@@ -4,6 +4,8 @@ import pytest
 
 from latent_core.errors import SettingError
 from latent_core.grids.grid import Grid
+from latent_core.grids.spec import Training
+from latent_core.slots.methods import Method
 from tests.grids.engine import SEARCH, grid
 
 
@@ -52,3 +54,13 @@ def test_a_search_beside_chooses_the_rate_of_what_peft_trains_beside_latents() -
     assert "beside" not in usual[3].identity["search"]  # so that earlier folders keep their names
     with pytest.raises(SettingError, match="beside is 'yes'; expected true or false"):
         grid(search=rates | {"beside": "yes"}).specs()
+
+
+def test_a_rate_beside_latents_is_that_of_peft_where_it_trains_alone() -> None:
+    both = Training(learning_rate=0.1, learning_rate_beside=0.01)
+    found = [
+        (of.learning_rate, of.learning_rate_beside)
+        for method in ("Start_2", "lora-r2", "End_2=hidden & lora-r2", "Start_2 & lora-r2")
+        if (of := both.of_method(Method.parse(method)))
+    ]
+    assert found == [(0.1, None), (0.1, None), (0.01, None), (0.1, 0.01)]

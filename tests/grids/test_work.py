@@ -217,3 +217,16 @@ def test_a_grid_ends_runs_early_and_keeps_snapshots_those_of_a_search_too(tmp_pa
     assert read_run(tmp_path / spec.folder)["kept"]["step"] == 2
     for trial in spec.trials():  # of one step
         assert read_run(tmp_path / trial.folder)["kept"]["step"] == 1
+
+
+def test_every_method_of_a_grid_takes_the_rate_of_what_peft_trains(tmp_path: Path) -> None:
+    asked = grid(
+        methods=["End_1=hidden & lora-r2", "End_1 & lora-r2"],
+        seeds=[0],
+        training={"steps": 1, "batch_size": 1, "learning_rate_beside": 0.02},
+    )
+    outcomes = done(run_grid(asked, tmp_path, Here()))
+    assert [state for _, _, state in outcomes] == ["finished", "finished"]
+    kept = [read_run(path.parent)["settings"] for path in sorted(tmp_path.rglob("run.json"))]
+    rates = {(s["learning_rate"] == 0.02, s.get("learning_rate_beside")) for s in kept}
+    assert rates == {(True, None), (False, 0.02)}
