@@ -57,6 +57,7 @@ def test_a_path_lies_behind_a_link_or_not(tmp_path: Path) -> None:
     assert not lies_behind_link(tmp_path / "a" / "b", [tmp_path])
     assert lies_behind_link(tmp_path / "link" / "b", [tmp_path])
     assert not lies_behind_link(tmp_path / "link" / "b", [tmp_path / "link"])
+    assert not lies_behind_link(tmp_path / "link" / "b", [tmp_path / "other", tmp_path / "link"])
     assert not lies_behind_link(tmp_path / "link", [tmp_path / "link"])
     assert lies_behind_link(tmp_path / "a" / "up" / "a" / "b", [tmp_path / "a"])
     (tmp_path / "a" / "..odd").symlink_to(tmp_path)
