@@ -264,6 +264,26 @@ def test_a_sentence_about_a_cause_names_what_its_verdict_does(
     assert expected in text_of(page)
 
 
+def test_sentences_about_the_repositorys_own_runs_of_hops_name_their_scores() -> None:
+    records = lc.load_runs(ROOT / "experiments" / "runs", {"task": "hops"}, records=True)
+    grids = dict(list(records.groupby(records["run"].str.partition("/")[0])))
+
+    def mean(grid: str, split: str, method: str = "lora-r8") -> str:
+        return mean_of(grids[grid][grids[grid]["split"] == split], method)
+
+    small, written = grids["hops-smollm2"], "hops-written"
+    hidden, learned = "End_2=hidden & lora-r8", "End_2 & lora-r8"
+    found = lc.paired_difference(small[small["split"] == "id"], hidden, learned)
+    for sentence in (
+        f"scores as much ({mean('hops-answers', 'id')})",
+        f"scores {mean(written, 'id')}, and {mean(written, 'ood-10')} at ten look-ups",
+        f"hidden states score {mean('hops-smollm2', 'id', hidden)} in distribution and learned "
+        f"latents {mean('hops-smollm2', 'id', learned)} "
+        f"({found.mean:+.2f} [{found.low:+.2f}, {found.high:+.2f}], 50 examples)",
+    ):
+        assert sentence in text_of(NOTES)
+
+
 def skeleton(drawing: Path) -> tuple[str, list[float]]:
     """An SVG without its coordinates and the names that come of them; the coordinates."""
     named = re.sub(r"\b[mp][0-9a-f]{10}\b", "name", drawing.read_text())
