@@ -111,9 +111,15 @@ class _Bar(tqdm):
             listener(Progress(self.desc or "", int(self.n), int(self.total or 0), self.unit))
 
 
+def _in_notebook() -> bool:
+    """Whether this process is a kernel; a script may have imported ipykernel, too."""
+    kernels = sys.modules.get("ipykernel.kernelapp")
+    return kernels is not None and bool(kernels.IPKernelApp.initialized())
+
+
 def progress_bar(total: int, description: str, unit: str, shown: bool = True) -> tqdm:
     """A bar of `total` units with the time left; call `update` and `close`, or use it in `with`."""
-    in_notebook = "ipykernel" in sys.modules
+    in_notebook = _in_notebook()
     file = sys.stdout if in_notebook else sys.stderr
     bar = _Bar(
         total=total,

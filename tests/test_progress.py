@@ -5,9 +5,10 @@ from collections.abc import Callable
 from contextlib import redirect_stderr, redirect_stdout
 
 import pytest
+from ipykernel.kernelapp import IPKernelApp
 
 import latent_core as lc
-from latent_core.progress import Progress, listening
+from latent_core.progress import Progress, listening, progress_bar
 
 
 class StopError(Exception):
@@ -92,3 +93,15 @@ def test_stopped_work_leaves_the_model_as_it_was(model: lc.LatentModel) -> None:
     with pytest.raises(StopError), listening(listener), edit.on(model):
         model.generate("1,2,", max_new_tokens=8)
     assert model.generate("1,2,", max_new_tokens=8) == before
+
+
+@pytest.mark.parametrize("kernel", [False, True])
+def test_a_bar_goes_to_the_notebook_only_in_a_kernel(
+    kernel: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A script that has imported ipykernel, as other packages do, is none."""
+    monkeypatch.setattr(IPKernelApp, "initialized", lambda: kernel)
+    with progress_bar(1, "work", "step") as bar:
+        bar.update()
+    told = capsys.readouterr()
+    assert ("work" in told.out, "work" in told.err) == (kernel, not kernel)

@@ -203,3 +203,14 @@ def test_only_the_files_that_are_named_are_set_aside_and_run_json_goes_last(run,
     own_files.set_aside(run, chosen)
     assert moved == ["log.csv", "records.parquet", "summary.json", "run.json"]
     assert (run / "adapter_config.json").exists() and not (run / "records.parquet").exists()
+
+
+def test_where_a_file_stands_in_place_of_a_folder_there_is_nothing_to_delete(
+    tmp_path: Path,
+) -> None:
+    foreign = tmp_path / "notes"
+    foreign.write_text("mine")
+    own_files.delete_leftovers(foreign)
+    own_files.delete_lock(foreign)
+    own_files.delete_summary(foreign)
+    assert foreign.read_text() == "mine"

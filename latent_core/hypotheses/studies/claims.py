@@ -349,4 +349,14 @@ def computed(task: str, layout: str) -> Parts:
     for part, (claim, change, controls) in changes.items():
         treatment = f"{layout} under {change}"
         parts[part] = _part(task, claim, treatment, layout, "less", split="id", controls=controls)
+    alone = f"{layout} under knock_out({name} -> prompt)"
+    parts["they are enough"] = _part(
+        task,
+        f"while its {name} latents cannot attend to the prompt, what they hold raises the score",
+        alone,
+        f"{alone} & replace({name}, data:{task})",
+        "greater",
+        split="id",
+        controls=(),
+    )
     return parts

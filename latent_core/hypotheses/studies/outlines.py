@@ -171,13 +171,14 @@ OUTLINES: Final[tuple[Outline, ...]] = (
         "its place, because what it holds depends on the prompt.",
         "If so, computed latents beat as many learned ones, and their answers follow an edit of "
         "the prompt more often. Without them the score is lower, and "
-        "also if they hold their mean over the task, random directions, or what the first holds.",
+        "also if they hold their mean over the task, random directions, or what the first holds. "
+        "And what they hold is enough: it raises the score where they cannot attend to the prompt.",
         "The learned latents have the same places and count. The interventions keep the slots and "
         "change what they hold. Only a map of the states is trained; a layout such as "
         "End_4=hidden & lora-r8 trains the backbone's copy too.",
         {"hops": "End_4=hidden(proj=8)", "reach": "End_4=hidden(proj=8)"},
         "computed",
-        6,
+        7,
     ),
 )
 

@@ -44,6 +44,10 @@ def test_computed_latents_are_held_against_learned_ones_and_changed_in_place() -
     assert contrasts.pop("follows the edit") == gain
     assert gain.treatment == "Start_1+End_4=hidden & lora-r8"
     assert gain.control == "Start_1+End_4 & lora-r8"
+    enough = contrasts.pop("they are enough")
+    assert parts["they are enough"].direction == "greater"
+    assert enough.treatment == f"{gain.treatment} under knock_out(End -> prompt)"
+    assert enough.control == f"{enough.treatment} & replace(End, data:hops)"
     assert {contrast.treatment.partition(" under ")[2] for contrast in contrasts.values()} == {
         "drop(End)",
         "replace(End, data:hops)",
@@ -61,4 +65,4 @@ def test_runs_of_other_methods_do_not_stand_for_computed_ones() -> None:
     have = {"hops": {"End_4", "lora-r4", "End_4=hidden(proj=8)"}}
     assert fitted(study, {"hops": {"lora-r4", "End_4"}}, "tiny").parts == 0
     fit = fitted(study, have, "tiny")
-    assert fit.study is study and fit.parts == 6
+    assert fit.study is study and fit.parts == 7
