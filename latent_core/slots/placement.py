@@ -226,10 +226,9 @@ class SlotStream:
         slots: list[Slot] = []
         for number, group in enumerate(self._layout.groups):
             if isinstance(group.place, Unsure) and best < group.place.threshold:
-                placed = self._place(number, group)
-                slots += placed
-                if placed and group.predict_from == "latent":
-                    self.predictor = self.num_slots - 1
+                slots += self._place(number, group)
+        if slots:
+            self.predictor = self.num_slots - 1
         return slots
 
     def push(self, token_id: int) -> list[Slot]:

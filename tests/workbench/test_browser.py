@@ -6,6 +6,7 @@ Every test ends with a look at what went wrong in the page: no error, no request
 import json
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -71,6 +72,18 @@ def open_tab(page: Page, title: str) -> Locator:
     return panel
 
 
+@contextmanager
+def resized(page: Page, **size: int) -> Iterator[None]:
+    """The page with another width or height, for a while."""
+    before = page.viewport_size
+    assert before is not None
+    page.set_viewport_size(before | size)
+    try:
+        yield
+    finally:
+        page.set_viewport_size(before)
+
+
 def drawn(panel: Locator, title: str) -> Locator:
     """The one heat map with this in its title, once it is drawn."""
     grid = panel.locator(
@@ -132,17 +145,14 @@ def test_on_a_narrow_page_a_groups_row_stays_one_and_the_prompt_shows_its_end(
     notebook: Notebook,
 ) -> None:
     page, panel = notebook.page, open_tab(notebook.page, "Playground")
-    size = page.viewport_size
-    assert size is not None
-    page.set_viewport_size(size | {"width": 1000})
-    notebook.run("wb.session.task = lc.load_task('summation')\nwb.session.draw('ood-20')")
-    prompt = panel.get_by_label("Prompt", exact=True)
-    expect(prompt).to_have_attribute("rows", "4")
-    assert prompt.evaluate("el => el.scrollHeight <= el.clientHeight + 2")
-    count, place = (
-        panel.get_by_label(name, exact=True).first.bounding_box() for name in ("Count", "Place")
-    )
-    page.set_viewport_size(size)
+    with resized(page, width=1000):
+        notebook.run("wb.session.task = lc.load_task('summation')\nwb.session.draw('ood-20')")
+        prompt = panel.get_by_label("Prompt", exact=True)
+        expect(prompt).to_have_attribute("rows", "4")
+        assert prompt.evaluate("el => el.scrollHeight <= el.clientHeight + 2")
+        count, place = (
+            panel.get_by_label(name, exact=True).first.bounding_box() for name in ("Count", "Place")
+        )
     notebook.run("wb.session.task = lc.load_task('repetition')\nwb.session.draw('id', 0, level=2)")
     assert count is not None and place is not None
     assert abs(count["y"] - place["y"]) < count["height"] / 2
@@ -204,18 +214,15 @@ def test_the_map_that_a_cell_opens_is_scrolled_into_view_and_the_focus_stays(
     notebook: Notebook,
 ) -> None:
     page, panel = notebook.page, open_tab(notebook.page, "Attention")
-    size = page.viewport_size
-    assert size is not None
-    page.set_viewport_size({"width": 1024, "height": 640})
-    overview = drawn(panel, "A (Start_1+Comma_2): text")
-    body = overview.locator(".latent-grid-body")
-    body.press("Control+Home")
-    body.evaluate("el => el.scrollIntoView({ block: 'end' })")
-    body.press("Enter")
-    heat = drawn(panel, "A (Start_1+Comma_2): layer 0, head 0, text")
-    expect(heat.locator("canvas").first).to_be_in_viewport(ratio=0.9)
-    expect(body).to_be_focused()
-    page.set_viewport_size(size)
+    with resized(page, width=1024, height=640):
+        overview = drawn(panel, "A (Start_1+Comma_2): text")
+        body = overview.locator(".latent-grid-body")
+        body.press("Control+Home")
+        body.evaluate("el => el.scrollIntoView({ block: 'end' })")
+        body.press("Enter")
+        heat = drawn(panel, "A (Start_1+Comma_2): layer 0, head 0, text")
+        expect(heat.locator("canvas").first).to_be_in_viewport(ratio=0.9)
+        expect(body).to_be_focused()
 
 
 def test_attention_of_b_their_difference_and_the_effect_of_cutting(notebook: Notebook) -> None:
@@ -384,17 +391,15 @@ def test_a_and_b_are_evaluated_and_a_point_leads_to_its_examples(
 
 def test_on_a_narrow_page_the_fields_of_a_run_stand_in_columns(notebook: Notebook) -> None:
     page, panel = notebook.page, open_tab(notebook.page, "Training")
-    size = page.viewport_size
-    assert size is not None
-    page.set_viewport_size(size | {"width": 1024})
-    for column in (
+    columns = (
         ("Steps", "Batch size", "Learning rate", "Seed"),
         ("Steps per check", "Examples per check", "Patience (checks)", "Steps per snapshot"),
-    ):
-        boxes = [panel.get_by_label(name, exact=True).bounding_box() for name in column]
-        assert len({box["x"] for box in boxes if box is not None}) == 1, column
-        assert len({box["y"] for box in boxes if box is not None}) == 4, column
-    page.set_viewport_size(size)
+    )
+    with resized(page, width=1024):
+        for column in columns:
+            boxes = [panel.get_by_label(name, exact=True).bounding_box() for name in column]
+            assert len({box["x"] for box in boxes if box is not None}) == 1, column
+            assert len({box["y"] for box in boxes if box is not None}) == 4, column
 
 
 def set_number(panel: Locator, label: str, value: int) -> None:
