@@ -1,11 +1,12 @@
 """Whoever listens hears of all long work, sees no bars, and can stop it."""
 
 import io
+import sys
 from collections.abc import Callable
 from contextlib import redirect_stderr, redirect_stdout
+from types import SimpleNamespace
 
 import pytest
-from ipykernel.kernelapp import IPKernelApp
 
 import latent_core as lc
 from latent_core.progress import Progress, listening, progress_bar
@@ -99,8 +100,13 @@ def test_stopped_work_leaves_the_model_as_it_was(model: lc.LatentModel) -> None:
 def test_a_bar_goes_to_the_notebook_only_in_a_kernel(
     kernel: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A script that has imported ipykernel, as other packages do, is none."""
-    monkeypatch.setattr(IPKernelApp, "initialized", lambda: kernel)
+    """A script that has imported ipykernel, as other packages do, is none.
+
+    The module is a stand-in: importing the real one would give every widget of later tests another
+    kind of comm. `tests/test_notebooks.py` has the real one.
+    """
+    app = SimpleNamespace(initialized=lambda: kernel)
+    monkeypatch.setitem(sys.modules, "ipykernel.kernelapp", SimpleNamespace(IPKernelApp=app))
     with progress_bar(1, "work", "step") as bar:
         bar.update()
     told = capsys.readouterr()

@@ -167,7 +167,7 @@ def test_the_environment_fixes_it() -> None:
 def test_the_threads_of_finished_work_are_released() -> None:
     """Those of another of Python's threads stay: they are released where they computed."""
     code = (
-        "import psutil, threading, torch\n"
+        "import psutil, threading, time, torch\n"
         "from latent_core.threads import release_threads\n"
         "here = psutil.Process()\n"
         "def compute():\n"
@@ -175,7 +175,10 @@ def test_the_threads_of_finished_work_are_released() -> None:
         "    torch.ones(900, 900).exp()\n"
         "compute(); busy = here.num_threads()\n"
         "other = threading.Thread(target=lambda: (compute(), release_threads()))\n"
-        "other.start(); other.join(); beside = here.num_threads()\n"
+        "other.start(); other.join()\n"
+        "while other.native_id in [one.id for one in here.threads()]:\n"
+        "    time.sleep(0.01)  # Linux ends a thread shortly after Python has joined it\n"
+        "beside = here.num_threads()\n"
         "release_threads(); after = here.num_threads(); compute()\n"
         "print(busy - after, beside - after, here.num_threads() - after)\n"
     )

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from comm import DummyComm
 from matplotlib.colors import to_rgba
 
 from latent_core.errors import SettingError
@@ -52,6 +53,9 @@ def test_another_map_takes_the_place_of_the_last_with_its_marks() -> None:
 def test_one_message_per_picture(monkeypatch: pytest.MonkeyPatch) -> None:
     """Were labels and numbers to come one after the other, the browser would draw nonsense."""
     grid = HeatGrid()
+    grid.comm = DummyComm(
+        target_name="jupyter.widget"
+    )  # a kernel's own, without one, takes nothing
     sent: list[set[str]] = []
 
     def send(message: dict, buffers: object = None) -> None:
