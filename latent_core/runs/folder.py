@@ -1,7 +1,7 @@
 """One run's folder: what is in it, and how a run begins, goes on, ends and fails.
 
-    run.json         id, settings, versions, status (running, stopped, finished, failed), outcome,
-                     notes
+    run.json         id, settings, versions, git revision, machine, status (running, stopped,
+                     finished, failed), outcome, notes
     adapter_*        what was trained
     log.csv          one row per step
     snapshots.safetensors  what trained, at some steps (`snapshots`), if it was asked for
@@ -21,7 +21,6 @@ import numbers
 import os
 import uuid
 from collections.abc import Iterator, Mapping
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
 
@@ -31,6 +30,7 @@ from latent_core.archives.folders import read_file, refuse_packed
 from latent_core.errors import LatentError, SettingError
 from latent_core.files import parse_json, write_json
 from latent_core.runs.checkpoints import last_checkpoint
+from latent_core.runs.circumstances import circumstances
 from latent_core.runs.own_files import (
     RUN_FILE,
     delete_checkpoints,
@@ -58,6 +58,7 @@ __all__ = [
 _OUTCOME: Final[Mapping[str, type]] = {
     **{"trainable": int, "seconds": numbers.Real, "loss": numbers.Real},
     **{"error": str, "notes": dict, "versions": dict, "kept": dict},
+    **{"git": dict, "machine": dict},
 }
 _SETTINGS: Final[Mapping[str, type]] = {
     **dict.fromkeys(("task", "backbone", "method", "layout"), str),
@@ -246,16 +247,21 @@ def checked_run(record: dict[str, Any]) -> dict[str, Any]:
 def _record(
     folder: Path, status: str, settings: Mapping[str, Any], notes: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """The content of `run.json`. The id is a run's for good, and its copies have it too."""
-    versions = {name: version(name) for name in ("torch", "transformers", "latent-workbench")}
-    known = None
+    """The content of `run.json`. The id is a run's for good, and its copies have it too.
+
+    Where it is made is looked at when it begins, and again when it is resumed.
+    """
+    known: dict[str, Any] = {}
     with contextlib.suppress(LatentError, OSError):  # there is none yet, or it is damaged
-        known = read_run(folder).get("id")
+        known = read_run(folder)
+    made = {name: known.get(name) for name in ("versions", "git", "machine")}
+    if status == "running" or None in made.values():
+        made = circumstances()
     return {
-        "id": known or uuid.uuid4().hex,
+        "id": known.get("id") or uuid.uuid4().hex,
         "status": status,
         "settings": dict(settings),
-        "versions": versions,
+        **made,
         "notes": dict(notes),
     }
 

@@ -166,6 +166,7 @@ def trainer_arguments(
         "logging_steps": 1,
         "logging_nan_inf_filter": False,
         "report_to": "none",
+        "run_name": folder.parent.name if keep else None,  # what trackers call it
         "disable_tqdm": True,
         "remove_unused_columns": False,
         "dataloader_pin_memory": False,

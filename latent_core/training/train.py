@@ -55,15 +55,15 @@ from latent_core.training.finished import (
     read_log,
 )
 from latent_core.training.interrupts import interrupts_after_steps
-from latent_core.training.optimizer import optimizer_of_two
+from latent_core.training.optimizer import optimizer_of_stages, optimizer_of_two
 from latent_core.training.parent import Parent
 from latent_core.training.restoring import restored
 from latent_core.training.result import TrainingResult
 from latent_core.training.settings import Settings
 from latent_core.training.snapshots import SnapshotTaker, check_snapshots
-from latent_core.training.stage_optimizer import optimizer_of_stages
 from latent_core.training.staged import StageChanges, StagedModel
 from latent_core.training.thread_fitter import ThreadFitter
+from latent_core.training.trackers import Trackers
 from latent_core.training.turns import TurnOfEachStep
 from latent_core.training.validation import Validation
 from latent_core.training.watcher import Watcher
@@ -266,12 +266,15 @@ def train(
         stack.enter_context(products_where_faster(model.backbone))
         stack.callback(trained.train, False)
         stack.callback(turns.hold)
+        trackers = stack.enter_context(Trackers(arguments, trained, settings.as_dict()))
         trainer = Trainer(
             model=trained,
             args=arguments,
             train_dataset=examples,
             data_collator=lambda examples: collate(examples).as_dict(),
-            callbacks=[one for one in (validation, taker, watcher, fitter) if one is not None],
+            callbacks=[
+                one for one in (trackers, validation, taker, watcher, fitter) if one is not None
+            ],
             optimizers=_optimizers(model, staged, arguments, beside),
         )
         trainer.remove_callback(PrinterCallback)  # our bar shows the loss already
@@ -289,8 +292,10 @@ def train(
                     f"what was trained became NaN or infinite in the last of {steps} steps, so "
                     "nothing was saved; lower learning_rate, or load the backbone in float32"
                 )
-        except TrainingDivergedError:
-            if first:
+        except (TrainingDivergedError, SettingError) as error:
+            # A tracker that cannot begin leaves what an earlier call has trained.
+            nothing = checkpoint is None and trainer.state.global_step == 0
+            if first and (nothing or isinstance(error, TrainingDivergedError)):
                 abandon_run(folder)
             raise
         columns = LOG_COLUMNS if validation is None else [*LOG_COLUMNS, LOSS_COLUMN]
