@@ -36,6 +36,7 @@ HEADINGS: Final = {
     "grids": "Grids",
     "layouts": "Layouts",
     "slots": "Slots and methods",
+    "bridges": "Other tools",
     "invariants": "Invariants",
     "errors": "Errors",
     "workbench": "Workbench",

@@ -6,14 +6,14 @@ Its tensors are the business of `latent_core.backbones.decoder`; it is loaded by
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import final
+from typing import cast, final
 
 from transformers import PreTrainedTokenizerBase
 
-from latent_core.backbones.chat import Conversation, render_chat
+from latent_core.backbones.chat import Conversation, Prompt, is_verbal_ids, render_chat
 from latent_core.backbones.decoder import Decoder
 from latent_core.backbones.fingerprints import vocabulary_fingerprint
 from latent_core.backbones.probing import refuse_unfit
@@ -73,6 +73,30 @@ class Backbone(Decoder):
             PromptError: if the tokenizer has no chat template, or that cannot take these messages.
         """
         return render_chat(self.tokenizer, messages, self.name)
+
+    def read_prompt(self, prompt: Prompt) -> tuple[str, list[int]]:
+        """A prompt as text and as verbal ids, whatever form it has.
+
+        Args:
+            prompt: a text; a conversation, whose chat template writes special tokens itself; or
+                verbal ids, which are taken as they are.
+
+        Raises:
+            PromptError: if the prompt is empty, too long, or a conversation or ids that this
+                backbone cannot take.
+        """
+        if isinstance(prompt, str):
+            return prompt, self.encode(prompt)
+        if is_verbal_ids(prompt):
+            ids = list(cast("Sequence[int]", prompt))
+            if not 0 <= min(ids) <= max(ids) < self.vocabulary_size:
+                raise PromptError(
+                    f"the prompt {ids!r:.40} has ids outside the vocabulary of {self.name}; "
+                    f"expected 0 to {self.vocabulary_size - 1}"
+                )
+            return self.decode(ids, special=True), ids
+        text = self.chat_text(cast("Conversation", prompt))
+        return text, self.encode(text, special=False)
 
     def encode(self, prompt: str, special: bool = True) -> list[int]:
         """Encode a prompt as verbal ids.

@@ -22,21 +22,44 @@ RunFolder = Annotated[Path, typer.Argument(help="Run folder made by `latent trai
 @app.command()
 def export(
     folder: RunFolder,
-    out: Annotated[Path, typer.Option(help="New folder for the checkpoint.")],
+    out: Annotated[
+        Path, typer.Option(help="New folder for the checkpoint; with --prompt, a new file.")
+    ],
+    prompt: Annotated[
+        str | None,
+        typer.Option(
+            help="Write the input embeddings of this prompt and its latents; \\n is a line break."
+        ),
+    ] = None,
 ) -> None:
     """Write backbone and latents as an ordinary Transformers checkpoint.
 
     The latents become added tokens. The README in the checkpoint says how to write them in a
     prompt, and how the checkpoint differs from the run.
+
+    With --prompt, write one tensor of shape (tokens and latents, width) for a server of the plain
+    backbone: vLLM's `prompt_embeds`. A run whose responses would differ there is refused.
+    Example: `latent export runs/a --prompt '1+1=' --out prompt.pt`
     """
     from latent_core.files import refuse_filled
 
-    refuse_filled(out, f"the checkpoint to {out}")  # before torch, weights and work
+    what = "the checkpoint" if prompt is None else "the prompt embeddings"
+    refuse_filled(out, f"{what} to {out}")  # before torch, weights and work
 
-    from latent_core.bridges.export import export_model
     from latent_core.models.build import load_model
 
-    console.print(f"{export_model(load_model(folder), out)}: read README.md there first")
+    if prompt is None:
+        from latent_core.bridges.export import export_model
+
+        console.print(f"{export_model(load_model(folder), out)}: read README.md there first")
+        return
+
+    from latent_core.bridges.prompt_embeddings import write_prompt_embeddings
+
+    model = load_model(folder)
+    shape = write_prompt_embeddings(model, prompt.replace("\\n", "\n"), out)
+    dtype = str(model.backbone.dtype).removeprefix("torch.")
+    console.print(f"{out}: {shape[0]} embeddings of width {shape[1]} in {dtype}, for torch.load")
 
 
 @app.command()

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any
 
 import torch
 from transformers import GenerationConfig, LogitsProcessor, StoppingCriteria
 from transformers.generation.streamers import BaseStreamer
 
 from latent_core.backbones.backbone import Backbone
-from latent_core.backbones.chat import Conversation, Prompt, is_verbal_ids
+from latent_core.backbones.chat import Prompt
 from latent_core.errors import PromptError, SettingError, whole_number
 from latent_core.generation.decoding import Row, decode
 from latent_core.generation.sampling import read_settings
@@ -129,7 +129,7 @@ def generate(
             f"a streamer shows one response; got {len(prompts)} prompts with {copies} responses "
             "each. Use on_token, which is told whose token it gets"
         )
-    encoded = [_encode(model.backbone, prompt) for prompt in prompts]
+    encoded = [model.backbone.read_prompt(prompt) for prompt in prompts]
     limits = _limits(max_new_tokens, options, [len(ids) for _, ids in encoded])
     _check_window(model.backbone, encoded, limits)
     writer = ResponseWriter(
@@ -149,21 +149,6 @@ def generate(
         if streamer is not None:
             streamer.end()  # also after an error, lest a thread that reads waits for ever
     return [_result(model, row, writer.has_ended(row)) for row in rows]
-
-
-def _encode(backbone: Backbone, prompt: Prompt) -> tuple[str, list[int]]:
-    if isinstance(prompt, str):
-        return prompt, backbone.encode(prompt)
-    if is_verbal_ids(prompt):
-        ids = list(cast("Sequence[int]", prompt))
-        if not 0 <= min(ids) <= max(ids) < backbone.vocabulary_size:
-            raise PromptError(
-                f"the prompt {ids!r:.40} has ids outside the vocabulary of {backbone.name}; "
-                f"expected 0 to {backbone.vocabulary_size - 1}"
-            )
-        return backbone.decode(ids, special=True), ids
-    text = backbone.chat_text(cast("Conversation", prompt))
-    return text, backbone.encode(text, special=False)  # the template writes special tokens itself
 
 
 def _limits(
