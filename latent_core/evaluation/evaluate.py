@@ -17,6 +17,7 @@ from latent_core.generation.generate import Generation
 from latent_core.models.steered import SteeredModel
 from latent_core.progress import progress_bar
 from latent_core.tasks.base import Example, Task, resolve_splits
+from latent_core.tasks.donors import answering
 
 __all__ = ["BATCH_SIZE", "Asking", "evaluate", "response_limit"]
 
@@ -162,16 +163,17 @@ class Asking:
             for _, example in batch
         ]
         limits = [response_limit(model, task, example) for _, example in batch]
-        started = time.perf_counter()
-        answers: list[Generation] = model.generate(
-            prompts,
-            limits,
-            return_details=True,
-            batch_size=len(batch) * self.samples,
-            **self.settings,
-        )
-        seconds = (time.perf_counter() - started) / len(answers)
         asked = [one for one in batch for _ in range(self.samples)]
+        started = time.perf_counter()
+        with answering(task, [example for _, example in asked], shots, self.eval_seed):
+            answers: list[Generation] = model.generate(
+                prompts,
+                limits,
+                return_details=True,
+                batch_size=len(asked),
+                **self.settings,
+            )
+        seconds = (time.perf_counter() - started) / len(answers)
         return [
             self._record(number, example, answer)
             | {"seconds": seconds, "eval_seed": self.eval_seed}

@@ -7,15 +7,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, ClassVar, Final
+from typing import Annotated, ClassVar, Final, Literal
 
 from latent_core.backbones.layers import decoder_layers, pick
 from latent_core.errors import SettingError
 from latent_core.interventions.arguments import Indices, Slots
 from latent_core.interventions.base import Combined, Intervention, at_least
-from latent_core.interventions.borrowing import Borrowing
+from latent_core.interventions.borrowing import (
+    AnotherExample,
+    Borrowing,
+    Lender,
+    Mean,
+    OtherPrompt,
+)
 from latent_core.interventions.flow import KnockOut, numbers
 from latent_core.interventions.freezing import Freeze
+from latent_core.interventions.noising import Noise
 from latent_core.interventions.patching import Patching
 from latent_core.interventions.places import Drop, Move, Positions, Recount
 from latent_core.interventions.scene import Scene
@@ -39,12 +46,12 @@ class Patch(Intervention):
     `replace(Start, zero) & patch(Comma, layers=4)` takes Start away, but leaves the Comma latents
     what they were without that after layer 4. `patch(Comma, layers=4, source="knock_out(Start)")`
     is the reverse. `patch(End, prompt="Repeat 5 times: 1+1=2\\n")` gives the End latents what they
-    are in another prompt.
+    are in another prompt, and `patch(End, by=example)` what they are in another example.
 
     Attributes:
-        latents: a selection; verbal slots too, unless `prompt` is given. With `prompt`, some latent
-            has to stand after a token of the prompt: a decoder's states before it are the same in
-            every prompt.
+        latents: a selection; verbal slots too, unless `prompt` or `by` is given. If the states come
+            from another text, some latent has to stand after a token: a decoder's states before it
+            are the same in every text.
         layers: after which layers, from 0; one or several, None for every layer.
         source: the other run, as an intervention on the model as it is outside the block; `none`
             is the clean run. It goes over the same slots.
@@ -52,6 +59,13 @@ class Patch(Intervention):
             states of the one with the same group, member and occurrence there, if there is one.
             Empty: the other run goes over the same prompt and response.
         from_step: only slots from so many response tokens on.
+        by: what else the states come from: `example`, for each example of a task another one with
+            its right answer (see `latent_core.tasks.donors`); `mean`, the mean over 64 examples of
+            the split; `noise`, a random direction, as long as the state that it replaces;
+            `previous`, the occurrence of the group before, in the run as it would be. `example` and
+            `mean` need to know the task, so they run in `evaluate`, `evaluate_intervention` and
+            hypotheses. Empty: `source` or `prompt`.
+        seed: of the examples and the noise.
 
     Example:
         >>> import latent_core as lc
@@ -69,9 +83,19 @@ class Patch(Intervention):
     source: Run = "none"
     prompt: str = ""
     from_step: int = 0
+    by: Literal["", "example", "mean", "noise", "previous"] = ""
+    seed: int = 1
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "layers", numbers(self.layers))
+        if self.by not in ("", "example", "mean", "noise", "previous"):
+            raise SettingError(f"by is {self.by!r}; expected example, mean, noise or previous")
+        if self.by and self.prompt:
+            raise SettingError(
+                f"{self} takes states from another prompt and from {self.by}; expected one of them"
+            )
+        if self.by == "noise" and self.source != "none":
+            raise SettingError(f"{self} takes no states from a run; leave out source")
 
     def apply(self, scene: Scene) -> Scene:
         """See `Intervention.apply`."""
@@ -91,12 +115,16 @@ class Patch(Intervention):
                 f"{scene.layout}; expected two runs over the same slots (no move, recount or "
                 "positions in only one of them)"
             )
-        selection = Selection.parse(self.latents, scene.layout, latents_only=bool(self.prompt))
-        if not self.prompt:
-            return scene.with_flow(Patching(selection, layers, source, self.from_step))
+        only_latents = bool(self.prompt or self.by)
+        selection = Selection.parse(self.latents, scene.layout, latents_only=only_latents)
+        if self.by == "noise":
+            return scene.with_flow(Noise(selection, layers, self.seed, self.from_step))
+        if not self.prompt and self.by in ("", "previous"):
+            shifted = self.by == "previous"
+            return scene.with_flow(Patching(selection, layers, source, self.from_step, shifted))
         if source.flows:
             raise SettingError(
-                f"the run over another prompt cannot be under {self.source}, nor under an outer "
+                f"the run over another text cannot be under {self.source}, nor under an outer "
                 "block's changes to the flow; expected a source that changes tokens only (drop, "
                 "replace, scale, shuffle, swap)"
             )
@@ -107,7 +135,16 @@ class Patch(Intervention):
                 "latents that stand after a token, such as End or Comma, or a source that changes "
                 'these, such as source="scale(Start, 0.5)"'
             )
-        return scene.with_flow(Borrowing(selection, layers, source, self.prompt, self.from_step))
+        return scene.with_flow(Borrowing(selection, layers, source, self._lender(), self.from_step))
+
+    def _lender(self) -> Lender:
+        match self.by:
+            case "example":
+                return AnotherExample(self.seed, str(self))
+            case "mean":
+                return Mean(self.seed, str(self))
+            case _:
+                return OtherPrompt(self.prompt)
 
 
 def _is_same_in_every_prompt(selection: Selection, scene: Scene, source: Scene) -> bool:

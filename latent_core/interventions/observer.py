@@ -3,7 +3,8 @@
 Inside a block the row of a latent is a ticket. Under this number the observer keeps which latent it
 is (group, member, occurrence, step) and which vector it reads. So a pass through the tables tells
 which slots are new. The tickets of cached slots travel in the cache itself, as one more layer,
-where they are selected and reordered together with keys and values.
+where they are selected and reordered together with keys and values; so does the number that each
+row of the batch had when decoding began.
 """
 
 from __future__ import annotations
@@ -128,30 +129,31 @@ class Observer:
         if new is None or embeds is None or new.shape != embeds.shape[:2]:
             self.new_tickets = None
             return
-        tickets = new
+        tickets, example = new, torch.arange(len(new), device=new.device)
         if cache is not None and cache.get_seq_length():
             if cache not in self._cached:
                 raise LatentError(
                     "this cache was begun outside the intervention's block, so that its slots are "
                     "not known; begin decoding inside the block"
                 )
-            tickets = torch.cat([_stored(self._cached[cache]), new], dim=1)
-        self.slots = self._look_up(tickets, new.shape[1])
+            past, example = _stored(self._cached[cache])
+            tickets = torch.cat([past, new], dim=1)
+        self.slots = self._look_up(tickets, new.shape[1], example)
 
     def _after(self, module: nn.Module, args: Any, kwargs: dict[str, Any], output: Any) -> None:
         if self.run is not None:
             return
-        cache, new = kwargs.get("past_key_values"), self.new_tickets
-        if cache is not None and new is not None:
+        cache, new, slots = kwargs.get("past_key_values"), self.new_tickets, self.slots
+        if cache is not None and new is not None and slots is not None:
             layer = self._cached.get(cache)
             if layer is None:
                 layer = self._cached[cache] = DynamicLayer()
                 cache.layers.append(layer)
-            states = new[:, None, :, None]
-            layer.update(states, states)
+            examples = slots.example[:, None].expand_as(new)
+            layer.update(new[:, None, :, None], examples[:, None, :, None])
         self.new_tickets = self.slots = None
 
-    def _look_up(self, tickets: Tensor, num_new: int) -> PassSlots:
+    def _look_up(self, tickets: Tensor, num_new: int, example: Tensor) -> PassSlots:
         latent = tickets >= 0
         columns = [torch.where(latent, 0, -1) for _ in range(4)]
         if self._tickets:
@@ -162,11 +164,11 @@ class Observer:
         verbal = tickets <= -2
         group = torch.where(latent, group, torch.where(verbal, VERBAL, PADDING))
         step = torch.where(verbal, -2 - tickets, step)
-        return PassSlots(group, member, occurrence, step, num_new)
+        return PassSlots(group, member, occurrence, step, num_new, example)
 
 
-def _stored(layer: DynamicLayer) -> Tensor:
-    """The tickets in a cache, (B, T_past)."""
-    keys = layer.keys
-    assert keys is not None
-    return keys[:, 0, :, 0]
+def _stored(layer: DynamicLayer) -> tuple[Tensor, Tensor]:
+    """The tickets in a cache, (B, T_past), and the rows' first numbers, (B,)."""
+    keys, values = layer.keys, layer.values
+    assert keys is not None and values is not None
+    return keys[:, 0, :, 0], values[:, 0, 0, 0]

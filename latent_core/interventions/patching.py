@@ -29,15 +29,30 @@ __all__ = ["Patching"]
 
 
 class Patching(Flow):
-    """Puts hidden states of the source run into the main run."""
+    """Puts hidden states of the source run into the main run.
+
+    Args:
+        latents: the slots that take them.
+        layers: numbers of the layers after which they are put in.
+        source: the scene of the source run.
+        from_step: only slots from so many response tokens on.
+        shifted: a latent takes the states of its group's occurrence before; the first keeps its
+            own.
+    """
 
     def __init__(
-        self, latents: Selection, layers: tuple[int, ...], source: Scene, from_step: int
+        self,
+        latents: Selection,
+        layers: tuple[int, ...],
+        source: Scene,
+        from_step: int,
+        shifted: bool = False,
     ) -> None:
         self.latents = latents
         self.layers = layers
         self.source = source
         self.from_step = from_step
+        self.shifted = shifted
 
     def enter(
         self, stack: contextlib.ExitStack, observer: Observer, backbone: Backbone, run: object
@@ -67,6 +82,7 @@ class _Patcher:
         self._run = run
         self._caches: WeakKeyDictionary[Cache, DynamicCache] = WeakKeyDictionary()
         self._states: dict[int, Tensor] = {}
+        self._newest: dict[int, dict[tuple[int, int, int], tuple[int, Tensor]]] = {}
 
     def run_source(self, module: nn.Module, args: Any, kwargs: dict[str, Any]) -> None:
         """Before the main run's pass: the source run's, whose hidden states are kept."""
@@ -104,12 +120,31 @@ class _Patcher:
             chosen = self._patching.latents.mask(slots) & (slots.step >= self._patching.from_step)
             chosen = chosen[:, -slots.num_new :]
             own, other = hidden_output(output), self._states.pop(number)
+            if self._patching.shifted:
+                other = self._shifted(number, slots, other)
             if self._run is None:
                 self._observer.touch(chosen & (own != other).any(dim=-1))
             patched = torch.where(chosen.unsqueeze(-1), other, own)
             return (patched, *output[1:]) if isinstance(output, tuple) else patched
 
         return hook
+
+    def _shifted(self, layer: int, slots: PassSlots, states: Tensor) -> Tensor:
+        """`states` (B, T_new, D), each latent's replaced by those of the occurrence before it."""
+        if slots.num_new == slots.group.shape[1]:
+            self._newest[layer] = {}  # decoding begins
+        newest, shifted = self._newest[layer], states.clone()
+        new = slice(-slots.num_new, None)
+        names = torch.stack([slots.group, slots.member, slots.occurrence])[:, :, new]
+        examples = slots.example.tolist()
+        for row, place in (names[0] >= 0).nonzero().tolist():
+            group, member, occurrence = names[:, row, place].tolist()
+            key = (examples[row], group, member)
+            before, held = newest.get(key, (occurrence, states[row, place]))
+            if before == occurrence - 1:
+                shifted[row, place] = held
+            newest[key] = (occurrence, states[row, place])
+        return shifted
 
     def _rows(self, slots: PassSlots) -> Tensor:
         """The rows that the new slots read in the source run, (B, T_new); -1 at verbal tokens."""

@@ -48,6 +48,7 @@ class PassSlots:
         step: (B, T) response tokens that stood when the slot was placed; a verbal token counts
             itself, so those of the prompt have 0.
         num_new: the last T_new slots are the ones that are fed now, the queries.
+        example: (B,) which row of the batch each row was when decoding began.
     """
 
     group: Tensor
@@ -55,6 +56,7 @@ class PassSlots:
     occurrence: Tensor
     step: Tensor
     num_new: int
+    example: Tensor
 
     @classmethod
     def of(cls, slots: Sequence[Slot], prompt_length: int) -> PassSlots:
@@ -66,6 +68,7 @@ class PassSlots:
             occurrence=torch.tensor([[s.occurrence for s in slots]]),
             step=torch.tensor([steps]).clamp(min=0),
             num_new=len(slots),
+            example=torch.zeros(1, dtype=torch.long),
         )
 
     def row(self, number: int) -> PassSlots:
@@ -77,6 +80,7 @@ class PassSlots:
             occurrence=self.occurrence[one],
             step=self.step[one],
             num_new=self.num_new,
+            example=self.example[one],
         )
 
 

@@ -61,7 +61,11 @@ def test_padding_is_in_no_selection_and_a_row_can_be_taken_alone() -> None:
     assert one.num_new == 3 and one.group.tolist() == [[0, -1, -1]]
     assert one.step.tolist() == [[0, 0, 1]]
     both = PassSlots(
-        *(torch.cat([t, t + 10]) for t in (one.group, one.member)), one.occurrence, one.step, 2
+        *(torch.cat([t, t + 10]) for t in (one.group, one.member)),
+        one.occurrence,
+        one.step,
+        2,
+        torch.arange(2),
     )
     both = replace(both, occurrence=both.group + 1, step=both.group + 2)
     row = both.row(1)
