@@ -10,6 +10,7 @@ import contextlib
 import hashlib
 import json
 import warnings
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from statistics import fmean
@@ -35,14 +36,15 @@ from latent_core.models.latent import LatentModel
 from latent_core.models.steered import SteeredModel
 from latent_core.progress import heartbeats_only
 from latent_core.runs.own_files import RECORDS_FILE
-from latent_core.tasks.base import Task
+from latent_core.tasks.base import Example, Task
+from latent_core.tasks.donors import donor_of
 
 __all__ = ["agreement_records", "answers", "kept_eval_seed", "latents_of"]
 
 _MOST_CELLS = 256
 _KEPT = (
     *("task", "task_fingerprint", "backbone", "split", "level", "example", "key"),
-    *("exact", "graded", "follows", "agreement"),
+    *("exact", "graded", "follows", "donor", "agreement"),
 )
 
 
@@ -70,7 +72,7 @@ def answers(
         split: hypothesis.loaded_task.examples(split, examples, eval_seed)
         for split in hypothesis.terms
     }
-    own = hypothesis.metric in ("agreement", "follows")
+    own = hypothesis.metric in ("agreement", "follows", "donor")
     measure = hypothesis.metric if own else "score"
     determined = [
         [_fingerprint_of(model), condition.intervention, condition.within, measure],
@@ -102,10 +104,24 @@ def answers(
                 shots=model.shots,
                 progress=False,
             )
+    if measure == "donor":
+        frame = frame.assign(donor=_scores_for_donors(hypothesis.loaded_task, asked, frame))
     frame = frame[[name for name in _KEPT if name in frame.columns]]
     frame = frame.assign(note="; ".join(notes), made=_now())
     write_file(path, frame.to_parquet(index=False))
     return frame.assign(seed=adapter.seed)
+
+
+def _scores_for_donors(
+    task: Task, asked: Mapping[str, Sequence[Example]], frame: pd.DataFrame
+) -> list[float]:
+    """Graded scores of responses as answers to their examples' donors."""
+    return [
+        task.score(donor_of(task, asked[split][number]), response).graded
+        for split, number, response in frame[["split", "example", "response"]].itertuples(
+            index=False
+        )
+    ]
 
 
 def agreement_records(

@@ -24,10 +24,15 @@ from latent_core.tasks.table import TASKS, load_task
 
 __all__ = ["CONTROLS", "METRICS", "Hypothesis"]
 
-METRICS = ("graded", "exact", "follows", "agreement")
-"""Scores of a task; `follows`: whether the answers before and after one edit of the prompt are both
-right; and `agreement`: Spearman's correlation, over a group's layers and heads, of the attention
-that latents get with the causal effect of cutting it."""
+METRICS = ("graded", "exact", "follows", "donor", "agreement")
+"""Scores of a task, and more:
+
+`follows`: whether the answers before and after one edit of the prompt are both right.
+`donor`: the graded score of the response as an answer to the example whose hidden states
+`patch(..., by=example)` gives; see `latent_core.tasks.donors`.
+`agreement`: Spearman's correlation, over a group's layers and heads, of the attention that latents
+get with the causal effect of cutting it.
+"""
 
 CONTROLS = ("random", "shuffled", "filler")
 """Stand-ins for the learned latents; see `latent_core.hypotheses.controls`."""

@@ -276,6 +276,7 @@ def report(
             list(verdict.parts.values()),
             names=list(verdict.parts),
             outcome=verdict.outcome,
+            verdict=verdict.title,
             reason=verdict.reason,
             paragraphs=[study.claim, study.prediction, study.explanation],
             not_run=verdict.not_run,

@@ -7,15 +7,30 @@ built-in ones.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Literal, NamedTuple
 
 from latent_core.errors import MovedName, SettingError
 from latent_core.hypotheses.claim import Hypothesis
 from latent_core.slots.methods import Method
 from latent_core.tasks.base import Task
 
-__all__ = ["Study"]
+__all__ = ["Conclusion", "Study"]
+
+
+class Conclusion(NamedTuple):
+    """The answer to a study's question, where it is more than whether all parts hold.
+
+    Attributes:
+        word: the answer in a word.
+        outcome: whether this supports the study's claim.
+        reason: what the word means, or what it still depends on.
+    """
+
+    word: str
+    outcome: Literal["supported", "refuted", "inconclusive"]
+    reason: str
 
 
 @dataclass(frozen=True)
@@ -33,6 +48,8 @@ class Study:
             layout that the question is then about. Empty if the study has no other form.
         build: makes the parts for a task and a layout.
         layout: the layout that `parts` are about.
+        conclude: makes the answer from the outcomes of the parts, and from the names of the parts
+            that could not be run. None if the claim is that every part holds.
 
     Example:
         >>> import latent_core as lc
@@ -50,6 +67,7 @@ class Study:
     layouts: Mapping[str, str] = field(default_factory=dict)
     build: Callable[[str, str], Mapping[str, Hypothesis]] | None = None
     layout: str = ""
+    conclude: Callable[[Mapping[str, str], Collection[str]], Conclusion] | None = None
 
     @classmethod
     def asking(
@@ -61,11 +79,12 @@ class Study:
         explanation: str,
         layouts: Mapping[str, str],
         build: Callable[[str, str], Mapping[str, Hypothesis]],
+        conclude: Callable[[Mapping[str, str], Collection[str]], Conclusion] | None = None,
     ) -> Study:
         """Make a study that can be asked of several tasks and of any layout."""
         task, layout = next(iter(layouts.items()))
-        parts = build(task, layout)
-        return cls(key, title, claim, prediction, explanation, parts, layouts, build, layout)
+        words = (key, title, claim, prediction, explanation)
+        return cls(*words, build(task, layout), layouts, build, layout, conclude)
 
     def about(self, layout: str = "", task: str = "") -> Study:
         """Ask the same question of another layout, or of another task: `reach-repetition`.

@@ -10,7 +10,7 @@ from typing import Final
 import pandas as pd
 
 from latent_core.errors import MovedName
-from latent_core.hypotheses.study import Study
+from latent_core.hypotheses.study import Conclusion, Study
 from latent_core.hypotheses.verdict import Decision, Verdict, interval_text
 from latent_core.statistics.inference import holm
 from latent_core.wording import as_html, counted
@@ -27,7 +27,8 @@ class StudyVerdict:
 
     A study is supported if every part is. It is refuted if a part is refuted and the adjusted
     p-value of refuting it (Holm, over all parts) is at most 0.05. A part that could not be run
-    leaves it inconclusive at best.
+    leaves it inconclusive at best. A study that answers in a word has a rule of its own
+    (`Study.conclude`); a part counts as refuted there if the adjusted p-value is at most 0.05.
 
     Attributes:
         study: the study.
@@ -50,8 +51,40 @@ class StudyVerdict:
         }
 
     @property
+    def conclusion(self) -> Conclusion | None:
+        """The answer, if the study answers in a word."""
+        if self.study.conclude is None:
+            return None
+        refuting = self.p_refuting
+        outcomes = {
+            name: "inconclusive" if refuting.get(name, 0.0) > REFUTING_LEVEL else verdict.outcome
+            for name, verdict in self.parts.items()
+        }
+        return self.study.conclude(outcomes, tuple(self.not_run))
+
+    @property
+    def title(self) -> str:
+        """The outcome in capitals, or the word of a study that answers in one."""
+        if self.conclusion is None:
+            return self.outcome.upper()
+        one_seed = any(verdict.effect.seeds == 1 for verdict in self.parts.values())
+        return self.conclusion.word.upper() + " (ONE SEED)" * one_seed
+
+    @property
+    def rule(self) -> str:
+        """How the verdict follows from those of the parts, in a sentence or two."""
+        if self.conclusion is not None:
+            return "The word follows from the verdicts of the parts by a fixed rule."
+        return (
+            "A study is supported if every part is supported. It is refuted if a part is refuted "
+            f"with an adjusted p-value of at most {REFUTING_LEVEL:g}."
+        )
+
+    @property
     def outcome(self) -> Decision:
         """Supported, refuted or inconclusive."""
+        if self.conclusion is not None:
+            return self.conclusion.outcome
         if any(p <= REFUTING_LEVEL for p in self.p_refuting.values()):
             return "refuted"
         outcomes = {verdict.outcome for verdict in self.parts.values()}
@@ -64,12 +97,15 @@ class StudyVerdict:
         counts = {name: outcomes.count(name) for name in ("supported", "refuted", "inconclusive")}
         shown = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
         tail = f", {len(self.not_run)} not run" if self.not_run else ""
+        parts = counted(len(outcomes) + len(self.not_run), "part")
+        if self.conclusion is not None:
+            return f"{self.conclusion.reason}; of {parts}, {shown}{tail}"
         shares = {f"{name} (adjusted p {p:.2g})": p for name, p in self.p_refuting.items()}
         if significant := [text for text, p in shares.items() if p <= REFUTING_LEVEL]:
             tail += f"; the study claims all parts, so it is refuted by {' and '.join(significant)}"
         elif shares:
             tail += f"; with Holm's correction, no refutation is significant: {', '.join(shares)}"
-        return f"of {counted(len(outcomes) + len(self.not_run), 'part')}, {shown}{tail}"
+        return f"of {parts}, {shown}{tail}"
 
     def table(self) -> pd.DataFrame:
         """Return one row per part: verdict, estimate, expected, p-values, seeds, records."""
@@ -99,7 +135,7 @@ class StudyVerdict:
         study = self.study
         lines = [
             f"{study.key}: {study.claim}",
-            f"{self.outcome.upper()}: {self.reason}",
+            f"{self.title}: {self.reason}",
         ]
         for name, verdict in self.parts.items():
             lines += ["", f"-- {name} --", verdict.summary()]

@@ -55,7 +55,7 @@ class Lent(NamedTuple):
 class Lender(ABC):
     """Says which texts' states the rows of a batch take."""
 
-    def prepare(self, record: Recorder) -> None:
+    def prepare(self, record: Recorder) -> None:  # noqa: B027 - most have nothing to prepare
         """Run what can run before the first batch, when the block is entered."""
 
     @abstractmethod

@@ -55,6 +55,7 @@ def write_report(
     *,
     names: Sequence[str] = (),
     outcome: str = "",
+    verdict: str = "",
     reason: str = "",
     paragraphs: Sequence[str] = (),
     not_run: Mapping[str, str] | None = None,
@@ -66,7 +67,8 @@ def write_report(
         title: title of the page.
         verdicts: one section each.
         names: names of the sections; empty for a single verdict, whose claim is the title.
-        outcome, reason: of all verdicts together, if they are a study.
+        outcome, verdict, reason: of all verdicts together, if they are a study; `verdict` is the
+            outcome as readers see it.
         paragraphs: texts below the title.
         not_run: parts of the study that could not be run, with the reason.
 
@@ -81,6 +83,7 @@ def write_report(
         "page.html",
         title=title,
         outcome=outcome,
+        verdict=verdict or outcome.upper(),
         reason=reason,
         paragraphs=paragraphs,
         overview=overview,

@@ -20,10 +20,13 @@ from latent_core.slots.methods import Method
 from latent_core.tasks.table import load_task
 
 __all__ = [
+    "Parts",
     "attention",
+    "beyond",
     "computation",
     "computed",
     "paper",
+    "part_of",
     "placement",
     "positions",
     "prediction",
@@ -34,12 +37,12 @@ __all__ = [
 Parts = dict[str, Hypothesis]
 
 
-def _beyond(task: str) -> str:
-    """The task's second OOD split."""
+def beyond(task: str) -> str:
+    """Return the task's second OOD split."""
     return f"ood-{load_task(task).ood_levels[1]}"
 
 
-def _part(
+def part_of(
     task: str,
     claim: str,
     treatment: str,
@@ -52,9 +55,10 @@ def _part(
     metric: str = "graded",
     controls: tuple[str, ...] = CONTROLS,
 ) -> Hypothesis:
+    """Return a part of a study, on the task's second OOD split unless another is given."""
     contrast = Contrast(treatment, control, minus)
     return Hypothesis(
-        claim, task, contrast, direction, least, split or _beyond(task), metric, controls=controls
+        claim, task, contrast, direction, least, split or beyond(task), metric, controls=controls
     )
 
 
@@ -68,21 +72,21 @@ def paper(task: str, layout: str) -> Parts:
     group = LatentLayout.parse(layout).groups[-1].name
     in_output = load_task(task).demand != "retrieval"
     return {
-        "gain over Start": _part(
+        "gain over Start": part_of(
             task,
             f"{layout} beats prompt tuning of the same size",
             layout,
             f"matched({layout}, parameters, start)",
             "greater",
         ),
-        "gain over End": _part(
+        "gain over End": part_of(
             task,
             f"{layout} beats pause tokens of the same size",
             layout,
             f"matched({layout}, parameters, end)",
             "greater",
         ),
-        "gain at equal computation": _part(
+        "gain at equal computation": part_of(
             task,
             f"{layout} beats prompt tuning that processes as many extra tokens",
             layout,
@@ -90,7 +94,7 @@ def paper(task: str, layout: str) -> Parts:
             "greater",
             controls=(),
         ),
-        "gain grows out of distribution": _part(
+        "gain grows out of distribution": part_of(
             task,
             f"{layout} gains more over prompt tuning out of distribution than in it",
             layout,
@@ -100,7 +104,7 @@ def paper(task: str, layout: str) -> Parts:
             minus="id",
             controls=(),
         ),
-        "dropping them breaks it": _part(
+        "dropping them breaks it": part_of(
             task,
             f"without its {group} latents{' after the sixth' if in_output else ''} the model does "
             "worse",
@@ -109,7 +113,7 @@ def paper(task: str, layout: str) -> Parts:
             "less",
             controls=("random",),
         ),
-        "they are looked at": _part(
+        "they are looked at": part_of(
             task,
             f"cutting attention from the response to the {group} latents makes the model do worse",
             f"{layout} under knock_out(response -> {group})",
@@ -125,7 +129,7 @@ def paper(task: str, layout: str) -> Parts:
 
 def _states_suffice(task: str, layout: str, group: str) -> Hypothesis:
     random_start = f"{layout} under replace(Start, random)"
-    return _part(
+    return part_of(
         task,
         f"hidden states of the {group} latents alone restore a run whose Start latent is random",
         f"{random_start} & {Patch(group)}",
@@ -136,8 +140,8 @@ def _states_suffice(task: str, layout: str, group: str) -> Hypothesis:
 
 
 def _states_matter(task: str, layout: str, group: str) -> Hypothesis:
-    other = load_task(task).examples(_beyond(task), 1, seed=987_654)[0].prompt
-    return _part(
+    other = load_task(task).examples(beyond(task), 1, seed=987_654)[0].prompt
+    return part_of(
         task,
         "giving the latents the hidden states they have in another prompt makes the model do worse",
         f"{layout} under {Patch(group, prompt=other)}",
@@ -150,7 +154,7 @@ def _states_matter(task: str, layout: str, group: str) -> Hypothesis:
 def computation(task: str, layout: str) -> Parts:
     """Return the parts that compare latents with full stops, and with as many extra tokens."""
     return {
-        "against filler": _part(
+        "against filler": part_of(
             task,
             "trained latents beat full stops in their places",
             layout,
@@ -158,7 +162,7 @@ def computation(task: str, layout: str) -> Parts:
             "greater",
             controls=("random", "shuffled"),
         ),
-        "against as many latents at the start": _part(
+        "against as many latents at the start": part_of(
             task,
             "latents at commas beat prompt tuning that processes as many extra tokens",
             layout,
@@ -172,7 +176,7 @@ def computation(task: str, layout: str) -> Parts:
 def placement(task: str, layout: str) -> Parts:
     """Return the parts that move trained vectors, and that train a layout in another place."""
     return {
-        "moved": _part(
+        "moved": part_of(
             task,
             "the trained vectors do worse after every eighth token than at commas",
             f"{layout} under move(Comma, 8)",
@@ -180,7 +184,7 @@ def placement(task: str, layout: str) -> Parts:
             "less",
             controls=("random",),
         ),
-        "trained elsewhere": _part(
+        "trained elsewhere": part_of(
             task,
             "latents trained at commas beat latents trained after every eighth token",
             layout,
@@ -193,7 +197,7 @@ def placement(task: str, layout: str) -> Parts:
 def specialisation(task: str, layout: str) -> Parts:
     """Return the parts that exchange the groups' vectors, and that train one table for both."""
     return {
-        "swapped": _part(
+        "swapped": part_of(
             task,
             "exchanging the Start and Comma vectors makes the model do worse",
             f"{layout} under swap(Start, Comma)",
@@ -201,7 +205,7 @@ def specialisation(task: str, layout: str) -> Parts:
             "less",
             controls=("random",),
         ),
-        "tied": _part(
+        "tied": part_of(
             task,
             "groups with tables of their own beat groups that share one",
             layout,
@@ -215,7 +219,7 @@ def specialisation(task: str, layout: str) -> Parts:
 def positions(task: str, layout: str) -> Parts:
     """Return the parts with sequential position ids, in training and after it."""
     return {
-        "trained so": _part(
+        "trained so": part_of(
             task,
             "shared position ids beat sequential ones, each trained",
             layout,
@@ -223,7 +227,7 @@ def positions(task: str, layout: str) -> Parts:
             "greater",
             controls=(),
         ),
-        "changed after training": _part(
+        "changed after training": part_of(
             task,
             "sequential position ids make a model trained with shared ones do worse",
             f"{layout} under positions(sequential)",
@@ -237,7 +241,7 @@ def positions(task: str, layout: str) -> Parts:
 def prediction(task: str, layout: str) -> Parts:
     """Return the part in which another slot predicts."""
     return {
-        "latent or verbal": _part(
+        "latent or verbal": part_of(
             task,
             "the last latent predicts better than the verbal token before it",
             layout,
@@ -251,7 +255,7 @@ def prediction(task: str, layout: str) -> Parts:
 def attention(task: str, layout: str) -> Parts:
     """Return the part that correlates attention with causal effect, for each example."""
     return {
-        "mass against effect": _part(
+        "mass against effect": part_of(
             task,
             "attention mass and causal effect rank heads and layers alike",
             layout,
@@ -267,7 +271,7 @@ def attention(task: str, layout: str) -> Parts:
 def reach(task: str, layout: str) -> Parts:
     """Return the parts in which a slot sees only the nearest occurrences."""
     return {
-        "nearest only": _part(
+        "nearest only": part_of(
             task,
             "seeing only the nearest Comma latents, the model does worse",
             f"{layout} under drop(Comma, nearest=1)",
@@ -275,7 +279,7 @@ def reach(task: str, layout: str) -> Parts:
             "less",
             controls=("random",),
         ),
-        "nearest three": _part(
+        "nearest three": part_of(
             task,
             "seeing only the three nearest Comma latents, the model does worse",
             f"{layout} under drop(Comma, nearest=3)",
@@ -325,7 +329,7 @@ def computed(task: str, layout: str) -> Parts:
             (),
         )
     parts = {
-        "gain over learned": _part(
+        "gain over learned": part_of(
             task,
             f"{layout} beats learned latents at the same places",
             layout,
@@ -334,7 +338,7 @@ def computed(task: str, layout: str) -> Parts:
             split="id",
             controls=(),
         ),
-        "follows the edit": _part(
+        "follows the edit": part_of(
             task,
             f"{layout} gives the right answers before and after an edit of the prompt more often "
             "than learned latents",
@@ -348,9 +352,9 @@ def computed(task: str, layout: str) -> Parts:
     }
     for part, (claim, change, controls) in changes.items():
         treatment = f"{layout} under {change}"
-        parts[part] = _part(task, claim, treatment, layout, "less", split="id", controls=controls)
+        parts[part] = part_of(task, claim, treatment, layout, "less", split="id", controls=controls)
     alone = f"{layout} under knock_out({name} -> prompt)"
-    parts["they are enough"] = _part(
+    parts["they are enough"] = part_of(
         task,
         f"while its {name} latents cannot attend to the prompt, what they hold raises the score",
         alone,

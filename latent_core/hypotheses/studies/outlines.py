@@ -165,6 +165,22 @@ OUTLINES: Final[tuple[Outline, ...]] = (
         2,
     ),
     Outline(
+        "carry",
+        "What do latents carry?",
+        "Memory: the hidden states of latents hold what the example says, and the model answers by "
+        "them.",
+        "If so, the score falls without the latents, and also if their hidden states are noise, "
+        "those of another example, or the mean over examples, or if full stops stand in their "
+        "places. Other patterns have other names: mark, sink, buffer, unused or mixed.",
+        "Each part takes something away from the layout's last group and asks whether the score "
+        "falls. Every example has its own donor: another example of the same level and form, with "
+        "another answer. So the interval is over donors, too. The word follows from the verdicts "
+        "by a fixed rule; docs/hypotheses.md has it, with how often it errs.",
+        {"repetition": COUNT, "lookup": COUNT, "generation": RULE, "counting": COUNT},
+        "carry",
+        10,
+    ),
+    Outline(
         "computed",
         "Do computed latents do more than learned ones at the same places?",
         "A latent that holds the state of the slot before it helps more than a learned vector in "

@@ -11,7 +11,7 @@ from typing import Final
 
 from latent_core.errors import SettingError
 from latent_core.hypotheses.claim import Hypothesis
-from latent_core.hypotheses.studies import claims
+from latent_core.hypotheses.studies import carrier, claims
 from latent_core.hypotheses.studies.outlines import OUTLINES, other_keys
 from latent_core.hypotheses.study import Study
 
@@ -27,10 +27,16 @@ _PARTS: Final[Mapping[str, Callable[[str, str], Mapping[str, Hypothesis]]]] = {
     "attention": claims.attention,
     "reach": claims.reach,
     "computed": claims.computed,
+    "carry": carrier.carry,
 }
 
 STUDIES: Final[tuple[Study, ...]] = tuple(
-    Study.asking(*outline[:6], _PARTS[outline.parts]) for outline in OUTLINES
+    Study.asking(
+        *outline[:6],
+        _PARTS[outline.parts],
+        carrier.conclude if outline.parts == "carry" else None,
+    )
+    for outline in OUTLINES
 )
 """The built-in studies.
 

@@ -94,7 +94,8 @@ def outcome_html(result: Result) -> str:
     """The verdict on the whole claim, in one line."""
     head = f"<b>{escape(result.planned.asked.title)}</b>"
     if outcome := result.outcome:
-        head = f"<b>{_SIGNS[outcome]} {escape(outcome.upper())}</b> — {head}"
+        title = outcome.upper() if result.study is None else result.study.title
+        head = f"<b>{_SIGNS[outcome]} {escape(title)}</b> — {head}"
     return _div(f"<p>{head}</p>")
 
 
@@ -111,9 +112,7 @@ def verdict_html(result: Result) -> str:
     heads = ("part", "verdict", "estimate", "expected", "adjusted p", "why")
     parts = [_table("verdict", heads, rows), *_refused(result.not_run, "Not run")]
     if (study := result.study) is not None:
-        rule = "A study is supported if every part is supported. It is refuted if a part is "
-        rule += "refuted with an adjusted p-value of at most 0.05."
-        parts.append(f"<p><small>{rule} Here: {escape(study.reason)}.</small></p>")
+        parts.append(f"<p><small>{study.rule} Here: {escape(study.reason)}.</small></p>")
     return _div("".join(parts))
 
 
