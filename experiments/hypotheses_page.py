@@ -8,6 +8,9 @@
         --only H2-lookup:Start_1+Comma_1 --page docs/hypotheses-lookup.md
     python experiments/hypotheses_page.py --shipped --examples 100 \\
         --only "computed:End_2=hidden & lora-r8" --page docs/hypotheses-computed.md
+    python experiments/hypotheses_page.py --shipped --backbone smollm2-135m --examples 32 \\
+        --only carry-lookup:Start_1+Comma_1 carry-lookup:Comma_2 \\
+        --page docs/hypotheses-carry-smollm2.md
 
 Adapters, partial results and the journal lie in runs/hypotheses. A call that was killed continues.
 Studies run side by side, a process per core. The page shows every verdict.
@@ -50,7 +53,7 @@ def main() -> None:
     parser.add_argument(
         "--only",
         nargs="+",
-        default=[study.key for study in lc.STUDIES if study.key != "computed"],
+        default=[study.key for study in lc.STUDIES if study.key not in ("computed", "carry")],
         help="studies, or STUDY:LAYOUT to test a study with another layout than its own",
     )
     parser.add_argument("--seeds", type=int, default=5)
@@ -149,13 +152,13 @@ def _page(verdicts: list[StudyVerdict], options: argparse.Namespace) -> str:
         )
         lines.append(
             f"| [{_name(found.study)}](#{_anchor(found.study)}) | {found.study.claim} "
-            f"| **{found.outcome}** | {counts} |"
+            f"| **{found.title.lower()}** | {counts} |"
         )
     for found in verdicts:
         study = found.study
         lines += ["", f"## {_name(study)}", "", f"**{study.title}** {study.claim}"]
         lines += ["", study.prediction, "", study.explanation, ""]
-        lines += [f"{found.outcome.capitalize()}: {found.reason}.", ""]
+        lines += [f"{found.title.capitalize()}: {found.reason}.", ""]
         lines += [
             "| part | contrast | verdict | treatment / control | estimate | expected | adjusted p "
             "| adjusted p of refuting | reason |",

@@ -176,9 +176,15 @@ OUTLINES: Final[tuple[Outline, ...]] = (
         "falls. Every example has its own donor: another example of the same level and form, with "
         "another answer. So the interval is over donors, too. The word follows from the verdicts "
         "by a fixed rule; docs/hypotheses.md has it, with how often it errs.",
-        {"repetition": COUNT, "lookup": COUNT, "generation": RULE, "counting": COUNT},
+        {
+            "summation": "Comma_2",
+            "lookup": COUNT,
+            "generation": RULE,
+            "repetition": COUNT,
+            "counting": COUNT,
+        },
         "carry",
-        10,
+        9,
     ),
     Outline(
         "computed",
