@@ -72,3 +72,23 @@ def copying_model(character: str = COPIED) -> LatentModel:
         }
     )
     return model
+
+
+def remembering_model() -> LatentModel:
+    """Answers by the character before the first comma, which only the latent there tells it.
+
+    A head of the first layer writes what stands before the latent where the latents of
+    `copying_model` hold what they have learned.
+    """
+    backbone = copying_backbone()
+    attention = backbone.model.model.layers[0].self_attn
+    first = (HEAD + 1) % HEADS * HEAD_WIDTH
+    with torch.no_grad():
+        for token in range(1, VOCABULARY):
+            attention.v_proj.weight[first + token, token] = 1.0
+            attention.o_proj.weight[PAYLOAD + token, first + token] = 1.0
+    model = LatentModel(backbone, "Comma_1")
+    flagged = torch.zeros(1, HEADS * HEAD_WIDTH)
+    flagged[0, FLAG] = 1.0
+    model.tables.assign({"Comma": flagged})
+    return model

@@ -11,7 +11,7 @@ from latent_core.hypotheses.targets import resolved
 
 def test_the_built_in_studies_stand() -> None:
     keys = [study.key for study in STUDIES]
-    assert keys[:3] == ["H1", "H2", "H3"] and len(set(keys)) == len(keys) == 11
+    assert keys[:3] == ["H1", "H2", "H3"] and len(set(keys)) == len(keys) == 12
     for study in STUDIES:
         assert all(h.family == study.key for h in study.hypotheses.values())
         assert len(study.explanation) > 40 and study.prediction.startswith("If so")
