@@ -150,3 +150,24 @@ def tiny_backbone(family: str) -> Backbone:
     """A backbone that all tests share; none may change it."""
     seed = 3 if family == "gpt_bigcode" else 0  # with 0 it ends most responses at once
     return Backbone(family, random_model(family, seed), character_tokenizer())
+
+
+#: Trims contents, as many templates do, and ends turns with a token of its own.
+CHAT_TEMPLATE = (
+    "{{ bos_token }}{% for m in messages %}<{{ m.role[0] }}>{{ m.content | trim }}<turn>\n"
+    "{% endfor %}{% if add_generation_prompt %}<a>{% endif %}"
+)
+CHAT_TOKENS = ("<begin>", "<s>", "<u>", "<a>", "<turn>")
+
+
+def talking_backbone(
+    template: str = CHAT_TEMPLATE, ends: tuple[str, ...] = ("<eos>", "<turn>")
+) -> Backbone:
+    """A backbone with a chat template, whose tokenizer begins every text with a token."""
+    tokenizer = character_tokenizer()
+    tokenizer.add_special_tokens({"bos_token": "<begin>"})
+    tokenizer.add_tokens(list(CHAT_TOKENS[1:]), special_tokens=True)
+    tokenizer.chat_template = template
+    model = random_model("llama", vocab_size=len(tokenizer))
+    model.generation_config.eos_token_id = tokenizer.convert_tokens_to_ids(list(ends))
+    return Backbone("talking", model, tokenizer)

@@ -72,8 +72,9 @@ def latent_contents(
         (written,) = model.generate(prompt, max_new_tokens, return_details=True)
         slots = model.place(written.prompt_ids, written.response_ids)
     else:
-        verbal = backbone.encode_response(response) if isinstance(response, str) else response
-        slots = model.place(backbone.encode(prompt), verbal)
+        if isinstance(response, str):
+            response = backbone.encode_response(response, prompt=prompt)
+        slots = model.place(backbone.encode(prompt), response)
     batch = model.batch([slots])
     held = model.slot_embeddings(batch)
     states = model.run_slots(held, batch.attention_mask, batch.position_ids)[0]

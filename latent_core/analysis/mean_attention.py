@@ -25,7 +25,6 @@ from numpy.typing import NDArray
 
 from latent_core.attention.capture import capture_attention
 from latent_core.attention.record import AttentionRecord
-from latent_core.backbones.backbone import Backbone
 from latent_core.errors import SettingError, whole_number
 from latent_core.models.latent import LatentModel
 from latent_core.progress import progress_bar
@@ -325,7 +324,7 @@ def _roles(
     roles["last"] = [place for place in own if record.slots[place].occurrence == asked]
     if not spans or not prompt:
         return roles
-    where = _characters(model.backbone, example.prompt)
+    where = model.backbone.characters(example.prompt)
     verbal = np.cumsum([slot.group is None for slot in record.slots])  # tokens up to each slot
     back = 1 if isinstance(layout_group.place, After) else 0
     others = set(prompt)
@@ -355,13 +354,3 @@ def _nearest(record: AttentionRecord, group: str, queries: NDArray[np.int64]) ->
     seen = np.where(keys[None, :] <= queries[:, None], occurrence[None, :], -1)
     last = seen.max(axis=1, keepdims=True)
     return (seen == last) & (last >= 0)
-
-
-def _characters(backbone: Backbone, prompt: str) -> list[tuple[int, int]]:
-    """The characters of each token of a prompt; special tokens have none."""
-    if backbone.tokenizer.is_fast:
-        found = backbone.tokenizer(prompt, return_offsets_mapping=True, verbose=False)
-        return [(int(start), int(end)) for start, end in found["offset_mapping"]]
-    ids = backbone.encode(prompt)
-    ends = [len(backbone.decode(ids[: count + 1])) for count in range(len(ids))]
-    return list(zip([0, *ends], ends, strict=False))

@@ -128,7 +128,7 @@ def trace(
     ):
         backbone = model.backbone
         slots = [
-            model.place(backbone.encode(prompt), backbone.encode_response(answer, end=False))
+            model.place(*backbone.encode_example(prompt, answer, end=False))
             for prompt, answer in pairs
         ]
         work = [(number, condition) for number in range(len(pairs)) for condition in conditions]

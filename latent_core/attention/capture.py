@@ -93,7 +93,7 @@ def capture_attention(
             )
             response_ids = list(details[0].response_ids)
         elif isinstance(response, str):
-            response_ids = backbone.encode_response(response)
+            response_ids = backbone.encode_response(response, prompt=prompt)
         else:
             response_ids = list(response)
         prompt_ids = backbone.encode(prompt)

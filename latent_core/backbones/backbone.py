@@ -13,7 +13,15 @@ from typing import cast, final
 
 from transformers import PreTrainedTokenizerBase
 
-from latent_core.backbones.chat import Conversation, Prompt, is_verbal_ids, render_chat
+from latent_core.backbones.chat import (
+    Conversation,
+    Prompt,
+    content_places,
+    is_verbal_ids,
+    render_chat,
+    turn_end,
+    within,
+)
 from latent_core.backbones.decoder import Decoder
 from latent_core.backbones.fingerprints import vocabulary_fingerprint
 from latent_core.backbones.probing import refuse_unfit
@@ -22,6 +30,7 @@ from latent_core.errors import PromptError
 from latent_core.slots.layout import LatentLayout
 from latent_core.slots.placement import Placement
 from latent_core.slots.places import After, Before
+from latent_core.tasks.conversations import messages_of
 
 __all__ = ["Backbone"]
 
@@ -78,15 +87,14 @@ class Backbone(Decoder):
         """A prompt as text and as verbal ids, whatever form it has.
 
         Args:
-            prompt: a text; a conversation, whose chat template writes special tokens itself; or
-                verbal ids, which are taken as they are.
+            prompt: a text; a conversation, as a list of messages or in the notation of
+                `lc.tasks.chat_prompt`, whose chat template writes special tokens itself; or verbal
+                ids, which are taken as they are.
 
         Raises:
             PromptError: if the prompt is empty, too long, or a conversation or ids that this
                 backbone cannot take.
         """
-        if isinstance(prompt, str):
-            return prompt, self.encode(prompt)
         if is_verbal_ids(prompt):
             ids = list(cast("Sequence[int]", prompt))
             if not 0 <= min(ids) <= max(ids) < self.vocabulary_size:
@@ -95,39 +103,107 @@ class Backbone(Decoder):
                     f"expected 0 to {self.vocabulary_size - 1}"
                 )
             return self.decode(ids, special=True), ids
-        text = self.chat_text(cast("Conversation", prompt))
-        return text, self.encode(text, special=False)
-
-    def encode(self, prompt: str, special: bool = True) -> list[int]:
-        """Encode a prompt as verbal ids.
-
-        Args:
-            prompt: the text.
-            special: add the tokenizer's special tokens, unless the text begins with its
-                beginning-of-sequence token already, as chat templates write it.
-
-        Raises:
-            PromptError: if the prompt is empty, or longer than the context window.
-        """
-        if not prompt:
-            raise PromptError("the prompt is empty; expected at least one character")
-        begin = self.tokenizer.bos_token
-        special = special and not (isinstance(begin, str) and prompt.startswith(begin))
+        text, special = self._rendered(cast("str | Conversation", prompt))
         # Not verbose: Transformers' warning about length would come before the error below.
-        ids = self.tokenizer(prompt, add_special_tokens=special, verbose=False)["input_ids"]
+        ids = self.tokenizer(text, add_special_tokens=special, verbose=False)["input_ids"]
         if self.context_length is not None and len(ids) >= self.context_length:
-            shown = prompt if len(prompt) <= 40 else f"{prompt[:40]}..."
+            shown = text if len(text) <= 40 else f"{text[:40]}..."
             raise PromptError(
                 f"the prompt {shown!r} has {len(ids)} tokens, but {self.name} has a context "
                 f"window of {self.context_limit}; shorten it"
             )
-        return ids
+        return text, ids
 
-    def encode_response(self, response: str, end: bool = True) -> list[int]:
-        """Verbal ids of a response, closed by the end-of-sequence token if `end`."""
+    def encode(self, prompt: str) -> list[int]:
+        """Encode a prompt as verbal ids, with the tokenizer's special tokens.
+
+        They are added unless the text begins with its beginning-of-sequence token already, as chat
+        templates write it.
+
+        Args:
+            prompt: the text, or a conversation in the notation of `lc.tasks.chat_prompt`.
+
+        Raises:
+            PromptError: if the prompt is empty, longer than the context window, or a conversation
+                that this backbone cannot take.
+        """
+        return self.read_prompt(prompt)[1]
+
+    def encode_example(
+        self, prompt: str, response: str, end: bool = True
+    ) -> tuple[list[int], list[int]]:
+        """Encode a prompt and its response as verbal ids, as training and evaluation do.
+
+        Args:
+            prompt: see `encode`.
+            response: its text.
+            end: close it by the token that ends a response to this prompt.
+
+        Raises:
+            PromptError: as `encode`.
+        """
+        return self.encode(prompt), self.encode_response(response, end, prompt)
+
+    def encode_response(self, response: str, end: bool = True, prompt: str = "") -> list[int]:
+        """Verbal ids of a response.
+
+        Args:
+            response: its text.
+            end: close it by the end-of-sequence token.
+            prompt: what it answers. After a conversation, the token that ends a turn in the chat
+                template closes it.
+        """
         ids = self.tokenizer(response, add_special_tokens=False)["input_ids"]
-        eos = self.tokenizer.eos_token_id
-        return [*ids, eos] if end and eos is not None else ids
+        if not end:
+            return ids
+        closing = self.tokenizer.eos_token_id
+        if messages_of(prompt) is not None:
+            closing = self._turn_end
+        return ids if closing is None else [*ids, closing]
+
+    def characters(self, prompt: str) -> list[tuple[int, int]]:
+        """The characters that each token of a prompt stands for, from `start` to before `end`.
+
+        Args:
+            prompt: see `encode`. In a conversation, the characters of the messages' contents count,
+                one after another.
+
+        Returns:
+            one span a token; (0, 0) for special tokens, and for what a chat template writes.
+
+        Raises:
+            PromptError: as `encode`; or if a chat template changes the contents of messages.
+        """
+        text, ids = self.read_prompt(prompt)
+        _, special = self._rendered(prompt)
+        if self.tokenizer.is_fast:
+            found = self.tokenizer(
+                text, add_special_tokens=special, return_offsets_mapping=True, verbose=False
+            )
+            spans = [(int(start), int(end)) for start, end in found["offset_mapping"]]
+        else:
+            ends = [len(self.decode(ids[: count + 1])) for count in range(len(ids))]
+            spans = list(zip([0, *ends], ends, strict=False))
+        messages = messages_of(prompt)
+        if messages is None:
+            return spans
+        places = content_places(messages, self.chat_text, self.name)
+        return [within(span, places) for span in spans]
+
+    def _rendered(self, prompt: str | Conversation) -> tuple[str, bool]:
+        """A prompt as text, and whether the tokenizer has to add special tokens to it."""
+        messages = messages_of(prompt) if isinstance(prompt, str) else prompt
+        if messages is not None:
+            return self.chat_text(messages), False
+        text = cast(str, prompt)
+        if not text:
+            raise PromptError("the prompt is empty; expected at least one character")
+        begin = self.tokenizer.bos_token
+        return text, not (isinstance(begin, str) and text.startswith(begin))
+
+    @cached_property
+    def _turn_end(self) -> int | None:
+        return turn_end(self.tokenizer, self.eos_ids)
 
     def decode(self, ids: Iterable[int], special: bool = False) -> str:
         """Text of verbal ids, special tokens left out unless `special`."""

@@ -5,7 +5,8 @@ Knows a tokenizer; nothing of models.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import re
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, Final, cast
 
 from jinja2 import TemplateError
@@ -17,9 +18,12 @@ __all__ = [
     "Conversation",
     "Prompt",
     "as_prompts",
+    "content_places",
     "is_conversation",
     "is_verbal_ids",
     "render_chat",
+    "turn_end",
+    "within",
 ]
 
 Conversation = Sequence[Mapping[str, Any]]
@@ -115,3 +119,73 @@ def render_chat(tokenizer: PreTrainedTokenizerBase, messages: Conversation, name
         )
     assert isinstance(text, str)
     return text
+
+
+def turn_end(tokenizer: PreTrainedTokenizerBase, ends: Collection[int]) -> int | None:
+    """The token that ends the assistant's turn in the tokenizer's chat template.
+
+    Args:
+        tokenizer: has the chat template.
+        ends: ids of tokens that end a response.
+
+    Returns:
+        the first of `ends` that the template writes after an answer; the end-of-sequence token if
+        it writes none.
+    """
+    answer = "the answer"
+    talk = [{"role": "user", "content": "a question"}, {"role": "assistant", "content": answer}]
+    try:
+        text = str(tokenizer.apply_chat_template(talk, tokenize=False))
+    except (TemplateError, ValueError, TypeError):
+        return tokenizer.eos_token_id
+    after = tokenizer(text.rpartition(answer)[2], add_special_tokens=False)["input_ids"]
+    return next((token_id for token_id in after if token_id in ends), tokenizer.eos_token_id)
+
+
+def content_places(
+    messages: Conversation, render: Callable[[Conversation], str], name: str
+) -> list[tuple[int, int, int]]:
+    """Where the contents of messages stand in the text of a conversation.
+
+    Args:
+        messages: the conversation.
+        render: gives the text of a conversation.
+        name: what errors call the backbone.
+
+    Returns:
+        for each content: where it begins and ends in the text, and where it begins among all
+        contents, one after another. A template may leave out spaces at both ends.
+
+    Raises:
+        PromptError: if the template does more with a content than to write it.
+    """
+    text = render(messages)
+    # What the template writes itself is what stands between contents that are nowhere else.
+    signs = [f"\ue000{number}\ue001" for number in range(len(messages))]
+    marked = render([{**one, "content": sign} for one, sign in zip(messages, signs, strict=True)])
+    pieces = re.split("|".join(map(re.escape, signs)), marked)
+    places, at, before = [], len(pieces[0]), 0
+    for message, after in zip(messages, pieces[1:], strict=False):
+        whole = message["content"]
+        for content in (whole, whole.strip()):
+            if text.startswith(content + after, at):
+                places.append((at, at + len(content), before + whole.index(content)))
+                at += len(content + after)
+                before += len(whole)
+                break
+    if len(places) != len(messages) or len(pieces) != len(messages) + 1:
+        raise PromptError(
+            f"the chat template of {name} does more with the contents of messages than to write "
+            "them, so it is not known where parts of them stand; expected a template that writes "
+            "each content once"
+        )
+    return places
+
+
+def within(span: tuple[int, int], places: Sequence[tuple[int, int, int]]) -> tuple[int, int]:
+    """The part of a span of a text that lies in the contents of messages; (0, 0) if none does."""
+    for start, end, before in places:
+        first, last = max(span[0], start), min(span[1], end)
+        if first < last:
+            return first - start + before, last - start + before
+    return 0, 0

@@ -135,7 +135,12 @@ class HarnessModel(TemplateLM):
     def apply_chat_template(
         self, chat_history: list[dict[str, str]], add_generation_prompt: bool = True
     ) -> str:
-        """The text that the tokenizer's chat template makes of a conversation."""
+        """The text that the tokenizer's chat template makes of a conversation.
+
+        Raises:
+            PromptError: if the tokenizer has no chat template, or that cannot take the messages.
+        """
+        self.model.backbone.chat_text(chat_history)  # whose errors are clear
         text = self.tokenizer.apply_chat_template(
             chat_history,
             tokenize=False,

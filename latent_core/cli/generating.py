@@ -50,13 +50,14 @@ def generate(
     """
     from latent_core.interventions.kinds import parse_intervention
     from latent_core.models.build import load_model
+    from latent_core.tasks.conversations import unescaped
 
     change = parse_intervention(intervention)
     fix_threads_if(threads)
     model = load_model(folder, allow_other_weights=allow_other_weights)
     with _under(change, model):
         answers = model.generate(
-            [text.replace("\\n", "\n") for text in prompt],
+            [unescaped(text) for text in prompt],
             max_new_tokens,
             seed=seed,
             return_details=True,

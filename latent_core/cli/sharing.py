@@ -55,9 +55,10 @@ def export(
         return
 
     from latent_core.bridges.prompt_embeddings import write_prompt_embeddings
+    from latent_core.tasks.conversations import unescaped
 
     model = load_model(folder)
-    shape = write_prompt_embeddings(model, prompt.replace("\\n", "\n"), out)
+    shape = write_prompt_embeddings(model, unescaped(prompt), out)
     dtype = str(model.backbone.dtype).removeprefix("torch.")
     console.print(f"{out}: {shape[0]} embeddings of width {shape[1]} in {dtype}, for torch.load")
 
@@ -108,6 +109,13 @@ def harness(
         bool, typer.Option("--backbone-too", help="Also evaluate the backbone without latents.")
     ] = False,
     batch_size: Annotated[int, typer.Option(help="Requests per batch.")] = 16,
+    chat: Annotated[
+        bool,
+        typer.Option(
+            "--chat",
+            help="Write prompts with the backbone's chat template, solved examples as turns.",
+        ),
+    ] = False,
     out: Annotated[Path | None, typer.Option(help="JSON file for the results.")] = None,
 ) -> None:
     """Run lm-evaluation-harness tasks on runs (pip install 'latent-workbench[harness]')."""
@@ -138,6 +146,7 @@ def harness(
             limit=limit,
             task_manager=manager,
             log_samples=False,
+            apply_chat_template=chat,
         )
         assert found is not None  # which it is on other processes than the first
         results[source] = {"method": model.method, "results": found["results"]}

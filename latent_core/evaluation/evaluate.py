@@ -218,5 +218,5 @@ def response_limit(model: SteeredModel, task: Task, example: Example) -> int:
     steps count as part of the answer, whether a model writes them or not.
     """
     text = task.written(example)
-    length = len(model.backbone.encode_response(text, end=not task.open_ended))
+    length = len(model.backbone.encode_response(text, not task.open_ended, example.prompt))
     return length if task.open_ended else length + length // 4 + 8

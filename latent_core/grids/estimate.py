@@ -175,8 +175,8 @@ def _count(spec: RunSpec, backbone: Backbone) -> tuple[float, dict[str, tuple[fl
         sizes, longest = list[float](), 0
         for example in task.examples(split, SAMPLE if unsure is None else FEW, 0):
             prompt = task.few_shot(example, method.shots, 0) if method.shots else example.prompt
-            answer = backbone.encode_response(example.answer, end=not task.open_ended)
-            ids, best = backbone.encode(prompt), list[float]()
+            ids, answer = backbone.encode_example(prompt, example.answer, not task.open_ended)
+            best = list[float]()
             if unsure is not None:
                 best = best_probabilities(unsure, ids, answer)
             slots = placement.insert(ids, answer, best)

@@ -99,8 +99,7 @@ def mean_held(scene: Scene, task: str) -> dict[tuple[int, int], Tensor]:
     placement = _placement(scene)
     rows = [
         placement.insert(
-            backbone.encode(example.prompt),
-            backbone.encode_response(example.answer, end=not loaded.open_ended),
+            *backbone.encode_example(example.prompt, example.answer, not loaded.open_ended)
         )
         for example in loaded.examples("validation", EXAMPLES, seed=0)
     ]

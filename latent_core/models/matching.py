@@ -78,8 +78,9 @@ def cost(
     extra = 0
     drawn = task.examples(split, examples, seed)
     for example in drawn:
-        prompt = backbone.encode(example.prompt)
-        response = backbone.encode_response(example.answer, end=not task.open_ended)
+        prompt, response = backbone.encode_example(
+            example.prompt, example.answer, not task.open_ended
+        )
         extra += model.place(prompt, response).num_latents + model.virtual_tokens
         if model.shots:
             solved = task.few_shot(example, model.shots, seed)

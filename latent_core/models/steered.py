@@ -192,8 +192,9 @@ class SteeredModel(nn.Module, ABC):
 
     def insert(self, prompt: str, response: str | None = None) -> Slots:
         """The slots of one text example; with a response, it ends in the end-of-sequence token."""
-        response_ids = None if response is None else self.backbone.encode_response(response)
-        return self.place(self.backbone.encode(prompt), response_ids)
+        if response is None:
+            return self.place(self.backbone.encode(prompt))
+        return self.place(*self.backbone.encode_example(prompt, response))
 
     def place(self, prompt_ids: Sequence[int], response_ids: Sequence[int] | None = None) -> Slots:
         """The slots of one example of verbal ids.

@@ -6,6 +6,7 @@ from .base import Mark as Mark
 from .base import Score as Score
 from .base import Task as Task
 from .base import resolve_splits as resolve_splits
+from .conversations import chat_prompt as chat_prompt
 from .convert import convert as convert
 from .metrics import METRICS as METRICS
 from .metrics import Metric as Metric

@@ -21,6 +21,7 @@ from functools import cached_property
 from typing import Any, Final, Literal, final, get_args
 
 from latent_core.errors import TaskError
+from latent_core.tasks.conversations import before_prompt
 
 Demand = Literal["self-prompting", "retrieval", "instruction"]
 """What a task demands of the latent tokens, one value for each hypothesis of the paper.
@@ -50,7 +51,8 @@ class Example:
     """One prompt and its answer.
 
     Attributes:
-        prompt, answer: the text given, and the text wanted.
+        prompt, answer: the text given, and the text wanted. The prompt may be a conversation, in
+            the notation of `lc.tasks.chat_prompt`.
         split: the name of the example's split.
         level: the length on the task's own axis (repeats, equations, variables).
         key: the content that keeps the splits disjoint.
@@ -223,6 +225,7 @@ class Task(ABC):
     def roles(self, example: Example) -> Mapping[str, Sequence[tuple[int, int]]]:
         """Return what parts of a prompt are for: spans of its characters by role; none by default.
 
+        In a conversation, count the characters of its messages' contents, one after another.
         `mean_attention` tells the latents in these parts from the others.
         """
         return {}
@@ -255,7 +258,7 @@ class Task(ABC):
         if shots < 0:
             raise TaskError(f"shots must be 0 or more, got {shots}")
         solved = self.examples("train", shots, seed)
-        return "".join(f"{s.prompt}{s.answer}\n\n" for s in solved) + example.prompt
+        return before_prompt([(one.prompt, one.answer) for one in solved], example.prompt)
 
     @final
     def check_request(self, split: str, count: int) -> None:

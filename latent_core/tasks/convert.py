@@ -99,7 +99,12 @@ def convert(
 def _fields(row: Mapping[str, Any], columns: Mapping[str, str], number: int) -> dict[str, Any]:
     """The fields of one row as JSON holds them; what is missing is left out."""
     fields: dict[str, Any] = {}
+    # A conversation takes the place of a prompt, and may end in the answer.
+    is_chat = "messages" in columns or ("messages" in row and "prompt" not in columns)
+    needed = () if is_chat else _TEXTS
     for field in FIELDS:
+        if field == ("prompt" if is_chat else "messages"):
+            continue
         column = columns.get(field, field)
         if column in row:
             value = _plain(row[column])
@@ -107,9 +112,9 @@ def _fields(row: Mapping[str, Any], columns: Mapping[str, str], number: int) -> 
                 value = str(value)
             elif field == "level" and isinstance(value, str) and _WHOLE.fullmatch(value):
                 value = int(value.split(".")[0])
-            if value is not None and (value != "" or field in _TEXTS):
+            if value is not None and (value != "" or field in needed):
                 fields[field] = value
-        elif field in columns or field in _TEXTS:
+        elif field in columns or field in needed:
             raise TaskError(
                 f"row {number} has no column {column!r} for {field!r}; it has "
                 f"{', '.join(map(repr, row))}. Say which column it is: columns={{{field!r}: ...}}"
@@ -126,6 +131,8 @@ def _plain(value: Any) -> Any:
         return int(value) if value.is_integer() else value  # whole numbers beside missing ones
     if isinstance(value, list | tuple):
         return [_plain(one) for one in value]
+    if isinstance(value, Mapping):  # Arrow gives every key of any row
+        return {name: _plain(one) for name, one in value.items() if one is not None}
     return value
 
 

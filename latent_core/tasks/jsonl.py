@@ -4,6 +4,8 @@
      "demand": "retrieval", "metric": "exact"}
 
 - `prompt` and `answer` are text. Every line needs them.
+- `messages` in place of `prompt` is a conversation, a list of `{"role": ..., "content": ...}`. Its
+  last message is the one to answer; or it is the assistant's, and then it is the answer.
 - `split` is train, validation, id, ood-<level> such as ood-20, or ood-<name> such as ood-names,
   whose examples are out of distribution in another way than by their level. Give it on every line
   or on none. Without it, a stable hash of the prompt splits the lines into train, validation and
@@ -36,7 +38,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Final, final
 
-from latent_core.errors import TaskError
+from latent_core.errors import PromptError, TaskError
 from latent_core.files import parse_json
 from latent_core.tasks.base import (
     TRAIN_PERCENT,
@@ -48,12 +50,13 @@ from latent_core.tasks.base import (
     check_demand,
     content_hash,
 )
+from latent_core.tasks.conversations import messages_of, prompt_and_answer
 from latent_core.tasks.metrics import DEFAULT_METRIC, METRICS, Metric, metric_of
 from latent_core.wording import counted
 
 __all__ = ["FIELDS", "JsonlTask"]
 
-FIELDS: Final = ("prompt", "answer", "split", "level", "steps", "demand", "metric")
+FIELDS: Final = ("prompt", "messages", "answer", "split", "level", "steps", "demand", "metric")
 #: Those that belong to the whole file.
 _OF_THE_FILE: Final = ("demand", "metric")
 #: No example has more steps.
@@ -189,6 +192,7 @@ def _read(path: Path, content: bytes) -> tuple[dict[str, list[Example]], bool, d
     if not numbered:
         raise TaskError(f"{path} is empty; expected one JSON object on each line")
     has_split = "split" in numbered[0][1]
+    is_chat = messages_of(numbered[0][1]["prompt"]) is not None
     by_split: dict[str, list[Example]] = {}
     first_seen: dict[str, tuple[int, str]] = {}
     stated: dict[str, tuple[int, Any]] = {}
@@ -197,6 +201,11 @@ def _read(path: Path, content: bytes) -> tuple[dict[str, list[Example]], bool, d
             raise TaskError(
                 f"{path}, line {number}: some lines have a 'split' and some do not; "
                 "give it on all lines, or on none to have them split by hash"
+            )
+        if (messages_of(fields["prompt"]) is not None) != is_chat:
+            raise TaskError(
+                f"{path}, line {number}: some lines are conversations and some are not; give "
+                "'messages' on all lines, or 'prompt' on all"
             )
         for name in filter(fields.__contains__, _OF_THE_FILE):
             first, value = stated.setdefault(name, (number, fields[name]))
@@ -240,6 +249,7 @@ def _parse(path: Path, number: int, raw: bytes) -> dict[str, Any]:
         raise TaskError(f"{where}: not valid JSON ({reason}); fix the line") from error
     if not isinstance(fields, dict):
         raise TaskError(f"{where}: expected a JSON object, got {type(fields).__name__}")
+    _read_messages(fields, where)
     for name in ("prompt", "answer"):
         if name not in fields:
             raise TaskError(f"{where}: the field {name!r} is missing; every line needs it")
@@ -275,6 +285,25 @@ def _parse(path: Path, number: int, raw: bytes) -> dict[str, Any]:
         )
     _check_steps(fields.get("steps", []), where)
     return fields
+
+
+def _read_messages(fields: dict[str, Any], where: str) -> None:
+    """Put prompt and answer in the place of a conversation, and check one that is written as text.
+
+    Raises:
+        TaskError: if it is none.
+    """
+    try:
+        if "messages" in fields:
+            if "prompt" in fields:
+                raise PromptError("'prompt' stands beside 'messages'; expected one of both")
+            fields["prompt"], fields["answer"] = prompt_and_answer(
+                fields.pop("messages"), fields.get("answer")
+            )
+        elif isinstance(fields.get("prompt"), str):
+            messages_of(fields["prompt"])
+    except PromptError as error:
+        raise TaskError(f"{where}: {error}") from error
 
 
 def _check_steps(steps: Any, where: str) -> None:

@@ -85,8 +85,8 @@ class TrainingExamples(Dataset[Slots]):
 
     def _placed(self, model: SteeredModel, index: int, answer: str) -> Slots:
         backbone = model.backbone
-        response = backbone.encode_response(answer, end=not self.task.open_ended)
-        return model.place(backbone.encode(self.examples[index].prompt), response)
+        prompt, end = self.examples[index].prompt, not self.task.open_ended
+        return model.place(*backbone.encode_example(prompt, answer, end))
 
     def _refuse_missing_steps(self) -> None:
         if self.stages is None or any(example.steps for example in self.examples):
@@ -142,7 +142,7 @@ class TrainingExamples(Dataset[Slots]):
             return
         sample = self.examples[:_SAMPLE]
         counts = [
-            (backbone.encode(e.prompt) + backbone.encode_response(e.answer)).count(unknown)
+            sum(ids.count(unknown) for ids in backbone.encode_example(e.prompt, e.answer))
             for e in sample
         ]
         if total := sum(counts):

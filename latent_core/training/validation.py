@@ -63,8 +63,7 @@ class Validation(TrainerCallback):
         backbone = model.backbone
         self._slots = [
             model.place(
-                backbone.encode(example.prompt),
-                backbone.encode_response(example.answer, end=not task.open_ended),
+                *backbone.encode_example(example.prompt, example.answer, not task.open_ended)
             )
             for example in task.examples(VALIDATION, settings.check_examples, _SEED)
         ]

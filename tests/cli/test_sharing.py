@@ -1,15 +1,20 @@
 """The commands that compare runs and hand them on, called in this process."""
 
 import json
+import math
 from pathlib import Path
 
 import pytest
 from transformers import AutoTokenizer
 from typer.testing import CliRunner
 
+import latent_core as lc
 from latent_core.cli import app
-from latent_core.errors import LatentError, SettingError
+from latent_core.errors import LatentError, PromptError, SettingError
 from latent_core.models.build import build_model
+from latent_core.models.latent import LatentModel
+from latent_core.tasks.conversations import chat_prompt
+from tests.families import talking_backbone
 
 
 def latent(*arguments: str) -> str:
@@ -106,3 +111,21 @@ def test_the_harness_with_and_without_latents(
     with pytest.raises(SettingError, match="the harness knows no task nothing"):
         latent("harness", str(runs["Start_2"]), "--tasks", "nothing")
     assert looked_through == [False, True]
+
+    backbone = talking_backbone()
+    for part in (backbone.model, backbone.tokenizer):
+        part.save_pretrained(tmp_path / "talking")
+    model = LatentModel(str(tmp_path / "talking"), "Start_2", seed=1)
+    model.save_pretrained(tmp_path / "run")
+    asked = ("--tasks", "mine", "--include-path", str(tmp_path), "--out", str(out))
+    latent("harness", str(tmp_path / "run"), *asked, "--chat")
+    (entry,) = json.loads(out.read_text()).values()
+    prompts = [chat_prompt([{"role": "user", "content": row["q"]}]) for row in rows]
+    chances = [
+        lc.token_probabilities(model, prompt, row["a"])["log_probability"].sum()
+        for prompt, row in zip(prompts, rows, strict=True)
+    ]
+    wanted = math.exp(-sum(chances) / len(rows))
+    assert entry["results"]["mine"]["perplexity,none"] == pytest.approx(wanted, rel=1e-4)
+    with pytest.raises(PromptError, match="tiny has no chat template"):
+        latent("harness", str(runs["Start_2"]), *asked, "--chat")

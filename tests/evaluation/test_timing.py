@@ -60,7 +60,7 @@ class Simulated:
         self.backbone = SimpleNamespace(
             fingerprint=fingerprint,
             encode=list,
-            encode_response=lambda text, end: list(text),
+            encode_response=lambda text, end, prompt: list(text),
         )
 
     def generate(

@@ -80,7 +80,7 @@ def _minus_clean(
     """Write code that ends with `shown`, and `change` of the log-probability of each token."""
     request = changed.request
     model = "a" if request.adapter == session.adapter_a else "b"
-    response = "model.backbone.encode_response(session.example.answer)"
+    response = "model.backbone.encode_example(session.prompt, session.example.answer)[1]"
     if request.answer is None:
         response = (
             f"model.generate(session.prompt, {NEW_TOKENS}, return_details=True)[0].response_ids"

@@ -134,7 +134,7 @@ def capture(
     if known is not None and known.request.subject == request.subject:
         ids = list(known.response_ids)
     elif request.answer is not None:
-        ids = model.backbone.encode_response(request.answer)
+        ids = model.backbone.encode_response(request.answer, prompt=request.prompt)
     elif request.clean_response:
         _check_size(model, request, measure)
         ids = _generated(model, request.prompt)
