@@ -129,7 +129,7 @@ def train(
     from latent_core.training.untrained import keep_untrained
 
     fix_threads_if(threads)
-    model = build_model(asked.backbone or "tiny", chosen, seed)
+    model = build_model(asked.backbone or "tiny", chosen, seed, task=loaded)
     checks: dict[str, Any] = {
         "patience": patience,
         "check_every": check_every,

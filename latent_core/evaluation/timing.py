@@ -247,7 +247,7 @@ class Stopwatch:
     def _training(
         self, backbone: Backbone, method: str, task: Task, settings: dict[str, Any]
     ) -> _Training:
-        model = build_model(backbone, method, 0)
+        model = build_model(backbone, method, 0, task=task)
         started, ends = time.perf_counter(), list[float]()
 
         def on_step(step: int, loss: float) -> bool:

@@ -245,7 +245,7 @@ def _timing(spec: RunSpec, cost: RunCost, backbones: _Backbones) -> _Rates:
             gradient_accumulation=training.gradient_accumulation,
         )
         train = seconds / cost.train_slots
-    model, asked = build_model(backbone, spec.method), spec.evaluation
+    model, asked = build_model(backbone, spec.method, to_train=False), spec.evaluation
     decode = sum(
         STOPWATCH.seconds_of_answers(
             model, task, split, asked.examples, seed=asked.seed, batch_size=asked.batch_size

@@ -163,7 +163,7 @@ def _done(
             training, chosen = settled(spec, root) or choose(spec, root)
         notes = _notes(spec, training, chosen)
         task = load_task(spec.task)
-        model = _model(spec, training)
+        model = _model(spec, training, task)
         _train(model, task, folder, spec, training, notes)
         _evaluate(model, task, folder, spec, notes)
     return RunOutcome(spec, "finished", time.perf_counter() - started)
@@ -203,11 +203,11 @@ def _backbone(name: str, dtype: str) -> Backbone:
     return load_backbone(name, dtype=dtype)
 
 
-def _model(spec: RunSpec, training: Training | None) -> SteeredModel:
+def _model(spec: RunSpec, training: Training | None, task: Task) -> SteeredModel:
     method = Method.parse(spec.method)
-    if training is not None and method.layout.trains:
+    if training is not None and method.layout.trains and method.init == "vocab":
         method = Method.parse(spec.method, training.init)
-    return build_model(_backbone(spec.backbone, spec.dtype), method, spec.seed)
+    return build_model(_backbone(spec.backbone, spec.dtype), method, spec.seed, task=task)
 
 
 def _train(

@@ -265,10 +265,10 @@ class Trained(Source):
     def sample(self, method: str) -> SteeredModel:
         """See `Source.sample`: an untrained model is as fast as a trained one."""
         usable = method and not method.startswith(ADAPTER)
-        return build_model(self.backbone, method if usable else "Start_1", 0)
+        return build_model(self.backbone, method if usable else "Start_1", 0, to_train=False)
 
     def _model(self, method: str, seed: int) -> SteeredModel:
-        model = build_model(self.backbone, method, seed)
+        model = build_model(self.backbone, method, seed, task=self.task)
         chosen = Method.parse(method)
         if not chosen.trained:
             return model

@@ -6,20 +6,22 @@ import, and latents do without it.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from latent_core.adapters.adapter import AdapterConfig, refuse_not_finite
 from latent_core.adapters.locate import locate
 from latent_core.adapters.saved import read_saved
 from latent_core.archives.folders import real_folder
 from latent_core.backbones.backbone import Backbone
-from latent_core.errors import whole_number
+from latent_core.errors import SettingError, whole_number
 from latent_core.models.latent import LatentModel, refuse_other_tokenizer
 from latent_core.models.provenance import backbone_for
 from latent_core.models.steered import SteeredModel
 from latent_core.runs.snapshots import load_snapshots
 from latent_core.slots.methods import Method
+from latent_core.tasks.base import Task
 
 if TYPE_CHECKING:
     from latent_core.models.baselines.full import FullModel
@@ -28,9 +30,17 @@ if TYPE_CHECKING:
 
 __all__ = ["build_model", "load_model"]
 
+#: Solved examples after a task's description, for vectors that start with its words.
+SOLVED: Final = 8
+
 
 def build_model(
-    backbone: Backbone | str, method: Method | str, seed: int = 0, *, to_train: bool = True
+    backbone: Backbone | str,
+    method: Method | str,
+    seed: int = 0,
+    *,
+    task: Task | None = None,
+    to_train: bool = True,
 ) -> SteeredModel:
     """An untrained model for a method; it leaves the backbone as it is.
 
@@ -38,11 +48,14 @@ def build_model(
         backbone: a `Backbone` or what `load_backbone` takes.
         method: a method or its name.
         seed: draws the initial values.
-        to_train: make sure that there is memory to train it.
+        task: whose words a method starts with that says `init=task`.
+        to_train: make sure that there is memory to train it. If it is not to be trained, a method
+            needs no task.
 
     Raises:
         LayoutError: if the name is no method's.
-        SettingError: for a seed below 0, or a method that needs more memory than there is.
+        SettingError: for a seed below 0, a method that needs more memory than there is, or one that
+            starts with the words of a task if none is given.
         BackboneError: if PEFT cannot put the method on this backbone.
 
     Example:
@@ -54,6 +67,8 @@ def build_model(
     """
     method = Method.parse(method) if isinstance(method, str) else method
     seed = whole_number("seed", seed, 0)
+    if method.init == "task":
+        method = replace(method, init=_words(method, task, seed, to_train))
     if method.kind != "latents":
         return _baseline(backbone, method, seed, to_train)
     companion = None if method.companion is None else _companion(backbone, method.companion, seed)
@@ -132,6 +147,14 @@ def _companion(backbone: Backbone | str, method: Method, seed: int) -> PeftCompa
 def _baseline(
     backbone: Backbone | str, method: Method, seed: int, to_train: bool
 ) -> PeftBaseline | FullModel:
+    model = _bare_baseline(backbone, method, seed, to_train)
+    model.method = method.name
+    return model
+
+
+def _bare_baseline(
+    backbone: Backbone | str, method: Method, seed: int, to_train: bool
+) -> PeftBaseline | FullModel:
     match method.kind:
         case "lora":
             from latent_core.models.baselines.lora import LoraModel
@@ -140,7 +163,8 @@ def _baseline(
         case "prefix":
             from latent_core.models.baselines.prefix import PrefixModel
 
-            return PrefixModel(backbone, method.size or 2, seed)
+            words = method.init.removeprefix("text:") if method.init != "vocab" else ""
+            return PrefixModel(backbone, method.size or 2, seed, words)
         case "prompt-tuning":
             from latent_core.models.baselines.prompt import PromptModel
 
@@ -151,6 +175,20 @@ def _baseline(
             return FullModel(backbone, to_train)
         case "latents":
             raise AssertionError(method)
+
+
+def _words(method: Method, task: Task | None, seed: int, to_train: bool) -> str:
+    """The start of a method that says `init=task`: the task's description, and solved examples."""
+    if task is not None:
+        solved = task.examples("train", SOLVED, seed)
+        shown = "".join(f"{one.prompt}{one.answer}\n\n" for one in solved)
+        return f"text:{task.description}\n\n{shown}"
+    if to_train:
+        raise SettingError(
+            f"{method} starts with the words of a task, and none is given; expected "
+            "lc.build_model(..., task=lc.load_task(...))"
+        )
+    return "vocab"
 
 
 def _name(model: LatentModel, method: Method) -> None:

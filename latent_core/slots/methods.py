@@ -22,7 +22,7 @@ from typing import Any, Final, Literal, NamedTuple
 from latent_core.errors import LayoutError, SettingError
 from latent_core.slots.layout import LatentGroup, LatentLayout
 from latent_core.slots.notation import METHOD, whole_number
-from latent_core.slots.parts import MethodParts
+from latent_core.slots.parts import MethodParts, OptionParts
 from latent_core.slots.places import ALIASES, End
 from latent_core.slots.pointing import Part, clipped
 
@@ -40,7 +40,9 @@ class Method:
         kind: what builds its model.
         layout: latents to insert; no groups for none.
         trained: whether there is anything to train.
-        init: how the latents start; see `latent_core.slots.tables.initial_rows`.
+        init: how the latents start; see `latent_core.slots.tables.initial_rows`. Or `task`: with
+            the embeddings of the task's description and of solved training examples; a prefix with
+            the keys and values of that text.
         shots: solved examples in front of each prompt.
         size: rank of LoRA, or virtual tokens of a prefix or a tuned prompt.
         parameters: numbers that LoRA should train, where it has no rank.
@@ -83,6 +85,10 @@ class Method:
         method = _baseline(parts) if parts.word else _latents(parts)
         if init == "vocab" or not method.trained:
             return method
+        if method.init != "vocab":
+            raise SettingError(
+                f"init is {init!r}, and {method} says how its vectors start; give one of them"
+            )
         if method.kind not in ("latents", "prompt-tuning") or (
             method.companion and not method.layout.trains
         ):
@@ -171,6 +177,14 @@ BASELINES: Final[dict[str, Baseline]] = {
         Method("full", "full", trained=True),
     ),
 }
+STARTS: Final[dict[MethodKind, tuple[str, ...]]] = {
+    "latents": ("task", "mean", "gaussian"),
+    "prompt-tuning": ("task", "mean", "gaussian"),
+    "prefix": ("task",),
+}
+"""How vectors may start instead of as random tokens of the vocabulary, by the kind of method; the
+name of a method says it, as in `prefix-9; init=task`."""
+
 COMPANIONS: Final = ("lora", "prefix")
 """Baselines that may train beside a layout, as in `Start_2 & lora-r8`."""
 
@@ -182,6 +196,7 @@ EXAMPLE_LAYOUTS: Final[dict[str, str]] = {
     "Start_1+Comma_1": "a sum of two groups; each group has its own vectors",
     "Start_2+Comma_2; tied": "a sum of two groups that share their vectors",
     "Start_2; positions=sequential": "every slot has its own position id",
+    "Start_9; init=task": "latents that start as words of the task; prefix-9; init=task likewise",
     "Before[=]_1, After[.|!]_2": "latents before or after a trigger text of your own",
     "End_6=hidden": "six latents; each holds the hidden state of the slot before it (Coconut)",
     "Unsure[0.5]_1=hidden": "a latent before each response token that the model is not sure of",
@@ -207,10 +222,11 @@ def _latents(parts: MethodParts) -> Method:
     for group in parts.layout.groups:
         if group.place.lower() in BASELINES:
             raise _no_method(group.place, str(group.place))
-    layout = LatentLayout.of(parts.layout)
+    own, chosen = _split(parts.layout.options)
+    layout = LatentLayout.of(parts.layout._replace(options=own))
     if not layout.groups:
         return BASELINES["zero-shot"].usual
-    return Method(str(layout), layout=layout, trained=layout.trains)
+    return _starting(Method(str(layout), layout=layout, trained=layout.trains), chosen)
 
 
 def _with_companion(parts: MethodParts) -> Method:
@@ -234,8 +250,49 @@ def _with_companion(parts: MethodParts) -> Method:
     return replace(method, name=f"{method} & {companion}", trained=True, companion=companion)
 
 
+def _split(
+    options: tuple[OptionParts, ...],
+) -> tuple[tuple[OptionParts, ...], OptionParts | None]:
+    """The options of a layout, and `init`, which is one of methods."""
+    chosen = [option for option in options if option.name == "init"]
+    if len(chosen) > 1:
+        raise chosen[1].name.fault(LayoutError, "option init appears twice", "expected it once")
+    rest = tuple(option for option in options if option.name != "init")
+    return rest, chosen[0] if chosen else None
+
+
+def _starting(method: Method, chosen: OptionParts | None) -> Method:
+    """The method whose vectors start as its name says."""
+    if chosen is None:
+        return method
+    starts = STARTS.get(method.kind, ())
+    if not method.trained or not starts or (method.layout.groups and not method.layout.table_sizes):
+        raise chosen.name.fault(
+            LayoutError, f"{method} has nothing whose start could be chosen", "leave init out"
+        )
+    if chosen.setting is None or chosen.setting not in starts:
+        given = "" if chosen.setting is None else f"={chosen.setting}"
+        raise (chosen.setting or chosen.name).fault(
+            LayoutError,
+            f"unknown option {f'init{given}'!r}",
+            f"expected {' or '.join(f'init={start}' for start in starts)}",
+        )
+    name = f"{method}; init={chosen.setting}"
+    return replace(method, name=name, init=str(chosen.setting))
+
+
 def _baseline(parts: MethodParts) -> Method:
-    word, size, inner, _ = parts
+    """A baseline's method, started as its name says."""
+    own, chosen = _split(parts.options)
+    if own:
+        raise own[0].name.fault(
+            LayoutError, f"unknown option {clipped(own[0].name)}", "expected init=task"
+        )
+    return _starting(_sized(parts), chosen)
+
+
+def _sized(parts: MethodParts) -> Method:
+    word, size, inner, *_ = parts
     assert word is not None
     baseline = BASELINES.get(word)
     if baseline is None:

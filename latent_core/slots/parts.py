@@ -86,13 +86,15 @@ class MovedParts(NamedTuple):
 class MethodParts(NamedTuple):
     """A layout, a word such as `lora` with a size such as `-r4`, or a word with a layout.
 
-    A layout may have a companion, which is a word with a size.
+    A layout may have a companion, which is a word with a size. A word may have options, as a layout
+    has its own.
     """
 
     word: Part | None = None
     size: Part | None = None
     layout: LayoutParts | None = None
     companion: MethodParts | None = None
+    options: tuple[OptionParts, ...] = ()
 
 
 class TermParts(NamedTuple):
@@ -249,10 +251,12 @@ def _filling(word: Part, *arguments: FillingArgument | None) -> FillingParts:
     return FillingParts(word.within(0, start - 1), (), word.within(start, len(word) - 1))
 
 
-def _baseline(word: Part, rest: Part | LayoutParts | None = None) -> MethodParts:
+def _baseline(
+    word: Part, rest: Part | LayoutParts | None = None, *options: OptionParts
+) -> MethodParts:
     if isinstance(rest, LayoutParts):
         return MethodParts(word, None, rest)
-    return MethodParts(word, rest, None)
+    return MethodParts(word, rest, options=options)
 
 
 def _method(

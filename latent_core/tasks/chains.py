@@ -52,6 +52,8 @@ class ChainTask(SyntheticTask):
 
     Attributes:
         rule: the hidden rule.
+        shown: equations that the prompt shows, each with a comma after it. With some, latents at
+            commas stand in the prompt, too.
     """
 
     demand = "self-prompting"
@@ -62,16 +64,19 @@ class ChainTask(SyntheticTask):
     id_levels = (6,)
     open_ended = True
     rule: Rule
+    shown: int = 0
 
     @abstractmethod
     def orbit_key(self, number: str) -> str:
         """Return the name of a number's orbit under the rule."""
 
     def draw(self, rng: random.Random, level: int) -> tuple[str, str, str]:
-        """Draw a chain of `level` equations from a random number, 0000 to 9999."""
+        """Draw a chain from a random number, 0000 to 9999; `level` equations are the answer."""
         start = f"{rng.randrange(10_000):04d}"
-        answer = ",".join(self.rule.chain(start, level))
-        return f"Chain: {start}\n", answer, self.orbit_key(start)
+        chain = self.rule.chain(start, self.shown + level)
+        shown, answer = chain[: self.shown], ",".join(chain[self.shown :])
+        prompt = f"Chain: {''.join(f'{one},' for one in shown) or start}\n"
+        return prompt, answer, self.orbit_key(start)
 
     def score(self, example: Example, response: str) -> Score:
         """Score the first `level` equations and ignore the rest.

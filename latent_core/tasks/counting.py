@@ -47,3 +47,18 @@ class Counting(ChainTask):
     def orbit_key(self, number: str) -> str:
         """Return the smallest number of the orbit."""
         return f"{int(number) % gcd(HIDDEN_STEP.step, NUMBERS):04d}"
+
+
+@final
+class CountingShown(ChainTask):
+    """The same with two equations in the prompt, so that latents at commas stand there."""
+
+    name = "counting-shown"
+    description = "Count on by a step that the prompt shows twice."
+    ood_levels = (9, 12, 18, 30)
+    rule = HIDDEN_STEP
+    shown = 2
+
+    def orbit_key(self, number: str) -> str:
+        """Return the smallest number of the orbit."""
+        return f"{int(number) % gcd(HIDDEN_STEP.step, NUMBERS):04d}"

@@ -61,3 +61,22 @@ class GenerationTask(ChainTask):
     def orbit_key(self, number: str) -> str:
         """Return the smallest number of the orbit."""
         return _smallest_of_orbit(number)
+
+
+@final
+class GenerationShown(ChainTask):
+    """The same with two equations in the prompt, so that latents at commas stand there.
+
+    Chain: 1234>3143,3143>4134,
+    4134>3145,3145>1446, ...
+    """
+
+    name = "generation-shown"
+    description = "Continue a chain under a hidden rule after its first two equations."
+    ood_levels = (12, 18, 24, 34)
+    rule = HIDDEN_RULE
+    shown = 2
+
+    def orbit_key(self, number: str) -> str:
+        """Return the smallest number of the orbit."""
+        return _smallest_of_orbit(number)

@@ -12,14 +12,14 @@ from typing import Final
 
 from latent_core.errors import TaskError
 from latent_core.tasks.base import Task
-from latent_core.tasks.counting import Counting
-from latent_core.tasks.generation import GenerationTask
+from latent_core.tasks.counting import Counting, CountingShown
+from latent_core.tasks.generation import GenerationShown, GenerationTask
 from latent_core.tasks.hops import Hops
 from latent_core.tasks.jsonl import JsonlTask
 from latent_core.tasks.lookup import Lookup
 from latent_core.tasks.metrics import Metric
 from latent_core.tasks.reach import Reach
-from latent_core.tasks.repetition import Repetition
+from latent_core.tasks.repetition import Repetition, RepetitionListed
 from latent_core.tasks.summation import Summation
 from latent_core.wording import did_you_mean
 
@@ -33,12 +33,15 @@ TASKS: Final[dict[str, type[Task]]] = {
     "repetition": Repetition,
     "hops": Hops,
     "reach": Reach,
+    "generation-shown": GenerationShown,
+    "counting-shown": CountingShown,
+    "repetition-listed": RepetitionListed,
 }
 """The built-in tasks by name.
 
 Example:
     >>> import latent_core as lc
-    >>> list(lc.tasks.TASKS)
+    >>> list(lc.tasks.TASKS)[:7]
     ['generation', 'counting', 'summation', 'lookup', 'repetition', 'hops', 'reach']
 """
 

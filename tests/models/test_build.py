@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
+import latent_core as lc
 from latent_core.errors import SettingError
 from latent_core.models.build import build_model, load_model
 from latent_core.slots.layout import LatentLayout
@@ -46,3 +47,59 @@ def test_fillers_are_the_embeddings_of_their_text() -> None:
     backbone = tiny_backbone("llama")
     dot = backbone.embed(torch.tensor(character_tokenizer()(".")["input_ids"]))
     assert torch.equal(build_model(backbone, "filler(End_3)").tables.rows(), dot.expand(3, -1))
+
+
+# --- init=task ------------------------------------------------------------------------------------
+
+TASK = lc.load_task("repetition")
+
+
+def words_of_task() -> str:
+    solved = TASK.examples("train", 8, seed=3)
+    return TASK.description + "\n\n" + "".join(f"{e.prompt}{e.answer}\n\n" for e in solved)
+
+
+@pytest.mark.parametrize("name", ["Start_9", "Start_9; positions=sequential", "prompt-tuning-9"])
+def test_vectors_start_as_the_first_tokens_of_the_task(name: str) -> None:
+    backbone = lc.load_backbone("tiny")
+    model = build_model(backbone, f"{name}; init=task", 3, task=TASK)
+    ids = backbone.tokenizer(words_of_task(), add_special_tokens=False)["input_ids"][:9]
+    wanted = backbone.embed(torch.tensor(ids)).float()
+    (found,) = (weight for weight in model.trainable_weights().values())
+    assert torch.equal(found, wanted)
+    assert model.method == f"{name}; init=task"
+
+
+@pytest.mark.parametrize("count", [3, 60])
+@pytest.mark.parametrize("family", ["llama", "gpt2", "qwen2"])
+def test_a_prefix_starts_as_the_text_before_the_prompt(
+    count: int, family: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Logits after the untrained prefix are those of the backbone alone after the same text."""
+    backbone = tiny_backbone(family)
+    monkeypatch.setattr("latent_core.models.build._words", lambda *rest: "text:abc,ab")
+    model = build_model(backbone, f"prefix-{count}; init=task")
+    text = ("abc,ab" * count)[:count]
+    plain = build_model(backbone, "zero-shot")
+    ours = model.logits(model.batch([model.insert("c,a")]))
+    theirs = plain.logits(plain.batch([plain.insert(text + "c,a")]))
+    assert ours.shape[1] == 3
+    assert torch.allclose(ours, theirs[:, count:], atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["prefix-2; init=task", "End_2; init=task", "Start_2 & lora-r1"])
+def test_a_saved_one_is_loaded_without_its_task(name: str, tmp_path: Path) -> None:
+    backbone = lc.load_backbone("tiny")
+    model = build_model(backbone, name, task=TASK)
+    folder = model.save_pretrained(tmp_path / "a", method=model.method)
+    loaded = load_model(folder, backbone)
+    assert loaded.method == name
+    ours, theirs = (one.trainable_weights() for one in (model, loaded))
+    assert ours.keys() == theirs.keys()
+    assert all(torch.equal(ours[key], theirs[key]) for key in ours)
+
+
+def test_words_of_a_task_that_is_not_given_are_refused() -> None:
+    with pytest.raises(SettingError, match=r"starts with the words of a task.*task=lc.load_task"):
+        build_model("tiny", "Start_2; init=task")
+    build_model("tiny", "Start_2; init=task", to_train=False)

@@ -1,5 +1,7 @@
 """Methods by name: layouts are methods, baselines have names of their own."""
 
+import re
+
 import pytest
 
 from latent_core.errors import LayoutError, SettingError
@@ -105,7 +107,7 @@ def test_latents_may_start_elsewhere_and_fillers_may_not() -> None:
         ("LoRA", "did you mean lora-rR.*lora means rank 4"),
         ("lora_4", "'lora' is no method at column 1; did you mean lora-rR"),
         ("lora-4", "did you mean lora-rR.*lora-Np"),
-        ("lora-r4 x", "expected the end at column 9, got 'x'"),
+        ("lora-r4 x", "expected ';' or the end at column 9, got 'x'"),
         ("prefix-0", "the size is '0' at column 8; expected a whole number from 1"),
         ("prompt-tuning-x", "did you mean prompt-tuning-M"),
         ("full-2", "'full-2' is no method at column 1; did you mean full?"),
@@ -118,6 +120,33 @@ def test_what_is_no_method_is_refused(name: str, reason: str) -> None:
     with pytest.raises(LayoutError, match=reason) as caught:
         Method.parse(name)
     str(caught.value).encode()  # can be printed
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("Start_2; init=words", "unknown option 'init=words' at column 15; expected init=task or"),
+        ("Start_2; init", "unknown option 'init' at column 10"),
+        ("prefix-2; init=mean", "unknown option 'init=mean' at column 16; expected init=task"),
+        ("prefix-2; tied", "unknown option 'tied' at column 11; expected init=task"),
+        ("lora-r2; init=task", "has nothing whose start could be chosen at column 10"),
+        ("End_2=hidden; init=task", "has nothing whose start could be chosen at column 15"),
+        ("Start_2; init=task; init=task", "option init appears twice at column 21"),
+    ],
+)
+def test_a_start_that_does_not_exist_is_refused(text: str, reason: str) -> None:
+    with pytest.raises(LayoutError, match=re.escape(reason)):
+        Method.parse(text)
+
+
+def test_a_start_in_the_name_is_the_methods_own() -> None:
+    method = Method.parse("Start_2;positions=sequential;init=task & lora-r2")
+    assert method.name == "Start_2; positions=sequential; init=task & lora-r2"
+    assert Method.parse(method.name) == method and method.init == "task"
+    assert str(method.layout) == "Start_2; positions=sequential"
+    assert Method.parse("prefix-9;init=task").size == 9
+    with pytest.raises(SettingError, match="says how its vectors start; give one of them"):
+        Method.parse("Start_2; init=task", "mean")
 
 
 def test_everything_that_is_listed_can_be_read() -> None:

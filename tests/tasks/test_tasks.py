@@ -107,6 +107,9 @@ def test_every_task_states_its_demand() -> None:
         "repetition": "instruction",
         "hops": "retrieval",
         "reach": "retrieval",
+        "generation-shown": "self-prompting",
+        "counting-shown": "self-prompting",
+        "repetition-listed": "instruction",
     }
 
 

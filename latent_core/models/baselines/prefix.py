@@ -10,13 +10,17 @@ from pathlib import Path
 from typing import cast
 
 import torch
-from peft import PrefixTuningConfig, TaskType
+from peft import (
+    PrefixTuningConfig,
+    TaskType,
+    initialize_kv_prefix_from_past_key_values,
+)
 from torch import Tensor
 from transformers import Cache, DynamicCache
 from transformers.cache_utils import CacheLayerMixin
 
 from latent_core.backbones.backbone import Backbone
-from latent_core.errors import PromptError, SettingError
+from latent_core.errors import BackboneError, PromptError, SettingError
 from latent_core.models.baselines.peft_baseline import PeftBaseline
 from latent_core.models.baselines.peft_companion import PeftCompanion
 from latent_core.models.size import check_numbers
@@ -31,9 +35,16 @@ class PrefixCompanion(PeftCompanion):
         backbone: a `Backbone` or what `load_backbone` takes; it is never touched.
         count: virtual tokens, m.
         seed: of the initial values.
+        words: a text whose first m tokens the keys and values are of, at the start; repeated as
+            needed. Empty for random values.
+
+    Raises:
+        BackboneError: if there are words, and PEFT cannot take this backbone's keys and values.
     """
 
-    def __init__(self, backbone: Backbone | str | Path, count: int = 2, seed: int = 0) -> None:
+    def __init__(
+        self, backbone: Backbone | str | Path, count: int = 2, seed: int = 0, words: str = ""
+    ) -> None:
         def config(own: Backbone) -> PrefixTuningConfig:
             layers = own.model.config.get_text_config().num_hidden_layers
             check_numbers(own, f"prefix-{count}", count * layers * 2 * own.hidden_size)
@@ -41,6 +52,8 @@ class PrefixCompanion(PeftCompanion):
 
         super().__init__(backbone, config, f"prefix-{count}", 1e-1, seed)
         self.virtual_tokens = count
+        if words:
+            self._start_with(words)
 
     def run_slots(
         self,
@@ -78,6 +91,28 @@ class PrefixCompanion(PeftCompanion):
             "holds the prefix. Train without gradient_checkpointing, or use prompt-tuning-M"
         )
 
+    @torch.no_grad()
+    def _start_with(self, words: str) -> None:
+        """Start with the keys and values of a text."""
+        backbone, count = self.backbone, self.virtual_tokens
+        ids = backbone.encode(words)
+        while len(ids) < count:
+            ids += backbone.encode_response(words, end=False)
+        tokens = torch.tensor([ids[:count]], device=backbone.device)
+        cache = DynamicCache(config=backbone.model.config)
+        mask, positions = torch.ones_like(tokens), torch.arange(count, device=tokens.device)[None]
+        backbone.hidden_states(backbone.embed(tokens), mask, positions, cache)
+        layers = [
+            (getattr(one, "keys", None), getattr(one, "values", None)) for one in cache.layers
+        ]
+        try:
+            initialize_kv_prefix_from_past_key_values(self.peft_model, past_key_values=layers)
+        except (AttributeError, TypeError, ValueError, RuntimeError) as error:
+            raise BackboneError(
+                f"{self.method} cannot start with the keys and values of a text on "
+                f"{backbone.name}: {error}. Leave init=task out"
+            ) from error
+
     def _seed(self, cache: Cache, rows: int) -> None:
         """Put the prefix, (rows, heads, m, head size) in each layer, into an empty cache."""
         prefix = cast(Cache, self.peft_model.get_prompt(rows))
@@ -91,11 +126,10 @@ class PrefixCompanion(PeftCompanion):
 class PrefixModel(PeftBaseline):
     """PEFT's prefix tuning with `count` virtual tokens.
 
-    Args:
-        backbone: a `Backbone` or what `load_backbone` takes; it is never touched.
-        count: virtual tokens, m.
-        seed: of the initial values.
+    See `PrefixCompanion` for the arguments.
     """
 
-    def __init__(self, backbone: Backbone | str | Path, count: int = 2, seed: int = 0) -> None:
-        super().__init__(PrefixCompanion(backbone, count, seed))
+    def __init__(
+        self, backbone: Backbone | str | Path, count: int = 2, seed: int = 0, words: str = ""
+    ) -> None:
+        super().__init__(PrefixCompanion(backbone, count, seed, words))

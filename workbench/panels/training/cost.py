@@ -60,7 +60,7 @@ def estimate(run: WatchedRun, backbone: Backbone, steps: int | None = None) -> R
     checks, checking = 0, 0.0
     if run.check_every:
         checks = left // run.check_every + (steps is None) + bool(left % run.check_every)
-        model = build_model(backbone, plan.method)
+        model = build_model(backbone, plan.method, to_train=False)
         for split in run.checked_splits:
             checking += STOPWATCH.seconds_of_answers(model, task, split, run.examples, times=checks)
     settings = plan.settings(backbone)

@@ -178,10 +178,11 @@ class TrainingPlan:
             for name, value in given.items()
         }
         lines = [f"    {name}={value},\n" for name, value in shown.items()]
+        words = ", task=task" if Method.parse(self.method).init == "task" else ""
         return (
             "import latent_core as lc\n\n"
             f"task = lc.load_task({task_source(self.task)!r})\n"
-            f"model = lc.build_model({backbone.name!r}, {self.method!r}, seed={self.seed})\n"
+            f"model = lc.build_model({backbone.name!r}, {self.method!r}, seed={self.seed}{words})\n"
             "result = lc.train(\n"
             "    model,\n"
             "    task,\n"
@@ -194,7 +195,7 @@ class TrainingPlan:
 @functools.lru_cache(maxsize=8)
 def _untrained(backbone: Backbone, method: str) -> SteeredModel:
     """A model of a method that is looked at, and never trained."""
-    return build_model(backbone, method)
+    return build_model(backbone, method, to_train=False)
 
 
 def _holds_unfinished(folder: Path, settings: Mapping[str, Any]) -> bool:

@@ -74,7 +74,7 @@ class WatchedRun:
         """Train, and return the model; see `latent_core.train` for what it raises."""
         plan = self.plan
         folder, outlook = plan.where(backbone), plan.outlook(backbone)
-        model = build_model(backbone, plan.parsed(backbone), plan.seed)
+        model = build_model(backbone, plan.parsed(backbone), plan.seed, task=plan.task)
         assert isinstance(model, LatentModel)  # a plan has no other methods
         if outlook.action == "start":
             if plan.start_from is not None:
