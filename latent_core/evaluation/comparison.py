@@ -19,6 +19,7 @@ from latent_core.errors import SettingError
 from latent_core.runs.find import StoredRun, find_runs, warn_of
 from latent_core.runs.many_records import constant, records_of_runs
 from latent_core.runs.own_files import RECORDS_FILE
+from latent_core.runs.stacking import TableStack
 from latent_core.slots.methods import method_name
 from latent_core.statistics.means import mean_interval, numbered
 from latent_core.statistics.task_names import FINGERPRINT, tell_tasks_apart
@@ -59,20 +60,18 @@ def read_records(folders: Iterable[str | Path], metric: str = "graded") -> pd.Da
     for path in sorted(bare):
         warnings.warn(f"{path} is left out: it has not been evaluated", stacklevel=2)
     evaluated = [run for run in runs if run.path not in bare]
-    tables = []
+    stack = TableStack()
     for run, records in records_of_runs(evaluated, _READ.append(pa.field(metric, pa.float64()))):
         try:
-            tables.append(_labelled(run, records, metric))
+            stack.add(_labelled(run, records, metric))
         except KeyError as error:
             warn_of(run.path, error)
-    if not sum(map(len, tables)):
+    if not len(stack):
         raise SettingError(
             f"no run has records of its adapter that can be read; run `latent evaluate "
             f"{runs[0].path}` first"
         )
-    whole = pa.concat_tables(tables).unify_dictionaries()
-    del tables, records  # as columns become pandas' they go, so that all are not there twice
-    return tell_tasks_apart(whole.to_pandas(self_destruct=True, split_blocks=True))
+    return tell_tasks_apart(stack.to_frame())
 
 
 _TEXT: Final = pa.dictionary(pa.int32(), pa.string())

@@ -49,7 +49,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import special, stats
+from scipy import special
 
 from latent_core.errors import SettingError
 from latent_core.statistics.resampling import NUMBERS_AT_ONCE, resampled_means
@@ -216,6 +216,8 @@ def sign_flip_p(differences: ArrayLike, resamples: int = 9999) -> float:
     numbers = numbers[numbers != 0]  # whose sign changes nothing
     if len(numbers) < 2:
         return 1.0
+    from scipy import stats  # takes a third of a second and 50 MB, and many seeds do without
+
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of ties, which its tolerance handles
         found = stats.permutation_test(
@@ -288,6 +290,7 @@ def _one_seed(means: _Means, confidence: float, resamples: int) -> tuple[float, 
         return mean, mean, 1.0
     freedom = sum(parts) ** 2 / sum(v**2 / (len(c) - 1) for v, c in zip(parts, row, strict=True))
     half = float(special.stdtrit(freedom, (1 + confidence) / 2)) * error
+    from scipy import stats  # see `sign_flip_p`
 
     def weighted(*samples: Any, axis: int = -1) -> Any:
         return sum(w * s.mean(axis=axis) for w, s in zip(weights, samples, strict=True))

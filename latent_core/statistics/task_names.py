@@ -52,10 +52,15 @@ def tell_tasks_apart(frame: pd.DataFrame) -> pd.DataFrame:
     if len(there) == there["task"].nunique(dropna=False):  # each task has one fingerprint
         return frame
     names = distinct_task_names(list(there["task"]), list(there[FINGERPRINT]))
-    keys = zip(there["task"], there[FINGERPRINT].fillna(""), strict=True)
+    keys = zip(there["task"], _known(there[FINGERPRINT]), strict=True)
     shown = dict(zip(keys, names, strict=True))
-    rows = zip(frame["task"], frame[FINGERPRINT].fillna(""), strict=True)
+    rows = zip(frame["task"], _known(frame[FINGERPRINT]), strict=True)
     return frame.assign(task=[shown[row] for row in rows])
+
+
+def _known(fingerprints: pd.Series) -> pd.Series:
+    """Fingerprints, be they categories or not, with no text for one that is not known."""
+    return fingerprints.astype(object).fillna("")
 
 
 def _suffix(fingerprint: str) -> str:
