@@ -51,8 +51,7 @@ def read_records_table(path: str | Path, columns: Collection[str] | None = None)
     with pq.ParquetFile(path, metadata=metadata, read_dictionary=there) as file:
         said = dict(file.metadata.metadata or {})
         table = file.read(None if columns is None else there, use_threads=False)
-    fields = [pa.field(one.name, one.type) for one in table.schema]
-    table = pa.table(table.columns, schema=pa.schema(fields))
+    table = pa.table(table.columns, names=table.column_names)
     typed = said.pop(_ARROW_SCHEMA, None) is not None
     return RecordsTable(table, {key.decode(): value.decode() for key, value in said.items()}, typed)
 

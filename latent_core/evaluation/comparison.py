@@ -13,6 +13,7 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from latent_core.archives.folders import has_file
 from latent_core.errors import SettingError
@@ -26,8 +27,6 @@ from latent_core.statistics.task_names import FINGERPRINT, tell_tasks_apart
 
 __all__ = ["compare", "read_records"]
 
-#: How records are grouped, be their texts categories or not.
-_GROUPED: Final[dict[str, Any]] = {"sort": False, "observed": True, "dropna": False}
 _COSTS: Final = ("trainable", "extra_slots", "decode_steps", "seconds")
 
 
@@ -143,33 +142,34 @@ def compare(
         known = records["backbone"].astype(object) if "backbone" in records.columns else None
         records = records.assign(backbone="" if known is None else known.fillna(""))
     records = tell_tasks_apart(records).reset_index(drop=True)
-    examples = numbered(records, ("split", "key")).to_numpy()
-    methods = numbered(records, ("task", "backbone", "method")).to_numpy()
-    asked = pd.DataFrame({"method": methods, "example": examples}).drop_duplicates()
-    rows = []
-    for (task, backbone), place in records.groupby(
-        ["task", "backbone"], **_GROUPED
-    ).indices.items():
-        numbers = methods[place]
-        of_task = asked[asked["method"].isin(np.unique(numbers))]
-        same = bool((of_task.groupby("example").size() == of_task["method"].nunique()).all())
-        for number in dict.fromkeys(numbers):
-            chosen = place[numbers == number]
-            group = records.iloc[chosen].assign(example=examples[chosen])
-            row = {"backbone": backbone, "task": task, "method": group["method"].iloc[0]}
-            row["seeds"] = group["seed"].nunique()
-            is_ood = group["split"].str.startswith("ood")
-            for name, part in (("id", group[group["split"] == "id"]), ("ood", group[is_ood])):
-                row |= _interval(name, part, metric, confidence)
-            row |= {name: group[name].mean() for name in _COSTS}
-            row["training_seconds"] = group.drop_duplicates("run")["training_seconds"].mean()
-            rows.append(row | {"same_examples": same})
-    return pd.DataFrame(rows)
+    if records.empty:
+        return pd.DataFrame()
+    examples = numbered(records, ("split", "key")).to_numpy(np.int32)
+    methods = numbered(records, ("task", "backbone", "method")).to_numpy(np.int32)
+    rows, asked = [], []
+    for chosen in np.split(methods.argsort(kind="stable"), np.bincount(methods).cumsum()[:-1]):
+        group = records.iloc[chosen]
+        row = {name: group[name].iloc[0] for name in ("backbone", "task", "method")}
+        row["seeds"] = group["seed"].nunique()
+        is_ood = group["split"].str.startswith("ood")
+        for name, own in (("id", group["split"] == "id"), ("ood", is_ood)):
+            row |= _interval(name, group[own], metric, examples[chosen[own]], confidence)
+        row |= {name: group[name].mean() for name in _COSTS}
+        row["training_seconds"] = group.drop_duplicates("run")["training_seconds"].mean()
+        rows.append(row)
+        asked.append(np.unique(examples[chosen]))
+    frame = pd.DataFrame(rows)
+    tables = numbered(frame, ("task", "backbone"))
+    first = np.unique(tables, return_index=True)[1][tables]
+    same = [np.array_equal(asked[number], asked[table]) for number, table in enumerate(first)]
+    frame["same_examples"] = pd.Series(same).groupby(tables).transform("all")
+    return frame.iloc[tables.argsort(kind="stable")].reset_index(drop=True)
 
 
-def _interval(name: str, records: pd.DataFrame, metric: str, confidence: float) -> dict[str, float]:
+def _interval(
+    name: str, records: pd.DataFrame, metric: str, examples: NDArray[Any], confidence: float
+) -> dict[str, float]:
     if records.empty:
         return dict.fromkeys((name, f"{name}_low", f"{name}_high"), float("nan"))
-    scores, seeds = records[metric], records["seed"]
-    found = mean_interval(scores, seeds, records["example"], confidence, (0.0, 1.0))
+    found = mean_interval(records[metric], records["seed"], examples, confidence, (0.0, 1.0))
     return {name: found.mean, f"{name}_low": found.low, f"{name}_high": found.high}

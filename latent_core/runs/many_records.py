@@ -46,8 +46,13 @@ def records_of_runs(
 
 def _as(table: pa.Table, schema: pa.Schema) -> pa.Table:
     """Those columns of a schema that a table has."""
-    fields = [field for field in schema if field.name in table.column_names]
-    return table.select([field.name for field in fields]).cast(pa.schema(fields))
+    places = {name: place for place, name in enumerate(table.column_names)}
+    columns = {}
+    for name, kind in zip(schema.names, schema.types, strict=True):
+        if name in places:
+            column = table.column(places[name])
+            columns[name] = column if column.type == kind else column.cast(kind)
+    return pa.table(columns)
 
 
 def constant(value: object, length: int, kind: pa.DataType) -> pa.Array:

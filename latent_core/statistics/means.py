@@ -13,9 +13,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from latent_core.errors import SettingError
 from latent_core.statistics.inference import agreeing, mean_ends_p
@@ -188,8 +190,31 @@ def _examples(frame: pd.DataFrame) -> pd.Series:
 
 
 def numbered(frame: pd.DataFrame, columns: Sequence[str]) -> pd.Series:
-    """A number for each combination of values in some columns, of each row."""
-    return frame.groupby(list(columns), sort=False, dropna=False, observed=True).ngroup()
+    """A number for each combination of values in some columns, of each row.
+
+    They are numbered as they first appear, as pandas' `ngroup` does, which needs 40 bytes a row;
+    here rows are taken in parts.
+    """
+    numbers = np.zeros(len(frame), np.int32)
+    for name in columns:
+        codes, values = _coded(frame[name])
+        known = pd.Index([], np.int64)
+        for start in range(0, len(frame), _AT_ONCE):
+            part = slice(start, start + _AT_ONCE)
+            pairs = numbers[part].astype(np.int64) * (values + 1) + codes[part]
+            if (known.get_indexer(pairs) < 0).any():
+                known = known.append(pd.Index(pd.unique(pairs)).difference(known, sort=False))
+            numbers[part] = known.get_indexer(pairs)
+    return pd.Series(numbers, frame.index)
 
 
+def _coded(column: pd.Series) -> tuple[NDArray[Any], int]:
+    """A number for each value, -1 for one that is not known, and how many values there are."""
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        return column.cat.codes.to_numpy(), len(column.cat.categories)
+    codes, values = pd.factorize(column)
+    return codes, len(values)
+
+
+_AT_ONCE = 100_000
 _FIELDS = ("mean", "low", "high", "seeds", "records")

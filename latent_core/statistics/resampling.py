@@ -19,6 +19,7 @@ __all__ = ["NUMBERS_AT_ONCE", "resampled_means"]
 Floats = NDArray[np.float64]
 #: That a bootstrap holds in memory.
 NUMBERS_AT_ONCE: Final = 4_000_000
+_COUNTED_AT_ONCE: Final = 100_000
 #: Above this many bytes, the draws of a shape are not kept.
 _BYTES_KEPT: Final = 32_000_000
 
@@ -84,9 +85,14 @@ def _kept(shape: Shape, resamples: int) -> tuple[list[_Part], tuple[NDArray[Any]
 
 def _counts(picks: NDArray[Any], examples: int) -> NDArray[Any]:
     """How often each draw takes each example."""
-    places = picks + np.arange(len(picks))[:, None] * examples
-    counts = np.bincount(places.ravel(), minlength=len(picks) * examples)
-    return counts.astype(np.min_scalar_type(counts.max())).reshape(len(picks), examples)
+    found = []
+    step = max(1, _COUNTED_AT_ONCE // examples)  # what is counted takes four times the memory
+    for start in range(0, len(picks), step):
+        some = picks[start : start + step]
+        places = some + np.arange(len(some))[:, None] * examples
+        counts = np.bincount(places.ravel(), minlength=len(some) * examples)
+        found.append(counts.astype(np.min_scalar_type(counts.max())).reshape(len(some), examples))
+    return np.concatenate(found)
 
 
 def _examples(shape: Shape, resamples: int, rng: np.random.Generator) -> Iterator[_Part]:

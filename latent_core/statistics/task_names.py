@@ -15,6 +15,8 @@ __all__ = ["FINGERPRINT", "distinct_task_names", "tell_tasks_apart"]
 
 #: The column of records and runs that holds `Task.fingerprint`.
 FINGERPRINT = "task_fingerprint"
+#: Rows that are compared at once.
+_AT_ONCE = 100_000
 
 
 def distinct_task_names(names: Sequence[object], fingerprints: Sequence[object]) -> list[object]:
@@ -48,7 +50,7 @@ def tell_tasks_apart(frame: pd.DataFrame) -> pd.DataFrame:
     """
     if not {"task", FINGERPRINT} <= set(frame.columns):
         return frame
-    there = frame[["task", FINGERPRINT]].drop_duplicates()
+    there = _distinct(frame[["task", FINGERPRINT]])
     if len(there) == there["task"].nunique(dropna=False):  # each task has one fingerprint
         return frame
     names = distinct_task_names(list(there["task"]), list(there[FINGERPRINT]))
@@ -56,6 +58,13 @@ def tell_tasks_apart(frame: pd.DataFrame) -> pd.DataFrame:
     shown = dict(zip(keys, names, strict=True))
     rows = zip(frame["task"], _known(frame[FINGERPRINT]), strict=True)
     return frame.assign(task=[shown[row] for row in rows])
+
+
+def _distinct(frame: pd.DataFrame) -> pd.DataFrame:
+    """Rows that differ, found in parts: pandas needs 40 bytes for each row that it compares."""
+    parts = range(0, max(1, len(frame)), _AT_ONCE)
+    found = [frame.iloc[start : start + _AT_ONCE].drop_duplicates() for start in parts]
+    return pd.concat(found).drop_duplicates() if len(found) > 1 else found[0]
 
 
 def _known(fingerprints: pd.Series) -> pd.Series:
