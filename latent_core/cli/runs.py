@@ -14,6 +14,7 @@ from rich.text import Text
 
 from latent_core.cli.app import App, PlainGroup, app, console, table_of_numbers
 from latent_core.cli.metrics import checked_metric, shares
+from latent_core.cli.terminal import print_rows
 from latent_core.errors import SettingError
 from latent_core.wording import counted
 
@@ -60,17 +61,21 @@ def list_runs(
     splits = list(dict.fromkeys(frame["split"].dropna()))
     names = ["run", "status", *(name for name in IDENTITY if not _told_by_path(frame, name))]
     table = table_of_numbers(*names, *splits, texts=len(names))
-    if (frame["status"] == "failed").any():
+    if failed := bool((frame["status"] == "failed").any()):
         table.add_column("error", overflow="fold")
         for column in table.columns[1 : len(names)]:
             column.no_wrap = True  # the error is long, and takes their room first
     share = shares(frame, frame["run"], frame["split"], metric)
     first = frame.drop_duplicates("run")
-    for row in first.to_dict("records"):
-        error = [Text(str(row["error"]))] if row["status"] == "failed" else []
-        found = (share(row["run"], split) for split in splits)
-        table.add_row(*(Text(str(row[name])) for name in names), *found, *error)
-    console.print(table)
+    rows = [
+        [
+            *(str(row[name]) for name in names),
+            *(share(row["run"], split) for split in splits),
+            *([str(row["error"]) if row["status"] == "failed" else ""] if failed else []),
+        ]
+        for row in first.to_dict("records")
+    ]
+    print_rows(console, table, rows)
     counts = first["status"].value_counts()
     console.print(", ".join(f"{count} {status}" for status, count in counts.items()))
 
