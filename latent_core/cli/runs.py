@@ -236,9 +236,10 @@ def _bar(what: str) -> Iterator[Callable[[int, int], None]]:
 
 def _told_by_path(frame: pd.DataFrame, name: str) -> bool:
     """Whether each run's path has this column's value in it, as those of a grid do."""
+    there = frame[["run", name]].drop_duplicates()
     return all(
         (f"seed-{value}" if name == "seed" else str(value)) in run
-        for run, value in zip(frame["run"], frame[name], strict=True)
+        for run, value in zip(there["run"], there[name], strict=True)
     )
 
 

@@ -253,7 +253,7 @@ def _is_summary(body: Any) -> bool:
     return all(
         isinstance(body[name], list)
         and len(body[name]) == len(body["split"])
-        and all(isinstance(one, kind) and not isinstance(one, bool) for one in body[name])
+        and all(issubclass(one, kind) and one is not bool for one in set(map(type, body[name])))
         for name, kind in present.items()
     )
 
