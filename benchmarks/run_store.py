@@ -17,6 +17,7 @@ import hashlib
 import json
 import os
 import pty
+import re
 import subprocess
 import sys
 import tempfile
@@ -27,7 +28,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import pandas as pd
 
 import latent_core as lc
 from latent_core.hypotheses.journal import JOURNAL_FILE, Journal
@@ -35,6 +35,8 @@ from latent_core.runs import own_files
 
 ROOT = Path(__file__).parents[1]
 SHIPPED = "shipped:tiny/repetition/Start_6/seed-0"
+#: What a terminal is told besides text.
+COLOURS = re.compile("\x1b\\[[0-9;]*m")
 METHODS = ("Comma_2", "Start_6")
 #: Runs a module or a statement, and tells at the end how much memory it had at most.
 WATCHED = """
@@ -116,7 +118,7 @@ def main() -> None:
 def best(what: str, tries: int, measure: Callable[[], tuple[Cost, str]]) -> None:
     """Print the least of several tries."""
     found = [measure() for _ in range(tries)]
-    costs, said = [one for one, _ in found], found[-1][1].strip().splitlines()[-1]
+    costs, said = [one for one, _ in found], COLOURS.sub("", found[-1][1].split("\n")[-2].strip())
     wall, processor = (min(one[number] for one in costs) for number in (0, 1))
     peak = max(one.megabytes for one in costs)
     print(f"{what}: {wall:.2f} s, processor {processor:.2f} s, {peak:.0f} MB ({said})", flush=True)

@@ -12,8 +12,8 @@ import hashlib
 import json
 import os
 import warnings
-from collections.abc import Collection
-from dataclasses import replace
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -32,6 +32,29 @@ __all__ = ["JOURNAL_FILE", "Journal"]
 
 JOURNAL_FILE = "journal.jsonl"
 _PACKAGES = ("latent-workbench", "torch", "transformers", "numpy", "scipy")
+#: What every line has in it that was written as `json.dumps` writes.
+_WRITTEN = b'"kind": "'
+
+State = tuple[int, ...]
+
+
+@dataclass
+class _Content:
+    """What a journal held when it was read or written last.
+
+    Attributes:
+        state: tells the file from another, or from itself once it has changed; None without a file.
+        lines: the whole lines.
+        torn: bytes of a line after them that was not written whole.
+        checked: how many lines are known to name the line before them.
+        foreign: the numbers of those that are not written as this module writes.
+    """
+
+    state: State | None
+    lines: list[bytes]
+    torn: int
+    checked: int = 0
+    foreign: set[int] = field(default_factory=set)
 
 
 class Journal:
@@ -43,6 +66,7 @@ class Journal:
 
     def __init__(self, folder: str | Path) -> None:
         self.path = Path(folder) / JOURNAL_FILE
+        self._known = _Content(None, [], 0)
 
     def entries(self) -> list[dict[str, Any]]:
         """All entries, oldest first.
@@ -54,29 +78,57 @@ class Journal:
         Warns:
             UserWarning: if the last line was not written whole; it is left out.
         """
-        found, previous = [], ""
-        lines, torn = self._lines()
-        if torn:
+        return list(self._those_with())
+
+    def _those_with(self, **said: str) -> Iterator[dict[str, Any]]:
+        """The entries that say this, at any depth, one by one; others may be among them.
+
+        A line is read as JSON only if it holds these texts as `json.dumps` writes them, or is not
+        written in that way at all.
+        """
+        content = self._checked_content()
+        numbers: Iterable[int] = range(len(content.lines))
+        for name, text in said.items():
+            written = json.dumps({name: text})[1:-1].encode()
+            numbers = [n for n in numbers if written in content.lines[n] or n in content.foreign]
+        for number in numbers:
+            yield self._parsed(number, content.lines[number])
+
+    def _checked_content(self) -> _Content:
+        """The content, in which each line names the one before it; lines are checked once."""
+        content = self._content()
+        if content.torn:
             warnings.warn(
-                f"{self.path} ends in a line that was not written whole ({torn:,} bytes), as on a "
-                f"full disk; it is left out, and the {len(lines):,} before it are whole",
-                stacklevel=2,
+                f"{self.path} ends in a line that was not written whole ({content.torn:,} bytes), "
+                f"as on a full disk; it is left out, and the {len(content.lines):,} before it are "
+                "whole",
+                stacklevel=4,
             )
-        for number, line in enumerate(lines, 1):
-            try:
-                entry: dict[str, Any] = parse_json(line)
-                intact = entry["previous"] == previous
-            except (ValueError, KeyError, TypeError):
-                intact = False
-            if not intact:
-                raise LatentError(
-                    f"{self.path}, line {number}: this line or one before it was changed or "
-                    "deleted. A journal is only ever appended to; restore it, or begin another in "
-                    "a new folder"
-                )
-            found.append(entry)
-            previous = _hash(line)
-        return found
+        for number in range(content.checked, len(content.lines)):
+            previous = _hash(content.lines[number - 1]) if number else ""
+            line = content.lines[number]
+            if line.endswith(f'"previous": "{previous}"}}'.encode()) and _WRITTEN in line:
+                continue
+            if self._parsed(number, line).get("previous") != previous:
+                raise self._changed(number)
+            content.foreign.add(number)
+        content.checked = len(content.lines)
+        return content
+
+    def _parsed(self, number: int, line: bytes) -> dict[str, Any]:
+        try:
+            entry: dict[str, Any] = parse_json(line)
+        except ValueError:
+            raise self._changed(number) from None
+        if not isinstance(entry, dict):
+            raise self._changed(number)
+        return entry
+
+    def _changed(self, number: int) -> LatentError:
+        return LatentError(
+            f"{self.path}, line {number + 1}: this line or one before it was changed or deleted. A "
+            "journal is only ever appended to; restore it, or begin another in a new folder"
+        )
 
     def write_plan(self, plan: Plan) -> Plan:
         """Append a plan, unless the journal holds it, and return it with its first date.
@@ -85,13 +137,14 @@ class Journal:
         with the plan it had.
         """
         entry = _question(plan) | {"kind": "plan"}
+        asked = _asked(json.loads(json.dumps(entry)))
         open_since = ""
-        for earlier in self.entries():
+        for earlier in self._those_with(digest=entry["digest"]):
             if earlier["digest"] != entry["digest"]:
                 continue
             if earlier["kind"] == "test":
                 open_since = ""
-            elif _same(earlier, entry):
+            elif _asked(earlier) == asked:
                 if earlier["plan"]["created"] == plan.created:
                     return plan
                 open_since = open_since or earlier["plan"]["created"]
@@ -126,7 +179,7 @@ class Journal:
         h = evidence.hypothesis
         seen = {h.digest + evidence.records_digest, *together}
         p_values = []
-        for entry in self.entries():
+        for entry in self._those_with(kind="test", family=h.family_name):
             if entry["kind"] != "test" or entry["hypothesis"]["family"] != h.family_name:
                 continue
             name = entry["digest"] + entry["evidence"]
@@ -145,7 +198,7 @@ class Journal:
         asked = (h.direction, h.smallest_effect)
         earlier = {  # tests on the same records are one test, and its first history counts
             (e["evidence"], *_expected(e)): e
-            for e in reversed(self.entries())
+            for e in reversed(list(self._those_with(digest=h.digest)))
             if e["kind"] == "test" and e["digest"] == h.digest and e["time"] <= plan.created
         }
         if (same := earlier.get((evidence.records_digest, *asked))) is not None:
@@ -165,26 +218,24 @@ class Journal:
             parts.append("an earlier test had another direction or smallest effect")
         return "; ".join(parts)
 
-    def _lines(self) -> tuple[list[bytes], int]:
-        """The whole lines, and the bytes of a torn one after them.
+    def _content(self) -> _Content:
+        """What the file holds; it is read again if it has changed.
 
         Raises:
             LatentError: if the file cannot be read.
         """
         try:
-            content = self.path.read_bytes()
+            with open(self.path, "rb") as file:
+                state = _state(file.fileno())
+                if state != self._known.state:
+                    self._known = _Content(state, *_lines(file.read()))
         except FileNotFoundError:
-            return [], 0
+            self._known = _Content(None, [], 0)
         except OSError as error:
             raise LatentError(
                 f"cannot read {self.path}: {error.strerror}; expected a file that can be read"
             ) from error
-        *lines, rest = content.split(b"\n")
-        if rest and _is_entry(rest):  # all but its line break was written
-            return [*lines, rest], 0
-        if not rest and lines and not _is_entry(lines[-1]):  # a disk may lose what it took
-            return lines[:-1], len(lines[-1]) + 1
-        return lines, len(rest)
+        return self._known
 
     def _append(self, entry: dict[str, Any]) -> None:
         """Append an entry, and cut off a torn line before it.
@@ -198,11 +249,13 @@ class Journal:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             with FileLock(f"{self.path}.lock"):
-                lines, torn = self._lines()
+                content = self._content()
+                lines, torn = content.lines, content.torn
                 entry = entry | {"previous": _hash(lines[-1]) if lines else ""}
                 whole = sum(len(line) + 1 for line in lines)
-                line = json.dumps(entry).encode() + b"\n"
-                _write_at(self.path, whole, line)
+                line = json.dumps(entry).encode()
+                state = _write_at(self.path, whole, line + b"\n")
+                self._known = _Content(state, [*lines, line], 0, content.checked, content.foreign)
         except OSError as error:
             raise LatentError(
                 f"cannot write {self.path}: {error}; expected a folder that can be written to, "
@@ -215,7 +268,7 @@ class Journal:
             )
 
 
-def _write_at(path: Path, whole: int, line: bytes) -> None:
+def _write_at(path: Path, whole: int, line: bytes) -> State:
     """Write a line after the whole ones; a failure leaves the file with these alone."""
     file = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
     try:
@@ -231,11 +284,27 @@ def _write_at(path: Path, whole: int, line: bytes) -> None:
             while left:
                 left = left[os.write(file, left) :]
             os.fsync(file)
+            return _state(file)
         except OSError:
             os.ftruncate(file, start)
             raise
     finally:
         os.close(file)
+
+
+def _state(file: int) -> State:
+    found = os.fstat(file)
+    return (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns)
+
+
+def _lines(content: bytes) -> tuple[list[bytes], int]:
+    """The whole lines, and the bytes of a torn one after them."""
+    *lines, rest = content.split(b"\n")
+    if rest and _is_entry(rest):  # all but its line break was written
+        return [*lines, rest], 0
+    if not rest and lines and not _is_entry(lines[-1]):  # a disk may lose what it took
+        return lines[:-1], len(lines[-1]) + 1
+    return lines, len(rest)
 
 
 def _is_entry(line: bytes) -> bool:
@@ -261,13 +330,9 @@ def _expected(entry: dict[str, Any]) -> tuple[str, float]:
     return entry["hypothesis"]["direction"], entry["hypothesis"]["smallest_effect"]
 
 
-def _same(one: dict[str, Any], other: dict[str, Any]) -> bool:
-    """Whether two entries hold one plan, made now or then."""
-    return all(
-        json.loads(json.dumps(one[key] | {"created": ""}))
-        == json.loads(json.dumps(other[key] | {"created": ""}))
-        for key in ("hypothesis", "plan")
-    )
+def _asked(entry: dict[str, Any]) -> list[dict[str, Any]]:
+    """What tells whether two entries hold one plan, made now or then."""
+    return [entry[key] | {"created": ""} for key in ("hypothesis", "plan")]
 
 
 def _hash(line: bytes) -> str:

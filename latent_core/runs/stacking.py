@@ -50,7 +50,9 @@ class TableStack:
     def to_frame(self) -> pd.DataFrame:
         """The data frame of all rows; the stack is empty after it."""
         columns = {}
-        for name in list(self._columns):  # one goes as the next is made, so as not to be there twice
+        for name in list(
+            self._columns
+        ):  # one goes as the next is made, so as not to be there twice
             columns[name] = self._columns.pop(name).column()
         self._rows = 0
         return pd.DataFrame(columns, copy=False)

@@ -1,13 +1,17 @@
 """What strangers' text may do to a terminal: nothing; and what a narrow one may cost: no name."""
 
+import io
+import itertools
 import warnings
 
 import pandas as pd
 import pytest
+from rich.table import Table
+from rich.text import Text
 
-from latent_core.cli.app import console, show_words, table_of
+from latent_core.cli.app import console, show_words, table_of, table_of_numbers
 from latent_core.cli.comparing import show_comparison, show_summary
-from latent_core.cli.terminal import neutral, neutral_warnings, say
+from latent_core.cli.terminal import Terminal, neutral, neutral_warnings, print_rows, say
 from latent_core.evaluation.comparison import compare
 from latent_core.statistics.means import summarise
 from tests.evaluation.test_comparison import BY, records
@@ -94,3 +98,57 @@ def test_what_is_left_out_of_a_narrow_table_is_said(
         and said.count("train s") == 1
     )
     assert "[0.00, 1.00]" in said
+
+
+CELLS = ("a", "finished", "Start_2 (steps=20)", "repetition/Start_1+Comma_1/seed-3", "0.53", "-")
+ODD = ("", "字字字", "é", "two\nlines", "tab\there", "  lead", "trail  ", "a b c d", "x" * 70)
+
+
+@pytest.mark.parametrize("width", [12, 20, 40, 80, 250])
+@pytest.mark.parametrize("terminal", [False, True])
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_many_rows_look_as_rich_prints_them(width: int, terminal: bool, wrapped: bool) -> None:
+    def table() -> Table:
+        made = table_of_numbers("run", "status", "learning rate", "ood-10", texts=2, title="runs")
+        for column in made.columns[1:]:
+            column.no_wrap = not wrapped
+        return made
+
+    def printed(rows: list[tuple[str, ...]], fast: bool) -> str:
+        out = Terminal()
+        out.file, out.width = io.StringIO(), width
+        out._force_terminal = terminal
+        one = table()
+        if fast:
+            print_rows(out, one, rows)
+        else:
+            for row in rows:
+                one.add_row(*map(Text, row))
+            out.print(one)
+        return out.file.getvalue()
+
+    everything = itertools.cycle((*CELLS, *ODD, HOSTILE))
+    several = [tuple(itertools.islice(everything, 4)) for _ in range(9)]
+    for rows in (
+        [CELLS[:4]],
+        [(cell,) * 4 for cell in CELLS],
+        several,
+        *([row] for row in several),
+    ):
+        assert printed(rows, fast=True) == printed(rows, fast=False)
+    assert width < 80 or "finished" in printed([CELLS[:4]], fast=True)
+
+
+def test_rich_lays_out_one_row_of_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    laid_out: list[Text] = []
+    render = Terminal.render
+    monkeypatch.setattr(
+        Terminal,
+        "render",
+        lambda self, one, *rest: laid_out.append(one) or render(self, one, *rest),
+    )
+    out = Terminal()
+    out.file, out.width = io.StringIO(), 60
+    print_rows(out, table_of_numbers("run", "status", texts=2), [("a" * 9, "b")] * 500)
+    assert out.file.getvalue().count("a" * 9) == 500
+    assert len(laid_out) < 20

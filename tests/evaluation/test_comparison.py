@@ -1,8 +1,10 @@
 """Runs side by side: means by hand, old records, and methods that answered other examples."""
 
 import json
+import shutil
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from typer.testing import CliRunner
@@ -13,7 +15,9 @@ from latent_core.errors import SettingError
 from latent_core.evaluation.comparison import compare, read_records
 from latent_core.runs.archive import pack_runs
 from latent_core.runs.evaluation_file import write_records
-from latent_core.statistics.means import summarise
+from latent_core.statistics import means, task_names
+from latent_core.statistics.means import mean_interval, summarise
+from latent_core.statistics.task_names import tell_tasks_apart
 from tests.runs.samples import add_run
 
 #: What the table of means is made by.
@@ -220,3 +224,80 @@ def test_runs_of_one_method_with_other_settings_stay_apart(tmp_path: Path) -> No
     frame = compare([tmp_path]).set_index("method")
     assert frame["id"].to_dict() == {"Start_2 (steps=10)": 0.5, "Start_2 (steps=20)": 0.5}
     assert frame["seeds"].tolist() == [2, 1]
+
+
+def plainly_compared(records: pd.DataFrame, metric: str) -> pd.DataFrame:
+    """What `compare` has to give, made group by group, with all columns of each."""
+    records = tell_tasks_apart(records).reset_index(drop=True)
+    how = {"sort": False, "dropna": False, "observed": True}
+    records["example"] = records.groupby(["split", "key"], **how).ngroup()
+    rows = []
+    for (backbone, task), whole in records.groupby(["backbone", "task"], **how):
+        asked = whole.drop_duplicates(["method", "example"]).groupby("example").size()
+        same = bool((asked == whole["method"].nunique()).all())
+        for method, group in whole.groupby("method", **how):
+            row = {"backbone": backbone, "task": task, "method": method}
+            row["seeds"] = group["seed"].nunique()
+            split = group["split"].astype(str)
+            for name, part in (
+                ("id", group[split == "id"]),
+                ("ood", group[split.str[:3] == "ood"]),
+            ):
+                found = mean_interval(part[metric], part["seed"], part["example"], 0.95, (0.0, 1.0))
+                row |= {name: found.mean, f"{name}_low": found.low, f"{name}_high": found.high}
+            for name in ("trainable", "extra_slots", "decode_steps", "seconds"):
+                row[name] = group[name].mean()
+            row["training_seconds"] = group.drop_duplicates("run")["training_seconds"].mean()
+            rows.append(row | {"same_examples": same})
+    return pd.DataFrame(rows)
+
+
+@pytest.fixture
+def many(tmp_path: Path) -> Path:
+    """Runs of two tasks of one name, on two backbones; a copy, a repeated row, stale answers."""
+    rng = np.random.default_rng(0)
+    for number in range(12):
+        method, task = ("Start_2", "8_2", "End_1")[number % 3], "ab"[number // 6]
+        backbone = ("tiny", "big")[number == 4]
+        frame = records(method, number, list(rng.random(4)), backbone=backbone, level=1)
+        frame = pd.concat([frame, frame.iloc[: number % 2]], ignore_index=True)
+        frame["seconds"] = rng.random(len(frame))
+        if number == 7:
+            frame["key"] = ["b", "a", "c", "d", "b"]
+        folder = add_run(
+            tmp_path / "runs" / f"{number:02}", method, number, task="echo", backbone=backbone
+        )
+        (folder / "adapter_config.json").write_text(f'{{"weights_sha256": "{number}"}}')
+        if number > 2:  # the first are of an older version
+            frame["task_fingerprint"] = task * 16
+        write_records(folder, frame)
+    (folder / "adapter_config.json").write_text('{"weights_sha256": "another"}')
+    shutil.copytree(tmp_path / "runs" / "01", tmp_path / "runs" / "copy")
+    return tmp_path / "runs"
+
+
+@pytest.mark.parametrize("metric", ["graded", "exact"])
+@pytest.mark.filterwarnings("ignore:.*left out")
+def test_the_rows_are_those_of_groups_made_plainly_to_the_last_bit(
+    many: Path, metric: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for rows in (100_000, 7):  # many rows are looked at in parts
+        monkeypatch.setattr(means, "_AT_ONCE", rows)
+        monkeypatch.setattr(task_names, "_AT_ONCE", rows)
+        found = compare([many], metric)
+        wanted = plainly_compared(read_records([many], metric), metric)
+        pd.testing.assert_frame_equal(found, wanted, check_exact=True)
+    assert len(found) == 9 and found["seeds"].sum() == 11
+    assert set(found["task"]) == {"echo", "echo (aaaaaaaa)", "echo (bbbbbbbb)"}
+    assert found["same_examples"].tolist().count(False) == 3
+
+
+def test_the_rows_of_runs_that_ship_are_those_of_groups_made_plainly() -> None:
+    records = read_records(["shipped:tiny/repetition", "shipped:tiny/hops"])
+    wanted = plainly_compared(records, "graded")
+    pd.testing.assert_frame_equal(compare(records), wanted, check_exact=True)
+    assert len(wanted) > 10
+
+
+def test_no_records_are_no_rows() -> None:
+    assert compare(records("Start_2", 0, [1, 0, 0, 0]).iloc[:0]).empty

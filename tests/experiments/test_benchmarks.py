@@ -19,8 +19,10 @@ def test_the_benchmark_of_many_runs_makes_and_reads_them(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (path,) = [path for path in BENCHMARKS if path.stem == "run_store"]
-    monkeypatch.setattr(sys, "argv", [path.name, "--runs", "14", "--records", "12"])
+    sizes = ["--runs", "14", "--records", "12", "--entries", "6", "--tries", "1"]
+    monkeypatch.setattr(sys, "argv", [path.name, *sizes])
     runpy.run_path(str(path), run_name="__main__")
     told = capsys.readouterr().out
-    assert told.count("14 runs, 84 rows") == 3
-    assert "12 records of 1 of the runs" in told and "packed runs" in told
+    assert told.count("(14 finished)") == 2 and "(14 runs, " in told
+    assert "latent compare: " in told and "packed runs" in told
+    assert "0 entries in its journal" in told and "(4 tests in its family)" in told

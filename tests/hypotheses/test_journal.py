@@ -1,14 +1,17 @@
 """The journal: it counts the family, shows earlier looks, and notices an edit."""
 
 import errno
+import hashlib
+import json
 import os
 from dataclasses import replace
+from pathlib import Path
 
 import pandas as pd
 import pytest
 
 from latent_core.errors import LatentError
-from latent_core.hypotheses import lab
+from latent_core.hypotheses import journal, lab
 from latent_core.hypotheses.journal import Journal
 from latent_core.progress import Progress, listening
 from tests.copying import copying_model
@@ -130,3 +133,63 @@ def test_a_journal_that_cannot_be_read_is_one_clear_error(tmp_path) -> None:
     (tmp_path / "journal.jsonl").mkdir()
     with pytest.raises(LatentError, match=r"cannot read .*journal\.jsonl: Is a directory"):
         Journal(tmp_path).entries()
+
+
+def chained(path: Path, entries: list[dict], **how) -> None:
+    """Write entries, each of which names the line before it."""
+    lines, previous = [], ""
+    for entry in entries:
+        lines.append(json.dumps(entry | {"previous": previous}, **how).encode())
+        previous = hashlib.sha256(lines[-1]).hexdigest()[:16]
+    path.write_bytes(b"\n".join(lines) + b"\n")
+
+
+@pytest.mark.parametrize("how", [{}, {"separators": (",", ":")}, {"sort_keys": True}])
+def test_only_lines_that_may_be_of_a_test_are_read_and_none_of_them_is_missed(
+    written, gain, monkeypatch, how
+) -> None:
+    path, _ = written
+    plan, test, *_ = Journal(path.parent).entries()
+    others = [
+        one | {"digest": f"{n}", "hypothesis": one["hypothesis"] | {"family": f'of "{n % 5}" é'}}
+        for n in range(200)
+        for one in (plan, test)
+    ]
+    mates = [
+        one | {"hypothesis": gain.to_dict(), "digest": f"m{n}"} for n, one in enumerate([test] * 3)
+    ]
+    chained(path, [*others, plan, *mates, test], **how)
+    parsed = []
+    read = journal.parse_json
+    monkeypatch.setattr(journal, "parse_json", lambda line: parsed.append(line) or read(line))
+    verdict = verdict_of(
+        gain, pd.concat([records(MIXED, 0.34), records("Start_2", 0)]), path.parent
+    )
+    assert verdict.tests == 5 and "tested 1 time before" in verdict.history
+    assert len(parsed) < 30 or how, "lines of other claims are not read"
+    monkeypatch.undo()
+    assert len(Journal(path.parent).entries()) == 407
+
+
+def test_a_journal_in_use_notices_what_others_append_or_change(written) -> None:
+    path, content = written
+    used = Journal(path.parent)
+    count = len(used.entries())
+    assert len(used.entries()) == count
+    entries = used.entries()
+    chained(path, [*entries, entries[-1]])
+    assert len(used.entries()) == count + 1
+    path.write_bytes(content.replace(b"0.1", b"0.2", 1))
+    with pytest.raises(LatentError, match="line 2: this line or one before it was changed"):
+        used.entries()
+    path.unlink()
+    assert used.entries() == []
+
+
+@pytest.mark.parametrize("line", [b"no JSON", b"[1]", b'{"kind": "plan"}'])
+def test_a_line_that_is_no_entry_is_a_changed_one(written, line: bytes) -> None:
+    path, content = written
+    path.write_bytes(content + line + b"\n" + content.splitlines()[0] + b"\n")
+    number = content.count(b"\n") + 1
+    with pytest.raises(LatentError, match=f"line {number}: this line or one before"):
+        Journal(path.parent).entries()

@@ -4,10 +4,12 @@ import pytest
 from scipy import stats
 
 from latent_core.errors import SettingError
+from latent_core.statistics import means
 from latent_core.statistics.inference import holm, mean_ends_p, paired_effect, sign_flip_p
 from latent_core.statistics.means import (
     accuracy_interval,
     mean_interval,
+    numbered,
     paired_difference,
     summarise,
 )
@@ -204,3 +206,20 @@ def test_no_p_value_is_above_one(seeds: tuple[int, ...], values, count: int) -> 
 def test_the_p_value_of_two_methods_that_answer_alike_is_one() -> None:
     frame = _records().assign(graded=0.5)
     assert paired_difference(frame, "A", "B").p == 1.0
+
+
+@pytest.mark.parametrize("kind", ["object", "str", "category"])
+@pytest.mark.parametrize("rows", [7, 100_000])
+def test_combinations_are_numbered_as_they_first_appear(
+    kind: str, rows: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(means, "_AT_ONCE", rows)
+    rng = np.random.default_rng(0)
+    texts = {name: rng.choice(["x", "y", "z", None], 90) for name in ("split", "key")}
+    frame = pd.DataFrame(texts, dtype="object").astype(kind)
+    frame["level"] = rng.choice([1.0, 2.0, np.nan], 90)
+    for columns in (["key"], ["split", "key"], ["level", "key", "split"]):
+        groups = frame.groupby(columns, sort=False, dropna=False, observed=True)
+        wanted = groups.ngroup().tolist()
+        assert numbered(frame, columns).tolist() == wanted
+    assert numbered(frame.iloc[:0], ["split", "key"]).empty

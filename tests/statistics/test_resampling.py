@@ -25,3 +25,13 @@ def test_draws_of_one_shape_do_not_depend_on_what_was_drawn_before() -> None:
     resampled_means([[np.arange(9.0)]] * 3, (1.0,), 50)
     resampling._kept.cache_clear()
     assert np.array_equal(first, resampled_means(cells, (1.0,), 50))
+
+
+def test_draws_are_counted_in_parts_as_all_at_once(monkeypatch) -> None:
+    cells = [[np.arange(7.0)], [np.arange(5.0) ** 2]]
+    found = []
+    for numbers in (100_000, 8):
+        monkeypatch.setattr(resampling, "_COUNTED_AT_ONCE", numbers)
+        resampling._kept.cache_clear()
+        found.append(resampled_means(cells, (1.0,), 50))
+    assert (found[0] == found[1]).all()

@@ -48,3 +48,11 @@ def test_records_of_two_files_and_of_an_older_version_are_three_tasks() -> None:
     assert told == ["data"] * 4 + ["data (aaaaaaaa)"] * 4 + ["data (bbbbbbbb)"] * 4
     one = tell_tasks_apart(pd.concat([old, new[:4]]))["task"].tolist()
     assert one == ["data"] * 8
+
+
+def test_texts_that_are_categories_are_told_apart_as_others_are() -> None:
+    parts = [records(one, 0.0)[["task", "task_fingerprint"]] for one in (ONE, OTHER, None)]
+    frame = pd.concat(parts, ignore_index=True)
+    wanted = ["data (aaaaaaaa)"] * 4 + ["data (bbbbbbbb)"] * 4 + ["data"] * 4
+    assert tell_tasks_apart(frame)["task"].tolist() == wanted
+    assert tell_tasks_apart(frame.astype("category"))["task"].tolist() == wanted
