@@ -71,9 +71,9 @@ class _Rows:
     def add(self, rows: NDArray[Any]) -> None:
         both = rows.dtype if self._type is None else np.promote_types(self._type, rows.dtype)
         if self._type not in (None, both):
-            self._bytes = bytearray(memoryview(self.whole().astype(both)).cast("B"))
+            self._bytes = bytearray(self.whole().astype(both).tobytes())
         self._type = both
-        self._bytes += memoryview(np.ascontiguousarray(rows, both)).cast("B")
+        self._bytes += rows.astype(both, copy=False).tobytes()
 
     def whole(self) -> NDArray[Any]:
         """All rows; none can be added while they are in use."""
