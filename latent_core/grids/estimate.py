@@ -28,7 +28,7 @@ from latent_core.slots.methods import Method
 from latent_core.tasks.table import load_task
 from latent_core.wording import counted
 
-__all__ = ["RunCost", "RunEstimate", "TimeLeft", "estimate_grid"]
+__all__ = ["RunCost", "RunEstimate", "TimeLeft", "count_work", "estimate_grid"]
 
 #: Examples of each split whose slots are counted.
 SAMPLE: Final = 16
@@ -66,6 +66,16 @@ class RunEstimate:
     cost: RunCost
     seconds: float
     basis: str
+
+
+def count_work(specs: Iterable[RunSpec]) -> list[RunCost]:
+    """Count the slots and decoding steps of runs; nothing is timed.
+
+    Raises:
+        LatentError: if a backbone or a task cannot be loaded.
+    """
+    backbones = _Backbones()
+    return [_cost(spec, backbones) for spec in specs]
 
 
 class TimeLeft:
