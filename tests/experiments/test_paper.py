@@ -60,9 +60,10 @@ def test_a_dry_run_on_a_llama_of_that_shape(small_llama: str, tmp_path: Path) ->
     text = re.sub(r"^tasks: .*$", "tasks: [summation]", text, flags=re.M)
     grid = tmp_path / "grid.yaml"
     grid.write_text(text)
-    done = CliRunner().invoke(app, ["grid", str(grid), "--dry-run", "--out", str(tmp_path / "o")])
+    asked = ["grid", str(grid), "--dry-run", "--out", str(tmp_path / "o")]
+    done = CliRunner(env={"COLUMNS": "200"}).invoke(app, asked)
     assert done.exit_code == 0, done.output
-    assert "prefix-9; init=task" in done.output and "65 runs" in done.output
+    assert "prefix-9; init=task" in done.output and "53 runs and 50 trials" in done.output
     assert not list(tmp_path.glob("o/**/run.json"))
 
 

@@ -2,14 +2,17 @@
 
 import re
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from latent_core.errors import SettingError
+from latent_core.hypotheses import lab
 from latent_core.hypotheses.claim import Hypothesis
 from latent_core.hypotheses.conditions import Contrast
 from latent_core.hypotheses.plan import Plan, Plans, make_plan, power_table
 from latent_core.hypotheses.power import Assumptions, powers
+from latent_core.wording import counted
 
 SPREADS = Assumptions(0.123, 0.456, "made up")
 CLAIM = Hypothesis(
@@ -112,3 +115,19 @@ def test_the_table_of_power_has_a_row_for_each_number_of_seeds_and_effect() -> N
     wanted = powers(CLAIM, 10, 20, 1.5 * 0.12346, SPREADS, 2)[0]
     assert table.loc[12, "power"] == pytest.approx(wanted)
     assert list(power_table(plan, (2,))["seeds"]) == [2] * 5
+
+
+def test_the_page_states_the_power_of_the_usual_plans() -> None:
+    claim = Hypothesis("a", "repetition", Contrast("Start_2", "End_2"), "greater", 0.1, "id")
+    page = (Path(__file__).parents[2] / "docs" / "hypotheses-lab.md").read_text()
+    quick, full = lab.QUICK_TEST, lab.FULL_TEST
+    for seeds, examples in (
+        (quick["seeds"], quick["examples"]),
+        (full["seeds"], full["examples"]),
+        (10, 100),
+    ):
+        alone, among = (lab.plan(claim, seeds, examples, tests=tests) for tests in (1, 7))
+        found = (alone.power, among.power, alone.power_refute)
+        row = f"{counted(seeds, 'seed')}, {examples} examples"
+        cells = " | ".join(f"{power:.0%}" for power in found)
+        assert f"{row}) | {cells}" in page or f"{row} | {cells}" in page
