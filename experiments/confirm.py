@@ -1,0 +1,202 @@
+"""Confirm claims on seeds that did not exist when the claims were written down.
+
+    python experiments/confirm.py register      before the runs: plans and the file's hash, journalled
+    python experiments/confirm.py               train the new seeds, test, write docs/confirmed.md
+    python experiments/confirm.py --only tiny   the claims about one backbone
+
+`experiments/claims.yaml` holds the claims. `register` refuses a claim whose runs exist. The test
+refuses a claim that is not registered, or that was changed after it was. Training continues where a
+killed call stopped.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+import latent_core as lc
+from latent_core.hypotheses.journal import Journal
+from latent_core.hypotheses.sources import Given
+from latent_core.hypotheses.study import Study
+from latent_core.hypotheses.study_verdict import StudyVerdict
+from latent_core.yaml_file import read_yaml
+
+ROOT: Final = Path(__file__).parent.parent
+CLAIMS: Final = Path(__file__).parent / "claims.yaml"
+REGISTERED: Final = Path(__file__).parent / "records" / "registered.jsonl"
+PAGE: Final = ROOT / "docs" / "confirmed.md"
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A claim of `claims.yaml`.
+
+    Attributes:
+        claim: a sentence.
+        backbone, study, layout: what is tested.
+        word: what the study should say.
+        seeds: training seeds of the runs that test it.
+        examples: for each seed.
+        training: arguments of `train`.
+    """
+
+    claim: str
+    backbone: str
+    study: str
+    layout: str
+    word: str
+    seeds: tuple[int, ...]
+    examples: int
+    training: dict[str, Any]
+
+    @property
+    def hash(self) -> str:
+        """Of everything that the claim states."""
+        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()[:16]
+
+    @property
+    def loaded(self) -> Study:
+        """The study."""
+        return lc.load_study(self.study, self.layout)
+
+    def runs(self, root: Path) -> list[Path]:
+        """The folders of its runs, by seed."""
+        place = root / self.backbone / self.loaded.task / self.layout
+        return [place / f"seed-{seed}" for seed in self.seeds]
+
+
+def read_claims(path: Path = CLAIMS) -> list[Claim]:
+    """The claims of a file."""
+    return [Claim(**entry | {"seeds": tuple(entry["seeds"])}) for entry in read_yaml(path)]
+
+
+def register(claims: list[Claim], root: Path, registered: Path = REGISTERED) -> None:
+    """Write down what will be tested, before it can be.
+
+    Raises:
+        SystemExit: if a run of a claim exists.
+    """
+    have = {entry["hash"] for entry in _entries(registered)}
+    for claim in claims:
+        if claim.hash in have:
+            continue
+        if exist := [path for path in claim.runs(root) if path.exists()]:
+            raise SystemExit(f"{exist[0]} exists; expected a claim written down before its runs")
+        entry = asdict(claim) | {"hash": claim.hash, "time": _now()}
+        registered.parent.mkdir(parents=True, exist_ok=True)
+        with registered.open("a") as file:
+            file.write(json.dumps(entry) + "\n")
+        print(f"registered {claim.hash}: {claim.claim}")
+
+
+def test(
+    claim: Claim, root: Path, folder: Path, registered: Path = REGISTERED
+) -> tuple[StudyVerdict, str]:
+    """Train what is missing, and test.
+
+    Returns:
+        the verdict, and when the claim was registered.
+
+    Raises:
+        SystemExit: if the claim was not registered as it stands.
+    """
+    known = {entry["hash"]: entry["time"] for entry in _entries(registered)}
+    if claim.hash not in known:
+        raise SystemExit(
+            f"{claim.claim!r} is not registered as it stands ({claim.hash}); expected "
+            "`python experiments/confirm.py register` before its runs, and no change after"
+        )
+    study = claim.loaded
+    for seed, path in zip(claim.seeds, claim.runs(root), strict=True):
+        model = lc.build_model(claim.backbone, claim.layout, seed, task=study.loaded_task)
+        notes = {"method": model.method}
+        lc.train(
+            model, study.loaded_task, seed=seed, output_dir=path, resume=True, notes=notes,
+            **claim.training,
+        )  # fmt: skip
+    target = Given.runs(claim.runs(root), study.loaded_task)
+    plans = lc.lab.plan(study, len(claim.seeds), claim.examples, target=target, measure=False)
+    journal = Journal(folder)
+    written = {name: journal.write_plan(plan) for name, plan in plans.items()}
+    verdict = lc.lab.run(study, target, replace(plans, parts=written), folder)
+    return verdict, known[claim.hash]
+
+
+def page(found: list[tuple[Claim, StudyVerdict, str]]) -> str:
+    """The page of confirmed and unconfirmed claims."""
+    lines = [
+        "# Claims that were written down first",
+        "",
+        "Each claim, with its thresholds and its analysis, stood in "
+        "[claims.yaml](../experiments/claims.yaml) and in "
+        "[registered.jsonl](../experiments/records/registered.jsonl) before the runs that test it "
+        "were trained. `python experiments/confirm.py` trained them and wrote this page.",
+        "",
+        "| claim | registered | seeds | expected | found | |",
+        "|---|---|---|---|---|---|",
+    ]
+    for claim, verdict, time in found:
+        assert verdict.conclusion is not None
+        word = verdict.conclusion.word
+        outcome = "**confirmed**" if word == claim.word else "not confirmed"
+        seeds = f"{claim.seeds[0]}-{claim.seeds[-1]}"
+        lines.append(
+            f"| {claim.claim} | {time[:16].replace('T', ' ')} | {seeds} | {claim.word} | {word} "
+            f"| {outcome} |"
+        )
+    for claim, verdict, _ in found:
+        lines += ["", f"## {claim.claim[0].upper()}{claim.claim[1:]}", ""]
+        split = next(iter(verdict.parts.values())).hypothesis.split
+        lines += [
+            f"`{claim.layout}` on {claim.backbone}, {verdict.study.task} {split}, "
+            f"{len(claim.seeds)} new seeds of {claim.examples} examples. "
+            f"{verdict.title.capitalize()}: {verdict.reason}.",
+            "",
+            "| part | verdict | score with it / without | estimate |",
+            "|---|---|---|---|",
+        ]
+        for name, part in verdict.parts.items():
+            means = part.means().iloc[0]
+            scores = f"{means['treatment']:.2f} / {means['control']:.2f}"
+            row = verdict.table().set_index("part").loc[name]
+            lines.append(f"| {name} | {row['verdict']} | {scores} | {row['estimate']} |")
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    """Register, or test and write the page."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("step", nargs="?", choices=["register", "test"], default="test")
+    parser.add_argument("--only", help="the claims about one backbone")
+    parser.add_argument("--runs", type=Path, default=ROOT / "runs" / "confirm")
+    parser.add_argument("--folder", type=Path, default=ROOT / "runs" / "hypotheses-confirm")
+    parser.add_argument("--page", type=Path, default=PAGE)
+    options = parser.parse_args()
+    claims = [c for c in read_claims() if options.only in (None, c.backbone)]
+    if options.step == "register":
+        register(claims, options.runs)
+        return
+    found = []
+    for claim in claims:
+        verdict, time = test(claim, options.runs, options.folder)
+        print(verdict.summary(), flush=True)
+        found.append((claim, verdict, time))
+    options.page.write_text(page(found))
+    print(f"written: {options.page}")
+
+
+def _entries(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.is_file() else []
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+if __name__ == "__main__":
+    main()
