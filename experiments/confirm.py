@@ -1,6 +1,6 @@
 """Confirm claims on seeds that did not exist when the claims were written down.
 
-    python experiments/confirm.py register      before the runs: plans and the file's hash, journalled
+    python experiments/confirm.py register      before the runs: the claims and their hashes
     python experiments/confirm.py               train the new seeds, test, write docs/confirmed.md
     python experiments/confirm.py --only tiny   the claims about one backbone
 
