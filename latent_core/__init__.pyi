@@ -57,6 +57,7 @@ from .models.latent import LatentModel as LatentModel
 from .models.matching import cost as cost
 from .models.matching import matched as matched
 from .models.steered import SteeredModel as SteeredModel
+from .models.together import generate_together as generate_together
 from .runs.evaluation_file import write_records as write_records
 from .runs.shipped import shipped_adapter as shipped_adapter
 from .runs.shipped import shipped_adapters as shipped_adapters

@@ -109,6 +109,7 @@ def decode(
     cache = DynamicCache(config=backbone.model.config)
     mask = torch.ones(len(rows), 0, dtype=torch.long, device=backbone.device)
     active, width = list(rows), None  # the first pass takes the whole prompts
+    computed = any(row.stream.placement.has_computed for row in rows)
     while active:
         heartbeat()
         chunks = [row.take(width) for row in active]
@@ -118,7 +119,7 @@ def decode(
         mask = torch.cat([mask, batch.attention_mask], dim=1)
         hidden_states = model.hidden_states(batch, mask, cache, _before(active))
         for number, (row, chunk) in enumerate(zip(active, chunks, strict=True)):
-            if row.stream.placement.has_computed:
+            if computed:
                 row.newest = hidden_states[number, -1]
             from_right = row.num_fed - row.stream.predictor
             if 0 < from_right <= len(chunk):
@@ -168,11 +169,12 @@ def decoding_passes(
 
 def _sure(rows: Sequence[Row], logits: Tensor) -> list[int]:
     """Numbers of the rows whose next token is due; the others get latents first."""
-    if not rows[0].stream.placement.thresholds:
+    unsure = [bool(row.stream.placement.thresholds) for row in rows]
+    if not any(unsure):
         return list(range(len(rows)))
     found = []
     for number, (row, best) in enumerate(zip(rows, best_of(logits), strict=True)):
-        if len(row.best) == len(row.response_ids):
+        if unsure[number] and len(row.best) == len(row.response_ids):
             row.best.append(best)
             row.queue = row.stream.hesitate(best)
             if row.queue:

@@ -22,7 +22,7 @@ from latent_core.generation.decoding import Row, decode
 from latent_core.generation.sampling import read_settings
 from latent_core.generation.steps import DecodingModel
 from latent_core.generation.writer import OnToken, ResponseWriter
-from latent_core.slots.placement import SlotStream
+from latent_core.slots.placement import Placement, SlotStream
 from latent_core.slots.views import SlotView, view_slots
 from latent_core.threads import fit_threads
 
@@ -78,6 +78,7 @@ def generate(
     batch_size: int = 32,
     on_token: OnToken | None = None,
     streamer: BaseStreamer | None = None,
+    placements: Sequence[Placement] | None = None,
     **settings: Any,
 ) -> list[Generation]:
     """Continue prompts with latents in their places.
@@ -101,6 +102,8 @@ def generate(
         on_token: called with the response's index, the token's id and the new text as each token is
             chosen. A character of several tokens comes with its last.
         streamer: a `TextStreamer` or the like, for a single response.
+        placements: that of each prompt, where these differ; by default the model's. Prompts of
+            different placements draw as if each were alone.
         settings: fields of `GenerationConfig` by name, which win over `generation_config`:
             `do_sample`, `temperature`, `top_k`, `top_p`, `min_p`, `repetition_penalty`,
             `no_repeat_ngram_size`, `num_return_sequences`, `stop_strings`, ... Greedy by default.
@@ -136,9 +139,10 @@ def generate(
         model.backbone, options, logits_processor, stopping_criteria, seed, on_token
     )
     rows = []
-    for (prompt, ids), limit in zip(encoded, limits, strict=True):
+    placed = [model.placement] * len(encoded) if placements is None else placements
+    for (prompt, ids), limit, placement in zip(encoded, limits, placed, strict=True):
         for _ in range(copies):
-            rows.append(Row(prompt, ids, limit, SlotStream(model.placement, len(ids))))
+            rows.append(Row(prompt, ids, limit, SlotStream(placement, len(ids))))
             writer.add(rows[-1], streamer)
     try:
         with torch.no_grad():
@@ -189,14 +193,14 @@ def _check_window(
 
 
 def _result(model: DecodingModel, row: Row, finished: bool) -> Generation:
-    layout = model.placement.layout
-    slots = model.placement.insert(row.prompt_ids, row.response_ids, row.best).slots
+    placement = row.stream.placement
+    slots = placement.insert(row.prompt_ids, row.response_ids, row.best).slots
     return Generation(
         prompt=row.prompt,
         text=model.backbone.decode(row.response_ids),
         prompt_ids=tuple(row.prompt_ids),
         response_ids=tuple(row.response_ids),
-        slots=view_slots(slots, layout, model.backbone.token_text),
+        slots=view_slots(slots, placement.layout, model.backbone.token_text),
         finished=finished,
         decode_steps=row.num_passes,
     )

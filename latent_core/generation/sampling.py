@@ -60,12 +60,14 @@ class RowFacts(NamedTuple):
         limit: tokens of the response at most.
         eos_ids: tokens that end it.
         device: where its scores lie.
+        method: tells rows of different methods apart, whose draws do not depend on each other.
     """
 
     prompt_ids: tuple[int, ...]
     limit: int
     eos_ids: list[int]
     device: torch.device
+    method: int = 0
 
     @property
     def prompt_length(self) -> int:
@@ -235,7 +237,7 @@ class Chooser:
         self._settings = settings
         self._further = list(processors)
         self._seed = secrets.randbits(64) if seed is None else whole_number("seed", seed, 0)
-        self._occurrences: Counter[tuple[int, ...]] = Counter()
+        self._occurrences: Counter[tuple[int, tuple[int, ...]]] = Counter()
         self._warpers = LogitsProcessorList()
         if settings.do_sample:
             for name, (off, make) in WARPERS.items():
@@ -255,8 +257,9 @@ class Chooser:
         processors.extend(self._further)
         if not self._settings.do_sample:
             return Scores(processors, None)
-        occurrence = self._occurrences[row.prompt_ids]
-        self._occurrences[row.prompt_ids] += 1
+        asked = (row.method, row.prompt_ids)
+        occurrence = self._occurrences[asked]
+        self._occurrences[asked] += 1
         seed = _mixed(self._seed, occurrence, *row.prompt_ids)
         return Scores(processors, torch.Generator(row.device).manual_seed(seed))
 

@@ -76,7 +76,13 @@ class ResponseWriter:
     def add(self, row: Row, streamer: BaseStreamer | None) -> None:
         """Take a row in, in the order of the prompts."""
         backbone = self._backbone
-        facts = RowFacts(tuple(row.prompt_ids), row.limit, sorted(self._eos_ids), backbone.device)
+        facts = RowFacts(
+            tuple(row.prompt_ids),
+            row.limit,
+            sorted(self._eos_ids),
+            backbone.device,
+            id(row.stream.placement),
+        )
         self._responses[id(row)] = _Response(
             index=len(self._responses),
             scores=self._chooser.scores_of(facts),
