@@ -46,8 +46,11 @@ def read_records_table(path: str | Path, columns: Collection[str] | None = None)
     Raises:
         OSError, ValueError, pyarrow.ArrowException: if it is missing or damaged.
     """
-    metadata = None if columns is None else pq.read_metadata(path)
-    there = [name for name in columns or () if metadata and name in metadata.schema.names]
+    metadata, there = None, list[str]()
+    if columns is not None:
+        with pq.ParquetFile(path) as file:  # whose `metadata.schema` would be a circle of objects
+            metadata, names = file.metadata, set(file.schema_arrow.names)
+        there = [name for name in columns if name in names]
     with pq.ParquetFile(path, metadata=metadata, read_dictionary=there) as file:
         said = dict(file.metadata.metadata or {})
         table = file.read(None if columns is None else there, use_threads=False)
