@@ -11,10 +11,11 @@ from typing import Any, Final
 
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from latent_core.adapters.digest import saved_digest
-from latent_core.archives.folders import read_frame, refuse_packed, size_of
-from latent_core.archives.tables import RecordsTable, parquet_bytes
+from latent_core.archives.folders import records_of, refuse_packed, size_of
+from latent_core.archives.tables import RecordsTable, attributes_of, frame_of, parquet_bytes
 from latent_core.errors import ArchiveError, SettingError
 from latent_core.files import write_file
 from latent_core.runs.folder import disk_errors, read_json
@@ -34,6 +35,7 @@ __all__ = [
     "adapters_of",
     "current_records",
     "kept_records",
+    "of_adapter_there",
     "overall_graded",
     "read_evaluation",
     "read_summary",
@@ -144,25 +146,36 @@ def stale_splits(folder: str | Path, evaluation: Mapping[str, Any] | None) -> li
 
 
 def current_records(folder: str | Path) -> pd.DataFrame:
-    """The records of a folder, with their `attrs`, without those of an adapter that is gone.
+    """The records of a folder, with their `attrs`, as `of_adapter_there` leaves them.
 
     Raises:
         FileNotFoundError: if there are none.
         OSError, ValueError, pyarrow.ArrowException: if they are damaged.
     """
-    frame = _read_records(folder)
-    stale = stale_splits(folder, frame.attrs.get("evaluation"))
+    return frame_of(of_adapter_there(folder, records_of(folder)))
+
+
+def of_adapter_there(folder: str | Path, records: RecordsTable) -> RecordsTable:
+    """The records of a folder without those of an adapter that is gone.
+
+    Raises:
+        ValueError: if they are damaged.
+
+    Warns:
+        UserWarning: of the splits that are left out.
+    """
+    _require_split(records)
+    stale = stale_splits(folder, attributes_of(records).get("evaluation"))
     if not stale:
-        return frame
-    return frame[~frame["split"].isin(stale)].reset_index(drop=True)
+        return records
+    kept = pc.invert(pc.is_in(records.table["split"], value_set=pa.array(stale)))
+    return records._replace(table=records.table.filter(kept))
 
 
-def _read_records(folder: str | Path) -> pd.DataFrame:
-    """The records of a folder; a file that holds something else is damaged."""
-    frame = read_frame(folder)
-    if "split" not in frame:
+def _require_split(records: RecordsTable) -> None:
+    """A file of records that holds something else is damaged."""
+    if "split" not in records.table.column_names:
         raise ValueError("no column 'split'")
-    return frame
 
 
 def kept_records(folder: str | Path) -> pd.DataFrame | None:
@@ -174,7 +187,9 @@ def kept_records(folder: str | Path) -> pd.DataFrame | None:
         OSError: if they cannot be read.
     """
     try:
-        return _read_records(folder)
+        records = records_of(folder)
+        _require_split(records)
+        return frame_of(records)
     except FileNotFoundError:
         return None
     except _DAMAGE as error:

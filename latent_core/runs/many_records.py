@@ -8,12 +8,10 @@ import warnings
 from collections.abc import Collection, Iterable, Iterator, Sequence
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from latent_core.archives.folders import place_of, records_of
-from latent_core.archives.tables import RecordsTable, attributes_of
 from latent_core.errors import ArchiveError
-from latent_core.runs.evaluation_file import stale_splits
+from latent_core.runs.evaluation_file import of_adapter_there
 from latent_core.runs.find import StoredRun, warn_of
 from latent_core.runs.own_files import RECORDS_FILE
 
@@ -74,7 +72,7 @@ def _of_folders(
 ) -> Iterator[tuple[StoredRun, pa.Table]]:
     for run in runs:
         try:
-            yield run, _fresh(run, records_of(run.path, columns))
+            yield run, of_adapter_there(run.path, records_of(run.path, columns)).table
         except FileNotFoundError:
             continue
         except (OSError, ValueError, pa.ArrowException) as error:
@@ -91,19 +89,11 @@ def _of_archive(runs: Sequence[StoredRun]) -> Iterator[tuple[StoredRun, pa.Table
     ]
     try:
         tables = archive.all_records(name for _, name in kept)
-        fresh = [_fresh(run, records) for (run, _), records in zip(kept, tables, strict=True)]
+        current = [
+            of_adapter_there(run.path, records).table
+            for (run, _), records in zip(kept, tables, strict=True)
+        ]
     except (ArchiveError, ValueError) as error:
         warnings.warn(f"left out: {error}", stacklevel=2)
         return
-    yield from zip((run for run, _ in kept), fresh, strict=True)
-
-
-def _fresh(run: StoredRun, records: RecordsTable) -> pa.Table:
-    """Records without those of an adapter that is gone."""
-    if "split" not in records.table.column_names:
-        raise ValueError("no column 'split'")
-    stale = stale_splits(run.path, attributes_of(records).get("evaluation"))
-    if not stale:
-        return records.table
-    kept = pc.invert(pc.is_in(records.table["split"], value_set=pa.array(stale)))
-    return records.table.filter(kept)
+    yield from zip((run for run, _ in kept), current, strict=True)
