@@ -28,6 +28,7 @@ from latent_core.runs.shipped import ShippedAdapter, shipped_adapter, shipped_ad
 from latent_core.slots.layout import LatentLayout
 from latent_core.slots.methods import Method
 from latent_core.tasks.base import Example, Task
+from latent_core.tasks.conversations import asked_in
 from latent_core.tasks.table import load_task
 from latent_core.wording import isolated
 from workbench.adapter_names import adapter_title, best_shipped, shipped_like
@@ -274,7 +275,7 @@ class Session(HasTraits):
         example = self.example
         shown = "typed prompt"
         if example is not None:
-            words = " ".join(example.prompt.split())
+            words = " ".join(asked_in(example.prompt).split())
             words = words if len(words) <= _EXCERPT else f"{words[: _EXCERPT - 1]}…"
             level = level_words(example.level, self.task.level_name)
             shown = f"{example.split} · example of {level}: {isolated(words)}"

@@ -16,7 +16,14 @@ from typing import Any, Final
 from latent_core.errors import PromptError
 from latent_core.files import parse_json
 
-__all__ = ["before_prompt", "chat_prompt", "messages_of", "prompt_and_answer", "unescaped"]
+__all__ = [
+    "asked_in",
+    "before_prompt",
+    "chat_prompt",
+    "messages_of",
+    "prompt_and_answer",
+    "unescaped",
+]
 
 _MARK: Final = "chat:"
 _BEGIN: Final = re.compile(r"chat:\s*\[")
@@ -59,6 +66,12 @@ def messages_of(prompt: str) -> list[Message] | None:
             f"after {_MARK} {_EXPECTED}"
         ) from error
     return _checked(found)
+
+
+def asked_in(prompt: str) -> str:
+    """What a prompt asks, for a label: a conversation's last message, or the text itself."""
+    messages = messages_of(prompt)
+    return prompt if messages is None else messages[-1]["content"]
 
 
 def unescaped(prompt: str) -> str:

@@ -12,6 +12,7 @@ import pytest
 import latent_core as lc
 from latent_core.errors import PromptError, TaskError
 from latent_core.tasks.conversations import (
+    asked_in,
     before_prompt,
     chat_prompt,
     messages_of,
@@ -62,6 +63,11 @@ def test_a_typed_line_break_is_one_in_text_and_stays_json_in_a_conversation() ->
     assert unescaped("a\\nb") == "a\nb"
     typed = 'chat:[{"role": "user", "content": "a\\nb"}]'
     assert messages_of(unescaped(typed)) == [{"role": "user", "content": "a\nb"}]
+
+
+def test_a_label_of_a_conversation_is_what_it_asks() -> None:
+    assert asked_in(chat_prompt([SYSTEM, ASKED])) == ASKED["content"]
+    assert asked_in("2+3=") == "2+3="
 
 
 def test_solved_examples_are_earlier_turns_after_the_system_message() -> None:

@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from latent_core.analysis.mean_attention import DIRECTIONS
 from latent_core.errors import SettingError
 from latent_core.interventions.kinds import parse_intervention
+from latent_core.tasks.conversations import asked_in
 from latent_core.wording import counted
 from workbench.jobs import Job
 from workbench.panels.attention.code import split_code
@@ -297,7 +298,7 @@ class OverSplit(widgets.VBox):
         task = self._panel.session.task
         buttons = [
             self._panel.button(
-                f"{value:.3f} · {split} · {example.prompt.strip()[:60]!r}",
+                f"{value:.3f} · {split} · {asked_in(example.prompt).strip()[:60]!r}",
                 functools.partial(self._open, example),
                 f"Open this example: {example.level} {task.level_name}",
             )

@@ -1,7 +1,9 @@
 """The playground without a browser, on `tiny` with untrained latents."""
 
 import asyncio
+import json
 import threading
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -12,6 +14,7 @@ from latent_core.backbones.backbone import Backbone
 from latent_core.errors import SettingError
 from latent_core.evaluation.evaluate import response_limit
 from latent_core.progress import progress_bar
+from tests.families import talking_backbone
 from tests.hostile import PROMPT, TOKENS, hostile_backbone
 from workbench.panels.exports import as_bytes
 from workbench.panels.playground import slot_facts
@@ -226,6 +229,28 @@ def test_an_error_is_shown_and_kept(panel: Playground) -> None:
     job.wait(60)
     assert panel.status.state == "failed"
     assert [type(error) for error in panel.errors] == [lc.errors.PromptError]
+
+
+def test_a_conversation_is_answered_and_one_that_is_half_typed_says_so(tmp_path: Path) -> None:
+    backbone = talking_backbone()
+    lines = [
+        {"messages": [{"role": "user", "content": f"{n},"}], "answer": str(n), "split": split}
+        for n, split in enumerate(("train", "id", "id"))
+    ]
+    task = tmp_path / "talk.jsonl"
+    task.write_text("\n".join(map(json.dumps, lines)))
+    models = [lc.LatentModel(backbone, A), lc.LatentModel(backbone, B)]
+    session = Session(backbone, models, task=task)
+    session.draw("id")
+    panel = answered(Playground(session))
+    assert session.example is not None
+    (message,) = json.loads(session.prompt.removeprefix("chat:"))
+    assert f": {message['content']} · " in session.about()
+    for (side, _), answer in panel.answers.items():
+        wanted = models["AB".index(side)].generate([message], answer.limit)
+        assert [answer.generation.text] == wanted and answer.score is not None
+    session.prompt = session.prompt[:-3]
+    assert "begins as a conversation" in panel.views["A"].lines["clean"].text
 
 
 # --- verdicts -------------------------------------------------------------------------------------
