@@ -33,8 +33,8 @@ lab: $(WEIGHTS) ## Open JupyterLab at the first notebook (BROWSER=0 only prints 
 		$(if $(filter 0,$(BROWSER)),--no-browser) \
 		$(if $(filter 0,$(shell id -u)),--allow-root)
 
-# A process for each core, and one thread in each, so that they do not wait for each other. Tests of
-# a file stay together, for what they share; the longest files come first (tests/conftest.py).
+# A process more than there are cores (tests/conftest.py), and one thread in each. Tests of a file
+# stay together, for what they share; the longest files come first.
 PYTEST := OMP_NUM_THREADS=1 $(RUN) -m pytest --numprocesses=logical --maxprocesses=8 \
 	--dist=loadfile --no-loadscope-reorder
 

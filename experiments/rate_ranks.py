@@ -3,8 +3,8 @@
     python experiments/rate_ranks.py            # train what is missing, write the table
     python experiments/rate_ranks.py --show
 
-Methods of four kinds train on `summation` with `tiny`, at each rate, for a part of the steps and for
-all of them. Spearman's correlation of the validation losses, over the rates of a method, says
+Methods of four kinds train on `summation` with `tiny`, at each rate, for a part of the steps and
+for all of them. Spearman's correlation of the validation losses, over the rates of a method, says
 whether a trial ranks the rates as the whole training does. The regret is what the trial's choice
 costs: its final loss minus that of the best rate. Results are kept in experiments/rate_ranks.json;
 the table is in docs/methods.md.

@@ -24,8 +24,17 @@ os.environ.pop("COLUMNS", None)
 
 Require = Callable[[object, str], None]
 
-#: Files that take minutes: begun first, so that no core waits for them at the end.
-LONGEST = ("test_notebooks.py", "workbench/test_browser.py", "grids/test_kills.py", "test_docs.py")
+#: Files that take long: begun first, so that no core waits for them at the end.
+LONGEST = (
+    *("test_notebooks.py", "workbench/test_browser.py", "training/test_train.py", "test_docs.py"),
+    *("workbench/panels/test_code.py", "grids/test_kills.py", "torture/test_sample.py"),
+    *("cli/test_app.py", "training/test_arguments.py", "workbench/panels/training/test_panel.py"),
+)
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """One worker more than cores: a third of the time, a test waits for another process."""
+    return 1 + len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 2
 
 
 def pytest_configure() -> None:
