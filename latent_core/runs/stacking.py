@@ -106,7 +106,8 @@ class _Texts:
         if not chunk.dictionary.equals(self._last):  # runs of one task name the same examples
             self._last = chunk.dictionary
             self._numbers = self._numbered(chunk.dictionary.to_pylist())
-        self._rows.add(self._numbers[chunk.indices.fill_null(-1).to_numpy()])
+        places = chunk.indices.fill_null(-1) if chunk.null_count else chunk.indices
+        self._rows.add(self._numbers[places.to_numpy()])
 
     def _numbered(self, texts: Sequence[str | None]) -> NDArray[Any]:
         """The number of each text, and -1 in the last place, for texts that are not known."""
