@@ -192,8 +192,12 @@ def _is_plain(text: str) -> bool:
 
 def _lines(console: Console, text: str, column: Column, width: int) -> list[str]:
     """The lines of a cell, each as wide as the column."""
-    if _is_plain(text) and len(text) <= width:
-        return [text.rstrip().rjust(width) if column.justify == "right" else text.ljust(width)]
+    folded = " " not in text and column.overflow == "fold" and not column.no_wrap
+    if _is_plain(text) and (len(text) <= width or folded):
+        pieces = [text[start : start + width] for start in range(0, max(1, len(text)), width)]
+        if column.justify == "right":
+            return [piece.rstrip().rjust(width) for piece in pieces]
+        return [piece.ljust(width) for piece in pieces]
     options = console.options.update(
         width=width, justify=column.justify, no_wrap=column.no_wrap, overflow=column.overflow
     )
