@@ -37,6 +37,8 @@ ROOT = Path(__file__).parents[1]
 SHIPPED = "shipped:tiny/repetition/Start_6/seed-0"
 #: What a terminal is told besides text.
 COLOURS = re.compile("\x1b\\[[0-9;]*m")
+#: The family of the test that is measured.
+FAMILY = "benchmark"
 METHODS = ("Comma_2", "Start_6")
 #: Runs a module or a statement, and tells at the end how much memory it had at most.
 WATCHED = """
@@ -104,15 +106,17 @@ def main() -> None:
         told("lc.load_runs", LOADED, runs)
         of_archive("shipped:")
         shipped = [f"shipped:tiny/repetition/{method}" for method in METHODS]
-        for entries in (0, options.entries):
-            content = journal(entries, Path(scratch) / "example") if entries else b""
+        example = Path(scratch) / "example"
+        for family, entries in (("", 0), ("another", options.entries), (FAMILY, options.entries)):
+            content = journal(entries, family, example) if entries else b""
 
             def tested(content: bytes = content) -> tuple[Cost, str]:
                 with tempfile.TemporaryDirectory(dir=scratch) as folder:
                     (Path(folder) / JOURNAL_FILE).write_bytes(content)
                     return cost([TESTED, folder, *shipped], Path(scratch))
 
-            best(f"a test, {entries} entries in its journal", options.tries, tested)
+            of = f" of family {family}" if family else ""
+            best(f"a test, {entries} entries{of} in its journal", options.tries, tested)
 
 
 def best(what: str, tries: int, measure: Callable[[], tuple[Cost, str]]) -> None:
@@ -205,13 +209,13 @@ def write(path: Path, body: object) -> None:
     path.write_text(json.dumps(body, indent=2))
 
 
-def journal(entries: int, folder: Path) -> bytes:
+def journal(entries: int, family: str, folder: Path) -> bytes:
     """A journal of plans and tests of one family, each of another claim."""
     records = lc.load_runs([f"shipped:tiny/repetition/{m}" for m in METHODS], records=True)
     contrast = lc.Contrast(*METHODS)
-    claim = lc.Hypothesis("commas", "repetition", contrast, "greater", 0.1, family="benchmark")
-    lc.lab.run(claim, records, folder=folder, progress=False)
-    pair = Journal(folder).entries()
+    claim = lc.Hypothesis("commas", "repetition", contrast, "greater", 0.1, family=family)
+    lc.lab.run(claim, records, folder=folder / family, progress=False)
+    pair = Journal(folder / family).entries()
     lines, previous = [], ""
     for number in range(entries):
         entry = pair[number % 2] | {"digest": f"{number // 2:016x}", "previous": previous}

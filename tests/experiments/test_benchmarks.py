@@ -25,4 +25,5 @@ def test_the_benchmark_of_many_runs_makes_and_reads_them(
     told = capsys.readouterr().out
     assert told.count("(14 finished)") == 2 and "(14 runs, " in told
     assert "latent compare: " in told and "packed runs" in told
-    assert "0 entries in its journal" in told and "(4 tests in its family)" in told
+    assert told.count("(1 tests in its family)") == 2, "of no entries, and of another family's"
+    assert "6 entries of family benchmark" in told and "(4 tests in its family)" in told
