@@ -3,7 +3,7 @@
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup lab test test-fast mutants lint format pages docs reference screenshots \
+.PHONY: help setup lab test test-fast mutants lint format pages results docs reference screenshots \
 	constraints lock clean
 
 VENV := .venv
@@ -52,6 +52,9 @@ mutants: $(WEIGHTS) ## Change the code and list the changes that no test notices
 		mutmut==3.8.1
 	PYTHONPATH='$(MUTMUT)' OMP_NUM_THREADS=1 $(RUN) -m mutmut run $(foreach name,$(ONLY),'$(name)')
 	@PYTHONPATH='$(MUTMUT)' $(RUN) -m mutmut results
+
+results: PARTS := results
+results: pages ## Rebuild the results page from the shipped records; fails if it changed
 
 lint: $(INSTALLED) ## Lint, check the format, the types and who imports whom
 	$(RUN) -m ruff check .
