@@ -61,6 +61,9 @@ def test(
         str,
         typer.Option(help="Layout to test instead of the study's own, such as Start_2+Comma_2."),
     ] = "",
+    group: Annotated[
+        str, typer.Option(help="Group of the layout to ask about; default: the last.")
+    ] = "",
     backbone: BackboneOption = "tiny",
     runs: Annotated[
         list[Path] | None,
@@ -97,7 +100,7 @@ def test(
     from latent_core.hypotheses.sources import Source
 
     train = train or (backbone == "tiny" and not shipped)
-    study, target, why = _target(name, layout, backbone, runs, train)
+    study, target, why = _target((name, layout, group), backbone, runs, train)
     sizes = dict(lab.FULL_TEST if full else lab.QUICK_TEST)
     if isinstance(target, Source) and not full:
         sizes["examples"] //= 2  # such adapters are mostly of a backbone larger than `tiny`
@@ -138,7 +141,7 @@ def run_study(
 
 
 def _target(
-    name: str, layout: str, backbone: str, runs: list[Path] | None, train: bool
+    asked: tuple[str, str, str], backbone: str, runs: list[Path] | None, train: bool
 ) -> tuple[Study, Any, str]:
     """Return the study, its target, and a sentence about the target."""
     from latent_core.backbones.loading import load_backbone
@@ -146,7 +149,7 @@ def _target(
     from latent_core.hypotheses.studies.table import load_study
     from latent_core.runs.shipped import SHIPPED
 
-    study = load_study(name, layout)
+    study = load_study(*asked)
     if train and not runs:
         return study, load_backbone(backbone), ""
     folders = list(runs) if runs else [SHIPPED / backbone]
@@ -154,11 +157,11 @@ def _target(
     if runs:
         where = f"the runs in {', '.join(map(str, runs))}"
     try:
-        chosen, given = on_runs(study, folders, exactly=bool(layout))
+        chosen, given = on_runs(study, folders, exactly=any(asked[1:]))
     except SettingError as error:
         raise SettingError(
             f"on {where}: {error}; add --train to train the adapters here, which may take long, or "
             "train with `latent train` and give the folder with --runs"
         ) from error
-    asked = "" if chosen is study else f"as {chosen.key} with layout {chosen.layout}, "
-    return chosen, given, f"tested {asked}on {where}; nothing is trained"
+    form = "" if chosen is study else f"as {chosen.key} with layout {chosen.layout}, "
+    return chosen, given, f"tested {form}on {where}; nothing is trained"

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
+from inspect import signature
 from typing import Literal, NamedTuple
 
 from latent_core.errors import MovedName, SettingError
@@ -46,8 +47,9 @@ class Study:
         parts: the hypotheses, each by a short name.
         layouts: the tasks that the question can be asked of, its own task first. Each has the
             layout that the question is then about. Empty if the study has no other form.
-        build: makes the parts for a task and a layout.
+        build: makes the parts for a task, a layout, and one of its groups.
         layout: the layout that `parts` are about.
+        group: the group of the layout, where the question is about one; empty for the last.
         conclude: makes the answer from the outcomes of the parts, and from the names of the parts
             that could not be run. None if the claim is that every part holds.
 
@@ -65,8 +67,9 @@ class Study:
     explanation: str
     parts: Mapping[str, Hypothesis]
     layouts: Mapping[str, str] = field(default_factory=dict)
-    build: Callable[[str, str], Mapping[str, Hypothesis]] | None = None
+    build: Callable[..., Mapping[str, Hypothesis]] | None = None
     layout: str = ""
+    group: str = ""
     conclude: Callable[[Mapping[str, str], Collection[str]], Conclusion] | None = None
 
     @classmethod
@@ -78,19 +81,24 @@ class Study:
         prediction: str,
         explanation: str,
         layouts: Mapping[str, str],
-        build: Callable[[str, str], Mapping[str, Hypothesis]],
+        build: Callable[..., Mapping[str, Hypothesis]],
         conclude: Callable[[Mapping[str, str], Collection[str]], Conclusion] | None = None,
     ) -> Study:
         """Make a study that can be asked of several tasks and of any layout."""
         task, layout = next(iter(layouts.items()))
         words = (key, title, claim, prediction, explanation)
-        return cls(*words, build(task, layout), layouts, build, layout, conclude)
+        return cls(*words, build(task, layout), layouts, build, layout, conclude=conclude)
 
-    def about(self, layout: str = "", task: str = "") -> Study:
-        """Ask the same question of another layout, or of another task: `reach-repetition`.
+    def about(self, layout: str = "", task: str = "", group: str = "") -> Study:
+        """Ask the same question of another layout, task or group.
+
+        Args:
+            layout: empty for the study's own layout on the task.
+            task: empty for the study's own.
+            group: of the layout; empty for the last, or where the question is about all groups.
 
         Raises:
-            LayoutError: if the layout cannot be read.
+            LayoutError: if the layout cannot be read, or lacks the group.
             SettingError: if the question cannot be asked of it.
         """
         if self.build is None:
@@ -108,10 +116,14 @@ class Study:
                 f"{self.key} is about latents, and {layout!r} has none; expected a layout such "
                 f"as {self.layout}"
             )
-        if (layout, task) == (self.layout, self.task):
+        if (layout, task, group) == (self.layout, self.task, self.group):
             return self
-        parts = self.build(task, layout)
-        return replace(self, key=self.key_on(task), layout=layout, parts=parts)
+        if group and "group" not in signature(self.build).parameters:
+            raise SettingError(
+                f"{self.key} is about all groups of a layout together; expected no group"
+            )
+        parts = self.build(task, layout, group) if group else self.build(task, layout)
+        return replace(self, key=self.key_on(task), layout=layout, group=group, parts=parts)
 
     def key_on(self, task: str) -> str:
         """The study's name when it is asked of one of its tasks."""

@@ -26,7 +26,7 @@ from typing import Final
 
 from latent_core.errors import SettingError
 from latent_core.hypotheses.claim import Hypothesis
-from latent_core.hypotheses.studies.claims import Parts, part_of
+from latent_core.hypotheses.studies.claims import Parts, group_of, part_of
 from latent_core.hypotheses.study import Conclusion
 from latent_core.slots.methods import Method
 from latent_core.slots.places import End, Start
@@ -61,20 +61,22 @@ _MEANINGS: Final = {
 _OF_CONTENT: Final = (DONOR, MEAN)
 
 
-def carry(task: str, layout: str) -> Parts:
-    """Return the parts that ask what the layout's last group carries.
+def carry(task: str, layout: str, group: str = "") -> Parts:
+    """Return the parts that ask what a group of the layout carries: the last, if none is named.
 
     Raises:
         SettingError: if the layout has computed latents.
     """
-    groups = Method.parse(layout).layout.groups
+    parsed = Method.parse(layout).layout
+    groups = parsed.groups
     if any(one.computed for one in groups):
         raise SettingError(
             f"the study carry gives latents the hidden states of other runs, and {layout} has "
             "computed latents, whose inputs would have to follow; expected learned latents, or "
             "the study computed"
         )
-    name, place = groups[-1].name, groups[-1].place
+    chosen = group_of(parsed, group)
+    name, place = chosen.name, chosen.place
 
     def harm(change: str, claim: str, controls: tuple[str, ...] = ()) -> Hypothesis:
         treatment = f"{layout} under {change}"

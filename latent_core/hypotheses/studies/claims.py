@@ -15,7 +15,7 @@ from latent_core.hypotheses.claim import CONTROLS, Hypothesis
 from latent_core.hypotheses.conditions import CHANCE, Contrast
 from latent_core.interventions.kinds import Patch
 from latent_core.models.matching import matched
-from latent_core.slots.layout import LatentLayout
+from latent_core.slots.layout import LatentGroup, LatentLayout
 from latent_core.slots.methods import Method
 from latent_core.tasks.table import load_task
 
@@ -25,6 +25,7 @@ __all__ = [
     "beyond",
     "computation",
     "computed",
+    "group_of",
     "paper",
     "part_of",
     "placement",
@@ -62,14 +63,23 @@ def part_of(
     )
 
 
-def paper(task: str, layout: str) -> Parts:
+def group_of(layout: LatentLayout, name: str) -> LatentGroup:
+    """Return the group that a study is about: the last, unless another is named.
+
+    Raises:
+        LayoutError: if the layout lacks it.
+    """
+    return layout.group(name) if name else layout.groups[-1]
+
+
+def paper(task: str, layout: str, group: str = "") -> Parts:
     """Return the parts that test one of the paper's three hypotheses.
 
-    The claim is about the layout's last group. Where the task demands retrieval, these latents
+    The claim is about one group of the layout. Where the task demands retrieval, these latents
     stand in the list. Elsewhere they stand in the output and matter once it is longer than in
     training.
     """
-    group = LatentLayout.parse(layout).groups[-1].name
+    group = group_of(LatentLayout.parse(layout), group).name
     in_output = load_task(task).demand != "retrieval"
     return {
         "gain over Start": part_of(
@@ -290,7 +300,7 @@ def reach(task: str, layout: str) -> Parts:
     }
 
 
-def computed(task: str, layout: str) -> Parts:
+def computed(task: str, layout: str, group: str = "") -> Parts:
     """Return the parts that hold computed latents against learned ones, and ask what they do.
 
     Raises:
@@ -303,7 +313,13 @@ def computed(task: str, layout: str) -> Parts:
             f"the study computed is about computed latents, and {layout} has none; expected a "
             "layout such as End_4=hidden(proj=8)"
         )
-    name, count = groups[-1].name, groups[-1].count
+    chosen = group_of(method.layout, group) if group else groups[-1]
+    if not chosen.computed:
+        raise SettingError(
+            f"the study computed is about computed latents, and {chosen.name} of {layout} is "
+            f"learned; expected {' or '.join(one.name for one in groups)}"
+        )
+    name, count = chosen.name, chosen.count
     learned = matched(method, against="learned").name
     changes = {
         "they are needed": (

@@ -47,16 +47,17 @@ Example:
 """
 
 
-def load_study(key: str, layout: str = "") -> Study:
+def load_study(key: str, layout: str = "", group: str = "") -> Study:
     """Return a built-in study.
 
     Args:
         key: its name; `reach-repetition` asks the question `reach` of another task.
         layout: the latents to ask about; empty for those of the table.
+        group: the group of the layout to ask about; empty for the last.
 
     Raises:
-        SettingError: if there is no such study, with those there are.
-        LayoutError: if the layout cannot be read.
+        SettingError: if there is no such study, with those there are; if it is not about one group.
+        LayoutError: if the layout cannot be read, or lacks the group.
 
     Example:
         >>> import latent_core as lc
@@ -66,7 +67,7 @@ def load_study(key: str, layout: str = "") -> Study:
     for study in STUDIES:
         for task in study.layouts:
             if study.key_on(task).lower() == key.lower():
-                return study.about(layout, task)
+                return study.about(layout, task, group)
     raise SettingError(
         f"no hypothesis {key!r}; expected one of {', '.join(study.key for study in STUDIES)}; or "
         f"{', '.join(other_keys())}"

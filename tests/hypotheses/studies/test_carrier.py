@@ -10,7 +10,7 @@ import pytest
 
 import latent_core as lc
 from experiments.carrier_errors import TRUTHS, words
-from latent_core.errors import SettingError
+from latent_core.errors import LayoutError, SettingError
 from latent_core.hypotheses import lab
 from latent_core.hypotheses.studies.carrier import (
     ALONE,
@@ -87,6 +87,19 @@ def test_what_is_left_out_by_construction_does_no_harm_and_what_could_not_run_is
 def test_parts_that_could_not_fail_are_left_out(layout: str, left_out: list[str]) -> None:
     every = [*DECIDING, ALONE, TAKEN, PREVIOUS, RESTORE]
     assert set(every) - set(carry("lookup", layout)) == set(left_out)
+
+
+def test_the_study_can_be_about_any_group() -> None:
+    study = lc.load_study("carry-lookup", "Start_1+Comma_2", "Start")
+    assert study.group == "Start" and DONOR not in study.parts and RESTORE not in study.parts
+    assert study.parts[DROPPED].contrast.treatment == "Start_1+Comma_2 under drop(Start)"
+    assert study.about() != study and study.about(group="Start", layout=study.layout) is study
+    with pytest.raises(LayoutError, match="no group 'End'"):
+        lc.load_study("carry", "Comma_2", "End")
+    with pytest.raises(SettingError, match="reach is about all groups of a layout together"):
+        lc.load_study("reach", "Start_1+Comma_2", "Start")
+    paper = lc.load_study("H2-lookup", "Start_1+Comma_1", "Start")
+    assert "drop(Start)" in paper.parts["dropping them breaks it"].contrast.treatment
 
 
 def test_computed_latents_have_a_study_of_their_own() -> None:
