@@ -54,7 +54,7 @@ def bounds(project: dict) -> dict[str, SpecifierSet]:
     """Every direct dependency, those of the extras included."""
     extras = project["optional-dependencies"]
     (own,) = (line for line in extras["dev"] if line.startswith(project["name"]))
-    others = set(extras) - {"dev", "docs"}  # `make docs` adds the last one
+    others = set(extras) - {"dev", "docs"}  # the lock holds the last one too, for `make docs`
     assert Requirement(own).extras == others, "dev asks for every other extra"
     lines = [line for listed in extras.values() for line in listed if line != own]
     return by_name(project["dependencies"] + lines)
