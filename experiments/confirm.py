@@ -19,6 +19,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
+import pandas as pd
+
 import latent_core as lc
 from latent_core.hypotheses.journal import Journal
 from latent_core.hypotheses.sources import Given
@@ -127,15 +129,30 @@ def test(
     return verdict, known[claim.hash]
 
 
-def page(found: list[tuple[Claim, StudyVerdict, str]]) -> str:
-    """The page of confirmed and unconfirmed claims."""
+def records(found: list[tuple[Claim, StudyVerdict, str]]) -> pd.DataFrame:
+    """Every pair of answers: claim (its hash), part, seed, example, treatment, control."""
+    return pd.concat(
+        [
+            part.frame[["seed", "example", "key", "treatment", "control"]].assign(
+                claim=claim.hash, part=name
+            )
+            for claim, verdict, _ in found
+            for name, part in verdict.parts.items()
+        ],
+        ignore_index=True,
+    )
+
+
+def page(found: list[tuple[Claim, StudyVerdict, str]], waiting: list[Claim]) -> str:
+    """The page of claims: confirmed, not confirmed, and not yet tested."""
     lines = [
         "# Claims that were written down first",
         "",
         "Each claim, with its thresholds and its analysis, stood in "
         "[claims.yaml](../experiments/claims.yaml) and in "
         "[registered.jsonl](../experiments/records/registered.jsonl) before the runs that test it "
-        "were trained. `python experiments/confirm.py` trained them and wrote this page.",
+        "were trained. `python experiments/confirm.py` trained them and wrote this page. "
+        "`experiments/records/confirmed.parquet` has every pair of answers.",
         "",
         "| claim | registered | seeds | expected | found | |",
         "|---|---|---|---|---|---|",
@@ -149,6 +166,9 @@ def page(found: list[tuple[Claim, StudyVerdict, str]]) -> str:
             f"| {claim.claim} | {time[:16].replace('T', ' ')} | {seeds} | {claim.word} | {word} "
             f"| {outcome} |"
         )
+    for claim in waiting:
+        seeds = f"{claim.seeds[0]}-{claim.seeds[-1]}"
+        lines.append(f"| {claim.claim} | | {seeds} | {claim.word} | | not tested yet |")
     for claim, verdict, _ in found:
         lines += ["", f"## {claim.claim[0].upper()}{claim.claim[1:]}", ""]
         split = next(iter(verdict.parts.values())).hypothesis.split
@@ -176,8 +196,10 @@ def main() -> None:
     parser.add_argument("--runs", type=Path, default=ROOT / "runs" / "confirm")
     parser.add_argument("--folder", type=Path, default=ROOT / "runs" / "hypotheses-confirm")
     parser.add_argument("--page", type=Path, default=PAGE)
+    parser.add_argument("--records", type=Path, default=REGISTERED.with_name("confirmed.parquet"))
     options = parser.parse_args()
-    claims = [c for c in read_claims() if options.only in (None, c.backbone)]
+    every = read_claims()
+    claims = [claim for claim in every if options.only in (None, claim.backbone)]
     if options.step == "register":
         register(claims, options.runs)
         return
@@ -186,7 +208,8 @@ def main() -> None:
         verdict, time = test(claim, options.runs, options.folder)
         print(verdict.summary(), flush=True)
         found.append((claim, verdict, time))
-    options.page.write_text(page(found))
+    options.page.write_text(page(found, [claim for claim in every if claim not in claims]))
+    records(found).to_parquet(options.records, index=False)
     print(f"written: {options.page}")
 
 

@@ -98,4 +98,4 @@ def test_every_study_can_be_asked_of_what_ships(smollm2_dir: Path) -> None:
         if study.key == "computed":  # no runs with computed latents ship
             continue
         fit = fitted(study, methods, backbone)
-        assert fit.parts == len(study.parts), (study.key, fit.study.key, fit.parts)
+        assert fit.parts == len(fit.study.parts), (study.key, fit.study.key, fit.parts)
