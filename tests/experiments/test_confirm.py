@@ -1,0 +1,59 @@
+"""Claims that were written down first: the file, the register, and the page of what came out."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from experiments.confirm import PAGE, REGISTERED, read_claims, register
+from experiments.confirm import test as confirm
+from latent_core.hypotheses.studies.carrier import WORDS, conclude
+
+RECORDS = REGISTERED.with_name("confirmed.parquet")
+CLAIMS = read_claims()
+
+
+def test_every_claim_is_registered_as_it_stands(tmp_path: Path) -> None:
+    assert CLAIMS and all(claim.word in WORDS for claim in CLAIMS)
+    before = REGISTERED.read_text()
+    register(CLAIMS, tmp_path)  # adds nothing
+    assert REGISTERED.read_text() == before
+
+
+def test_a_claim_whose_runs_exist_is_not_registered(tmp_path: Path) -> None:
+    claim = replace(CLAIMS[0], word="memory")
+    (run,) = claim.runs(tmp_path)[:1]
+    run.mkdir(parents=True)
+    with pytest.raises(SystemExit, match="expected a claim written down before its runs"):
+        register([claim], tmp_path, tmp_path / "registered.jsonl")
+    assert not (tmp_path / "registered.jsonl").exists()
+
+
+@pytest.mark.parametrize("change", [{"word": "memory"}, {"seeds": (0, 1, 2)}, {"examples": 7}])
+def test_a_claim_that_was_changed_is_not_tested(change: dict, tmp_path: Path) -> None:
+    with pytest.raises(SystemExit, match="is not registered as it stands"):
+        confirm(replace(CLAIMS[0], **change), tmp_path, tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_page_says_what_the_records_say() -> None:
+    page, records = PAGE.read_text(), pd.read_parquet(RECORDS)
+    for claim in CLAIMS:
+        rows = records[records["claim"] == claim.hash]
+        if rows.empty:
+            assert f"| {claim.claim} | | " in page and "not tested yet" in page
+            continue
+        assert tuple(sorted(rows["seed"].unique())) == claim.seeds
+        outcomes = {}
+        for part, of_part in rows.groupby("part"):
+            (line,) = [one for one in page.splitlines() if one.startswith(f"| {part} |")]
+            verdict, scores, estimate = (cell.strip() for cell in line.split("|")[2:5])
+            treatment, control = of_part["treatment"].mean(), of_part["control"].mean()
+            assert scores == f"{treatment:.2f} / {control:.2f}"
+            assert float(estimate.split()[0]) == pytest.approx(treatment - control, abs=6e-4)
+            assert len(of_part) == len(claim.seeds) * claim.examples
+            outcomes[str(part)] = verdict.removeprefix("strongly ")
+        word = conclude(outcomes).word
+        assert f"| {claim.word} | {word} | " in page
+        assert ("**confirmed**" in page) == (word == claim.word)
