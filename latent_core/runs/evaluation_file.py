@@ -164,7 +164,7 @@ def of_adapter_there(folder: str | Path, records: RecordsTable) -> RecordsTable:
     Warns:
         UserWarning: of the splits that are left out.
     """
-    _require_split(records)
+    _check_columns(records)
     stale = stale_splits(folder, attributes_of(records).get("evaluation"))
     if not stale:
         return records
@@ -172,10 +172,19 @@ def of_adapter_there(folder: str | Path, records: RecordsTable) -> RecordsTable:
     return records._replace(table=records.table.filter(kept))
 
 
-def _require_split(records: RecordsTable) -> None:
+def _check_columns(records: RecordsTable) -> None:
     """A file of records that holds something else is damaged."""
-    if "split" not in records.table.column_names:
+    schema = records.table.schema
+    if "split" not in schema.names:
         raise ValueError("no column 'split'")
+    for name in ("level", *AVERAGED, "seconds"):
+        if name in schema.names and not _holds_numbers(schema.field(name).type):
+            raise ValueError(f"column {name!r} holds {schema.field(name).type}, expected numbers")
+
+
+def _holds_numbers(kind: pa.DataType) -> bool:
+    types = pa.types
+    return any(is_one(kind) for is_one in (types.is_integer, types.is_floating, types.is_boolean))
 
 
 def kept_records(folder: str | Path) -> pd.DataFrame | None:
@@ -188,7 +197,7 @@ def kept_records(folder: str | Path) -> pd.DataFrame | None:
     """
     try:
         records = records_of(folder)
-        _require_split(records)
+        _check_columns(records)
         return frame_of(records)
     except FileNotFoundError:
         return None

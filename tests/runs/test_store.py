@@ -91,6 +91,17 @@ def test_records_that_lost_a_column_are_damaged(root: Path) -> None:
         kept_records(root / "a")
 
 
+def test_records_whose_numbers_are_texts_are_damaged(root: Path) -> None:
+    path = root / "a" / "records.parquet"
+    frame = pd.read_parquet(path)
+    frame.assign(graded=frame["graded"].astype(str)).to_parquet(path)
+    for records in (False, True):
+        with pytest.warns(UserWarning, match=r"a is damaged and left out \(ValueError: column"):
+            assert "a" not in set(lc.load_runs(root, records=records)["run"])
+    with pytest.raises(SettingError, match=r"column 'graded' holds \w*string, expected numbers"):
+        kept_records(root / "a")
+
+
 def test_a_description_nested_too_deep_hides_no_other_run(root: Path) -> None:
     (root / "a" / "adapter_config.json").write_text("[" * 100_000)
     assert {"a", "deep/b"} <= set(lc.load_runs(root)["run"])
