@@ -95,9 +95,9 @@ def test_records_whose_numbers_are_texts_are_damaged(root: Path) -> None:
     path = root / "a" / "records.parquet"
     frame = pd.read_parquet(path)
     frame.assign(graded=frame["graded"].astype(str)).to_parquet(path)
-    for records in (False, True):
+    for wanted in (False, True):
         with pytest.warns(UserWarning, match=r"a is damaged and left out \(ValueError: column"):
-            assert "a" not in set(lc.load_runs(root, records=records)["run"])
+            assert "a" not in set(lc.load_runs(root, records=wanted)["run"])
     with pytest.raises(SettingError, match=r"column 'graded' holds \w*string, expected numbers"):
         kept_records(root / "a")
 
