@@ -28,6 +28,7 @@ from .attention.hooks import hooked as hooked
 from .attention.record import AttentionRecord as AttentionRecord
 from .backbones.backbone import Backbone as Backbone
 from .backbones.loading import load_backbone as load_backbone
+from .bridges.inspect_log import export_inspect_log as export_inspect_log
 from .bridges.prompt_embeddings import export_prompt_embeddings as export_prompt_embeddings
 from .evaluation.along import along as along
 from .evaluation.comparison import compare as compare

@@ -115,7 +115,7 @@ def show_run(
 @runs_app.command("export")
 def export_runs(
     paths: Paths = HERE,
-    out: Annotated[Path | None, typer.Option(help="A .csv or .parquet file.")] = None,
+    out: Annotated[Path | None, typer.Option(help="A .csv or .parquet file, or .json.")] = None,
     where: WhereOption = [],  # noqa: B006 Typer reads it, nobody changes it
     records: Annotated[
         bool,
@@ -126,6 +126,7 @@ def export_runs(
 ) -> None:
     """Write the table of runs, or their records, into one file.
 
+    A .json file is a log of Inspect, of one run with its responses: `inspect view` shows it.
     Example: `latent runs export runs --out runs.csv`. Without --out, the first path is the file.
     """
     from latent_core.files import write_file
@@ -134,11 +135,15 @@ def export_runs(
 
     if out is None:
         out, paths = paths[0], paths[1:] or HERE
-    if out.suffix not in (".csv", ".parquet"):
+    if out.suffix not in (".csv", ".parquet", ".json"):
         raise SettingError(
-            f"cannot export to {out}; expected --out with a name that ends in .csv or .parquet"
+            f"cannot export to {out}; expected --out with a name that ends in .csv, .parquet or "
+            ".json"
         )
     refuse_in_run(out)
+    if out.suffix == ".json":
+        _export_log(paths, out)
+        return
     frame = load_runs(paths[0] if len(paths) == 1 else paths, _where(where), records)
     content = (
         frame.to_csv(index=False).encode()
@@ -147,6 +152,20 @@ def export_runs(
     )
     write_file(out, content)
     console.print(f"{len(frame)} rows of {frame['run'].nunique()} runs: {out}")
+
+
+def _export_log(paths: list[Path], out: Path) -> None:
+    """Write the log of the only run there."""
+    from latent_core.bridges.inspect_log import export_inspect_log
+    from latent_core.runs.find import find_runs
+
+    found = find_runs(paths)
+    if len(found) != 1:
+        raise SettingError(
+            f"{len(found)} runs in {', '.join(map(str, paths))}; expected one for an Inspect log, "
+            "which is about one model"
+        )
+    console.print(f"Inspect log: {export_inspect_log(found[0].path, out)}")
 
 
 @runs_app.command("prune")
