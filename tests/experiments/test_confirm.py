@@ -1,14 +1,16 @@
 """Claims that were written down first: the file, the register, and the page of what came out."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
+import latent_core as lc
 from experiments.confirm import PAGE, REGISTERED, read_claims, register
 from experiments.confirm import test as confirm
-from latent_core.hypotheses.studies.carrier import WORDS, conclude
+from latent_core.hypotheses.studies.carrier import DONOR, DROPPED, TAKEN, WORDS, conclude
 
 RECORDS = REGISTERED.with_name("confirmed.parquet")
 CLAIMS = read_claims()
@@ -57,3 +59,20 @@ def test_the_page_says_what_the_records_say() -> None:
         word = conclude(outcomes).word
         assert f"| {claim.word} | {word} | " in page
         assert ("**confirmed**" in page) == (word == claim.word)
+
+
+def test_sentences_about_what_was_confirmed_name_its_figures() -> None:
+    records = pd.read_parquet(RECORDS)
+    tiny = records[records["claim"] == CLAIMS[0].hash]
+    parts = {str(part): rows for part, rows in tiny.groupby("part")}
+    control, dropped = (parts[DROPPED][side].mean() for side in ("control", "treatment"))
+    rows = parts[DONOR]
+    swapped = lc.paired_effect(
+        rows["treatment"] - rows["control"], rows["seed"], rows["example"], exact=False
+    )
+    stays = f"({swapped.mean:+.2f} [{swapped.low:+.2f}, {swapped.high:+.2f}])"
+    for page in ("README.md", "docs/results-notes.md"):
+        text = re.sub(r"\s+", " ", (PAGE.parents[1] / page).read_text())
+        assert f"falls from {control:.2f} to {dropped:.2f}" in text
+        assert f"stays {stays}" in text
+    assert parts[TAKEN]["treatment"].mean() < 0.05, "it never gives that example's answer"
