@@ -82,6 +82,10 @@ class Cost(NamedTuple):
     megabytes: float
 
 
+#: What can be measured.
+MEASURED = ["compare", "list", "load", "journal"]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--runs", type=int, default=2_000)
@@ -89,6 +93,7 @@ def main() -> None:
     parser.add_argument("--entries", type=int, default=10_000, help="of the journal")
     parser.add_argument("--tries", type=int, default=5)
     parser.add_argument("--folder", type=Path, help="keep the runs here, or use those of a call")
+    parser.add_argument("--only", nargs="+", choices=MEASURED, default=MEASURED)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="latent-store-") as scratch:
         runs = options.folder or Path(scratch) / "runs"
@@ -100,11 +105,16 @@ def main() -> None:
         def told(what: str, *arguments: object, terminal: bool = False) -> None:
             best(what, options.tries, lambda: cost([*arguments], Path(scratch), terminal))
 
-        told("latent compare", "latent_core", "compare", runs)
-        told("latent runs list, piped", "latent_core", "runs", "list", runs)
-        told("latent runs list, terminal", "latent_core", "runs", "list", runs, terminal=True)
-        told("lc.load_runs", LOADED, runs)
-        of_archive("shipped:")
+        if "compare" in options.only:
+            told("latent compare", "latent_core", "compare", runs)
+        if "list" in options.only:
+            told("latent runs list, piped", "latent_core", "runs", "list", runs)
+            told("latent runs list, terminal", "latent_core", "runs", "list", runs, terminal=True)
+        if "load" in options.only:
+            told("lc.load_runs", LOADED, runs)
+            of_archive("shipped:")
+        if "journal" not in options.only:
+            return
         shipped = [f"shipped:tiny/repetition/{method}" for method in METHODS]
         example = Path(scratch) / "example"
         for family, entries in (("", 0), ("another", options.entries), (FAMILY, options.entries)):
