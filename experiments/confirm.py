@@ -19,7 +19,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
+import matplotlib
 import pandas as pd
+from matplotlib.figure import Figure
 
 import latent_core as lc
 from latent_core.hypotheses.journal import Journal
@@ -143,6 +145,32 @@ def records(found: list[tuple[Claim, StudyVerdict, str]]) -> pd.DataFrame:
     )
 
 
+def picture_name(claim: Claim) -> str:
+    """The file of a claim's picture, beside the page."""
+    return f"confirmed-{claim.backbone}-{claim.loaded.task}.svg"
+
+
+def picture(claim: Claim, verdict: StudyVerdict) -> Figure:
+    """Each part's estimate with its interval; dotted: the smallest effect."""
+    parts = list(verdict.parts.items())[::-1]
+    figure = Figure(figsize=(7.2, 0.36 * len(parts) + 1.1), layout="constrained")
+    axes = figure.add_subplot()
+    colours = {"supported": "#c2410c", "refuted": "#1f6fb4", "inconclusive": "#777777"}
+    words = {"supported": "harm", "refuted": "no harm", "inconclusive": "open"}
+    for place, (_, part) in enumerate(parts):
+        effect, colour = part.effect, colours[part.outcome]
+        axes.plot([effect.low, effect.high], [place, place], color=colour, lw=2)
+        axes.plot(effect.mean, place, "o", color=colour)
+        said = words[part.outcome] if part.hypothesis.sign < 0 else part.outcome
+        axes.annotate(said, (1.01, place), xycoords=("axes fraction", "data"), va="center", size=8)
+    for at, style in ((0.0, "-"), (-0.1, ":"), (0.1, ":")):
+        axes.axvline(at, color="#999999", lw=0.8, ls=style, zorder=0)
+    axes.set_yticks(range(len(parts)), [name for name, _ in parts], size=9)
+    axes.set_xlabel("change of the graded score, 95 % interval")
+    axes.set_title(f"{claim.layout} on {claim.backbone}, {verdict.study.task}", size=10)
+    return figure
+
+
 def page(found: list[tuple[Claim, StudyVerdict, str]], waiting: list[Claim]) -> str:
     """The page of claims: confirmed, not confirmed, and not yet tested."""
     lines = [
@@ -177,6 +205,8 @@ def page(found: list[tuple[Claim, StudyVerdict, str]], waiting: list[Claim]) -> 
             f"{len(claim.seeds)} new seeds of {claim.examples} examples. "
             f"{verdict.title.capitalize()}: {verdict.reason}.",
             "",
+            f"![What happens if each thing is taken away]({picture_name(claim)})",
+            "",
             "| part | verdict | score with it / without | estimate |",
             "|---|---|---|---|",
         ]
@@ -209,6 +239,10 @@ def main() -> None:
         print(verdict.summary(), flush=True)
         found.append((claim, verdict, time))
     options.page.write_text(page(found, [claim for claim in every if claim not in claims]))
+    for claim, verdict, _ in found:
+        name = picture_name(claim)
+        with matplotlib.rc_context({"svg.hashsalt": name}):  # the same records, the same file
+            picture(claim, verdict).savefig(options.page.with_name(name), metadata={"Date": None})
     records(found).to_parquet(options.records, index=False)
     print(f"written: {options.page}")
 
