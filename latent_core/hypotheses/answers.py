@@ -74,6 +74,8 @@ def answers(
     }
     own = hypothesis.metric in ("agreement", "follows", "donor")
     measure = hypothesis.metric if own else "score"
+    if measure == "donor" and hypothesis.donor_seed != 1:
+        measure = f"donor {hypothesis.donor_seed}"
     determined = [
         [_fingerprint_of(model), condition.intervention, condition.within, measure],
         {split: [(e.prompt, e.answer) for e in found] for split, found in asked.items()},
@@ -104,8 +106,8 @@ def answers(
                 shots=model.shots,
                 progress=False,
             )
-    if measure == "donor":
-        frame = frame.assign(donor=_scores_for_donors(hypothesis.loaded_task, asked, frame))
+    if hypothesis.metric == "donor":
+        frame = frame.assign(donor=_scores_for_donors(hypothesis, asked, frame))
     frame = frame[[name for name in _KEPT if name in frame.columns]]
     frame = frame.assign(note="; ".join(notes), made=_now())
     write_file(path, frame.to_parquet(index=False))
@@ -113,11 +115,12 @@ def answers(
 
 
 def _scores_for_donors(
-    task: Task, asked: Mapping[str, Sequence[Example]], frame: pd.DataFrame
+    hypothesis: Hypothesis, asked: Mapping[str, Sequence[Example]], frame: pd.DataFrame
 ) -> list[float]:
     """Graded scores of responses as answers to their examples' donors."""
+    task, seed = hypothesis.loaded_task, hypothesis.donor_seed
     return [
-        task.score(donor_of(task, asked[split][number]), response).graded
+        task.score(donor_of(task, asked[split][number], seed), response).graded
         for split, number, response in frame[["split", "example", "response"]].itertuples(
             index=False
         )

@@ -19,6 +19,7 @@ from typing import Any, Literal
 
 from latent_core.errors import MovedName, SettingError
 from latent_core.hypotheses.conditions import CHANCE, Contrast
+from latent_core.interventions.kinds import Patch, parse_intervention
 from latent_core.tasks.base import Task, resolve_splits
 from latent_core.tasks.table import TASKS, load_task
 
@@ -107,6 +108,8 @@ class Hypothesis:
                 f"task {self.loaded_task.name!r} has no edits that change an answer; expected a "
                 "task such as hops or reach for the metric follows"
             )
+        if self.metric == "donor":
+            _ = self.donor_seed
         other = self.contrast.minus_split
         if other is not None and set(self.splits_of(other)) & set(self.splits_of(self.split)):
             raise SettingError(
@@ -119,6 +122,27 @@ class Hypothesis:
     def loaded_task(self) -> Task:
         """The task itself."""
         return self.task if isinstance(self.task, Task) else load_task(self.task)
+
+    @property
+    def donor_seed(self) -> int:
+        """The draw of the donors that the metric `donor` compares responses with.
+
+        Raises:
+            SettingError: if the contrast gives latents no other example's states, or those of two.
+        """
+        seeds = {
+            part.seed
+            for condition in self.contrast.conditions
+            for part in parse_intervention(condition.intervention).parts
+            if isinstance(part, Patch) and part.by == "example"
+        }
+        if len(seeds) != 1:
+            raise SettingError(
+                f"the metric donor compares responses with the other example's answer, and the "
+                f"contrast {self.contrast} has {len(seeds)} draws of other examples; expected one "
+                "in its interventions, such as patch(Comma, by=example)"
+            )
+        return seeds.pop()
 
     def splits_of(self, name: str) -> tuple[str, ...]:
         """Return the single splits that a name stands for.

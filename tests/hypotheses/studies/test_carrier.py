@@ -102,6 +102,23 @@ def test_the_study_can_be_about_any_group() -> None:
     assert "drop(Start)" in paper.parts["dropping them breaks it"].contrast.treatment
 
 
+def test_responses_are_compared_with_the_donors_whose_states_were_given() -> None:
+    def claim(*conditions: str) -> lc.Hypothesis:
+        return lc.Hypothesis(
+            "a", "lookup", lc.Contrast(*conditions), "greater", 0.1, "id", "donor", controls=()
+        )
+
+    assert claim("patch(Comma, by=example, seed=4)").donor_seed == 4
+    assert claim("drop(Start) & patch(Comma, by=example)").donor_seed == 1
+    for conditions in (
+        ["drop(Comma)"],
+        ["patch(Comma, by=mean)"],
+        ["patch(Comma, by=example)", "patch(Comma, by=example, seed=2)"],
+    ):
+        with pytest.raises(SettingError, match="draws of other examples; expected one"):
+            claim(*conditions)
+
+
 def test_computed_latents_have_a_study_of_their_own() -> None:
     with pytest.raises(SettingError, match=r"End_4=hidden has computed latents.* study computed"):
         carry("hops", "End_4=hidden")
