@@ -93,7 +93,6 @@ def _read(name: str, hint: Any, part: Part) -> Any:
         what = "a number" if hint is float else "True or False"
         raise part.fault(SettingError, f"{name} is {clipped(part)}", f"expected {what}") from None
     if get_origin(hint) is Literal and part not in get_args(hint):
-        raise part.fault(
-            SettingError, f"{name} is {clipped(part)}", f"expected {' or '.join(get_args(hint))}"
-        )
+        choices = " or ".join(one for one in get_args(hint) if one)
+        raise part.fault(SettingError, f"{name} is {clipped(part)}", f"expected {choices}")
     return str(part)

@@ -167,8 +167,9 @@ class Recorder:
     def slots_of(self, asked: Asked, example: Example) -> Slots:
         """The slots of an example with its right answer."""
         backbone, task = self.scene.backbone, asked.task
-        response = backbone.encode_response(example.answer, end=not task.open_ended)
-        return self.placement.insert(backbone.encode(asked.prompt(example)), response)
+        prompt = asked.prompt(example)
+        response = backbone.encode_response(example.answer, not task.open_ended, prompt)
+        return self.placement.insert(backbone.encode(prompt), response)
 
     def once(
         self, key: Hashable, texts: Callable[[], Sequence[Slots]], mean: bool = False

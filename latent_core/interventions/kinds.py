@@ -29,7 +29,7 @@ from latent_core.interventions.scene import Scene
 from latent_core.interventions.vectors import Replace, Scale, Shuffle, Swap
 from latent_core.slots.notation import INTERVENTION
 from latent_core.slots.parts import Call
-from latent_core.slots.places import Start
+from latent_core.slots.places import Start, Unsure
 from latent_core.slots.selection import Selection
 from latent_core.wording import meant
 
@@ -127,6 +127,17 @@ class Patch(Intervention):
                 f"the run over another text cannot be under {self.source}, nor under an outer "
                 "block's changes to the flow; expected a source that changes tokens only (drop, "
                 "replace, scale, shuffle, swap)"
+            )
+        unsure = {
+            scene.layout.groups[group].name
+            for group, _ in selection.members(scene.layout)
+            if isinstance(scene.layout.groups[group].place, Unsure)
+        }
+        if unsure:
+            raise SettingError(
+                f"{self} takes states from another text, and the model itself decides where "
+                f"{' and '.join(sorted(unsure))} stands as it answers, so a text that is given has "
+                "no counterparts; expected other groups, or by=noise or by=previous"
             )
         if _is_same_in_every_prompt(selection, scene, source):
             raise SettingError(

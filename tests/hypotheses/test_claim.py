@@ -24,6 +24,15 @@ from latent_core.hypotheses.journal import JOURNAL_FILE, Journal
         ({"split": "ood-7"}, TaskError, "no split 'ood-7'"),
         ({"claim": " "}, SettingError, "the claim is empty"),
         ({"controls": ("noise",)}, SettingError, "no control noise"),
+        ({"metric": "donor"}, SettingError, "has 0 draws of other examples; expected one"),
+        (
+            {
+                "metric": "donor",
+                "contrast": ("patch(End, by=example)", "patch(End, by=example, seed=2)"),
+            },
+            SettingError,
+            "has 2 draws of other examples; expected one",
+        ),
         ({"contrast": ("Start_2", "chance")}, SettingError, "only by the metric agreement"),
         ({"contrast": ("Start_2", "End_2", "ood-8")}, SettingError, "no example in common"),
         ({"contrast": ("drop(Comma)", "drop(Comma)")}, SettingError, "expected two conditions"),

@@ -1,7 +1,9 @@
 """Latents take hidden states of other examples, of their mean, of noise, of another occurrence."""
 
+import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 import torch
@@ -13,6 +15,7 @@ from latent_core.errors import SettingError
 from latent_core.interventions.borrowing import EXAMPLES
 from latent_core.slots.placement import Slots
 from latent_core.tasks.donors import answering, donor_of, other_examples
+from tests.families import talking_backbone
 
 LAYER = 1
 TASK = lc.load_task("lookup")
@@ -182,3 +185,42 @@ def test_donors_read_as_many_solved_examples(
     donor = donor_of(TASK, example)
     front = TASK.few_shot(donor, shots, 1)
     assert front in encoded and front.count("\n\n") >= shots
+
+
+@pytest.mark.parametrize("by", ["by=example", "by=mean", 'prompt="a,b"'])
+def test_places_that_the_model_finds_as_it_answers_have_no_counterparts(by: str) -> None:
+    """A text that is given has none of them, so nothing would change, and that would look sound."""
+    model = lc.LatentModel("tiny", "Start_1+Unsure[0.9]_1")
+    with (
+        pytest.raises(SettingError, match=r"where Unsure\[0.9\] stands.*or by=noise"),
+        lc.parse_intervention(f"patch(latents, {by})").on(model),
+    ):
+        pass
+
+
+def test_a_donor_of_a_conversation_ends_as_its_turns_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backbone = talking_backbone()
+    model = lc.LatentModel(backbone, "End_1")
+    lines = [
+        {"messages": [{"role": "user", "content": asked}], "answer": answer, "split": "id"}
+        for asked, answer in (("a,b", "c"), ("b,a", "d"), ("c,a", "a"))
+    ]
+    (tmp_path / "talks.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    task = lc.load_task(str(tmp_path / "talks.jsonl"))
+    ended: list[list[int]] = []
+    encode = type(backbone).encode_response
+
+    def spy(own: lc.Backbone, *given: object, **named: object) -> list[int]:
+        ended.append(encode(own, *given, **named))  # type: ignore[arg-type]
+        return ended[-1]
+
+    (example,) = task.examples("id", 1, seed=1)
+    closing = backbone.encode_response(example.answer, True, example.prompt)[-1]
+    assert closing != backbone.encode_response(example.answer)[-1]
+    monkeypatch.setattr(type(backbone), "encode_response", spy)
+    change = lc.parse_intervention("patch(End, by=example)")
+    with answering(task, [example]), change.on(model):
+        model.generate([example.prompt], max_new_tokens=1)
+    assert ended and all(ids[-1] == closing for ids in ended)

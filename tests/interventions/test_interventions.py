@@ -162,6 +162,7 @@ def test_any_words_can_be_an_argument(words: str) -> None:
         ('drop("Comma+")', r"expected a group such as Comma at column 13, got the end"),
         ("scale(Comma, much)", "factor is 'much' at column 14; expected a number"),
         ("positions(random)", "scheme is 'random' at column 11; expected shared or sequential"),
+        ("patch(a, by=x)", "by is 'x' at column 13; expected example or mean or noise or previous"),
         ("shuffle(Comma, of=rows)", "of is 'rows' at column 19; expected members or occurrences"),
         ("recount(Comma+Start, 1)", r"expected the end at column 14, got '\+'"),
         ("knock_out(Comma, layers=a)", "expected numbers such as 5, 0-3 .* at column 25"),

@@ -175,7 +175,7 @@ OUTLINES: Final[tuple[Outline, ...]] = (
         "Each part takes something away from the layout's last group and asks whether the score "
         "falls. Every example has its own donor: another example of the same level and form, with "
         "another answer. So the interval is over donors, too. The word follows from the verdicts "
-        "by a fixed rule; docs/hypotheses.md has it, with how often it errs.",
+        "by a fixed rule; docs/carrier.md has it, with how often it errs.",
         {
             "summation": "Comma_2",
             "lookup": COUNT,
