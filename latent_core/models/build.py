@@ -22,6 +22,7 @@ from latent_core.models.steered import SteeredModel
 from latent_core.runs.snapshots import load_snapshots
 from latent_core.slots.methods import Method
 from latent_core.tasks.base import Task
+from latent_core.tasks.conversations import spoken
 
 if TYPE_CHECKING:
     from latent_core.models.baselines.full import FullModel
@@ -181,7 +182,7 @@ def _words(method: Method, task: Task | None, seed: int, to_train: bool) -> str:
     """The start of a method that says `init=task`: the task's description, and solved examples."""
     if task is not None:
         solved = task.examples("train", SOLVED, seed)
-        shown = "".join(f"{one.prompt}{one.answer}\n\n" for one in solved)
+        shown = "".join(f"{spoken(one.prompt)}{one.answer}\n\n" for one in solved)
         return f"text:{task.description}\n\n{shown}"
     if to_train:
         raise SettingError(

@@ -22,6 +22,7 @@ __all__ = [
     "chat_prompt",
     "messages_of",
     "prompt_and_answer",
+    "spoken",
     "unescaped",
 ]
 
@@ -72,6 +73,12 @@ def asked_in(prompt: str) -> str:
     """What a prompt asks, for a label: a conversation's last message, or the text itself."""
     messages = messages_of(prompt)
     return prompt if messages is None else messages[-1]["content"]
+
+
+def spoken(prompt: str) -> str:
+    """The words of a prompt: what the messages of a conversation say, each with a line end."""
+    messages = messages_of(prompt)
+    return prompt if messages is None else "".join(f"{one['content']}\n" for one in messages)
 
 
 def unescaped(prompt: str) -> str:

@@ -1,5 +1,6 @@
 """Models by the names of their methods."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -103,3 +104,15 @@ def test_words_of_a_task_that_is_not_given_are_refused() -> None:
     with pytest.raises(SettingError, match=r"starts with the words of a task.*task=lc.load_task"):
         build_model("tiny", "Start_2; init=task")
     build_model("tiny", "Start_2; init=task", to_train=False)
+
+
+def test_the_words_of_a_conversation_are_those_of_its_messages(tmp_path: Path) -> None:
+    said = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "1+1?"}]
+    file = tmp_path / "talks.jsonl"
+    file.write_text(json.dumps({"messages": said, "answer": "2", "split": "train"}) + "\n")
+    task = lc.load_task(str(file))
+    model = build_model(lc.load_backbone("tiny"), "Start_60; init=task", task=task)
+    words = f"{task.description}\n\n" + "Be brief.\n1+1?\n2\n\n" * 8
+    ids = model.backbone.tokenizer(words, add_special_tokens=False)["input_ids"][:60]
+    (found,) = model.trainable_weights().values()
+    assert torch.equal(found, model.backbone.embed(torch.tensor(ids)).float())
