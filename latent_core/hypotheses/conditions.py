@@ -184,8 +184,11 @@ def _matched(parts: MatchedParts) -> MatchedControl:
             SettingError, f"cannot match against {str(against)!r}", meant(against, AGAINST) or known
         )
     assert method.layout is not None
-    layout = Method.of(method) if method.companion else LatentLayout.of(method.layout)
-    return MatchedControl(layout, cast(By, str(by)), str(against or "start"))
+    found = Method.of(method)
+    plain = found.companion is None and found.init == "vocab"
+    return MatchedControl(
+        found.layout if plain else found, cast(By, str(by)), str(against or "start")
+    )
 
 
 def _written(method: str) -> str:

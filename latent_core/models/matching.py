@@ -15,7 +15,7 @@ from latent_core.errors import SettingError
 from latent_core.models.build import build_model
 from latent_core.slots.filling import Text
 from latent_core.slots.layout import LatentLayout
-from latent_core.slots.methods import Method
+from latent_core.slots.methods import STARTS, Method
 from latent_core.tasks.base import Task
 
 __all__ = ["AGAINST", "BESIDE", "By", "Cost", "cost", "matched"]
@@ -107,7 +107,8 @@ def matched(
     mean; `filler` has them in the very same places. `cost` says what came of it.
 
     Args:
-        layout: what is to be matched. What trains beside a layout (`End_6=hidden & lora-r8`) trains
+        layout: what is to be matched. `init=task` is said of its control too, if that can start so.
+            What trains beside a layout (`End_6=hidden & lora-r8`) trains
             beside its control too, so that these differ in latents alone. Of such a method, the
             controls are `start`, `end`, `filler` and `learned`.
         by: `parameters`, trainable numbers, or `compute`, extra slots on the task's ID examples.
@@ -127,9 +128,9 @@ def matched(
     """
     if isinstance(layout, str):
         layout = Method.parse(layout)
-    companion = None
+    companion, init = None, "vocab"
     if isinstance(layout, Method):
-        companion = layout.companion
+        companion, init = layout.companion, layout.init
         layout = layout.layout
     if against not in AGAINST:
         raise SettingError(f"against is {against!r}; expected one of {', '.join(AGAINST)}")
@@ -153,6 +154,9 @@ def matched(
         pattern = "{dots}"
     dots = replace(layout, groups=tuple(replace(g, filling=Text(".")) for g in layout.groups))
     name = pattern.format(count=count, layout=layout, learned=layout.learned(), dots=dots)
+    found = Method.parse(name)
+    if found.trained and init in STARTS.get(found.kind, ()):
+        name = f"{name}; init={init}"
     return Method.parse(name if companion is None else f"{name} & {companion}")
 
 

@@ -92,9 +92,11 @@ class Method:
         if method.kind not in ("latents", "prompt-tuning") or (
             method.companion and not method.layout.trains
         ):
+            named = init in STARTS.get(method.kind, ())
+            fix = f"write it in the name, {method}; init={init}" if named else "leave it out"
             raise SettingError(
                 f"init is {init!r}, but {method} has no vectors of the vocabulary's kind to "
-                "start; leave it out"
+                f"start; {fix}"
             )
         return replace(method, init=init)
 

@@ -113,3 +113,17 @@ def test_what_trains_beside_a_layout_trains_beside_its_control() -> None:
         matched(both, against="lora")
     with pytest.raises(SettingError, match=r"nothing of End_2=hidden trains"):
         matched("End_2=hidden & lora-r8")
+
+
+def test_a_control_starts_as_what_it_is_matched_to() -> None:
+    """Else a comparison would be of the start, and not of the place."""
+    both = "Start_1+Comma_2; init=task"
+    assert matched(both, against="end").name == "End_3; init=task"
+    assert matched(both, against="prompt-tuning").name == "prompt-tuning-3; init=task"
+    assert matched(f"{both} & lora-r8", against="start").name == "Start_3; init=task & lora-r8"
+    settings = {"backbone": tiny_backbone("llama"), "task": Commas(), "examples": 6}
+    assert matched("Comma_8; init=task", "parameters", "prefix", **settings).name == (
+        "prefix-4; init=task"
+    )
+    assert matched("Comma_8; init=mean", "parameters", "prefix", **settings).name == "prefix-4"
+    assert matched(both, "compute", "filler", **settings).name == "filler(Start_1+Comma_2)"

@@ -173,3 +173,8 @@ def test_everything_that_is_listed_can_be_read() -> None:
 )
 def test_a_recorded_name_is_read_as_the_method_it_is(recorded: str, name: str) -> None:
     assert method_name(recorded) == name
+
+
+def test_a_start_that_only_a_name_can_say_is_shown_in_the_name() -> None:
+    with pytest.raises(SettingError, match=r"write it in the name, prefix-3; init=task"):
+        Method.parse("prefix-3", init="task")

@@ -72,6 +72,27 @@ def group_of(layout: LatentLayout, name: str) -> LatentGroup:
     return layout.group(name) if name else layout.groups[-1]
 
 
+def _with_option(layout: str, option: str) -> str:
+    """A method whose layout has one more option; itself if it has that already."""
+    method = Method.parse(layout)
+    if option in str(method.layout).split("; ")[1:]:
+        return layout
+    init = "" if method.init == "vocab" else f"; init={method.init}"
+    beside = "" if method.companion is None else f" & {method.companion}"
+    return f"{method.layout}; {option}{init}{beside}"
+
+
+def _predicting_verbal(layout: str) -> str:
+    """A method in whose last group the verbal token before it predicts."""
+    method = Method.parse(layout)
+    if method.init == "vocab" and method.companion is None:
+        return f"{layout}@verbal"
+    raise SettingError(
+        f"the study prediction compares {method.layout} with {method.layout}@verbal, and {layout} "
+        "has more than a layout; expected a layout alone, such as End_2"
+    )
+
+
 def paper(task: str, layout: str, group: str = "") -> Parts:
     """Return the parts that test one of the paper's three hypotheses.
 
@@ -79,7 +100,7 @@ def paper(task: str, layout: str, group: str = "") -> Parts:
     stand in the list. Elsewhere they stand in the output and matter once it is longer than in
     training.
     """
-    group = group_of(LatentLayout.parse(layout), group).name
+    group = group_of(Method.parse(layout).layout, group).name
     in_output = load_task(task).demand != "retrieval"
     return {
         "gain over Start": part_of(
@@ -163,12 +184,14 @@ def _states_matter(task: str, layout: str, group: str) -> Hypothesis:
 
 def computation(task: str, layout: str) -> Parts:
     """Return the parts that compare latents with full stops, and with as many extra tokens."""
+    method = Method.parse(layout)
+    alone = f"filler({method.layout})"
     return {
         "against filler": part_of(
             task,
             "trained latents beat full stops in their places",
             layout,
-            f"filler({layout})",
+            alone if method.companion is None else f"matched({layout}, compute, filler)",
             "greater",
             controls=("random", "shuffled"),
         ),
@@ -219,7 +242,7 @@ def specialisation(task: str, layout: str) -> Parts:
             task,
             "groups with tables of their own beat groups that share one",
             layout,
-            f"{layout}; tied",
+            _with_option(layout, "tied"),
             "greater",
             controls=(),
         ),
@@ -233,7 +256,7 @@ def positions(task: str, layout: str) -> Parts:
             task,
             "shared position ids beat sequential ones, each trained",
             layout,
-            f"{layout}; positions=sequential",
+            _with_option(layout, "positions=sequential"),
             "greater",
             controls=(),
         ),
@@ -255,7 +278,7 @@ def prediction(task: str, layout: str) -> Parts:
             task,
             "the last latent predicts better than the verbal token before it",
             layout,
-            f"{layout}@verbal",
+            _predicting_verbal(layout),
             "greater",
             controls=(),
         ),

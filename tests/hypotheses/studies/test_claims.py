@@ -66,3 +66,25 @@ def test_runs_of_other_methods_do_not_stand_for_computed_ones() -> None:
     assert fitted(study, {"hops": {"lora-r4", "End_4"}}, "tiny").parts == 0
     fit = fitted(study, have, "tiny")
     assert fit.study is study and fit.parts == 7
+
+
+@pytest.mark.parametrize("ending", ["; init=task", " & lora-r2", "; init=task & lora-r2"])
+@pytest.mark.parametrize("key", ["H1", "computation", "specialisation", "positions", "carry"])
+def test_a_layout_may_say_its_start_and_what_trains_beside_it(key: str, ending: str) -> None:
+    """Both sides have what the study does not ask about, except dots, which nothing trains."""
+    layout = f"Start_2+Comma_2{ending}"
+    for part in load_study(key, layout).parts.values():
+        for condition in part.contrast.conditions:
+            dots = condition.method.startswith("filler(")
+            assert dots or ending.removeprefix("; ") in condition.method
+            assert not dots or "lora" not in ending
+
+
+def test_the_verbal_token_predicts_in_a_layout_alone() -> None:
+    with pytest.raises(SettingError, match="has more than a layout; expected a layout alone"):
+        load_study("prediction", "End_2; init=task")
+
+
+def test_groups_that_share_a_table_cannot_be_held_against_themselves() -> None:
+    with pytest.raises(SettingError, match="expected two conditions that differ"):
+        load_study("specialisation", "Start_2+Comma_2; tied")
