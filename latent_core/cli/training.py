@@ -58,7 +58,8 @@ def train(
     init: Annotated[
         str,
         typer.Option(
-            help="Initial vectors: vocab (random tokens), mean, gaussian or 'text:SOME WORDS'."
+            help="Initial vectors: vocab (random tokens), mean, gaussian, task (its words; also of "
+            "a prefix) or 'text:SOME WORDS'. The method's name says mean, gaussian and task."
         ),
     ] = "vocab",
     start_from: Annotated[
@@ -115,11 +116,11 @@ def train(
     for name in ("task", "method"):
         if getattr(asked, name) is None:
             raise SettingError(f"expected --{name}, or --from RUN for that of another run")
-    chosen, loaded = Method.parse(str(asked.method), init), load_task(str(asked.task))
+    chosen, loaded = Method.parse(str(asked.method)).starting(init), load_task(str(asked.task))
     source = str(asked.task)
     if source.endswith(".jsonl"):
         source = str(Path(source).resolve())
-    notes = {"method": chosen.name, "task_source": source}
+    notes = {"method": chosen.name, "task_source": source, "init": chosen.init}
     if steps is not None and steps < 1:
         raise SettingError(f"steps is {steps}; expected at least 1")
 

@@ -100,6 +100,20 @@ class Method:
             )
         return replace(method, init=init)
 
+    def starting(self, init: str) -> Method:
+        """The method whose vectors start so; its name says it, where a name can.
+
+        Args:
+            init: as in `parse`.
+
+        Raises:
+            SettingError, LayoutError: if there is nothing to start.
+        """
+        if init == "vocab" or init not in STARTS.get(self.kind, ()) or self.init != "vocab":
+            return Method.parse(self.name, init)
+        beside = "" if self.companion is None else f" & {self.companion}"
+        return Method.parse(f"{self.name.removesuffix(beside)}; init={init}{beside}")
+
     def __str__(self) -> str:
         return self.name
 

@@ -115,3 +115,25 @@ def test_evaluate_along_needs_snapshots(tmp_path: Path, latent) -> None:
     assert latent(*command, "--batch-size", "2", "--out", tmp_path / "a")[0] == 0
     code, _, error = latent("evaluate", tmp_path / "a", "--along")
     assert code == 2 and "has no snapshots" in error
+
+
+@pytest.mark.parametrize(
+    ("method", "init", "name"),
+    [
+        ("Start_2", "mean", "Start_2; init=mean"),
+        ("Start_2 & lora-r1", "task", "Start_2; init=task & lora-r1"),
+        ("prefix-2", "task", "prefix-2; init=task"),
+        ("Start_2", "text:so", "Start_2"),
+        ("Start_2", "vocab", "Start_2"),
+    ],
+)
+def test_a_start_is_kept_with_the_run_and_tells_methods_apart(
+    tmp_path: Path, latent, method: str, init: str, name: str
+) -> None:
+    """Else runs of two starts are averaged as if they were seeds of one method."""
+    given = ("--task", "repetition", "--method", method, "--init", init)
+    code, _, warned = latent("train", *given, "--steps", "1", "--out", tmp_path / "a")
+    assert code == 0, warned
+    record = json.loads((tmp_path / "a" / "run.json").read_text())
+    assert record["settings"]["method"] == record["notes"]["method"] == name
+    assert record["notes"]["init"] == init

@@ -178,3 +178,14 @@ def test_a_recorded_name_is_read_as_the_method_it_is(recorded: str, name: str) -
 def test_a_start_that_only_a_name_can_say_is_shown_in_the_name() -> None:
     with pytest.raises(SettingError, match=r"write it in the name, prefix-3; init=task"):
         Method.parse("prefix-3", init="task")
+
+
+def test_a_method_that_starts_otherwise_has_another_name_where_a_name_can_say_it() -> None:
+    tuned = Method.parse("Start_2 & lora-r2").starting("mean")
+    assert tuned == Method.parse("Start_2; init=mean & lora-r2")
+    assert Method.parse("Start_2").starting("text:so").init == "text:so"
+    assert Method.parse("lora-r2").starting("vocab").name == "lora-r2"
+    with pytest.raises(SettingError, match="says how its vectors start; give one of them"):
+        Method.parse("Start_2; init=mean").starting("task")
+    with pytest.raises(LayoutError, match="nothing whose start could be chosen"):
+        Method.parse("End_2=hidden(proj=2)").starting("mean")
