@@ -128,8 +128,11 @@ def main() -> None:
     options = parser.parse_args()
     asked = [(truth, seeds) for truth in TRUTHS for seeds in SEEDS]
     with multiprocessing.get_context("spawn").Pool(options.workers) as pool:
-        found = pool.starmap(partial(words, studies=options.studies), asked)
-    table = _table(dict(zip(asked, found, strict=True)), options.studies)
+        found = pool.starmap(partial(words, studies=options.studies), asked, chunksize=1)
+    counts = {
+        (truth.about, seeds): words for (truth, seeds), words in zip(asked, found, strict=True)
+    }
+    table = _table(counts, options.studies)
     text = PAGE.read_text()
     marks = "<!-- carrier_errors.py -->\n", "<!-- end -->"
     pattern = re.escape(marks[0]) + ".*?" + re.escape(marks[1])
@@ -137,13 +140,14 @@ def main() -> None:
     print(table)
 
 
-def _table(found: dict[tuple[Truth, int], Counter[str]], studies: int) -> str:
+def _table(found: dict[tuple[str, int], Counter[str]], studies: int) -> str:
+    """The table of the page; `found` by what is true and by the number of seeds."""
     heads = ["what is true", "right", *(f"{seeds} seeds" for seeds in SEEDS)]
     lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
     for truth in TRUTHS:
         cells = []
         for seeds in SEEDS:
-            counts = found[truth, seeds]
+            counts = found[truth.about, seeds]
             right = sum(counts[one] for one in truth.right)
             wrong = studies - right - counts["undecided"]
             cells.append(f"{wrong} wrong, {right} right")

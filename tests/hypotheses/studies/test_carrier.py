@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 import latent_core as lc
-from experiments.carrier_errors import TRUTHS, words
+from experiments import carrier_errors
+from experiments.carrier_errors import SEEDS, TRUTHS, words
 from latent_core.errors import LayoutError, SettingError
 from latent_core.hypotheses import lab
 from latent_core.hypotheses.studies.carrier import (
@@ -188,3 +190,11 @@ def test_at_most_five_per_cent_of_words_are_wrong(truth) -> None:  # type: ignor
     right = sum(counts[word] for word in truth.right)
     wrong = studies - right - counts["undecided"]
     assert wrong <= 6, f"{counts}; 7 of 40 have a chance of 0.3 % where 5 % are wrong"
+
+
+def test_the_table_of_wrong_words_counts_what_is_not_undecided() -> None:
+    counts = Counter({"memory": 60, "undecided": 30, "mark": 10})
+    table = carrier_errors._table({(t.about, n): counts for t in TRUTHS for n in SEEDS}, 100)
+    rows = {line.split(" | ")[0].strip("| "): line for line in table.splitlines()[2:]}
+    assert "10 wrong, 60 right" in rows["everything matters"]
+    assert "60 wrong, 10 right" in rows["the example does not matter"]
