@@ -22,6 +22,7 @@ from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parent.parent
 LOOKUP = "H2-lookup:Start_1+Comma_1"
+CARRY = "carry-lookup:Start_1+Comma_1 carry-lookup:Comma_2"
 COMPUTED = "'computed:End_2=hidden & lora-r8'"
 
 
@@ -37,6 +38,12 @@ PARTS: dict[str, Part] = {
     "reference": Part("-m docs.api", ("docs/reference.md",)),
     "families": Part("experiments/families.py", ("docs/backbones.md",)),
     "verified": Part("experiments/verified.py", ("docs/backbones.md",)),
+    "carrier-errors": Part("experiments/carrier_errors.py", ("docs/carrier.md",)),
+    "mixed-model": Part("experiments/mixed_model.py", ("docs/hypotheses-lab.md",)),
+    "rates": Part("experiments/rate_ranks.py", ("docs/methods.md",)),
+    "confirmed": Part(
+        "experiments/confirm.py --only tiny", ("docs/confirmed.md", "docs/confirmed-*.svg")
+    ),
     "results": Part("experiments/results.py", ("docs/results.md", "docs/results-*.svg")),
     "tiny": Part("experiments/tiny_comparison.py", ("docs/tiny.md",)),
     "verdicts-lookup": Part(
@@ -53,6 +60,11 @@ PARTS: dict[str, Part] = {
         f"experiments/hypotheses_page.py --shipped --examples 100 --only {COMPUTED} "
         "--page docs/hypotheses-computed.md",
         ("docs/hypotheses-computed.md",),
+    ),
+    "verdicts-carry": Part(
+        f"experiments/hypotheses_page.py --shipped --backbone smollm2-135m --examples 32 "
+        f"--only {CARRY} --page docs/hypotheses-carry-smollm2.md",
+        ("docs/hypotheses-carry-smollm2.md",),
     ),
     "verdicts-tiny": Part("experiments/hypotheses_page.py", ("docs/hypotheses.md",)),
     "notebooks": Part("experiments/run_notebooks.py", ("notebooks/*.ipynb",)),

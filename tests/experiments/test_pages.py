@@ -264,6 +264,41 @@ def test_a_sentence_about_a_cause_names_what_its_verdict_does(
     assert expected in text_of(page)
 
 
+def verdict_row(page: str, section: str, part: str) -> tuple[str, str, str]:
+    """Score with the change, score without, and the estimate, of a part on a page of verdicts."""
+    text = (ROOT / "docs" / page).read_text().split(f"\n## {section}\n")[1].split("\n## ")[0]
+    (row,) = [line for line in text.splitlines() if line.startswith(f"| {part} |")]
+    cells = [cell.strip() for cell in row.split(" | ")]
+    treatment, control = cells[3].split(" / ")
+    mean, low, high = (f"{float(one):+.2f}" for one in re.findall(r"[+-]\d\.\d+", cells[4]))
+    return treatment, control, f"({mean} [{low}, {high}])"
+
+
+def test_sentences_about_what_latents_carry_name_what_the_verdicts_do() -> None:
+    page = "hypotheses-carry-smollm2.md"
+
+    def row(part: str, section: str = "carry-lookup") -> tuple[str, str, str]:
+        return verdict_row(page, section, part)
+
+    without, clean, _ = row("without them")
+    mean, _, of_mean = row("the mean of their states")
+    donor, _, of_donor = row("another example's states")
+    before, *_ = row("the states of the occurrence before")
+    alone, plain, swapped = (row(part, "carry-lookup with Comma_2") for part in (
+        "without them", "another example's states", "another example's states",
+    ))  # fmt: skip
+    for sentence in (
+        f"falls from {clean} to {without}; with noise in their places it is "
+        f"{row('noise as long as their states')[0]}",
+        f"leaves {mean} {of_mean}, the states of another example {donor} {of_donor}",
+        f"The states of the occurrence before leave {before}",
+        f"{alone[1]} with its latents, {alone[0]} without, {plain[0]} with states of another "
+        f"example {swapped[2]}",
+    ):
+        assert sentence in text_of(NOTES)
+    assert "**undecided**" in (ROOT / "docs" / page).read_text()
+
+
 def test_sentences_about_the_repositorys_own_runs_of_hops_name_their_scores() -> None:
     records = lc.load_runs(ROOT / "experiments" / "runs", {"task": "hops"}, records=True)
     grids = dict(list(records.groupby(records["run"].str.partition("/")[0])))
