@@ -18,11 +18,13 @@ from latent_core.analysis.token_probabilities import token_probabilities
 from latent_core.errors import LatentError
 from latent_core.generation.generate import Generation
 from latent_core.interventions.base import Combined, Intervention
+from latent_core.interventions.kinds import Patch
 from latent_core.interventions.running import running
 from latent_core.models.latent import LatentModel
 from latent_core.slots.placement import SlotStream
 from latent_core.slots.views import SlotView, view_slots
 from latent_core.tasks.base import Example, Mark, Score, Task
+from latent_core.tasks.donors import answering
 
 __all__ = [
     "NOTHING",
@@ -31,6 +33,7 @@ __all__ = [
     "Held",
     "Response",
     "SlotMark",
+    "asks_for_examples",
     "fingerprint",
     "first_difference",
     "fitting",
@@ -177,10 +180,13 @@ def respond(
         PromptError: if the prompt is empty or too long.
     """
     fits, left_out = fitting(model, intervention)
+    if judge is None:
+        fits, left_out = _without_examples(fits, left_out)
     notes: list[str] = []
     started = time.perf_counter()
     block = running(model, fits.apply, str(fits), notes.append) if fits.parts else nullcontext()
-    with block:
+    known = nullcontext() if judge is None else answering(judge[0], [judge[1]])
+    with block, known:
         follow = _Follower(model, prompt)
         on_slots(follow.prompt_slots)
 
@@ -258,6 +264,29 @@ def fitting(model: LatentModel, intervention: Intervention) -> tuple[Interventio
         else:
             fits = fits & part
     return fits, tuple(left_out)
+
+
+def asks_for_examples(intervention: Intervention) -> bool:
+    """Whether it gives latents the states of other examples, so that it needs to know the task."""
+    return any(
+        isinstance(part, Patch) and part.by in ("example", "mean") for part in intervention.parts
+    )
+
+
+def _without_examples(
+    fits: Intervention, left_out: tuple[str, ...]
+) -> tuple[Intervention, tuple[str, ...]]:
+    """The parts that a prompt which is no example can have, and why the others cannot."""
+    kept: Intervention = NOTHING
+    for part in fits.parts:
+        if asks_for_examples(part):
+            why = (
+                "the prompt is no example of the task, so it has no other example; draw an example"
+            )
+            left_out = (*left_out, f"{part} is left out here: {why}")
+        else:
+            kept = kept & part
+    return kept, left_out
 
 
 def slot_marks(

@@ -3,6 +3,7 @@
 import pytest
 
 import latent_core as lc
+from latent_core.evaluation.evaluate import response_limit
 from latent_core.generation.generate import Generation
 from latent_core.slots.views import SlotView
 from latent_core.tasks.base import Mark
@@ -101,3 +102,23 @@ def test_a_computed_latent_holds_the_likeliest_word_before_it() -> None:
         assert f"holds {rows['token'].iloc[0]!r} {rows['value'].iloc[0]:.1%}" in cell.words
     (learned,) = [cell for cell in cells if cell.group == "Start"]
     assert learned.chance == "" and "holds" not in learned.words
+
+
+@pytest.mark.parametrize("by", ["example", "mean"])
+def test_a_prompt_that_is_an_example_has_other_examples(by: str) -> None:
+    """The response is the one that an evaluation records."""
+    model = lc.LatentModel("tiny", "Start_2+End_2", seed=1)
+    task, change = lc.load_task("repetition"), f"patch(End, by={by})"
+    (example,) = task.examples("id", 1, seed=1)
+    limit = response_limit(model, task, example)
+    found = respond(model, example.prompt, limit, lc.parse_intervention(change), (task, example))
+    assert found.intervention == change and found.left_out == ()
+    frame = lc.evaluate_intervention(model, task, change, "id", 1, progress=False)
+    assert found.generation.text == frame["response"].tolist()[1]
+    typed = respond(model, "1+1=", 3, lc.parse_intervention(f"scale(Start, 2) & {change}"))
+    assert typed.intervention == "scale(Start, 2)"
+    (why,) = typed.left_out
+    assert why == (
+        f"{change} is left out here: the prompt is no example of the task, so it has no other "
+        "example; draw an example"
+    )

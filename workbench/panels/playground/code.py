@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from latent_core.interventions.kinds import parse_intervention
 from workbench.panels.code import session_code
 from workbench.panels.over_examples import OverExamples
 from workbench.panels.playground.work import SIDES, Answers, Question
+from workbench.responses import asks_for_examples
 from workbench.session import Session
 
 __all__ = ["playground_code"]
@@ -29,14 +31,19 @@ def playground_code(
         for (side, kind), answer in answers.items()
     ]
     helper = "from workbench.panels.over_examples import answer_examples, over_examples_table"
+    examples = question.judge is not None and any(
+        asks_for_examples(parse_intervention(answer.intervention)) for answer in answers.values()
+    )
+    known = ", answering(session.task, [session.example])" if examples else ""
     lines = [
         "import latent_core as lc",
+        *(["from latent_core.tasks.donors import answering"] if examples else []),
         *([helper] if found else []),
         session_code(session),
         "",
         "",
         "def answer(model, intervention, limit):",
-        "    with lc.parse_intervention(intervention).on(model):",
+        f"    with lc.parse_intervention(intervention).on(model){known}:",
         "        (found,) = model.generate(session.prompt, limit, return_details=True)",
         "    return found",
         "",

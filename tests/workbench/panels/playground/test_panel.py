@@ -537,8 +537,9 @@ def test_the_card_of_a_changed_slot_is_of_the_changed_run(panel: Playground) -> 
 # --- exports --------------------------------------------------------------------------------------
 
 
-def test_the_code_makes_the_same_table(panel: Playground) -> None:
-    panel.session.intervention = "scale(Start, 3)"
+@pytest.mark.parametrize("change", ["scale(Start, 3)", "scale(Start, 3) & patch(Comma, by=mean)"])
+def test_the_code_makes_the_same_table(panel: Playground, change: str) -> None:
+    panel.session.intervention = change
     answered(panel)
     names: dict[str, Any] = {}
     exec(panel.code(), names)
