@@ -4,6 +4,11 @@
     python experiments/confirm.py               train the new seeds, test, write docs/confirmed.md
     python experiments/confirm.py --only tiny   the claims about one backbone
 
+The runs are in the archive experiments/runs:
+
+    latent runs unpack experiments/runs --out runs/archive
+    python experiments/confirm.py --runs runs/archive/confirm
+
 `experiments/claims.yaml` holds the claims. `register` refuses a claim whose runs exist. The test
 refuses a claim that is not registered, or that was changed after it was. Training continues where a
 killed call stopped.
