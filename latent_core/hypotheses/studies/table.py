@@ -11,7 +11,7 @@ from typing import Final
 
 from latent_core.errors import SettingError
 from latent_core.hypotheses.claim import Hypothesis
-from latent_core.hypotheses.studies import carrier, claims
+from latent_core.hypotheses.studies import carrier, claims, computed
 from latent_core.hypotheses.studies.outlines import OUTLINES, other_keys
 from latent_core.hypotheses.study import Study
 
@@ -26,7 +26,7 @@ _PARTS: Final[Mapping[str, Callable[[str, str], Mapping[str, Hypothesis]]]] = {
     "prediction": claims.prediction,
     "attention": claims.attention,
     "reach": claims.reach,
-    "computed": claims.computed,
+    "computed": computed.computed,
     "carry": carrier.carry,
 }
 

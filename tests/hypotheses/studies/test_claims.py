@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from latent_core.errors import SettingError
-from latent_core.hypotheses.studies.claims import computed, paper
+from latent_core.hypotheses.studies.claims import paper
+from latent_core.hypotheses.studies.computed import computed
 from latent_core.hypotheses.studies.forms import fitted
 from latent_core.hypotheses.studies.table import load_study
 
