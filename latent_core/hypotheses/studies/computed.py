@@ -1,6 +1,7 @@
 """The claims of the study of computed latents.
 
-They are measured in distribution: a chain of latents takes as many steps as in training, and no more.
+They are measured in distribution: a chain of latents takes as many steps as in training, and no
+more.
 """
 
 from __future__ import annotations
