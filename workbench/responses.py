@@ -40,6 +40,7 @@ __all__ = [
     "respond",
     "slot_chances",
     "slot_marks",
+    "without_examples",
 ]
 
 #: The verdict on one slot of a response; empty for none.
@@ -181,7 +182,8 @@ def respond(
     """
     fits, left_out = fitting(model, intervention)
     if judge is None:
-        fits, left_out = _without_examples(fits, left_out)
+        why = "the prompt is no example of the task, so it has no other example; draw an example"
+        fits, left_out = without_examples(fits, left_out, why)
     notes: list[str] = []
     started = time.perf_counter()
     block = running(model, fits.apply, str(fits), notes.append) if fits.parts else nullcontext()
@@ -273,16 +275,13 @@ def asks_for_examples(intervention: Intervention) -> bool:
     )
 
 
-def _without_examples(
-    fits: Intervention, left_out: tuple[str, ...]
+def without_examples(
+    fits: Intervention, left_out: tuple[str, ...], why: str
 ) -> tuple[Intervention, tuple[str, ...]]:
-    """The parts that a prompt which is no example can have, and why the others cannot."""
+    """The parts that do without other examples; and the others beside those left out, with why."""
     kept: Intervention = NOTHING
     for part in fits.parts:
         if asks_for_examples(part):
-            why = (
-                "the prompt is no example of the task, so it has no other example; draw an example"
-            )
             left_out = (*left_out, f"{part} is left out here: {why}")
         else:
             kept = kept & part

@@ -120,7 +120,7 @@ def donor_of(task: Task, example: Example, draw: int = 1) -> Example:
     Raises:
         TaskError: if no other example has another answer.
     """
-    pool = _pool(task, example.split, draw)
+    pool = _pool(_Own(task), example.split, draw)
     others = [
         one
         for one in pool
@@ -143,9 +143,22 @@ def donor_of(task: Task, example: Example, draw: int = 1) -> Example:
     return random.Random(f"{draw}|{example.prompt}").choice(alike)
 
 
+class _Own:
+    """A task as a key: itself, whatever it says that it equals, and without a hash of its own."""
+
+    def __init__(self, task: Task) -> None:
+        self.task = task
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Own) and self.task is other.task
+
+    def __hash__(self) -> int:
+        return id(self.task)
+
+
 @lru_cache(maxsize=64)
-def _pool(task: Task, split: str, draw: int) -> tuple[Example, ...]:
-    return tuple(other_examples(task, split, _POOLS[0], draw))
+def _pool(own: _Own, split: str, draw: int) -> tuple[Example, ...]:
+    return tuple(other_examples(own.task, split, _POOLS[0], draw))
 
 
 @lru_cache(maxsize=4096)

@@ -64,3 +64,31 @@ def test_who_asks_outside_an_evaluation_is_told_so() -> None:
         assert asked_now("this").examples == tuple(examples)
     with pytest.raises(SettingError, match="this needs other examples of a task"):
         asked_now("this")
+
+
+def test_a_task_needs_no_hash_and_equal_tasks_keep_their_own_examples() -> None:
+    """As of a dataclass: equal by its fields, and without a hash unless it is frozen."""
+
+    class Digits(lc.Task):
+        name, description, hypothesis = "digits", "for tests", "none"
+        exact_metric = graded_metric = "the same digit"
+        level_name, id_levels, ood_levels = "digits", (1,), ()
+
+        def __init__(self, first: int) -> None:
+            self.first = first
+
+        def __eq__(self, other: object) -> bool:
+            return isinstance(other, Digits)
+
+        def examples(self, split: str, count: int, seed: int) -> list[lc.Example]:
+            numbers = range(self.first, self.first + count)
+            return [lc.Example(f"{i}>", f"{i}", split, 1, f"{i}") for i in numbers]
+
+        def score(self, example: lc.Example, response: str) -> lc.Score:
+            return lc.Score(False, 0.0, ())
+
+    few, many = Digits(0), Digits(5000)
+    assert few == many
+    for task in (few, many):
+        (example,) = task.examples("id", 1, 0)
+        assert abs(int(donor_of(task, example).answer) - task.first) < 256

@@ -23,7 +23,15 @@ from latent_core.interventions.running import InterventionWarning, running
 from latent_core.models.latent import LatentModel
 from latent_core.progress import heartbeat
 from workbench.panels.attention.measures import MEASURES, AttentionMaps, Direction, aligned
-from workbench.responses import NOTHING, Chance, ChanceChange, Held, fitting, slot_chances
+from workbench.responses import (
+    NOTHING,
+    Chance,
+    ChanceChange,
+    Held,
+    fitting,
+    slot_chances,
+    without_examples,
+)
 
 __all__ = [
     "MOST_BYTES",
@@ -130,6 +138,8 @@ def capture(
         known.maps.prepare(measure, direction)
         return known
     change, left_out = fitting(model, parse_intervention(request.intervention))
+    why = "attention is of one text, which has no other example; the playground shows its response"
+    change, left_out = without_examples(change, left_out, why)
     ids: list[int] | None = None
     if known is not None and known.request.subject == request.subject:
         ids = list(known.response_ids)

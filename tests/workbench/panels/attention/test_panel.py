@@ -283,6 +283,14 @@ def test_its_own_response_is_written_once(panel: AttentionPanel) -> None:
     assert first.maps.record.slots == second.maps.record.slots
 
 
+def test_states_of_other_examples_are_left_out_and_the_rest_acts(panel: AttentionPanel) -> None:
+    panel.session.intervention = "scale(Start, 2) & patch(Comma, by=mean)"
+    panel.controls.intervene.value = True
+    taken(panel)
+    assert "with scale(Start, 2)" in panel.heat.shown.title
+    assert "patch(Comma, by=mean) is left out here: attention is of one" in panel.overview.note
+
+
 def test_the_intervention_acts_only_where_it_is_switched_on(panel: AttentionPanel) -> None:
     assert panel.controls.intervene.disabled
     taken(panel)
