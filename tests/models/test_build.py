@@ -116,3 +116,17 @@ def test_the_words_of_a_conversation_are_those_of_its_messages(tmp_path: Path) -
     ids = model.backbone.tokenizer(words, add_special_tokens=False)["input_ids"][:60]
     (found,) = model.trainable_weights().values()
     assert torch.equal(found, model.backbone.embed(torch.tensor(ids)).float())
+
+
+def test_a_prefix_starts_with_a_text_that_is_longer_than_the_window(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Solved examples may be long; only the first tokens are read."""
+    backbone = tiny_backbone("llama")
+    assert backbone.context_length is not None
+    found = []
+    for words in ("abc,ab" * backbone.context_length, "abc,abab"):
+        monkeypatch.setattr("latent_core.models.build._words", lambda *rest, w=words: f"text:{w}")
+        model = build_model(backbone, "prefix-3; init=task")
+        found.append(model.trainable_weights())
+    assert all(torch.equal(found[0][name], found[1][name]) for name in found[0])

@@ -95,7 +95,8 @@ class PrefixCompanion(PeftCompanion):
     def _start_with(self, words: str) -> None:
         """Start with the keys and values of a text."""
         backbone, count = self.backbone, self.virtual_tokens
-        ids = backbone.encode(words)
+        # As `encode`, but of a text that may be longer than the window: only its start is read.
+        ids = backbone.tokenizer(words, verbose=False)["input_ids"]
         while len(ids) < count:
             ids += backbone.encode_response(words, end=False)
         tokens = torch.tensor([ids[:count]], device=backbone.device)
