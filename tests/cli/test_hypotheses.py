@@ -1,6 +1,7 @@
 """`latent hypotheses | test`: claims are listed, explained and tested."""
 
 import json
+import re
 
 import pytest
 
@@ -35,14 +36,28 @@ def test_the_command_line_runs_a_test(capsys, monkeypatch, tmp_path) -> None:
 
 
 def test_the_command_line_takes_what_ships_or_says_what_is_missing() -> None:
-    study, source, why = _target("reach", "", "smollm2-135m", None, False)
+    study, source, why = _target(("reach", "", ""), "smollm2-135m", None, False)
     assert study.key == "reach-repetition" and "nothing is trained" in why
     assert source.adapter("Start_1+Comma_1", 0).folder is not None
     with pytest.raises(
         SettingError, match=r"shipped adapters for smollm2-360m: no part of H3 can .*--tr"
     ):
-        _target("H3", "", "smollm2-360m", None, False)
+        _target(("H3", "", ""), "smollm2-360m", None, False)
     with pytest.raises(SettingError, match="no hypothesis 'H9'; expected one of H1, H2"):
-        _target("H9", "", "tiny", None, True)
-    study, source, why = _target("H3", "", "tiny", None, False)  # --shipped
+        _target(("H9", "", ""), "tiny", None, True)
+    study, source, why = _target(("H3", "", ""), "tiny", None, False)  # --shipped
     assert study.layout == "Start_4+Comma_2" and source.seeds([study.layout], 10)
+
+
+@pytest.mark.slow
+def test_the_command_line_says_what_a_group_carries(capsys, monkeypatch, tmp_path) -> None:
+    form = ["--shipped", "--layout", "Comma_2", "--group", "Comma"]
+    size = ["--seeds", "1", "--examples", "4", "--out", str(tmp_path)]
+    monkeypatch.setattr("sys.argv", ["latent", "test", "carry", *form, *size])
+    with pytest.raises(SystemExit) as end:
+        main()
+    assert end.value.code in (0, None)
+    shown = capsys.readouterr().out
+    assert re.search(r"^(UNDECIDED|MARK) \(ONE SEED\): ", shown, re.MULTILINE)
+    assert "-- another example's states --" in shown
+    assert "(ONE SEED)" in (tmp_path / "carry.html").read_text()
