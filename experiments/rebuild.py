@@ -41,9 +41,7 @@ PARTS: dict[str, Part] = {
     "carrier-errors": Part("experiments/carrier_errors.py", ("docs/carrier.md",)),
     "mixed-model": Part("experiments/mixed_model.py", ("docs/hypotheses-lab.md",)),
     "rates": Part("experiments/rate_ranks.py", ("docs/methods.md",)),
-    "confirmed": Part(
-        "experiments/confirm.py --only tiny", ("docs/confirmed.md", "docs/confirmed-*.svg")
-    ),
+    "confirmed": Part("experiments/confirm.py", ("docs/confirmed.md", "docs/confirmed-*.svg")),
     "results": Part("experiments/results.py", ("docs/results.md", "docs/results-*.svg")),
     "tiny": Part("experiments/tiny_comparison.py", ("docs/tiny.md",)),
     "verdicts-lookup": Part(

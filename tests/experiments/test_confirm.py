@@ -48,8 +48,10 @@ def test_the_page_says_what_the_records_say() -> None:
             continue
         assert tuple(sorted(rows["seed"].unique())) == claim.seeds
         outcomes = {}
+        title = f"## {claim.claim[0].upper()}{claim.claim[1:]}\n"
+        section = page.split(title)[1].split("\n## ")[0]
         for part, of_part in rows.groupby("part"):
-            (line,) = [one for one in page.splitlines() if one.startswith(f"| {part} |")]
+            (line,) = [one for one in section.splitlines() if one.startswith(f"| {part} |")]
             verdict, scores, estimate = (cell.strip() for cell in line.split("|")[2:5])
             treatment, control = of_part["treatment"].mean(), of_part["control"].mean()
             assert scores == f"{treatment:.2f} / {control:.2f}"
@@ -57,8 +59,9 @@ def test_the_page_says_what_the_records_say() -> None:
             assert len(of_part) == len(claim.seeds) * claim.examples
             outcomes[str(part)] = verdict.removeprefix("strongly ")
         word = conclude(outcomes).word
-        assert f"| {claim.word} | {word} | " in page
-        assert ("**confirmed**" in page) == (word == claim.word)
+        (row,) = [one for one in page.splitlines() if one.startswith(f"| {claim.claim} |")]
+        said = "**confirmed**" if word == claim.word else "not confirmed"
+        assert row.endswith(f"| {claim.word} | {word} | {said} |")
 
 
 def test_sentences_about_what_was_confirmed_name_its_figures() -> None:
@@ -76,3 +79,15 @@ def test_sentences_about_what_was_confirmed_name_its_figures() -> None:
         assert f"falls from {control:.2f} to {dropped:.2f}" in text
         assert f"stays {stays}" in text
     assert parts[TAKEN]["treatment"].mean() < 0.05, "it never gives that example's answer"
+    small = records[records["claim"] == CLAIMS[1].hash]
+    parts = {str(part): rows for part, rows in small.groupby("part")}
+    rows = parts[DONOR]
+    swapped = lc.paired_effect(
+        rows["treatment"] - rows["control"], rows["seed"], rows["example"], exact=False
+    )
+    notes = re.sub(r"\s+", " ", (PAGE.parent / "results-notes.md").read_text())
+    assert (
+        f"from {rows['control'].mean():.2f} to {parts[DROPPED]['treatment'].mean():.2f} without "
+        f"the latents, and to {rows['treatment'].mean():.2f} with the states of another example "
+        f"({swapped.mean:+.2f} [{swapped.low:+.2f}, {swapped.high:+.2f}])"
+    ) in notes
