@@ -69,8 +69,8 @@ def test_export(root: Path, tmp_path: Path) -> None:
     assert pd.read_csv(tmp_path / "x.csv")["run"].tolist() == ["s1"] * 3
     latent("export", root / "s0", root / "s1", "--records", "--out", tmp_path / "x.parquet")
     assert len(pd.read_parquet(tmp_path / "x.parquet")) == 16
-    with pytest.raises(SettingError, match=r"ends in \.csv or \.parquet"):
-        raise latent("export", tmp_path / "x.json", root).exception
+    with pytest.raises(SettingError, match=r"ends in \.csv, \.parquet or \.json"):
+        raise latent("export", tmp_path / "x.xlsx", root).exception
     with pytest.raises(SettingError, match=r"cannot read --where 'seed'; expected NAME=VALUE"):
         raise latent("export", tmp_path / "x.csv", root, "-w", "seed").exception
     with pytest.raises(SettingError, match="expected --out with a name"):
