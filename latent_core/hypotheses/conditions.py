@@ -186,9 +186,8 @@ def _matched(parts: MatchedParts) -> MatchedControl:
     assert method.layout is not None
     found = Method.of(method)
     plain = found.companion is None and found.init == "vocab"
-    return MatchedControl(
-        found.layout if plain else found, cast(By, str(by)), str(against or "start")
-    )
+    layout = LatentLayout.of(method.layout) if plain else found
+    return MatchedControl(layout, cast(By, str(by)), str(against or "start"))
 
 
 def _written(method: str) -> str:

@@ -83,3 +83,8 @@ def test_two_spellings_of_one_condition_are_no_contrast() -> None:
         Contrast("Start_1 + Comma_1", "Start_1+Comma_1")
     assert not Contrast("Start_2", "adapter:matched(x)").needs_backbone
     assert Contrast("Start_2", "matched(Start_2, compute)").needs_backbone
+
+
+def test_a_matched_layout_keeps_its_options() -> None:
+    for text in ("matched(none; tied, parameters, start)", "matched(Start_2; tied, compute, end)"):
+        assert Condition.parse(text).method == text
