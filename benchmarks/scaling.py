@@ -1,7 +1,7 @@
 """How time grows: a training step, attention capture and decoding, by length, batch and latents.
 
-    python benchmarks/scaling.py                            # SmolLM2: about four minutes
-    python benchmarks/scaling.py --backbone tiny --write    # and write the table and the figure
+    python benchmarks/scaling.py --backbone tiny     # print the table
+    python benchmarks/scaling.py --write             # SmolLM2, minutes: write table and figure
 
 Seconds are those of the processor, with one thread, the least of several tries, so that a busy
 machine changes them little. Figure and table of docs/benchmarks.md show them as multiples of
@@ -11,7 +11,6 @@ each curve's first point.
 from __future__ import annotations
 
 import argparse
-import re
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -22,6 +21,7 @@ import torch
 from matplotlib.figure import Figure
 
 import latent_core as lc
+from experiments.readme import write_section
 from latent_core.models.steered import SteeredModel
 
 DOCS: Final = Path(__file__).parent.parent / "docs"
@@ -136,17 +136,13 @@ def main() -> None:
     torch.set_num_threads(1)
     backbone = lc.load_backbone(options.backbone, dtype="float32")
     found = table(options.backbone, curves := measure(backbone, options.tries))
-    print(found)
     if not options.write:
+        print(found)
         return
     name = f"benchmarks-scaling-{options.backbone}.svg"
     with matplotlib.rc_context({"svg.hashsalt": name}):
         picture(options.backbone, curves).savefig(DOCS / name, metadata={"Date": None})
-    page = DOCS / "benchmarks.md"
-    marks = f"<!-- scaling.py {options.backbone} -->\n", "<!-- end -->"
-    pattern = re.escape(marks[0]) + ".*?" + re.escape(marks[1])
-    text = re.sub(pattern, lambda _: marks[0] + found + marks[1], page.read_text(), flags=re.S)
-    page.write_text(text)
+    write_section(f"scaling {options.backbone}", found)
 
 
 if __name__ == "__main__":

@@ -12,22 +12,20 @@ from __future__ import annotations
 
 import argparse
 import multiprocessing
-import re
 from collections import Counter
 from functools import partial
-from pathlib import Path
 from typing import Final, NamedTuple
 
 import numpy as np
 import pandas as pd
 
 import latent_core as lc
+from experiments.readme import write_section
 from latent_core.hypotheses.evidence import evidence_from_records
 from latent_core.hypotheses.study_verdict import StudyVerdict
 from latent_core.hypotheses.verdict import judge
 from latent_core.statistics.inference import holm
 
-PAGE = Path(__file__).parent.parent / "docs" / "carrier.md"
 SEEDS: Final = (3, 5, 8)
 EXAMPLES: Final = 100
 
@@ -132,12 +130,7 @@ def main() -> None:
     counts = {
         (truth.about, seeds): words for (truth, seeds), words in zip(asked, found, strict=True)
     }
-    table = _table(counts, options.studies)
-    text = PAGE.read_text()
-    marks = "<!-- carrier_errors.py -->\n", "<!-- end -->"
-    pattern = re.escape(marks[0]) + ".*?" + re.escape(marks[1])
-    PAGE.write_text(re.sub(pattern, lambda _: marks[0] + table + marks[1], text, flags=re.S))
-    print(table)
+    write_section("carrier-errors", _table(counts, options.studies))
 
 
 def _table(found: dict[tuple[str, int], Counter[str]], studies: int) -> str:

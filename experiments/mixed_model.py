@@ -9,9 +9,7 @@ seeds.
 
 from __future__ import annotations
 
-import re
 import warnings
-from pathlib import Path
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -20,8 +18,7 @@ from statsmodels.regression.mixed_linear_model import MixedLM
 from statsmodels.tools.sm_exceptions import ConvergenceWarning
 
 import latent_core as lc
-
-PAGE: Final = Path(__file__).parent.parent / "docs" / "hypotheses-lab.md"
+from experiments.readme import write_section
 
 GAINS: Final = (
     ("smollm2-135m", "lookup", "ood-20", "Start_1+Comma_1", "Start_2"),
@@ -98,11 +95,7 @@ def table() -> str:
 
 def main() -> None:
     """Write the table."""
-    marks = "<!-- mixed_model.py -->\n", "<!-- end -->"
-    pattern = re.escape(marks[0]) + ".*?" + re.escape(marks[1])
-    text = re.sub(pattern, lambda _: marks[0] + table() + marks[1], PAGE.read_text(), flags=re.S)
-    PAGE.write_text(text)
-    print(table())
+    write_section("mixed-model", table())
 
 
 if __name__ == "__main__":

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import re
 from pathlib import Path
 from statistics import fmean
 from typing import Final
@@ -23,11 +22,11 @@ import torch
 from scipy.stats import spearmanr
 
 import latent_core as lc
+from experiments.readme import write_section
 from latent_core.models.steered import SteeredModel
 from latent_core.tasks.base import Task
 
 RESULTS: Final = Path(__file__).with_suffix(".json")
-PAGE: Final = Path(__file__).parent.parent / "docs" / "methods.md"
 METHODS: Final = ("Comma_2", "Start_2", "lora-256p")
 RATES: Final = (0.003, 0.01, 0.03, 0.1)
 STEPS: Final = (20, 40, 100, 200, 400)
@@ -99,11 +98,10 @@ def main() -> None:
             found[key(*one)] = losses_of(*one, task)
             RESULTS.write_text(json.dumps(found, indent=0) + "\n")
             print(f"{key(*one)}: {found[key(*one)]}", flush=True)
-    marks = "<!-- rate_ranks.py -->\n", "<!-- end -->"
-    pattern = re.escape(marks[0]) + ".*?" + re.escape(marks[1])
-    text = PAGE.read_text()
-    PAGE.write_text(re.sub(pattern, lambda _: marks[0] + table(found) + marks[1], text, flags=re.S))
-    print(table(found))
+    if options.show:
+        print(table(found))
+    else:
+        write_section("rate-ranks", table(found))
 
 
 if __name__ == "__main__":
