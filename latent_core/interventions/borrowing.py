@@ -166,10 +166,9 @@ class Recorder:
 
     def slots_of(self, asked: Asked, example: Example) -> Slots:
         """The slots of an example with its right answer."""
-        backbone, task = self.scene.backbone, asked.task
-        prompt = asked.prompt(example)
-        response = backbone.encode_response(example.answer, not task.open_ended, prompt)
-        return self.placement.insert(backbone.encode(prompt), response)
+        prompt, end = asked.prompt(example), not asked.task.open_ended
+        ids = self.scene.backbone.encode_example(prompt, example.answer, end)
+        return self.placement.insert(*ids)
 
     def once(
         self, key: Hashable, texts: Callable[[], Sequence[Slots]], mean: bool = False
