@@ -17,10 +17,7 @@ killed call stopped.
 from __future__ import annotations
 
 import argparse
-import hashlib
-import json
 from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -29,6 +26,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 import latent_core as lc
+from experiments.registry import REGISTERED, hash_of, register, registered_at
 from latent_core.hypotheses.journal import Journal
 from latent_core.hypotheses.sources import Given
 from latent_core.hypotheses.study import Study
@@ -37,7 +35,6 @@ from latent_core.yaml_file import read_yaml
 
 ROOT: Final = Path(__file__).parent.parent
 CLAIMS: Final = Path(__file__).parent / "claims.yaml"
-REGISTERED: Final = Path(__file__).parent / "records" / "registered.jsonl"
 PAGE: Final = ROOT / "docs" / "confirmed.md"
 
 
@@ -66,7 +63,7 @@ class Claim:
     @property
     def hash(self) -> str:
         """Of everything that the claim states."""
-        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()[:16]
+        return hash_of(asdict(self))
 
     @property
     def loaded(self) -> Study:
@@ -84,25 +81,6 @@ def read_claims(path: Path = CLAIMS) -> list[Claim]:
     return [Claim(**entry | {"seeds": tuple(entry["seeds"])}) for entry in read_yaml(path)]
 
 
-def register(claims: list[Claim], root: Path, registered: Path = REGISTERED) -> None:
-    """Write down what will be tested, before it can be.
-
-    Raises:
-        SystemExit: if a run of a claim exists.
-    """
-    have = {entry["hash"] for entry in _entries(registered)}
-    for claim in claims:
-        if claim.hash in have:
-            continue
-        if exist := [path for path in claim.runs(root) if path.exists()]:
-            raise SystemExit(f"{exist[0]} exists; expected a claim written down before its runs")
-        entry = asdict(claim) | {"hash": claim.hash, "time": _now()}
-        registered.parent.mkdir(parents=True, exist_ok=True)
-        with registered.open("a") as file:
-            file.write(json.dumps(entry) + "\n")
-        print(f"registered {claim.hash}: {claim.claim}")
-
-
 def test(
     claim: Claim, root: Path, folder: Path, registered: Path = REGISTERED
 ) -> tuple[StudyVerdict, str]:
@@ -114,12 +92,7 @@ def test(
     Raises:
         SystemExit: if the claim was not registered as it stands.
     """
-    known = {entry["hash"]: entry["time"] for entry in _entries(registered)}
-    if claim.hash not in known:
-        raise SystemExit(
-            f"{claim.claim!r} is not registered as it stands ({claim.hash}); expected "
-            "`python experiments/confirm.py register` before its runs, and no change after"
-        )
+    time = registered_at(asdict(claim), registered)
     study = claim.loaded
     for seed, path in zip(claim.seeds, claim.runs(root), strict=True):
         model = lc.build_model(claim.backbone, claim.layout, seed, task=study.loaded_task)
@@ -133,7 +106,7 @@ def test(
     journal = Journal(folder)
     written = {name: journal.write_plan(plan) for name, plan in plans.items()}
     verdict = lc.lab.run(study, target, replace(plans, parts=written), folder)
-    return verdict, known[claim.hash]
+    return verdict, time
 
 
 def records(found: list[tuple[Claim, StudyVerdict, str]]) -> pd.DataFrame:
@@ -236,7 +209,8 @@ def main() -> None:
     every = read_claims()
     claims = [claim for claim in every if options.only in (None, claim.backbone)]
     if options.step == "register":
-        register(claims, options.runs)
+        for claim in claims:
+            register(asdict(claim), claim.runs(options.runs))
         return
     found = []
     for claim in claims:
@@ -250,14 +224,6 @@ def main() -> None:
             picture(claim, verdict).savefig(options.page.with_name(name), metadata={"Date": None})
     records(found).to_parquet(options.records, index=False)
     print(f"written: {options.page}")
-
-
-def _entries(path: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.is_file() else []
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 if __name__ == "__main__":

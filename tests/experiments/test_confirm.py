@@ -1,15 +1,16 @@
 """Claims that were written down first: the file, the register, and the page of what came out."""
 
 import re
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
 import latent_core as lc
-from experiments.confirm import PAGE, REGISTERED, read_claims, register
+from experiments.confirm import PAGE, read_claims
 from experiments.confirm import test as confirm
+from experiments.registry import REGISTERED, register
 from latent_core.hypotheses.studies.carrier import DONOR, DROPPED, TAKEN, WORDS, conclude
 
 RECORDS = REGISTERED.with_name("confirmed.parquet")
@@ -19,7 +20,8 @@ CLAIMS = read_claims()
 def test_every_claim_is_registered_as_it_stands(tmp_path: Path) -> None:
     assert CLAIMS and all(claim.word in WORDS for claim in CLAIMS)
     before = REGISTERED.read_text()
-    register(CLAIMS, tmp_path)  # adds nothing
+    for claim in CLAIMS:
+        register(asdict(claim), claim.runs(tmp_path))  # adds nothing
     assert REGISTERED.read_text() == before
 
 
@@ -28,7 +30,7 @@ def test_a_claim_whose_runs_exist_is_not_registered(tmp_path: Path) -> None:
     (run,) = claim.runs(tmp_path)[:1]
     run.mkdir(parents=True)
     with pytest.raises(SystemExit, match="expected a claim written down before its runs"):
-        register([claim], tmp_path, tmp_path / "registered.jsonl")
+        register(asdict(claim), [run], tmp_path / "registered.jsonl")
     assert not (tmp_path / "registered.jsonl").exists()
 
 
