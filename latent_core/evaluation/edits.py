@@ -109,6 +109,15 @@ class _Edited(Task):
         """Those of the task as drawn."""
         return self._task.splits
 
+    @property
+    def splits_said(self) -> str:
+        """Those of the task as drawn."""
+        return self._task.splits_said
+
+    def has_split(self, name: str) -> bool:
+        """Whether the task as drawn has it."""
+        return self._task.has_split(name)
+
     def examples(self, split: str, count: int, seed: int) -> list[Example]:
         """See `Task.examples`; each after its edit."""
         found = []

@@ -186,6 +186,22 @@ class Task(ABC):
         """All split names; the level of an out-of-distribution split is in its name."""
         return ("train", "validation", "id", *(f"ood-{level}" for level in self.ood_levels))
 
+    @property
+    def splits_said(self) -> str:
+        """The splits, as errors say them."""
+        return ", ".join(self.splits)
+
+    def has_split(self, name: str) -> bool:
+        """Whether examples can be drawn from a split of this name; `splits` may not list it.
+
+        Example:
+            >>> import latent_core as lc
+            >>> task = lc.load_task("repetition")  # its longest level is ood-15
+            >>> task.has_split("ood-40"), "ood-40" in task.splits
+            (True, False)
+        """
+        return name in self.splits
+
     @cached_property
     def fingerprint(self) -> str:
         """A hash of the task's content, so that two tasks of one name are told apart.
@@ -272,7 +288,28 @@ class Task(ABC):
 
 
 class SyntheticTask(Task):
-    """A task whose examples are drawn at random; a subclass draws one."""
+    """A task whose examples are drawn at random; a subclass draws one.
+
+    Beside `ood_levels`, every level beyond training has a split: `ood-40`.
+
+    Attributes:
+        longest: the highest level of which examples can be drawn; None if there is none.
+    """
+
+    longest: int | None = None
+
+    @final
+    def has_split(self, name: str) -> bool:
+        """See `Task.has_split`."""
+        found = re.fullmatch(r"ood-([1-9][0-9]{0,8})", name)
+        far = found is not None and max(self.id_levels) < int(found[1]) <= (self.longest or 10**9)
+        return far or super().has_split(name)
+
+    @property
+    def splits_said(self) -> str:
+        """See `Task.splits_said`."""
+        end = "on" if self.longest is None else f"to {self.longest}"
+        return f"{super().splits_said}, ood-N for every N from {max(self.id_levels) + 1} {end}"
 
     @abstractmethod
     def draw(self, rng: random.Random, level: int) -> tuple[str, str, str]:
@@ -345,13 +382,12 @@ def resolve_splits(task: Task, names: str | Iterable[str]) -> tuple[str, ...]:
     far = [split for split in task.splits if split.startswith("ood-")]
     resolved: dict[str, None] = {}
     for name in names:
-        found = [name] if name in task.splits else far if name == "ood" else []
+        found = [name] if task.has_split(name) else far if name == "ood" else []
         if not found and (name != "ood" or len(set(names)) == 1):
             every = ", and 'ood' for all its OOD splits" if far else ""
             rule = f". {task.split_rule}" if task.split_rule else ""
             raise TaskError(
-                f"task {task.name!r} has no split {name!r}; it has {', '.join(task.splits)}{every}"
-                f"{rule}"
+                f"task {task.name!r} has no split {name!r}; it has {task.splits_said}{every}{rule}"
             )
         resolved.update(dict.fromkeys(found))
     return tuple(resolved)

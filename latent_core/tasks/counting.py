@@ -42,6 +42,7 @@ class Counting(ChainTask):
     name = "counting"
     description = "Count on from a four-digit number by a step that is never stated."
     ood_levels = (9, 12, 18, 30)
+    longest = 100
     rule = HIDDEN_STEP
 
     def orbit_key(self, number: str) -> str:
@@ -56,6 +57,7 @@ class CountingShown(ChainTask):
     name = "counting-shown"
     description = "Count on by a step that the prompt shows twice."
     ood_levels = (9, 12, 18, 30)
+    longest = 98
     rule = HIDDEN_STEP
     shown = 2
 

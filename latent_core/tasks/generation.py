@@ -56,6 +56,7 @@ class GenerationTask(ChainTask):
     name = "generation"
     description = "Continue a chain of equations under a hidden rule for four-digit numbers."
     ood_levels = (12, 18, 24, 36)
+    longest = 40
     rule = HIDDEN_RULE
 
     def orbit_key(self, number: str) -> str:
@@ -74,6 +75,7 @@ class GenerationShown(ChainTask):
     name = "generation-shown"
     description = "Continue a chain under a hidden rule after its first two equations."
     ood_levels = (12, 18, 24, 34)
+    longest = 38
     rule = HIDDEN_RULE
     shown = 2
 

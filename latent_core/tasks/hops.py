@@ -40,6 +40,7 @@ class Hops(SyntheticTask):
     level_name = "look-ups"
     id_levels = (1, 2, 3, 4)
     ood_levels = (5, 6, 8, 10)
+    longest = len(ascii_letters) // (1 + _OTHERS)
     step_end = _SIGN
 
     def draw(self, rng: random.Random, level: int) -> tuple[str, str, str]:

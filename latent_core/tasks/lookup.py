@@ -39,6 +39,7 @@ class Lookup(SyntheticTask):
     level_name = "variables"
     id_levels = (3, 4, 5, 6, 7, 8)
     ood_levels = (12, 20, 30, 50)
+    longest = len(ascii_letters)
 
     def draw(self, rng: random.Random, level: int) -> tuple[str, str, str]:
         """Draw `level` different one-letter names with values of 10 to 99."""

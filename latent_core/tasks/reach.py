@@ -37,6 +37,7 @@ class Reach(SyntheticTask):
     level_name = "edges on the way"
     id_levels = (1, 2, 3, 4)
     ood_levels = (5, 6, 8)
+    longest = (len(ascii_letters) - 2) // 4
     step_end = _SIGN
 
     def draw(self, rng: random.Random, level: int) -> tuple[str, str, str]:

@@ -30,6 +30,7 @@ class Summation(SyntheticTask):
     level_name = "variables"
     id_levels = tuple(range(5, 16))
     ood_levels = (20, 30, 40, 50)
+    longest = len(ascii_letters)
 
     def draw(self, rng: random.Random, level: int) -> tuple[str, str, str]:
         """Draw `level` different one-letter names with values of 10 to 49."""

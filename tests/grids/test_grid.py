@@ -69,7 +69,7 @@ def test_a_task_file_is_found_beside_the_grid_and_known_by_its_content(tmp_path:
         ({"methods": [8]}, SettingError, r"methods has 8; expected names \(put text into quotes\)"),
         ({"seeds": 0}, SettingError, "seeds is 0"),
         ({"tasks": ["nothing"]}, TaskError, "unknown task 'nothing'"),
-        ({"evaluation": {"splits": ["ood-7"]}}, TaskError, "no split 'ood-7'"),
+        ({"evaluation": {"splits": ["ood-5"]}}, TaskError, "no split 'ood-5'"),
         ({"evaluation": {"splits": "id"}}, SettingError, "expected a list such as"),
         ({"per_task": {"summation": {}}}, SettingError, "not among the tasks: repetition"),
         ({"per_task": {"repetition": {"x": {}}}}, SettingError, "per_task, repetition: unknown"),

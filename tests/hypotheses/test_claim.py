@@ -21,7 +21,7 @@ from latent_core.hypotheses.journal import JOURNAL_FILE, Journal
         ({"metric": "follows"}, SettingError, "has no edits that change an answer"),
         ({"smallest_effect": -0.1}, SettingError, "expected a size above 0"),
         ({"direction": "up"}, SettingError, "direction is 'up'"),
-        ({"split": "ood-7"}, TaskError, "no split 'ood-7'"),
+        ({"split": "ood-5"}, TaskError, "no split 'ood-5'"),
         ({"claim": " "}, SettingError, "the claim is empty"),
         ({"controls": ("noise",)}, SettingError, "no control noise"),
         ({"metric": "donor"}, SettingError, "has 0 draws of other examples; expected one"),

@@ -11,7 +11,7 @@ import pytest
 import latent_core.tasks as tasks_package
 from latent_core.errors import TaskError
 from latent_core.tasks import TASKS, Example, Task, load_task, resolve_splits
-from latent_core.tasks.base import bucket_of
+from latent_core.tasks.base import SyntheticTask, bucket_of
 from latent_core.tasks.counting import HIDDEN_STEP
 from latent_core.tasks.generation import HIDDEN_RULE, DigitRule
 
@@ -89,9 +89,23 @@ def test_few_shot_puts_solved_training_examples_in_front(task: Task) -> None:
 
 
 @tasks
+def test_every_level_beyond_training_has_a_split(task: Task) -> None:
+    assert isinstance(task, SyntheticTask)
+    first, last = max(task.id_levels) + 1, task.longest or 200
+    for level in (first, last):
+        (example,) = task.examples(f"ood-{level}", 1, seed=0)
+        assert example.level == level and task.score(example, example.answer).exact
+    assert resolve_splits(task, f"ood-{last}") == (f"ood-{last}",)
+    assert f"ood-{last}" not in resolve_splits(task, ["id", "ood"])
+    assert task.has_split(f"ood-{last + 1}") is (task.longest is None)
+
+
+@tasks
 def test_bad_requests_say_what_exists(task: Task) -> None:
-    with pytest.raises(TaskError, match="no split 'ood-999'; it has train, validation, id"):
-        task.examples("ood-999", 1, seed=0)
+    for missing in ("ood-1", "ood-07", "ood-x"):
+        said = rf"no split '{missing}'; it has train, validation, id.*, ood-N for every N from \d+ "
+        with pytest.raises(TaskError, match=said):
+            task.examples(missing, 1, seed=0)
     with pytest.raises(TaskError, match="count must be 0 or more, got -1"):
         task.examples("id", -1, seed=0)
     with pytest.raises(TaskError, match="stands for several splits"):
