@@ -5,12 +5,12 @@ Each file imports only files that stand above it here; import-linter checks it:
 | file                                | concept                                                    |
 |-------------------------------------|------------------------------------------------------------|
 | `conditions`, `claim`, `study`      | values: the conditions, the claim, the question            |
-| `controls`, `pairs`, `power`        | stand-ins for latents, paired records, power of a test     |
+| `pairs`, `power`                    | paired records, power of a test                            |
 | `seed_adapter`, `sources`, `targets`| where adapters come from                                   |
 | `answers`, `costs`                  | answers under a condition, time of the work                |
 | `plan`                              | the plan of a test                                         |
 | `evidence`                          | estimates from adapters or records                         |
-| `settle`, `verdict`, `study_verdict`| the judgement                                              |
+| `verdict`, `study_verdict`          | the judgement                                              |
 | `journal`, `report`                 | the record of all tests, and the page for readers          |
 | `execution`, `lab`                  | many tests run and judged together                         |
 | `studies`                           | the built-in studies                                       |

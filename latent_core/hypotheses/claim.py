@@ -1,29 +1,43 @@
-"""A claim that can fail: what it compares, on which examples, in which direction, by how much.
+"""A claim that can fail: what it compares, on which examples, by how much; and its controls.
 
-    claim = Hypothesis(
+claim = Hypothesis(
         claim="Comma latents keep the rule alive in long outputs",
         task="generation", split="ood", metric="graded",
         contrast=Contrast(treatment="drop(Comma, after=3)", control="none"),
         direction="less", smallest_effect=0.10)
 
 A hypothesis is a value. `latent_core.hypotheses.lab` plans it, runs it and reports on it.
+
+Controls come with every claim about latents. They are stand-ins for the learned vectors:
+
+| control    | the latents' places hold                                       |
+|------------|----------------------------------------------------------------|
+| `random`   | random vectors of the same norms                               |
+| `shuffled` | the learned vectors, each in another latent's place            |
+| `filler`   | full stops' embeddings: as many tokens that are not latents    |
+
+If a claim says that one method beats another, the control replaces the treatment's latents, and the
+gain must disappear. If a claim is about an intervention, the control replaces the latents of the
+model on both sides, and the effect must disappear. The *specific* effect is the effect minus the
+effect under the control, example by example. A claim stands only if the interval of the specific
+effect also excludes zero in the stated direction.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, Final, Literal, NamedTuple
 
 from latent_core.errors import MovedName, SettingError
-from latent_core.hypotheses.conditions import CHANCE, Contrast
+from latent_core.hypotheses.conditions import CHANCE, Condition, Contrast
 from latent_core.interventions.kinds import Patch, parse_intervention
 from latent_core.tasks.base import Task, resolve_splits
 from latent_core.tasks.table import TASKS, load_task
 
-__all__ = ["CONTROLS", "METRICS", "Hypothesis"]
+__all__ = ["CONTROLS", "METRICS", "STAND_INS", "Control", "Hypothesis", "controls_of"]
 
 METRICS = ("graded", "exact", "follows", "donor", "agreement")
 """Scores of a task, and more:
@@ -36,7 +50,7 @@ get with the causal effect of cutting it.
 """
 
 CONTROLS = ("random", "shuffled", "filler")
-"""Stand-ins for the learned latents; see `latent_core.hypotheses.controls`."""
+"""Stand-ins for the learned latents; see `latent_core.hypotheses.claim`."""
 
 
 @dataclass(frozen=True)
@@ -200,3 +214,46 @@ class Hypothesis:
 
 
 _COMPARED = ("task", "task_fingerprint", "split", "metric", "contrast")
+
+
+STAND_INS: Final[dict[str, str]] = {
+    "random": "replace(latents, random)",
+    "shuffled": "shuffle(latents)",
+    "filler": "replace(latents, text:.)",
+}
+
+
+class Control(NamedTuple):
+    """A contrast whose latents are replaced.
+
+    Attributes:
+        name: the name of the stand-in.
+        treatment, control: the two conditions.
+    """
+
+    name: str
+    treatment: Condition
+    control: Condition
+
+
+def controls_of(hypothesis: Hypothesis, num_latents: int | None = None) -> list[Control]:
+    """Return the controls that a hypothesis asks for and that can differ from it.
+
+    Args:
+        hypothesis: the claim.
+        num_latents: the number of latent vectors of the treatment's model, if known; a single
+            vector cannot be shuffled.
+    """
+    treatment, control = hypothesis.contrast.conditions
+    if not treatment.latents_placed or num_latents == 0 or hypothesis.metric == "agreement":
+        return []
+    found = []
+    for name in hypothesis.controls:
+        if name == "shuffled" and num_latents is not None and num_latents < 2:
+            continue
+        stand_in = STAND_INS[name]
+        if stand_in in (treatment.intervention, control.intervention):
+            continue  # the contrast is that control
+        other = replace(control, within=stand_in) if hypothesis.contrast.is_causal else control
+        found.append(Control(name, replace(treatment, within=stand_in), other))
+    return found

@@ -14,9 +14,8 @@ from typing import Any
 
 from latent_core.evaluation.timing import STOPWATCH
 from latent_core.hypotheses.answers import agreement_records, kept_eval_seed, latents_of
-from latent_core.hypotheses.claim import Hypothesis
+from latent_core.hypotheses.claim import Hypothesis, controls_of
 from latent_core.hypotheses.conditions import ADAPTER, CHANCE, Condition
-from latent_core.hypotheses.controls import controls_of
 from latent_core.hypotheses.sources import Source
 from latent_core.interventions.kinds import parse_intervention
 from latent_core.interventions.running import running

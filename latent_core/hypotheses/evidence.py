@@ -15,9 +15,8 @@ import pandas as pd
 
 from latent_core.errors import SettingError
 from latent_core.hypotheses.answers import answers, kept_eval_seed
-from latent_core.hypotheses.claim import Hypothesis
+from latent_core.hypotheses.claim import Control, Hypothesis, controls_of
 from latent_core.hypotheses.conditions import CHANCE, Condition
-from latent_core.hypotheses.controls import Control, controls_of
 from latent_core.hypotheses.pairs import check_records, effect_of, p_short_of, pair
 from latent_core.hypotheses.plan import Plan
 from latent_core.hypotheses.sources import Source

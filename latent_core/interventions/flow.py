@@ -12,8 +12,7 @@ from typing import ClassVar, Self
 from latent_core.attention.hooks import attention_shape
 from latent_core.backbones.layers import pick
 from latent_core.errors import SettingError
-from latent_core.interventions.arguments import Indices, Slots
-from latent_core.interventions.base import Intervention, at_least
+from latent_core.interventions.base import Indices, Intervention, Slots, at_least
 from latent_core.interventions.edges import Cut, PairRule
 from latent_core.interventions.scene import Scene
 from latent_core.slots.notation import EDGES

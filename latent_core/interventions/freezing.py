@@ -17,8 +17,7 @@ from transformers.cache_utils import DynamicLayer
 
 from latent_core.backbones.backbone import Backbone
 from latent_core.errors import SettingError
-from latent_core.interventions.arguments import Group
-from latent_core.interventions.base import Intervention, at_least
+from latent_core.interventions.base import Group, Intervention, at_least
 from latent_core.interventions.observer import Observer
 from latent_core.interventions.scene import Flow, Scene
 

@@ -1,4 +1,4 @@
-"""What computed latents hold: in another prompt, or on average over a data set."""
+"""Other contents of computed latents: from another prompt, a mean, or a changed filler."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from latent_core.slots.placement import Placement, Slots
 from latent_core.slots.tables import fillers_at
 from latent_core.tasks.table import load_task
 
-__all__ = ["EXAMPLES", "held_in_prompt", "mean_held"]
+__all__ = ["EXAMPLES", "Along", "Scaled", "held_in_prompt", "mean_held"]
 
 Held = dict[tuple[int, int, int], Tensor]
 """Input vectors (D,) by group number, member and occurrence."""
@@ -139,3 +139,40 @@ def _held(scene: Scene, rows: Sequence[Slots]) -> list[Held]:
         }
         for number, row in enumerate(rows)
     ]
+
+
+class Along(nn.Module):
+    """A fixed direction, as long as what a filler computes.
+
+    Args:
+        filler: computes inputs (N, D).
+        direction: (D,), of norm 1.
+    """
+
+    def __init__(self, filler: nn.Module, direction: Tensor) -> None:
+        super().__init__()
+        self._parts = (filler, direction)  # not a submodule: its parameters would seem to train
+
+    def forward(self, states: Tensor) -> Tensor:
+        """Inputs (N, D) of latents, from the states (N, D) of the slots before them."""
+        filler, direction = self._parts
+        norms = filler(states).float().norm(dim=-1, keepdim=True)
+        return cast(Tensor, norms * direction.to(norms))
+
+
+class Scaled(nn.Module):
+    """A multiple of what a filler computes.
+
+    Args:
+        filler: computes inputs (N, D).
+        factor: what to multiply by.
+    """
+
+    def __init__(self, filler: nn.Module, factor: float) -> None:
+        super().__init__()
+        self._parts = (filler, factor)
+
+    def forward(self, states: Tensor) -> Tensor:
+        """Inputs (N, D) of latents, from the states (N, D) of the slots before them."""
+        filler, factor = self._parts
+        return cast(Tensor, factor * filler(states))

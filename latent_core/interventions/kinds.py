@@ -11,8 +11,7 @@ from typing import Annotated, ClassVar, Final, Literal
 
 from latent_core.backbones.layers import decoder_layers, pick
 from latent_core.errors import SettingError
-from latent_core.interventions.arguments import Indices, Slots
-from latent_core.interventions.base import Combined, Intervention, at_least
+from latent_core.interventions.base import Combined, Indices, Intervention, Slots, at_least
 from latent_core.interventions.borrowing import (
     AnotherExample,
     Borrowing,
@@ -22,8 +21,7 @@ from latent_core.interventions.borrowing import (
 )
 from latent_core.interventions.flow import KnockOut, numbers
 from latent_core.interventions.freezing import Freeze
-from latent_core.interventions.noising import Noise
-from latent_core.interventions.patching import Patching
+from latent_core.interventions.patching import Noise, Patching
 from latent_core.interventions.places import Drop, Move, Positions, Recount
 from latent_core.interventions.scene import Scene
 from latent_core.interventions.vectors import Replace, Scale, Shuffle, Swap

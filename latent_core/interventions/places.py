@@ -9,10 +9,16 @@ from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from latent_core.errors import SettingError
-from latent_core.interventions.arguments import Group, Place, Slots
-from latent_core.interventions.base import Intervention, at_least
+from latent_core.interventions.base import (
+    Group,
+    Intervention,
+    Place,
+    Slots,
+    at_least,
+    edited,
+    hit_by,
+)
 from latent_core.interventions.edges import Cut, NearestRule
-from latent_core.interventions.editing import edited, hit_by
 from latent_core.interventions.scene import Scene
 from latent_core.slots.layout import LatentGroup, PositionScheme
 from latent_core.slots.selection import Selection

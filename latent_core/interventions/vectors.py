@@ -19,11 +19,18 @@ from torch import Tensor
 
 from latent_core.adapters.saved import read_latents
 from latent_core.errors import AdapterError, SettingError
-from latent_core.interventions.arguments import Group, Slots
-from latent_core.interventions.base import Intervention, at_least
-from latent_core.interventions.editing import Hit, borrow, edited, hit_by, refuse_computed
-from latent_core.interventions.fillers import Along, Scaled
-from latent_core.interventions.held import held_in_prompt, mean_held
+from latent_core.interventions.base import (
+    Group,
+    Hit,
+    Intervention,
+    Slots,
+    at_least,
+    borrow,
+    edited,
+    hit_by,
+    refuse_computed,
+)
+from latent_core.interventions.held import Along, Scaled, held_in_prompt, mean_held
 from latent_core.interventions.scene import Scene
 from latent_core.slots.filling import Learned
 from latent_core.slots.layout import LatentLayout

@@ -1,6 +1,6 @@
-"""Chain tasks: go on under a rule that is never stated (self-prompting, H1).
+"""Chain tasks: generation and counting, which go on under a rule that is never stated (H1).
 
-    Chain: 1234
+Chain: 1234
     1234>3143,3143>4134,4134>3145, ...
 
 A hidden rule makes each number from the last. A model learns the rule from short chains and is
@@ -14,10 +14,17 @@ from __future__ import annotations
 
 import random
 from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from functools import cache
+from math import gcd
+from typing import Final, final
 
 from latent_core.tasks.base import Example, Mark, Score, SyntheticTask, split_items
 
-__all__ = ["ChainTask", "Rule"]
+__all__ = [
+    "ChainTask",
+    "Rule",
+]
 
 
 class Rule(ABC):
@@ -96,3 +103,137 @@ class ChainTask(SyntheticTask):
                 left = written
         graded = sum(mark.correct for mark in marks) / len(wanted)
         return Score([item for _, _, item in items] == wanted, graded, tuple(marks))
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class DigitRule(Rule):
+    """Digit i of the result is digit `sources[i]` of the number, plus `increments[i]`, mod 10."""
+
+    sources: tuple[int, ...]
+    increments: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        if sorted(self.sources) != list(range(len(self.sources))):
+            raise ValueError(f"sources must be a permutation of 0, 1, ..., got {self.sources}")
+        if len(self.increments) != len(self.sources):
+            raise ValueError(
+                f"expected {len(self.sources)} increments, one for each digit, "
+                f"got {len(self.increments)}"
+            )
+
+    def apply(self, number: str) -> str:
+        """See `Rule.apply`."""
+        moved = zip(self.sources, self.increments, strict=True)
+        return "".join(str((int(number[source]) + by) % 10) for source, by in moved)
+
+
+#: 1234>3143. No pre-training text of the tiny backbone contains it.
+HIDDEN_RULE: Final = DigitRule(sources=(2, 0, 3, 1), increments=(0, 0, 0, 1))
+
+
+@cache
+def _smallest_of_orbit(number: str) -> str:
+    return min(HIDDEN_RULE.orbit(number))
+
+
+@final
+class GenerationTask(ChainTask):
+    """Generation: a chain under a hidden rule on digits.
+
+        Chain: 1234
+        1234>3143,3143>4134,4134>3145, ...
+
+    Digits change places, and the last one is increased by one, modulo 10. Places move in one cycle
+    of four, so after four steps every digit has grown by one, and no number comes back before step
+    40. A permutation of four digits alone comes back after at most four steps; copying would then
+    do.
+    """
+
+    name = "generation"
+    description = "Continue a chain of equations under a hidden rule for four-digit numbers."
+    ood_levels = (12, 18, 24, 36)
+    longest = 40
+    rule = HIDDEN_RULE
+
+    def orbit_key(self, number: str) -> str:
+        """Return the smallest number of the orbit."""
+        return _smallest_of_orbit(number)
+
+
+@final
+class GenerationShown(ChainTask):
+    """Generation with two equations in the prompt, so that latents at commas stand there.
+
+    Chain: 1234>3143,3143>4134,
+    4134>3145,3145>1446, ...
+    """
+
+    name = "generation-shown"
+    description = "Continue a chain under a hidden rule after its first two equations."
+    ood_levels = (12, 18, 24, 34)
+    longest = 38
+    rule = HIDDEN_RULE
+    shown = 2
+
+    def orbit_key(self, number: str) -> str:
+        """Return the smallest number of the orbit."""
+        return _smallest_of_orbit(number)
+
+
+NUMBERS: Final = 10_000
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class StepRule(Rule):
+    """A rule that adds `step` to the last number, modulo 10000."""
+
+    step: int
+
+    def apply(self, number: str) -> str:
+        """See `Rule.apply`."""
+        return f"{(int(number) + self.step) % NUMBERS:04d}"
+
+
+HIDDEN_STEP: Final = StepRule(100)
+
+
+@final
+class Counting(ChainTask):
+    """Counting: a chain under a hidden step, for models that cannot learn the rule of `generation`.
+
+        Chain: 1234
+        1234>1334,1334>1434,1434>1534, ...
+
+    Each number is the last one plus 100, modulo 10000. A pre-trained model of 135 million
+    parameters can add but cannot shuffle digits: with a few latents it learns nothing of
+    `generation`'s rule. Without training it counts on by 1, 10 or 100 alike, so it has to learn the
+    step. An orbit has 100 numbers, so no number comes back within 30 equations.
+    """
+
+    name = "counting"
+    description = "Count on from a four-digit number by a step that is never stated."
+    ood_levels = (9, 12, 18, 30)
+    longest = 100
+    rule = HIDDEN_STEP
+
+    def orbit_key(self, number: str) -> str:
+        """Return the smallest number of the orbit."""
+        return f"{int(number) % gcd(HIDDEN_STEP.step, NUMBERS):04d}"
+
+
+@final
+class CountingShown(ChainTask):
+    """Counting with two equations in the prompt, so that latents at commas stand there."""
+
+    name = "counting-shown"
+    description = "Count on by a step that the prompt shows twice."
+    ood_levels = (9, 12, 18, 30)
+    longest = 98
+    rule = HIDDEN_STEP
+    shown = 2
+
+    def orbit_key(self, number: str) -> str:
+        """Return the smallest number of the orbit."""
+        return f"{int(number) % gcd(HIDDEN_STEP.step, NUMBERS):04d}"

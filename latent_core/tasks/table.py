@@ -12,15 +12,12 @@ from typing import Final
 
 from latent_core.errors import TaskError
 from latent_core.tasks.base import Task
-from latent_core.tasks.counting import Counting, CountingShown
-from latent_core.tasks.generation import GenerationShown, GenerationTask
-from latent_core.tasks.hops import Hops
+from latent_core.tasks.chains import Counting, CountingShown, GenerationShown, GenerationTask
 from latent_core.tasks.jsonl import JsonlTask
-from latent_core.tasks.lookup import Lookup
+from latent_core.tasks.lists import Lookup, Summation
 from latent_core.tasks.metrics import Metric
-from latent_core.tasks.reach import Reach
+from latent_core.tasks.paths import Hops, Reach
 from latent_core.tasks.repetition import Repetition, RepetitionListed
-from latent_core.tasks.summation import Summation
 from latent_core.wording import did_you_mean
 
 __all__ = ["TASKS", "load_task"]

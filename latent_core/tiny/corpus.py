@@ -19,7 +19,7 @@ from itertools import permutations
 from string import ascii_letters, ascii_lowercase, digits, punctuation
 from typing import Final
 
-from latent_core.tasks.generation import HIDDEN_RULE, DigitRule
+from latent_core.tasks.chains import HIDDEN_RULE, DigitRule
 
 Document = list[tuple[str, bool]]
 Numbers = Callable[[random.Random], int]

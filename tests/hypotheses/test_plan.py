@@ -1,17 +1,25 @@
-"""Plans: their numbers, and the lines in which they are said."""
+"""Plans: their numbers, the lines in which they are said, and the time that tests really take."""
+
+from __future__ import annotations
 
 import re
+import time
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+import latent_core as lc
 from latent_core.errors import SettingError
-from latent_core.hypotheses import lab
+from latent_core.evaluation import timing
+from latent_core.hypotheses import costs, lab
 from latent_core.hypotheses.claim import Hypothesis
 from latent_core.hypotheses.conditions import Contrast
 from latent_core.hypotheses.plan import Plan, Plans, make_plan, power_table
 from latent_core.hypotheses.power import Assumptions, powers
+from latent_core.hypotheses.sources import source_of
+from latent_core.runs.shipped import SHIPPED
 from latent_core.wording import counted
 
 SPREADS = Assumptions(0.123, 0.456, "made up")
@@ -131,3 +139,37 @@ def test_the_page_states_the_power_of_the_usual_plans() -> None:
         row = f"{counted(seeds, 'seed')}, {examples} examples"
         cells = " | ".join(f"{power:.0%}" for power in found)
         assert f"{row}) | {cells}" in page or f"{row} | {cells}" in page
+
+
+pytestmark = pytest.mark.timed
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("study", "part", "examples"),
+    [
+        ("H1", "dropping them breaks it", 20),  # long answers
+        ("H2", "they are looked at", 60),  # long prompts; an intervention that slows attention
+        ("computation", "against filler", 40),  # one side is on record
+        ("attention", "mass against effect", 20),  # no answers at all
+    ],
+)
+def test_a_built_in_claim_takes_as_long_as_estimated(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, study: str, part: str, examples: int
+) -> None:
+    """By this process's own time, which no other process changes.
+
+    There are enough examples that the half second of judging, which no plan counts, is small.
+    """
+    clock = SimpleNamespace(perf_counter=time.process_time, monotonic=time.monotonic)
+    monkeypatch.setattr(timing, "time", clock)
+    monkeypatch.setattr(costs, "STOPWATCH", timing.Stopwatch())
+    claim = lc.load_study(study).parts[part]
+    source = source_of(
+        [str(SHIPPED / "tiny" / claim.loaded_task.name)], claim.loaded_task, tmp_path
+    )
+    plan = lab.plan(claim, 1, examples, target=source)
+    started = time.process_time()
+    lab.run(claim, source, plan, folder=tmp_path, progress=False)
+    assert plan.seconds is not None
+    assert 1 / 1.5 < plan.seconds / (time.process_time() - started) < 1.5

@@ -1,4 +1,4 @@
-"""Sources: adapters are trained once, and given ones belong together."""
+"""Sources: adapters are trained once, given ones belong together, and controls match theirs."""
 
 from dataclasses import replace
 from functools import partial
@@ -12,6 +12,7 @@ from latent_core.hypotheses.conditions import Contrast
 from latent_core.hypotheses.seed_adapter import SeedAdapter
 from latent_core.hypotheses.sources import Given
 from latent_core.hypotheses.studies.table import load_study
+from latent_core.hypotheses.targets import resolved
 from tests.copying import copying_backbone, copying_model
 
 
@@ -52,3 +53,9 @@ def test_runs_of_different_versions_are_refused() -> None:
         Given([run(0, "2.13.0"), run(1, "2.12.0")])
     with pytest.raises(SettingError, match="two adapters of Start_2, seed 0"):
         Given([run(0, "2.13.0"), run(0, "2.13.0")])
+
+
+def test_a_matched_control_is_found_for_the_backbone(commas) -> None:
+    matched = Contrast("Comma_2", "matched(Comma_2, parameters, end)")
+    found = resolved(replace(commas, contrast=matched), copying_backbone())
+    assert found.contrast == Contrast("Comma_2", "End_2")

@@ -12,8 +12,7 @@ import latent_core.tasks as tasks_package
 from latent_core.errors import TaskError
 from latent_core.tasks import TASKS, Example, Task, load_task, resolve_splits
 from latent_core.tasks.base import SyntheticTask, bucket_of
-from latent_core.tasks.counting import HIDDEN_STEP
-from latent_core.tasks.generation import HIDDEN_RULE, DigitRule
+from latent_core.tasks.chains import HIDDEN_RULE, HIDDEN_STEP, DigitRule
 
 tasks = pytest.mark.parametrize("task", [load_task(name) for name in TASKS], ids=list(TASKS))
 

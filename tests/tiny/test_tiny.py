@@ -17,7 +17,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from latent_core.errors import LatentError, SettingError
 from latent_core.progress import Progress, listening
 from latent_core.tasks import load_task
-from latent_core.tasks.generation import HIDDEN_RULE
+from latent_core.tasks.chains import HIDDEN_RULE
 from latent_core.tiny import corpus, pretraining
 from latent_core.tiny.muon import orthogonalise
 

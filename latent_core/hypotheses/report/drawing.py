@@ -14,9 +14,11 @@ from typing import Final, Literal, NamedTuple
 
 from markupsafe import Markup
 
-from latent_core.hypotheses.report.rendering import render
+from latent_core.templates import renderer
 
 __all__ = ["PALETTES", "STYLE", "Box", "Drawing", "Label", "Line", "Mark", "Style", "Symbol", "svg"]
+
+_render: Final = renderer(Path(__file__).parent)
 
 Style = Literal[
     "ink", "soft", "grid", "main", "edge", "dashed", "supported", "refuted", "inconclusive"
@@ -139,4 +141,4 @@ class Drawing:
 
 def svg(drawing: Drawing) -> Markup:
     """Return a drawing as an SVG element, coloured by the CSS of `drawing.css`."""
-    return Markup(render("drawing.svg", drawing=drawing))
+    return Markup(_render("drawing.svg", drawing=drawing))

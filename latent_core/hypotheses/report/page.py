@@ -9,19 +9,21 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from markupsafe import Markup
 
 from latent_core.files import write_file
 from latent_core.hypotheses.report.drawing import PALETTES, svg
-from latent_core.hypotheses.report.rendering import render
-from latent_core.hypotheses.report.verdict_figures import effects_of, figures_of, measured
+from latent_core.hypotheses.report.figures import effects_of, figures_of, measured
 from latent_core.hypotheses.verdict import Verdict, exact_text, interval_text
 from latent_core.statistics.inference import Effect
+from latent_core.templates import renderer
 from latent_core.wording import counted
 
 __all__ = ["write_report"]
+
+_render: Final = renderer(Path(__file__).parent)
 
 
 class Fact(NamedTuple):
@@ -79,7 +81,7 @@ def write_report(
     together = dict(zip(labels, verdicts, strict=True))
     overview = svg(effects_of(together)) if len(together) > 1 else None
     packages = ("latent-workbench", "torch", "transformers", "scipy")
-    page = render(
+    page = _render(
         "page.html",
         title=title,
         outcome=outcome,

@@ -12,7 +12,7 @@ from typing import Any, Final
 from matplotlib.figure import Figure
 
 from latent_core.hypotheses.report.drawing import PALETTES, STYLE, Drawing, svg
-from latent_core.hypotheses.report.verdict_figures import effects_of
+from latent_core.hypotheses.report.figures import effects_of
 from latent_core.hypotheses.verdict import Verdict
 from workbench.templates import render
 
