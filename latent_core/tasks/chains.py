@@ -19,7 +19,15 @@ from functools import cache
 from math import gcd
 from typing import Final, final
 
-from latent_core.tasks.base import Example, Mark, Score, SyntheticTask, split_items
+from latent_core.tasks.base import (
+    Example,
+    Mark,
+    Score,
+    SyntheticTask,
+)
+from latent_core.tasks.metrics import (
+    split_items,
+)
 
 __all__ = [
     "ChainTask",

@@ -11,6 +11,8 @@ from latent_core.tasks.base import (
     Mark,
     Score,
     SyntheticTask,
+)
+from latent_core.tasks.metrics import (
     asked_entries,
     score_items,
     until_stop,

@@ -1,4 +1,4 @@
-"""How the answers of a task from a file are scored, by name.
+"""Scores of responses: items one by one, and the metrics of a task from a file, by name.
 
 A file states its metric in the field `metric` of one line; `load_task` takes a name or a function.
 Each metric is a literal entry of `METRICS`.
@@ -8,16 +8,25 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
 from latent_core.errors import TaskError
-from latent_core.tasks.base import Mark, Score, score_items
+from latent_core.tasks.base import Mark, Score
 from latent_core.wording import did_you_mean
 
-__all__ = ["DEFAULT_METRIC", "METRICS", "Metric", "metric_of"]
+__all__ = [
+    "DEFAULT_METRIC",
+    "METRICS",
+    "Metric",
+    "asked_entries",
+    "metric_of",
+    "score_items",
+    "split_items",
+    "until_stop",
+]
 
 DEFAULT_METRIC: Final = "items"
 #: A number as it is written in running text: 1,234.5 or -3e4, and in 3-2 two of them.
@@ -192,3 +201,45 @@ def metric_of(given: str | Metric | Callable[[str, str], float]) -> Metric:
         return Score(graded == 1, graded, ())
 
     return Metric(name, f"{name} gives 1", f"what {name} gives", score)
+
+
+def asked_entries(prompt: str, names: Iterable[str], separator: str = ",") -> list[tuple[int, int]]:
+    """Return the span of each `name=value` in a prompt's first line, with the sign after it."""
+    found = []
+    for start, end, item in split_items(prompt.split("\n", 1)[0], separator):
+        if item.split("=", 1)[0] in names:
+            found.append((start, end + 1))
+    return found
+
+
+def split_items(text: str, separator: str = ",") -> list[tuple[int, int, str]]:
+    """Return the separated items of a text as (start, end, item), without spaces around them."""
+    items: list[tuple[int, int, str]] = []
+    start = 0
+    for piece in text.split(separator):
+        item = piece.strip()
+        begin = start + (len(piece) - len(piece.lstrip()) if item else 0)
+        items.append((begin, begin + len(item), item))
+        start += len(piece) + len(separator)
+    return items if text.strip() else []
+
+
+def score_items(wanted: list[str], text: str) -> tuple[float, tuple[Mark, ...]]:
+    """Grade comma-separated items against those wanted.
+
+    The grade is (leading items right) / max(items wanted, items written). Stopping early and
+    running on both cost. Items after the first wrong one do not count. A mark is correct if the
+    item at its place is the one wanted there.
+    """
+    items = split_items(text)
+    marks = tuple(
+        Mark(start, end, index < len(wanted) and item == wanted[index])
+        for index, (start, end, item) in enumerate(items)
+    )
+    leading = next((i for i, mark in enumerate(marks) if not mark.correct), len(marks))
+    return leading / max(len(wanted), len(items), 1), marks
+
+
+def until_stop(response: str, stop: str = ".") -> str:
+    """Return the response before its first `stop` mark; all of it if there is none."""
+    return response.split(stop, 1)[0]

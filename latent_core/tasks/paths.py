@@ -13,6 +13,8 @@ from latent_core.tasks.base import (
     Mark,
     Score,
     SyntheticTask,
+)
+from latent_core.tasks.metrics import (
     asked_entries,
     split_items,
     until_stop,

@@ -13,7 +13,15 @@ import random
 from abc import abstractmethod
 from typing import final
 
-from latent_core.tasks.base import Example, Score, SyntheticTask, score_items, until_stop
+from latent_core.tasks.base import (
+    Example,
+    Score,
+    SyntheticTask,
+)
+from latent_core.tasks.metrics import (
+    score_items,
+    until_stop,
+)
 
 
 class _Repeating(SyntheticTask):

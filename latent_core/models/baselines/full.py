@@ -5,6 +5,8 @@ Knows how much memory that takes; refuses beforehand instead of being killed.
 
 from __future__ import annotations
 
+import copy
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
@@ -17,7 +19,6 @@ from latent_core.backbones.backbone import Backbone
 from latent_core.backbones.fingerprints import quantisation
 from latent_core.backbones.loading import load_backbone
 from latent_core.errors import AdapterError, SettingError
-from latent_core.models.baselines.copies import copy_weights
 from latent_core.models.provenance import kept_backbone, kept_notes
 from latent_core.models.size import free_memory
 from latent_core.models.steered import SteeredModel
@@ -53,7 +54,7 @@ class FullModel(SteeredModel):
             )
         if to_train:
             _refuse_without_memory(given)
-        own = copy_weights(given)
+        own = _trainable_copy(given)
         super().__init__(own, own.place(LatentLayout()), "full")
         self.base_model = own.model.requires_grad_(True)
         self.train(False)
@@ -109,3 +110,14 @@ def _refuse_without_memory(backbone: Backbone) -> None:
             f"activations ({BYTES_PER_WEIGHT} bytes a weight), but {available / 1e9:.1f} GB are "
             f"free on {backbone.device}; train lora instead, or use a smaller backbone"
         )
+
+
+def _trainable_copy(backbone: Backbone) -> Backbone:
+    """Copy everything, with weights in float32, because they are going to be trained."""
+    copied = replace(backbone, model=copy.deepcopy(backbone.model).float())
+    # Computed, and kept, before the weights change. In float32 a fingerprint is the same as in
+    # bfloat16, but another than in float16.
+    assert "float16" in (backbone.weights_sample.dtype, copied.weights_sample.dtype) or (
+        copied.fingerprint == backbone.fingerprint
+    )
+    return copied

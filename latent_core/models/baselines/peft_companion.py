@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import warnings
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 
 import torch
@@ -23,7 +25,6 @@ from transformers import Cache
 from latent_core.backbones.backbone import Backbone
 from latent_core.backbones.loading import load_backbone
 from latent_core.errors import AdapterError, BackboneError, LatentError
-from latent_core.models.baselines.copies import copy_modules
 
 __all__ = ["PeftCompanion"]
 
@@ -53,7 +54,7 @@ class PeftCompanion:
         learning_rate: float | None,
         seed: int,
     ) -> None:
-        self.backbone = own = copy_modules(load_backbone(backbone))
+        self.backbone = own = _copy_sharing_weights(load_backbone(backbone))
         self.method = method
         self.learning_rate = learning_rate
         try:
@@ -111,3 +112,18 @@ class PeftCompanion:
         if shapes != expected:
             raise AdapterError(f"{folder}: {self.method} needs {expected}, the file has {shapes}")
         set_peft_model_state_dict(self.peft_model, weights)
+
+
+def _copy_sharing_weights(backbone: Backbone) -> Backbone:
+    """Copy modules and config and share the weights, which costs kilobytes.
+
+    PEFT replaces modules (LoRA) and sets attributes on models. On such a copy, neither the backbone
+    nor another model on it changes, and the weights are in memory once.
+    """
+    model = backbone.model
+    shared = {id(tensor): tensor for tensor in chain(model.parameters(), model.buffers())}
+    copied = replace(backbone, model=copy.deepcopy(model, shared))
+    # Computed, and kept, before PEFT renames the weights that they are computed from.
+    assert copied.fingerprint == backbone.fingerprint
+    assert copied.weights_sample == backbone.weights_sample
+    return copied
