@@ -1,4 +1,4 @@
-"""What one more pass costs in a training step, counted in slots: `latent_core.models.parts.PASS`.
+"""What one more pass costs in a training step, counted in slots: `latent_core.models.loss.PASS`.
 
     python benchmarks/training_parts.py --backbone smollm2-135m --threads 2
 

@@ -7,7 +7,6 @@ from . import errors as errors
 from . import interventions as interventions
 from . import layouts as layouts
 from . import tasks as tasks
-from .analysis.contents import latent_contents as latent_contents
 from .analysis.geometry import latent_norms as latent_norms
 from .analysis.geometry import latent_similarity as latent_similarity
 from .analysis.geometry import logit_lens as logit_lens
@@ -18,7 +17,8 @@ from .analysis.mean_attention import attention_masses as attention_masses
 from .analysis.mean_attention import mean_attention as mean_attention
 from .analysis.mean_effect import mean_effect as mean_effect
 from .analysis.mean_effect import single_latents as single_latents
-from .analysis.token_probabilities import token_probabilities as token_probabilities
+from .analysis.tokens import latent_contents as latent_contents
+from .analysis.tokens import token_probabilities as token_probabilities
 from .analysis.tracing import attention_against_effect as attention_against_effect
 from .analysis.tracing import trace as trace
 from .attention.capture import capture_attention as capture_attention
@@ -28,8 +28,8 @@ from .attention.hooks import hooked as hooked
 from .attention.record import AttentionRecord as AttentionRecord
 from .backbones.backbone import Backbone as Backbone
 from .backbones.loading import load_backbone as load_backbone
+from .bridges.export import export_prompt_embeddings as export_prompt_embeddings
 from .bridges.inspect_log import export_inspect_log as export_inspect_log
-from .bridges.prompt_embeddings import export_prompt_embeddings as export_prompt_embeddings
 from .evaluation.along import along as along
 from .evaluation.comparison import compare as compare
 from .evaluation.edits import follow_edits as follow_edits
@@ -51,7 +51,7 @@ from .hypotheses.study import Study as Study
 from .hypotheses.verdict import Verdict as Verdict
 from .interventions.base import Intervention as Intervention
 from .interventions.kinds import parse_intervention as parse_intervention
-from .invariants.check import check_backbone as check_backbone
+from .invariants.reports import check_backbone as check_backbone
 from .models.build import build_model as build_model
 from .models.build import load_model as load_model
 from .models.latent import LatentModel as LatentModel

@@ -89,7 +89,7 @@ def test_the_workbench_says_which_extra_it_needs(tmp_path: Path) -> None:
 
 
 def test_the_engine_ray_says_which_extra_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
-    from latent_core.grids.cluster import RayEngine
+    from latent_core.grids.engines import RayEngine
 
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(lc.errors.MissingExtraError, match=r"'latent-workbench\[ray\]'"):

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from latent_core.adapters.saved import read_saved
-from latent_core.archives.names import SHIPPED
+from latent_core.archives.folders import SHIPPED
 from latent_core.errors import LatentError
 from latent_core.runs.evaluation_file import overall_graded, read_summary
 from latent_core.runs.shipped import ShippedAdapter, shipped_adapters

@@ -13,8 +13,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Final, Literal, NamedTuple
 
-from latent_core.analysis.contents import latent_contents
-from latent_core.analysis.token_probabilities import token_probabilities
+from latent_core.analysis.tokens import latent_contents, token_probabilities
 from latent_core.errors import LatentError
 from latent_core.generation.generate import Generation
 from latent_core.interventions.base import Combined, Intervention

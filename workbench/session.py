@@ -16,8 +16,7 @@ from traitlets import HasTraits, Instance, Unicode, default, observe, validate
 
 from latent_core.adapters.adapter import CONFIG_NAME
 from latent_core.adapters.saved import read_saved
-from latent_core.archives.folders import has_file
-from latent_core.archives.names import on_disk
+from latent_core.archives.folders import has_file, on_disk
 from latent_core.backbones.backbone import Backbone
 from latent_core.backbones.loading import load_backbone
 from latent_core.errors import AdapterError

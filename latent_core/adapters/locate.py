@@ -11,8 +11,7 @@ from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HFValidationError, HTTPError  # type: ignore[attr-defined]
 
 from latent_core.adapters.adapter import CONFIG_NAME
-from latent_core.archives.folders import has_file, is_folder, nothing_at
-from latent_core.archives.names import SHIPPED_PREFIX, on_disk
+from latent_core.archives.folders import SHIPPED_PREFIX, has_file, is_folder, nothing_at, on_disk
 from latent_core.errors import AdapterError
 
 __all__ = ["HUB_ERRORS", "locate"]

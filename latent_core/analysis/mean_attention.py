@@ -29,7 +29,7 @@ from latent_core.errors import SettingError, whole_number
 from latent_core.models.latent import LatentModel
 from latent_core.progress import progress_bar
 from latent_core.slots.places import After
-from latent_core.statistics.columns import column_differences, column_means
+from latent_core.statistics.means import column_differences, column_means
 from latent_core.tasks.base import Example, Task
 
 __all__ = [

@@ -17,7 +17,7 @@ from latent_core.analysis.tracing import trace
 from latent_core.errors import whole_number
 from latent_core.interventions.running import InterventionWarning
 from latent_core.models.latent import LatentModel
-from latent_core.statistics.columns import column_means
+from latent_core.statistics.means import column_means
 from latent_core.tasks.base import Task
 
 __all__ = ["mean_effect", "single_latents"]

@@ -23,8 +23,7 @@ from torch import Tensor
 from latent_core.attention.hooks import attention_shape
 from latent_core.backbones.layers import pick
 from latent_core.errors import SettingError
-from latent_core.interventions.edges import Cut, EdgeRule, NoRule
-from latent_core.interventions.flow import KnockOut
+from latent_core.interventions.flow import Cut, EdgeRule, KnockOut, NoRule
 from latent_core.interventions.running import InterventionWarning, running
 from latent_core.interventions.scene import Scene
 from latent_core.models.latent import LatentModel

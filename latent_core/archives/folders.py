@@ -12,10 +12,9 @@ import os
 import tempfile
 from collections.abc import Collection, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from latent_core.archives.format import RECORDS
-from latent_core.archives.names import SHIPPED, SHIPPED_PREFIX, on_disk
 from latent_core.archives.reading import Archive, is_archive, open_archive
 from latent_core.archives.tables import RecordsTable, frame_of, read_records_table
 from latent_core.errors import ArchiveError
@@ -25,12 +24,15 @@ if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = [
+    "SHIPPED",
+    "SHIPPED_PREFIX",
     "Place",
     "file_names",
     "has_file",
     "is_folder",
     "modified_ns",
     "nothing_at",
+    "on_disk",
     "place_of",
     "read_file",
     "read_frame",
@@ -40,6 +42,19 @@ __all__ = [
     "size_of",
     "write_folder",
 ]
+
+#: Holds the runs that ship, an archive for each backbone.
+SHIPPED: Final = Path(__file__).parents[1] / "assets" / "adapters"
+SHIPPED_PREFIX: Final = "shipped:"
+
+
+def on_disk(path: str | Path) -> str:
+    """The path that a name stands for; any other path as it is."""
+    text = os.fspath(path)
+    if not text.startswith(SHIPPED_PREFIX):
+        return text
+    below = text.removeprefix(SHIPPED_PREFIX).strip("/")
+    return os.path.join(SHIPPED, below) if below else str(SHIPPED)
 
 
 _READ = os.O_RDONLY | getattr(os, "O_BINARY", 0)

@@ -28,11 +28,11 @@ from latent_core.archives.format import (
     TENSORS,
     VERSION,
     PackedFolder,
+    TensorStore,
     check_names,
     digest,
 )
 from latent_core.archives.tables import RecordsTable, parquet_bytes
-from latent_core.archives.tensors import TensorStore
 from latent_core.errors import ArchiveError
 from latent_core.files import parse_json
 

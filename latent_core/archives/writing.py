@@ -22,10 +22,11 @@ from latent_core.archives.format import (
     PackedFile,
     check_names,
     digest,
+    put_together,
+    taken_apart,
 )
 from latent_core.archives.reading import KEY, Archive
 from latent_core.archives.tables import RecordsTable
-from latent_core.archives.tensors import put_together, taken_apart
 from latent_core.errors import ArchiveError
 from latent_core.files import new_folder
 

@@ -5,7 +5,7 @@ token sees those after it. Going on from a cache gives the same as one pass. A r
 gives the same as the row alone, also once another row has ended. A token gives the same however far
 positions reach after it. The output head can be applied to single slots. A family that fails is
 refused with the reason, because it would give wrong results without a word: ALiBi decoders swallow
-position ids. `latent_core.invariants.check` checks far more, on demand.
+position ids. `latent_core.invariants.reports` checks far more, on demand.
 """
 
 from __future__ import annotations

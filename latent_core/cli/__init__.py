@@ -12,16 +12,14 @@ from typing import Final
 
 from latent_core.cli import (
     comparing,
-    demo,
-    doctor,
     evaluating,
+    first_steps,
     generating,
     grid,
     hypotheses,
     lists,
     runs,
     sharing,
-    shipped,
     training,
 )
 from latent_core.cli.app import app
@@ -31,9 +29,8 @@ from latent_core.errors import LatentError
 __all__ = [
     "app",
     "comparing",
-    "demo",
-    "doctor",
     "evaluating",
+    "first_steps",
     "generating",
     "grid",
     "hypotheses",
@@ -41,7 +38,6 @@ __all__ = [
     "main",
     "runs",
     "sharing",
-    "shipped",
     "training",
 ]
 

@@ -1,10 +1,14 @@
-"""The command line's frame: the app, its console, and how tables look."""
+"""The command line's frame: the app, its console, and what several commands share.
+
+They share options, how tables look, and the accuracy that tables show.
+"""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 from rich.box import SIMPLE_HEAD
@@ -13,7 +17,11 @@ from rich.text import Text
 from typer.core import TyperCommand, TyperGroup
 
 import latent_core
-from latent_core.cli.terminal import Terminal
+from latent_core.cli.terminal import Terminal, say
+from latent_core.errors import SettingError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = [
     "COMMANDS",
@@ -24,8 +32,14 @@ __all__ = [
     "OtherWeights",
     "PlainGroup",
     "Runs",
+    "ThreadsOption",
     "app",
+    "checked_metric",
     "console",
+    "fix_threads_if",
+    "say_once",
+    "say_threads",
+    "shares",
     "show_words",
     "table_of",
     "table_of_numbers",
@@ -160,3 +174,64 @@ def _options(
     ] = False,
 ) -> None:
     """Take the options of `latent` itself; its help text stands in `app`."""
+
+
+Shares = Callable[[str, str], str]
+
+
+def checked_metric(metric: str) -> str:
+    """Refuse a metric that is neither graded nor exact."""
+    if metric not in ("graded", "exact"):
+        raise SettingError(f"unknown metric {metric!r}; expected graded or exact")
+    return metric
+
+
+def shares(frame: pd.DataFrame, by: pd.Series, split: pd.Series, metric: str) -> Shares:
+    """The mean over the levels of each split, weighted by their examples.
+
+    Args:
+        frame: rows of `load_runs`.
+        by: for each row, to which line of a table it belongs.
+        split: for each row, to which column.
+        metric: graded or exact.
+
+    Returns:
+        a function of line and column that says the mean as text: - if there is none.
+    """
+    weights = frame["examples"].astype(float)
+    parts = (
+        (frame[metric].astype(float) * weights).groupby([by, split]),
+        weights.groupby([by, split]),
+    )
+    means = (parts[0].sum() / parts[1].sum()).dropna().to_dict()
+    texts = {place: f"{mean:.2f}" for place, mean in means.items()}
+    return lambda line, column: texts.get((line, column), "-")
+
+
+ThreadsOption = Annotated[
+    int | None,
+    typer.Option(help="Threads to compute with; by default what other processes leave free."),
+]
+
+
+def fix_threads_if(threads: int | None) -> None:
+    """Compute with a number of threads, if the user gave one."""
+    if threads is not None:
+        from latent_core.threads import fix_threads  # brings torch
+
+        fix_threads(threads)
+
+
+def say_threads() -> None:
+    """Say on how many threads was computed, if others left fewer than there are."""
+    from latent_core.threads import fit_threads
+
+    choice = fit_threads()
+    if choice.threads < choice.most:
+        say_once(f"computed on {choice} (--threads)")
+
+
+def say_once(text: str) -> None:
+    """Say something beside the answers, which may go into a file."""
+    if FIRST_PROCESS:
+        say(text)

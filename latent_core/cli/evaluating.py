@@ -1,8 +1,9 @@
-"""`latent evaluate`: the records of finished runs."""
+"""`latent evaluate`: the records of finished runs, or of every snapshot of a run (`--along`)."""
 
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
@@ -10,18 +11,72 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 import typer
 from rich.text import Text
 
-from latent_core.cli.along import evaluate_along
-from latent_core.cli.app import FIRST_PROCESS, OtherWeights, Runs, app, console
-from latent_core.cli.comparing import show_comparison, show_summary
-from latent_core.cli.run_tasks import task_of_run
-from latent_core.cli.threads import ThreadsOption, fix_threads_if, say_once, say_threads
-from latent_core.errors import SettingError
+from latent_core.cli.app import (
+    FIRST_PROCESS,
+    OtherWeights,
+    Runs,
+    ThreadsOption,
+    app,
+    console,
+    fix_threads_if,
+    say_once,
+    say_threads,
+    table_of_numbers,
+)
+from latent_core.cli.comparing import interval_text, show_comparison, show_summary
+from latent_core.cli.terminal import say
+from latent_core.errors import AdapterError, SettingError, TaskError
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from latent_core.adapters.saved import Saved
     from latent_core.tasks.base import Task
 
-__all__ = ["evaluate"]
+__all__ = [
+    "evaluate",
+    "evaluate_along",
+    "task_of_run",
+]
+
+
+def task_of_run(folder: Path, notes: dict[str, Any], task_file: Path | None) -> Task:
+    """The task that a run was trained on, or the one of a file that is named instead.
+
+    Raises:
+        AdapterError: if the run does not say its task.
+        TaskError: if its file is gone or has changed, and none is named instead.
+    """
+    from latent_core.tasks.table import load_task
+
+    if "task" not in notes:
+        raise AdapterError(
+            f"{folder} does not say what task it was trained on; expected a folder made by "
+            "`latent train`"
+        )
+    source = str(notes.get("task_source", notes["task"]))
+    own_file = source.endswith(".jsonl")
+    if task_file is not None and not own_file:
+        raise SettingError(f"{folder} was trained on the task {source}, which is no file")
+    if task_file is None and own_file and not Path(source).is_file():
+        raise TaskError(
+            f"{folder} was trained on {source}, and there is no such file now; give its new place "
+            "with --task-file"
+        )
+    task = load_task(source if task_file is None else task_file)
+    trained_on = notes.get("task_fingerprint", task.fingerprint)
+    if task.fingerprint != trained_on:
+        differs = (
+            f"{folder} was trained on another task (fingerprint {trained_on[:8]}) than "
+            f"{task_file or source} now holds ({task.fingerprint[:8]})"
+        )
+        if task_file is None and own_file:
+            raise TaskError(
+                f"{differs}; give the file it was trained on, or this one to evaluate on it, with "
+                "--task-file"
+            )
+        say(f"latent: {differs}")
+    return task
 
 
 @app.command()
@@ -216,3 +271,85 @@ def _evaluate_run(
     frame = frame.assign(seed=config.notes.get("seed", 0))
     if FIRST_PROCESS:
         write_records(folder, frame, replace=replace)
+
+
+def evaluate_along(
+    runs: list[str],
+    splits: list[str],
+    metric: str,
+    task_file: Path | None,
+    allow_other_weights: bool,
+    **asked: Any,
+) -> None:
+    """Evaluate every snapshot of runs, keep the records in each run, and print their means.
+
+    Args:
+        runs: run folders.
+        splits: split names; `ood` stands for every OOD level.
+        metric: `graded` or `exact`.
+        task_file: the task's file, if it has moved or has changed.
+        allow_other_weights: as in `load_model`.
+        asked: further arguments of `evaluate`.
+
+    Raises:
+        SettingError: if a run has no snapshots.
+    """
+    import pandas as pd
+
+    from latent_core.adapters.saved import read_saved
+    from latent_core.backbones.loading import load_backbone
+    from latent_core.evaluation.along import along
+    from latent_core.evaluation.evaluate import evaluate
+    from latent_core.runs.lock import run_lock
+    from latent_core.runs.snapshots import load_snapshots, write_along
+
+    moved = {run: load_snapshots(run).distances() for run in runs}  # refused before any work
+    backbones: dict[tuple[str, str], Any] = {}
+    frames = []
+    for run in runs:
+        config = read_saved(run)
+        task = task_of_run(Path(run), config.notes, task_file)
+        key = (config.backbone, str(config.notes.get("dtype", "auto")))
+        if key not in backbones:
+            backbones[key] = load_backbone(key[0], dtype=key[1])
+        frame = along(
+            run,
+            functools.partial(evaluate, task=task, splits=splits, **asked),
+            backbone=backbones[key],
+            allow_other_weights=allow_other_weights,
+        )
+        if FIRST_PROCESS:
+            with run_lock(run):
+                write_along(run, frame)
+        frames.append(frame)
+    _show(pd.concat(frames, ignore_index=True), moved, metric)
+
+
+def _show(records: pd.DataFrame, moved: dict[str, pd.DataFrame], metric: str) -> None:
+    """One table for each task, backbone and method: a row for each step."""
+    import pandas as pd
+
+    from latent_core.statistics.means import summarise
+
+    for (task, backbone, method), rows in records.groupby(
+        ["task", "backbone", "method"], sort=False
+    ):
+        splits = list(dict.fromkeys(rows["split"]))
+        title = f"{method}, {task} on {backbone}: {metric} along training, mean and 95 % interval"
+        table = table_of_numbers("step", *splits, "moved", texts=1, title=title)
+        means = summarise(rows, ("step", "split"), metric).set_index(["step", "split"])
+        steps = sorted(rows["step"].unique())
+        every = pd.MultiIndex.from_product([steps, splits])
+        means = means.reindex(every)
+        own = [moved[run] for run in rows["run"].unique()]
+        for step in steps:
+            ends = [means.loc[(step, split)] for split in splits]
+            cells = [interval_text(one["mean"], one["low"], one["high"], " ") for one in ends]
+            totals = [frame[frame["step"] == step]["moved"] for frame in own]
+            lengths = [float((total**2).sum() ** 0.5) for total in totals if len(total)]
+            table.add_row(str(step), *cells, f"{sum(lengths) / len(lengths):.2f}")
+        console.print(table)
+    console.print(
+        "moved: the distance of what trains from where it was at the first snapshot, mean over "
+        "training seeds"
+    )

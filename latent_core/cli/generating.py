@@ -9,8 +9,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.text import Text
 
-from latent_core.cli.app import OtherWeights, app, console
-from latent_core.cli.threads import ThreadsOption, fix_threads_if, say_once, say_threads
+from latent_core.cli.app import (
+    OtherWeights,
+    ThreadsOption,
+    app,
+    console,
+    fix_threads_if,
+    say_once,
+    say_threads,
+)
 from latent_core.errors import SettingError
 from latent_core.wording import counted
 

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.text import Text
 
-from latent_core.cli.app import app, console, table_of_numbers
-from latent_core.cli.threads import ThreadsOption
+from latent_core.cli.app import ThreadsOption, app, console, table_of_numbers
 from latent_core.errors import SettingError
 from latent_core.wording import counted, duration, duration_range
 
@@ -60,10 +59,9 @@ def grid(
     """
     if engine not in ("local", "ray"):
         raise SettingError(f"unknown engine {engine!r}; expected local or ray")
-    from latent_core.grids.cluster import RayEngine
+    from latent_core.grids.engines import LocalEngine, RayEngine, default_workers
     from latent_core.grids.estimate import TimeLeft
     from latent_core.grids.grid import read_grid
-    from latent_core.grids.local import LocalEngine, default_workers
     from latent_core.grids.run import plan_grid, run_grid
 
     asked = read_grid(file)

@@ -1,4 +1,8 @@
-"""What can be chosen (`latent backbones | tasks | methods`), and what makes it (`fetch`, ...)."""
+"""What can be chosen or made (`latent backbones | tasks | methods | shipped`).
+
+`latent backbones --check` shows which invariants hold for which layouts, and the reason where one
+fails.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +10,32 @@ from pathlib import Path
 from typing import Annotated, Final
 
 import typer
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+from rich.text import Text
 
-from latent_core.cli.app import app, console, show_words, table_of
-from latent_core.cli.checks import show_check
-from latent_core.errors import SettingError
+from latent_core.cli.app import (
+    app,
+    checked_metric,
+    console,
+    shares,
+    show_words,
+    table_of,
+    table_of_numbers,
+)
+from latent_core.errors import BackboneError, SettingError
 from latent_core.wording import did_you_mean
 
-__all__ = ["backbones", "convert", "fetch", "methods", "pretrain", "tasks"]
+__all__ = [
+    "backbones",
+    "convert",
+    "fetch",
+    "methods",
+    "pretrain",
+    "shipped",
+    "show_check",
+    "tasks",
+]
 
 OWN_TASK: Final = """\
 Your own task: a .jsonl file with one object on each line, such as {"prompt": "2+3=", "answer": "5"}
@@ -172,3 +195,118 @@ def pretrain(
 
     folder = pretrain_tiny(out, seed=seed, steps=STEPS if steps is None else steps)
     console.print(f"tiny: {folder}")
+
+
+@app.command()
+def shipped(
+    name: Annotated[
+        str,
+        typer.Argument(help="Which runs to list: BACKBONE, BACKBONE/TASK or BACKBONE/TASK/METHOD."),
+    ] = "",
+    metric: Annotated[str, typer.Option(help="graded or exact.")] = "graded",
+) -> None:
+    """List the runs that ship with the package, with accuracy in and out of distribution.
+
+    Every command that takes a run also takes shipped:NAME. Without a seed, NAME means all seeds, or
+    the first seed if the command needs one run.
+
+    Example: `latent generate shipped:tiny/summation/8_2 --prompt 'a=1\\nb=2\\na+b='`
+    """
+    from latent_core.archives.folders import SHIPPED_PREFIX
+    from latent_core.runs.store import load_runs
+
+    checked_metric(metric)
+    name = name.removeprefix(SHIPPED_PREFIX).strip("/")
+    frame = load_runs(f"{SHIPPED_PREFIX}{name}")
+    methods = frame[["backbone", "task", "method"]].agg("/".join, axis=1)
+    one_method = methods.nunique() == 1
+    table = table_of_numbers("name", "seeds", "id", "ood", texts=2)
+    names = methods + "/seed-" + frame["seed"].astype(str) if one_method else methods
+    columns = frame["split"].where(~frame["split"].str.startswith("ood"), "ood")
+    share = shares(frame, names, columns, metric)
+    for each, rows in frame.groupby(names, sort=False):
+        seeds = f"{rows['seed'].min()}-{rows['seed'].max()}"
+        table.add_row(
+            Text(str(each)),
+            str(rows["seed"].min()) if rows["seed"].nunique() == 1 else seeds,
+            share(str(each), "id"),
+            share(str(each), "ood"),
+        )
+    console.print(table)
+    console.print(
+        Text(
+            f"{frame['path'].nunique()} runs; mean {metric} accuracy over all seeds and OOD "
+            "levels. To use a run, give its name: latent evaluate "
+            f"{SHIPPED_PREFIX}{methods.iloc[0]}"
+        ),
+        soft_wrap=True,
+    )
+
+
+def show_check(name: str, report: Path | None = None) -> bool:
+    """Check a backbone, print the table, and say whether everything holds.
+
+    Args:
+        name: what `load_backbone` takes.
+        report: a file of reports that gets a row, also where the backbone is refused.
+    """
+    from latent_core.backbones.loading import load_backbone
+    from latent_core.invariants import reports
+
+    if report is not None and report.exists():
+        reports.read_reports(report)  # another file is refused before minutes of checks
+    with console.status(f"loading {name}") as status:
+        try:
+            backbone = load_backbone(name, dtype="float32")
+        except BackboneError as error:
+            if report is not None:
+                reports.add_report(report, reports.refused_report(name, str(error)))
+            raise
+        frame = reports.check_backbone(
+            backbone, progress=lambda layout, invariant: status.update(f"{layout}: {invariant}")
+        )
+    if report is not None:
+        reports.add_report(report, reports.report_of(backbone, frame))
+    # None instead of pandas' missing value, which is neither true nor false.
+    frame = frame.assign(holds=frame["holds"].astype(object).where(frame["holds"].notna(), None))
+    layouts = list(dict.fromkeys(frame["layout"]))
+    headings = ["sum" if "+" in layout else layout for layout in layouts]
+    table = Table(
+        title=f"latent tokens on {name}",
+        title_justify="left",
+        box=SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+    )
+    for heading in ("check", *headings, "difference"):
+        table.add_column(Text(heading), no_wrap=True)
+    for invariant, rows in frame.groupby("invariant", sort=False):
+        marks = {row["layout"]: _mark(row["holds"]) for _, row in rows.iterrows()}
+        apart = rows["difference"].max()
+        table.add_row(
+            Text(str(invariant)),
+            *(marks.get(layout, Text("")) for layout in layouts),
+            f"{apart:.0e}" if apart else "",
+        )
+    console.print(table)
+    for layout, heading in zip(layouts, headings, strict=True):
+        if heading != layout:
+            console.print(
+                Text(f"{heading}: {layout}. A row with one mark does not depend on the layout.")
+            )
+    for _, row in frame.iterrows():
+        if row["holds"] is not True:
+            what = "does not apply" if row["holds"] is None else "FAILED"
+            console.print(Text(f"{row['invariant']}, {row['layout']}: {what}. {row['note']}"))
+    failed = sum(holds is False for holds in frame["holds"])
+    if failed:
+        console.print(Text(f"{failed} of {len(frame)} checks failed", style="bold red"))
+    else:
+        seconds = frame["seconds"].sum()
+        console.print(f"all applicable checks passed ({len(frame)} checks, {seconds:.0f} s)")
+    return failed == 0
+
+
+def _mark(holds: bool | None) -> Text:
+    if holds is None:
+        return Text("-", style="dim")
+    return Text("yes") if holds else Text("NO", style="bold red")

@@ -12,8 +12,15 @@ from rich.progress import Progress
 from rich.table import Table
 from rich.text import Text
 
-from latent_core.cli.app import App, PlainGroup, app, console, table_of_numbers
-from latent_core.cli.metrics import checked_metric, shares
+from latent_core.cli.app import (
+    App,
+    PlainGroup,
+    app,
+    checked_metric,
+    console,
+    shares,
+    table_of_numbers,
+)
 from latent_core.cli.terminal import print_rows
 from latent_core.errors import SettingError
 from latent_core.wording import counted

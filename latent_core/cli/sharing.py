@@ -54,7 +54,7 @@ def export(
         console.print(f"{export_model(load_model(folder), out)}: read README.md there first")
         return
 
-    from latent_core.bridges.prompt_embeddings import write_prompt_embeddings
+    from latent_core.bridges.export import write_prompt_embeddings
     from latent_core.tasks.conversations import unescaped
 
     model = load_model(folder)
@@ -84,8 +84,7 @@ def push(
 
     A README of yours, in the run folder or on the hub, stays unless --replace-readme is given.
     """
-    from latent_core.sharing.model_card import model_card
-    from latent_core.sharing.push import push_folder
+    from latent_core.sharing.push import model_card, push_folder
 
     if dry_run:
         console.print(model_card(folder, repo_id), markup=False, highlight=False, soft_wrap=True)

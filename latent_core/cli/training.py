@@ -7,8 +7,15 @@ from typing import Annotated, Any, NamedTuple
 
 import typer
 
-from latent_core.cli.app import FIRST_PROCESS, app, console
-from latent_core.cli.threads import ThreadsOption, fix_threads_if, say_once, say_threads
+from latent_core.cli.app import (
+    FIRST_PROCESS,
+    ThreadsOption,
+    app,
+    console,
+    fix_threads_if,
+    say_once,
+    say_threads,
+)
 from latent_core.errors import SettingError
 from latent_core.wording import duration
 

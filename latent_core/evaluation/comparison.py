@@ -18,9 +18,8 @@ from numpy.typing import NDArray
 from latent_core.archives.folders import has_file
 from latent_core.errors import SettingError
 from latent_core.runs.find import StoredRun, find_runs, warn_of
-from latent_core.runs.many_records import constant, records_of_runs
+from latent_core.runs.many_records import TableStack, constant, records_of_runs
 from latent_core.runs.own_files import RECORDS_FILE
-from latent_core.runs.stacking import TableStack
 from latent_core.slots.methods import method_name
 from latent_core.statistics.means import mean_interval, numbered
 from latent_core.statistics.task_names import FINGERPRINT, tell_tasks_apart

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from latent_core.grids.engines import LocalEngine, default_workers
 from latent_core.grids.grid import Grid
-from latent_core.grids.local import LocalEngine, default_workers
 from latent_core.grids.spec import RunSpec
 from latent_core.grids.work import RunOutcome, RunState, state_of
 

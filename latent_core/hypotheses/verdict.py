@@ -9,8 +9,7 @@ does.
 
 *Inconclusive*: everything else. This includes a control whose score leaves no room for the effect,
 unless the interval lies on the other side of zero. It also includes an intervention that met no
-latent, because nothing was tested. More seeds
-or more examples may settle it.
+latent, because nothing was tested. More seeds or more examples may settle it.
 """
 
 from __future__ import annotations

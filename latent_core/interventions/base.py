@@ -34,13 +34,12 @@ from latent_core.errors import SettingError, whole_number
 from latent_core.interventions.running import running
 from latent_core.interventions.scene import Scene
 from latent_core.slots.layout import LatentGroup
-from latent_core.slots.notation import NAME, SELECTION
+from latent_core.slots.notation import NAME, SELECTION, format_value, parse_numbers
 from latent_core.slots.notation import whole_number as read_whole_number
 from latent_core.slots.parts import Call
 from latent_core.slots.placement import RowOf
 from latent_core.slots.pointing import Part, clipped
 from latent_core.slots.selection import Selection
-from latent_core.slots.writing import format_value, parse_numbers
 from latent_core.wording import meant
 
 if TYPE_CHECKING:

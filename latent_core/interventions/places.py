@@ -18,7 +18,7 @@ from latent_core.interventions.base import (
     edited,
     hit_by,
 )
-from latent_core.interventions.edges import Cut, NearestRule
+from latent_core.interventions.flow import Cut, NearestRule
 from latent_core.interventions.scene import Scene
 from latent_core.slots.layout import LatentGroup, PositionScheme
 from latent_core.slots.selection import Selection

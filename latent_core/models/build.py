@@ -26,8 +26,7 @@ from latent_core.tasks.conversations import spoken
 
 if TYPE_CHECKING:
     from latent_core.models.baselines.full import FullModel
-    from latent_core.models.baselines.peft_baseline import PeftBaseline
-    from latent_core.models.baselines.peft_companion import PeftCompanion
+    from latent_core.models.baselines.peft_baseline import PeftBaseline, PeftCompanion
 
 __all__ = ["build_model", "load_model"]
 
@@ -137,7 +136,7 @@ def _saved_model(
 def _companion(backbone: Backbone | str, method: Method, seed: int) -> PeftCompanion:
     """What PEFT trains beside a layout."""
     if method.kind == "prefix":
-        from latent_core.models.baselines.prefix import PrefixCompanion
+        from latent_core.models.baselines.virtual_tokens import PrefixCompanion
 
         return PrefixCompanion(backbone, method.size or 2, seed)
     from latent_core.models.baselines.lora import lora_companion
@@ -162,12 +161,12 @@ def _bare_baseline(
 
             return LoraModel(backbone, method.size, method.parameters, seed)
         case "prefix":
-            from latent_core.models.baselines.prefix import PrefixModel
+            from latent_core.models.baselines.virtual_tokens import PrefixModel
 
             words = method.init.removeprefix("text:") if method.init != "vocab" else ""
             return PrefixModel(backbone, method.size or 2, seed, words)
         case "prompt-tuning":
-            from latent_core.models.baselines.prompt import PromptModel
+            from latent_core.models.baselines.virtual_tokens import PromptModel
 
             return PromptModel(backbone, method.size or 2, method.init, seed)
         case "full":

@@ -1,6 +1,6 @@
 """`Companion`: what PEFT trains inside a backbone, alone or beside latent tables.
 
-The protocol that models ask of it. `latent_core.models.baselines.peft_companion` implements it;
+The protocol that models ask of it. `latent_core.models.baselines.peft_baseline` implements it;
 nothing here imports PEFT.
 """
 

@@ -25,7 +25,7 @@ from latent_core.errors import PromptError
 from latent_core.generation.generate import Generation, generate
 from latent_core.models.companion import Companion
 from latent_core.models.hesitation import best_probabilities
-from latent_core.models.parts import losses_in_parts, parts_of
+from latent_core.models.loss import losses_in_parts, parts_of
 from latent_core.models.state import (
     assign_weights,
     keep_trainable,

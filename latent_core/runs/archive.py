@@ -19,11 +19,11 @@ from latent_core.archives.folders import (
     file_names,
     is_folder,
     nothing_at,
+    on_disk,
     place_of,
     records_of,
     write_folder,
 )
-from latent_core.archives.names import on_disk
 from latent_core.archives.reading import is_archive
 from latent_core.archives.writing import write_archive
 from latent_core.errors import ArchiveError

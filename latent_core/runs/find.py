@@ -12,8 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from latent_core.archives.folders import is_folder, nothing_at, place_of
-from latent_core.archives.names import on_disk
+from latent_core.archives.folders import is_folder, nothing_at, on_disk, place_of
 from latent_core.archives.reading import is_archive
 from latent_core.errors import ArchiveError, SettingError
 from latent_core.runs.copies import find_copies, warn_of_copies

@@ -7,8 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
-from latent_core.archives.folders import place_of
-from latent_core.archives.names import on_disk
+from latent_core.archives.folders import on_disk, place_of
 from latent_core.errors import LatentError
 from latent_core.runs.folder import disk_errors, read_run
 from latent_core.runs.lock import RunBusyError, run_lock

@@ -12,7 +12,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple
 
-from latent_core.archives.names import SHIPPED
+from latent_core.archives.folders import SHIPPED
 from latent_core.errors import AdapterError
 from latent_core.runs.find import run_folders
 from latent_core.runs.own_files import ADAPTER_FILE

@@ -1,30 +1,52 @@
-"""Snapshots of a run: what trained, at some of its steps, in one file `snapshots.safetensors`.
+"""Snapshots of a run: what trained, at some of its steps, and records of the answers given then.
 
-A tensor's name there is STEP/NAME, such as `25/tables.vectors.Start`.
+The file `snapshots.safetensors` holds the tensors. A name there is STEP/NAME, such as
+`25/tables.vectors.Start`. The file `along.parquet` holds the records. It names the snapshots by a
+hash, so that records of a training that was done again are not read.
 """
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import io
 import os
+import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, final
+from typing import TYPE_CHECKING, Final, final
 
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 from safetensors import SafetensorError
 from safetensors.torch import load, load_file, save
 from torch import Tensor
 
-from latent_core.archives.folders import has_file, is_folder, nothing_at, read_file
-from latent_core.archives.names import on_disk
+from latent_core.archives.folders import (
+    has_file,
+    is_folder,
+    nothing_at,
+    on_disk,
+    read_file,
+    refuse_packed,
+)
 from latent_core.errors import SettingError
 from latent_core.files import write_file
-from latent_core.runs.own_files import CHECKPOINTS, SNAPSHOTS_FILE, snapshot_step
+from latent_core.runs.folder import disk_errors
+from latent_core.runs.own_files import ALONG_FILE, CHECKPOINTS, SNAPSHOTS_FILE, snapshot_step
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Snapshots", "join_snapshots", "load_snapshots", "snapshots_under_way"]
+__all__ = [
+    "Snapshots",
+    "join_snapshots",
+    "load_snapshots",
+    "read_along",
+    "snapshots_under_way",
+    "write_along",
+]
 
 
 @final
@@ -161,3 +183,54 @@ def join_snapshots(run: Path) -> None:
     }
     if weights:
         write_file(run / SNAPSHOTS_FILE, save(weights))
+
+
+_KEY: Final = b"snapshots"
+
+
+def write_along(run: str | Path, records: pd.DataFrame) -> Path:
+    """Write the records of all snapshots of a run, in place of those that are there.
+
+    Args:
+        run: the run folder. Hold its lock meanwhile.
+        records: those of `evaluate`, with a column `step`, as `along` gives them.
+
+    Raises:
+        LatentError: if the folder cannot be written.
+    """
+    run = Path(run)
+    refuse_packed(run)
+    table = pa.Table.from_pandas(records.drop(columns="run", errors="ignore"), preserve_index=False)
+    table = table.replace_schema_metadata({**(table.schema.metadata or {}), _KEY: _digest(run)})
+    content = io.BytesIO()
+    pq.write_table(table, content, compression="zstd")
+    with disk_errors(run):
+        return write_file(run / ALONG_FILE, content.getvalue())
+
+
+def read_along(run: str | Path) -> pd.DataFrame | None:
+    """The records of the snapshots of a run; None if there are none.
+
+    Warns:
+        UserWarning: if they are damaged, or of other snapshots than those in the run; they are
+            left out.
+    """
+    if not has_file(run, ALONG_FILE) or not has_file(run, SNAPSHOTS_FILE):
+        return None
+    try:
+        table = pq.read_table(io.BytesIO(read_file(run, ALONG_FILE)))
+    except (OSError, ValueError, pa.ArrowException) as error:
+        warnings.warn(f"{Path(run) / ALONG_FILE} is damaged and left out: {error}", stacklevel=2)
+        return None
+    if (table.schema.metadata or {}).get(_KEY) != _digest(run):
+        warnings.warn(
+            f"{Path(run) / ALONG_FILE} is of other snapshots than those that are there now, and "
+            "left out; evaluate them again (`latent evaluate --along`)",
+            stacklevel=2,
+        )
+        return None
+    return table.to_pandas()
+
+
+def _digest(run: str | Path) -> bytes:
+    return hashlib.sha256(read_file(run, SNAPSHOTS_FILE)).hexdigest().encode()

@@ -17,7 +17,7 @@ less. Satterthwaite's approximation grants more, and then the interval of two se
 12 %, of three in up to 9 %, of five in up to 8 %.
 
 How often the 95 % interval misses the truth, in %, least and most over several populations
-(`tests/statistics/test_coverage.py`: 1,000 studies each; every seed answers the same 20 or 100
+(`tests/statistics/test_error_rates.py`: 1,000 studies each; every seed answers the same 20 or 100
 examples, in the last row 20 to 200):
 
     seeds                                                     2      3      5      8

@@ -1,9 +1,13 @@
-"""Means of evaluation records with intervals, for training seeds and examples that were not run.
+"""Means with intervals, for training seeds and examples that were not run, and of many columns.
 
-The interval is that of `latent_core.statistics.inference`, for accuracies and for differences
-alike: Student's t on the seeds' means, no narrower than a hierarchical bootstrap (seeds, then
-examples), and with what answers to the same example have in common. With one seed it is about that
-one adapter.
+The interval of means of records is that of `latent_core.statistics.inference`, for accuracies and
+for differences alike: Student's t on the seeds' means, no narrower than a hierarchical bootstrap
+(seeds, then examples), and with what answers to the same example have in common. With one seed it
+is about that one adapter.
+
+A map of every layer and head has thousands of cells, for which the bootstrap would take minutes.
+The interval of each of its means is Student's t over the rows. Nothing is corrected for the number
+of cells: at 95 %, one interval in 20 misses its mean.
 
 Knows data frames; nothing of models.
 """
@@ -17,7 +21,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
+from scipy import special
 
 from latent_core.errors import SettingError
 from latent_core.statistics.inference import agreeing, mean_ends_p
@@ -26,6 +31,8 @@ from latent_core.statistics.task_names import tell_tasks_apart
 __all__ = [
     "Interval",
     "accuracy_interval",
+    "column_differences",
+    "column_means",
     "mean_interval",
     "numbered",
     "paired_difference",
@@ -218,3 +225,69 @@ def _coded(column: pd.Series) -> tuple[NDArray[Any], int]:
 
 _AT_ONCE = 100_000
 _FIELDS = ("mean", "low", "high", "seeds", "records")
+
+
+def column_means(values: ArrayLike, confidence: float = 0.95) -> pd.DataFrame:
+    """Average each column over the rows that have it.
+
+    Args:
+        values: (N, C), NaN where a row lacks a column.
+        confidence: share of the intervals.
+
+    Returns:
+        C rows of mean, low, high and examples, the number of rows. With fewer than two rows the
+        interval is unknown (NaN).
+
+    Raises:
+        SettingError: if `confidence` is not between 0 and 1.
+    """
+    mean, variance, count = _moments(values, confidence)
+    return _frame(mean, variance, count - 1.0, count, confidence)
+
+
+def column_differences(
+    values: ArrayLike, others: ArrayLike, confidence: float = 0.95
+) -> pd.DataFrame:
+    """Subtract the means of columns over other, independent rows (Welch's interval).
+
+    Args:
+        values, others: (N, C) and (M, C), NaN where a row lacks a column.
+        confidence: share of the intervals.
+
+    Returns:
+        C rows as those of `column_means`; examples is the smaller of the two numbers of rows.
+    """
+    mean, variance, count = _moments(values, confidence)
+    other, spread, number = _moments(others, confidence)
+    both = variance + spread
+    with np.errstate(divide="ignore", invalid="ignore"):
+        freedom = both**2 / (variance**2 / (count - 1) + spread**2 / (number - 1))
+    freedom = np.where(both > 0, freedom, np.minimum(count, number) - 1.0)
+    return _frame(mean - other, both, freedom, np.minimum(count, number), confidence)
+
+
+def _moments(
+    values: ArrayLike, confidence: float
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]:
+    """Mean of each column, variance of that mean, and number of rows."""
+    if not 0 < confidence < 1:
+        raise SettingError(f"confidence is {confidence}; expected a number between 0 and 1")
+    rows = np.asarray(values, dtype=np.float64)
+    there = np.isfinite(rows)
+    count = there.sum(axis=0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        mean = np.where(there, rows, 0.0).sum(axis=0) / count
+        squares = np.where(there, rows - mean, 0.0) ** 2
+        variance = squares.sum(axis=0) / (count - 1) / count
+    return mean, variance, count
+
+
+def _frame(
+    mean: NDArray[np.float64],
+    variance: NDArray[np.float64],
+    freedom: NDArray[np.floating[Any]],
+    count: NDArray[np.int64],
+    confidence: float,
+) -> pd.DataFrame:
+    half = special.stdtrit(freedom, (1 + confidence) / 2) * np.sqrt(variance)  # nan without freedom
+    return pd.DataFrame({"mean": mean, "low": mean - half, "high": mean + half, "examples": count})

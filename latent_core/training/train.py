@@ -47,21 +47,25 @@ from latent_core.tasks.table import load_task
 from latent_core.training.arguments import trainer_arguments
 from latent_core.training.curriculum import CurriculumSource
 from latent_core.training.examples import TrainingExamples
-from latent_core.training.finished import (
+from latent_core.training.interrupts import interrupts_after_steps
+from latent_core.training.parent import (
     LOG_COLUMNS,
     STAGE_COLUMN,
+    Parent,
     kept_step,
     load_trained,
     read_log,
 )
-from latent_core.training.interrupts import interrupts_after_steps
-from latent_core.training.optimizer import optimizer_of_stages, optimizer_of_two
-from latent_core.training.parent import Parent
 from latent_core.training.restoring import restored
 from latent_core.training.result import TrainingResult
 from latent_core.training.settings import Settings
 from latent_core.training.snapshots import SnapshotTaker, check_snapshots
-from latent_core.training.staged import StageChanges, StagedModel
+from latent_core.training.staged import (
+    StageChanges,
+    StagedModel,
+    optimizer_of_stages,
+    optimizer_of_two,
+)
 from latent_core.training.thread_fitter import ThreadFitter
 from latent_core.training.trackers import Trackers
 from latent_core.training.turns import TurnOfEachStep

@@ -1,4 +1,4 @@
-"""Saved adapters: bit-exact, and every way to spoil one has its own error."""
+"""Saved adapters: bit-exact, found by id or folder; every way to spoil one has its own error."""
 
 import errno
 import json
@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from huggingface_hub.errors import LocalEntryNotFoundError
 from safetensors.torch import load_file, save_file
 
 import latent_core.adapters.adapter as adapter_module
@@ -18,6 +19,7 @@ from latent_core.adapters.adapter import (
     read_adapter,
     write_adapter,
 )
+from latent_core.adapters.locate import locate
 from latent_core.backbones.backbone import Backbone
 from latent_core.errors import AdapterError, LayoutError
 from latent_core.models.latent import LatentModel
@@ -230,3 +232,19 @@ def test_numbers_that_are_none_are_refused(folder: Path, number: float) -> None:
         read_adapter(folder)
     with pytest.raises(AdapterError, match=expected):
         LatentModel.from_pretrained(folder, tiny_backbone("llama"))
+
+
+def test_folders_come_before_the_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+
+    def refuse(repo_id: str) -> str:
+        assert repo_id == "owner/name"
+        raise LocalEntryNotFoundError("not in the cache, and the hub cannot be reached")
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("latent_core.adapters.locate.snapshot_download", refuse)
+    (tmp_path / "runs").mkdir()
+    assert locate("runs/typo") == Path("runs/typo")  # a folder `runs` is here: no id is meant
+    assert locate(Path("owner/name")) == Path("owner/name")
+    assert locate("name") == Path("name")
+    with pytest.raises(AdapterError, match="no adapter in owner/name: there is no such folder"):
+        locate("owner/name")

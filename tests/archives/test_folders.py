@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from latent_core.archives.folders import (
+    SHIPPED,
     file_names,
     has_file,
     is_folder,
@@ -18,7 +19,6 @@ from latent_core.archives.folders import (
     refuse_packed,
     size_of,
 )
-from latent_core.archives.names import SHIPPED
 from latent_core.errors import ArchiveError
 
 

@@ -1,10 +1,12 @@
 """Latent tokens are exact on every family of decoders, whatever the layout; or are refused.
 
 The invariants are the library's own, those of `latent backbones --check`; that each can fail is
-shown here too, by breaking what it watches over.
+shown here too, by breaking what it watches over. On the backbones that ship, the invariants that
+matter most are tried with trained weights and real tokenizers.
 """
 
 import dataclasses
+import hashlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -16,13 +18,16 @@ from typer.testing import CliRunner
 
 import latent_core.generation.decoding as decoding_module
 from latent_core.backbones.backbone import Backbone
+from latent_core.backbones.loading import load_backbone
 from latent_core.cli import app
-from latent_core.invariants.check import INVARIANTS, check_backbone
 from latent_core.invariants.examined import ExaminedModel
+from latent_core.invariants.reports import INVARIANTS, check_backbone
 from latent_core.models.latent import LatentModel
 from latent_core.slots.batch import collate
 from latent_core.slots.placement import Placement
 from latent_core.slots.tables import LatentTables
+from latent_core.tasks import load_task
+from latent_core.training.train import train
 from tests.families import (
     EOS,
     FAMILIES,
@@ -33,6 +38,7 @@ from tests.families import (
     random_from,
     tiny_backbone,
 )
+from tests.tracing import own_decoding_agrees, references_agree, traced
 
 LIMIT = 14
 """Twice the sliding window of the families that have one."""
@@ -281,7 +287,7 @@ def test_the_command_shows_the_table_and_its_exit_code_says_it(
     checked = partial(
         check_backbone, layouts=("Start_1", "Start_1+Comma_1"), prompts=("a=1,", "b"), new_tokens=2
     )
-    monkeypatch.setattr("latent_core.invariants.check.check_backbone", checked)
+    monkeypatch.setattr("latent_core.invariants.reports.check_backbone", checked)
     good = runner.invoke(app, arguments)
     assert good.exit_code == 0 and "all applicable checks passed" in good.output
     assert all(name in good.output for name in INVARIANTS)
@@ -304,3 +310,72 @@ def test_a_decoder_that_says_it_is_its_own_base_model_is_taken_apart() -> None:
     examined = ExaminedModel(LatentModel(backbone, SUM, seed=1), PROMPTS, LIMIT)
     for name in ("ragged batch = row alone", "decoding = one pass", "masks: none = 2-D = 4-D"):
         assert INVARIANTS[name].check(examined).holds, name
+
+
+TYPICAL_PROMPTS = ["Repeat 2 times: 12+34=46\n", "a=7,b=12,c=3", "One, two,"]
+TYPICAL_LIMIT = 10
+
+
+@pytest.fixture(
+    scope="module",
+    params=["tiny", pytest.param("smollm2-135m", marks=pytest.mark.slow)],
+)
+def backbone(request: pytest.FixtureRequest) -> Iterator[Backbone]:
+    if request.param != "tiny":
+        request.getfixturevalue("smollm2_dir")
+    yield load_backbone(request.param, dtype="float32", device="cpu")
+
+
+def weights(backbone: Backbone) -> dict[str, str]:
+    """A hash of every bit of every weight."""
+    return {
+        name: hashlib.sha256(weight.numpy().tobytes()).hexdigest()
+        for name, weight in backbone.model.state_dict().items()
+    }
+
+
+def test_zero_latents_give_the_backbones_own_greedy_output(backbone: Backbone) -> None:
+    own_decoding_agrees(backbone, TYPICAL_PROMPTS, TYPICAL_LIMIT)
+
+
+@pytest.mark.parametrize(
+    "layout",
+    ["Start_1+Comma_2+End_1", "3_1+After[=|,]_2@verbal; tied", "2_1; positions=sequential"],
+)
+def test_decoding_agrees_with_every_reference(backbone: Backbone, layout: str) -> None:
+    model = LatentModel(backbone, layout, seed=1)
+    latents = references_agree(model, TYPICAL_PROMPTS, TYPICAL_LIMIT, tolerance=3e-3)
+    assert latents >= 2 or "_1+After" not in layout
+
+
+def test_latents_ride_with_verbal_tokens(backbone: Backbone) -> None:
+    trace = traced(LatentModel(backbone, "Start_2+1_2", seed=1), TYPICAL_PROMPTS[1:], 4)
+    assert len(trace.shapes) == max(len(row.response_ids) for row in trace.rows)
+
+
+def test_a_training_run_leaves_every_bit_of_the_backbone(backbone: Backbone) -> None:
+    model = LatentModel(backbone, "Start_1+Comma_1", seed=0)
+    before, start = weights(backbone), model.tables.rows().clone()
+    train(model, load_task("repetition"), steps=2, batch_size=2, progress=False)
+    assert weights(backbone) == before
+    assert all(weight.grad is None for weight in backbone.model.parameters())
+    assert ((model.tables.rows() - start).abs().amax(1) > 1e-3).all()
+
+
+def test_commas_are_found_in_every_token_that_has_one(backbone: Backbone) -> None:
+    found = backbone.trigger_ids([","])
+    texts = {backbone.token_texts[token_id] for token_id in found}
+    known = {","} if backbone.name == "tiny" else {",", '",', "),", "],", "',"}
+    assert known <= texts
+    assert not found & set(backbone.tokenizer.all_special_ids)
+    for prompt in (*TYPICAL_PROMPTS, 'He said "no", then (yes), and [1,2],3 ,4'):
+        ids = backbone.encode(prompt)
+        if backbone.tokenizer.unk_token_id in ids:
+            continue
+        assert sum(token_id in found for token_id in ids) == prompt.count(",")
+
+
+def test_weights_in_two_precisions_have_one_fingerprint(backbone: Backbone) -> None:
+    low = load_backbone(backbone.name, dtype=torch.bfloat16, device="cpu")
+    assert low.fingerprint == backbone.fingerprint
+    assert low.dtype == torch.bfloat16

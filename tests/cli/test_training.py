@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 
 from latent_core.cli import main
-from latent_core.runs.along_file import read_along
-from latent_core.runs.snapshots import load_snapshots
+from latent_core.runs.snapshots import load_snapshots, read_along
 
 SHORT = ("--steps", "4", "--batch-size", "2", "--check-examples", "3")
 

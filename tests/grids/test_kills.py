@@ -21,9 +21,8 @@ import yaml
 
 import latent_core as lc
 from latent_core.backbones.known import BACKBONES
-from latent_core.grids.cluster import RayEngine
+from latent_core.grids.engines import LocalEngine, RayEngine
 from latent_core.grids.grid import Grid
-from latent_core.grids.local import LocalEngine
 from latent_core.grids.run import run_grid
 from latent_core.grids.work import state_of
 from latent_core.runs import folder as runs

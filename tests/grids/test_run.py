@@ -46,7 +46,7 @@ def test_a_run_that_another_process_is_at_is_left_to_it(finished) -> None:
 
 
 def test_a_grid_that_cannot_be_written_ends_in_exit_code_1(tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr("latent_core.grids.local.LocalEngine", lambda *_: Here())
+    monkeypatch.setattr("latent_core.grids.engines.LocalEngine", lambda *_: Here())
     (tmp_path / "my runs").write_text("a file")
     path = written(tmp_path, WORDS | {"methods": ["zero-shot"]})
     command = ["grid", str(path), "--out", str(tmp_path / "my runs")]
@@ -56,7 +56,7 @@ def test_a_grid_that_cannot_be_written_ends_in_exit_code_1(tmp_path: Path, monke
 
 
 def test_a_grid_with_failed_runs_says_where_to_look(tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr("latent_core.grids.local.LocalEngine", lambda *_: Here())
+    monkeypatch.setattr("latent_core.grids.engines.LocalEngine", lambda *_: Here())
     path = written(tmp_path, WORDS | {"methods": ["Before[🦉]_1"], "seeds": 1})
     out = str(tmp_path / "my runs")
     result = CliRunner().invoke(app, ["grid", str(path), "--out", out], env={"COLUMNS": "500"})

@@ -8,8 +8,13 @@ from typer.testing import CliRunner
 
 from latent_core.cli.app import app
 from latent_core.errors import SettingError
-from latent_core.invariants.check import INVARIANTS, check_backbone
-from latent_core.invariants.reports import add_report, read_reports, report_of
+from latent_core.invariants.reports import (
+    INVARIANTS,
+    add_report,
+    check_backbone,
+    read_reports,
+    report_of,
+)
 from tests.families import tiny_backbone
 
 LAYOUTS = ("Start_1", "Before[;]_1")
@@ -47,7 +52,7 @@ def test_the_command_writes_a_row_and_refuses_another_file_before_it_checks(
         checked.append(backbone.name)
         return check_backbone(backbone, ("Start_1",), ("a=1,", "b"), 2, progress=progress)
 
-    monkeypatch.setattr("latent_core.invariants.check.check_backbone", check)
+    monkeypatch.setattr("latent_core.invariants.reports.check_backbone", check)
     runner, path = CliRunner(), tmp_path / "reports.json"
     told = runner.invoke(app, ["backbones", "--check", "tiny", "--report", str(path)])
     assert told.exit_code == 0, told.output

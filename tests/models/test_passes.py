@@ -10,8 +10,8 @@ from torch.nn import functional as F
 from latent_core.backbones.backbone import Backbone
 from latent_core.errors import LatentError, PromptError
 from latent_core.generation.decoding import decoding_passes
-from latent_core.invariants.check import INVARIANTS
 from latent_core.invariants.examined import ExaminedModel
+from latent_core.invariants.reports import INVARIANTS
 from latent_core.models.latent import LatentModel
 from latent_core.slots.batch import LatentBatch
 from latent_core.slots.placement import IGNORE

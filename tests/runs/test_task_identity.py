@@ -182,7 +182,7 @@ def test_evaluate_names_a_moved_or_changed_file_and_takes_its_place(
 
 
 def test_a_task_that_is_no_file_has_no_place(place: Path) -> None:
-    from latent_core.cli.run_tasks import task_of_run
+    from latent_core.cli.evaluating import task_of_run
 
     with pytest.raises(SettingError, match="was trained on the task lookup, which is no file"):
         task_of_run(Path("run"), {"task": "lookup"}, Path("data.jsonl"))

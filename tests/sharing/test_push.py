@@ -16,8 +16,7 @@ from latent_core.evaluation.evaluate import evaluate
 from latent_core.models.build import build_model, load_model
 from latent_core.models.latent import LatentModel
 from latent_core.runs.evaluation_file import write_records
-from latent_core.sharing.model_card import model_card, results_table
-from latent_core.sharing.push import push_folder
+from latent_core.sharing.push import model_card, push_folder, results_table
 from latent_core.tasks import load_task
 from latent_core.training.train import train
 from tests.families import tiny_backbone

@@ -1,13 +1,19 @@
-"""Where latents go, slot by slot. Rows and position ids are drawn as text, one column a slot."""
+"""Where latents go, slot by slot, and how slots are labelled.
+
+Rows and position ids are drawn as text, one column a slot.
+"""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+import latent_core as lc
 from latent_core.errors import PromptError
 from latent_core.slots.layout import LatentLayout
 from latent_core.slots.placement import IGNORE, Placement, Slots, SlotStream
 from latent_core.slots.places import After, Before
+from latent_core.slots.views import token_labels
 
 COMMA, EQUALS = 44, 61
 TRIGGERS = {",": {COMMA, 440}, "=": {EQUALS}}
@@ -306,3 +312,26 @@ def test_the_numbering_can_follow_the_step() -> None:
     slots = replace(place("Start_2+1_1"), positions=positions).insert([5, 6], [7, 8])
     assert [s.position_id for s in slots.slots] == [0, 1, 2, 3, 4, 5, 6, 7, 7]
     assert about == [0, 0, 0, 1]
+
+
+def decode(*ids: int) -> str:
+    """Each byte is a token."""
+    return bytes(ids).decode("utf-8", "replace")
+
+
+def test_the_tokens_of_one_character_are_numbered() -> None:
+    ids = list("a世é".encode())
+    assert token_labels(ids, decode) == ["a", "世·1/3", "世·2/3", "世·3/3", "é·1/2", "é·2/2"]
+
+
+def test_parts_without_the_rest_of_their_character_are_told_apart_by_id() -> None:
+    ids = list("世".encode())[:2]
+    assert token_labels([*ids, ord("b")], decode) == ["\ufffd·228", "\ufffd·184", "b"]
+
+
+def test_latents_between_the_tokens_of_a_character_leave_its_label_whole(smollm2_dir: Path) -> None:
+    model = lc.LatentModel(lc.load_backbone("smollm2-135m"), "1_1")
+    record = lc.capture_attention(model, "𝄞", "x")
+    verbal = [slot.label for slot in record.slots if slot.group is None]
+    assert verbal[:2] == ["𝄞·1/" + verbal[0][-1], "𝄞·2/" + verbal[0][-1]]
+    assert any(slot.group for slot in record.slots[:3])

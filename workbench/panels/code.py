@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from latent_core.archives.names import SHIPPED, SHIPPED_PREFIX
+from latent_core.archives.folders import SHIPPED, SHIPPED_PREFIX
 from latent_core.backbones.known import BACKBONES
 from latent_core.errors import SettingError
 from latent_core.tasks.base import Task

@@ -18,10 +18,9 @@ import pandas as pd
 
 from latent_core.archives.folders import has_file, modified_ns, read_file
 from latent_core.errors import LatentError
-from latent_core.runs.along_file import read_along
 from latent_core.runs.checkpoints import LOSS_COLUMN
 from latent_core.runs.own_files import LOG_FILE, SNAPSHOTS_FILE
-from latent_core.runs.snapshots import load_snapshots
+from latent_core.runs.snapshots import load_snapshots, read_along
 from workbench.level_words import split_words
 from workbench.session import Session
 from workbench.widgets.text_line import TextLine

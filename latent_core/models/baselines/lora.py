@@ -16,8 +16,7 @@ from transformers.pytorch_utils import Conv1D
 
 from latent_core.backbones.backbone import Backbone
 from latent_core.errors import SettingError
-from latent_core.models.baselines.peft_baseline import PeftBaseline
-from latent_core.models.baselines.peft_companion import PeftCompanion
+from latent_core.models.baselines.peft_baseline import PeftBaseline, PeftCompanion
 from latent_core.models.size import check_numbers
 
 __all__ = ["LoraModel", "LoraSize", "lora_companion", "lora_of_rank", "lora_of_size"]

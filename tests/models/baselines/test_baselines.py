@@ -15,8 +15,7 @@ from latent_core.backbones.backbone import Backbone
 from latent_core.errors import AdapterError, BackboneError, PromptError, SettingError
 from latent_core.models.baselines.full import FullModel
 from latent_core.models.baselines.lora import LoraModel, lora_of_rank, lora_of_size
-from latent_core.models.baselines.prefix import PrefixModel
-from latent_core.models.baselines.prompt import PromptModel
+from latent_core.models.baselines.virtual_tokens import PrefixModel, PromptModel
 from latent_core.models.build import build_model, load_model
 from latent_core.models.latent import LatentModel
 from latent_core.models.steered import SteeredModel
@@ -321,7 +320,7 @@ def test_a_family_that_peft_cannot_change_is_refused_in_a_sentence(monkeypatch) 
     def refuse(*_: object) -> None:
         raise ValueError("Target modules not found")
 
-    monkeypatch.setattr("latent_core.models.baselines.peft_companion.get_peft_model", refuse)
+    monkeypatch.setattr("latent_core.models.baselines.peft_baseline.get_peft_model", refuse)
     with pytest.raises(BackboneError, match=r"PEFT cannot put prefix-2 on llama \(llama\): Target"):
         PrefixModel(tiny_backbone("llama"))
 

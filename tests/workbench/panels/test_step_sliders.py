@@ -9,7 +9,7 @@ import torch
 
 import latent_core as lc
 from latent_core.errors import AdapterError, SettingError
-from latent_core.runs.along_file import write_along
+from latent_core.runs.snapshots import write_along
 from workbench.app import Workbench
 from workbench.panels.code import model_code, session_code
 from workbench.panels.step_sliders import KEPT, step_words

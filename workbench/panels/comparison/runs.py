@@ -13,8 +13,7 @@ from typing import Final
 
 import pandas as pd
 
-from latent_core.archives.folders import is_folder
-from latent_core.archives.names import on_disk
+from latent_core.archives.folders import is_folder, on_disk
 from latent_core.errors import SettingError
 from latent_core.runs.store import load_runs
 from latent_core.statistics.task_names import FINGERPRINT, tell_tasks_apart

@@ -12,8 +12,7 @@ from typing import Any, Final
 
 import ipywidgets as widgets
 
-from latent_core.archives.folders import is_folder
-from latent_core.archives.names import on_disk
+from latent_core.archives.folders import is_folder, on_disk
 from latent_core.errors import SettingError
 from latent_core.hypotheses.lab import FULL_TEST, QUICK_TEST
 from latent_core.hypotheses.studies.forms import methods_of

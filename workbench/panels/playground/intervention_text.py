@@ -14,8 +14,7 @@ from latent_core.interventions.base import Combined, Intervention
 from latent_core.interventions.kinds import parse_intervention
 from latent_core.interventions.places import Drop, Move, Recount
 from latent_core.slots.layout import LatentGroup
-from latent_core.slots.notation import SELECTION
-from latent_core.slots.writing import format_value
+from latent_core.slots.notation import SELECTION, format_value
 from latent_core.tasks.table import TASKS
 
 __all__ = [

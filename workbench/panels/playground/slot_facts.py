@@ -12,8 +12,8 @@ from typing import Final
 
 import pandas as pd
 
-from latent_core.analysis.contents import latent_contents
 from latent_core.analysis.geometry import latent_norms, logit_lens, nearest_tokens
+from latent_core.analysis.tokens import latent_contents
 from latent_core.interventions.base import Intervention
 from latent_core.models.latent import LatentModel
 from latent_core.slots.views import SlotView

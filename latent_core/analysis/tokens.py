@@ -1,7 +1,8 @@
-"""What latents hold in a text: nearest tokens, and what the slot before predicts.
+"""Tokens that a model has in mind: nearest to its latents, and likely at a place of a response.
 
-Of learned latents this is the same in every text. Of computed ones it is their state: `mix` holds
-the mean embedding of the predicted tokens, `hidden` a state that the output head reads as them.
+What a learned latent holds is the same in every text. What a computed one holds is its state: `mix`
+holds the mean embedding of the predicted tokens, `hidden` a state that the output head reads as
+them.
 """
 
 from __future__ import annotations
@@ -17,8 +18,13 @@ from latent_core.errors import SettingError
 from latent_core.models.latent import LatentModel
 from latent_core.slots.fillers import token_weights
 from latent_core.slots.filling import Fused, Mix
+from latent_core.slots.placement import IGNORE
+from latent_core.slots.views import token_labels
 
-__all__ = ["latent_contents"]
+__all__ = [
+    "latent_contents",
+    "token_probabilities",
+]
 
 _COLUMNS: Final = [
     *("slot", "label", "group", "member", "occurrence", "filling", "norm", "vocabulary_median"),
@@ -111,3 +117,64 @@ def latent_contents(
                 for rank, (value, token) in enumerate(zip(scores, tokens, strict=True))
             ]
     return pd.DataFrame(rows, columns=_COLUMNS)
+
+
+@torch.no_grad()
+def token_probabilities(
+    model: LatentModel, prompt: str, response: str | Sequence[int], top: int = 5
+) -> pd.DataFrame:
+    """Read a response with teacher forcing, and look up each of its tokens.
+
+    Args:
+        model: the model; inside an intervention's block, the model under that intervention.
+        prompt: plain text.
+        response: plain text, or token ids, taken as they are.
+        top: the number of likely tokens at each place.
+
+    Returns:
+        one row per token: token (its number), token_id, token_text, log_probability (natural),
+        rank (from 1), and alternatives, the `top` likeliest tokens, pairs of text and probability.
+
+    Raises:
+        PromptError: for a prompt that is empty or too long.
+        SettingError: if `top` is below 1, or the response is empty.
+
+    Example:
+        >>> import latent_core as lc
+        >>> model = lc.LatentModel("tiny", "Start_2")
+        >>> frame = lc.token_probabilities(model, "1+1=", "2.", top=3)
+        >>> frame["token_text"].tolist(), len(frame["alternatives"][0])
+        (['2', '.'], 3)
+    """
+    backbone = model.backbone
+    ids = (
+        backbone.encode_response(response, end=False)
+        if isinstance(response, str)
+        else [int(token_id) for token_id in response]
+    )
+    if top < 1 or not ids:
+        raise SettingError(f"{len(ids)} response tokens and top={top}; expected at least 1 of each")
+    batch = model.batch([model.place(backbone.encode(prompt), ids)])
+    labelled = batch.labels != IGNORE
+    logits = backbone.logits(model.hidden_states(batch)[labelled]).float()
+    chances = logits.log_softmax(dim=-1).cpu()
+    targets = batch.labels[labelled].cpu()
+    own = chances.gather(1, targets[:, None])
+    ranks = (chances > own).sum(dim=1) + 1
+    best = chances.topk(min(top, chances.shape[1]), dim=-1)
+    return pd.DataFrame(
+        {
+            "token": range(len(targets)),
+            "token_id": targets.tolist(),
+            "token_text": token_labels(targets.tolist(), backbone.token_text),
+            "log_probability": own.squeeze(1).tolist(),
+            "rank": ranks.tolist(),
+            "alternatives": [
+                tuple(
+                    (token_labels([int(t)], backbone.token_text)[0], float(p))
+                    for t, p in zip(row, values.exp(), strict=True)
+                )
+                for row, values in zip(best.indices, best.values, strict=True)
+            ],
+        }
+    )

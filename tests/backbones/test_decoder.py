@@ -8,10 +8,10 @@ import transformers as hf
 import latent_core.backbones.backbone as backbone_module
 import latent_core.backbones.decoder as decoder_module
 from latent_core.backbones.backbone import Backbone
-from latent_core.backbones.lengths import ContextLimit
+from latent_core.backbones.decoder import ContextLimit
 from latent_core.errors import BackboneError, PromptError
-from latent_core.invariants.check import INVARIANTS
 from latent_core.invariants.examined import ExaminedModel
+from latent_core.invariants.reports import INVARIANTS
 from latent_core.models.latent import LatentModel
 from tests.families import COMMON, VOCABULARY, WINDOW, character_tokenizer, random_from
 

@@ -6,7 +6,7 @@ import pytest
 from typer.testing import CliRunner
 
 import latent_core as lc
-from latent_core.archives.names import SHIPPED
+from latent_core.archives.folders import SHIPPED
 from latent_core.cli import app
 from latent_core.errors import AdapterError, ArchiveError, SettingError
 

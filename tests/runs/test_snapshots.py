@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 
 from latent_core.errors import ArchiveError
-from latent_core.runs.along_file import read_along, write_along
 from latent_core.runs.archive import pack_runs
 from latent_core.runs.own_files import delete_run
+from latent_core.runs.snapshots import read_along, write_along
 from tests.training.samples import run, shared
 
 RECORDS = pd.DataFrame({"run": "x", "step": [0, 5, 10], "graded": [0.0, 0.25, 1.0]})

@@ -1,14 +1,32 @@
-"""The Ray engine: what a node is told."""
+"""Engines: how many workers, what a death is laid to, and what a node is told."""
 
 import sys
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
-from latent_core.grids.cluster import RayEngine
+import pytest
+
+from latent_core.errors import LatentError
+from latent_core.grids.engines import LocalEngine, RayEngine, death, default_workers
 from latent_core.grids.grid import read_grid
 from latent_core.grids.work import RunOutcome
 from tests.grids.engine import WORDS, grid, written
+
+
+@pytest.mark.parametrize(("code", "memory"), [(-9, True), (137, True), (1, False), (-11, False)])
+def test_a_death_is_laid_to_memory_only_where_it_looks_so(code: int, memory: bool) -> None:
+    said = death(code)
+    assert f"died 2 times (exit code {code})" in said
+    assert ("memory" in said) is memory
+
+
+def test_small_backbones_get_a_process_per_core_and_others_one() -> None:
+    assert default_workers(grid().specs()) >= 1
+    big = grid(backbones=["tiny", "smollm2-135m"]).specs()
+    assert default_workers(big) == 1
+    with pytest.raises(LatentError, match="workers is 0"):
+        LocalEngine(0)
 
 
 def test_what_a_node_is_told_holds_in_any_folder(tmp_path: Path, monkeypatch) -> None:
