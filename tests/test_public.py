@@ -1,14 +1,22 @@
-"""The public names of `latent_core`: what an editor, a type checker and a running program see."""
+"""The public names of `latent_core` and `workbench`: what editors, type checkers and runs see.
 
+Each name has an example in its docstring, and each example runs.
+"""
+
+import doctest
+import io
 import re
 import subprocess
 import sys
 from pathlib import Path
 
+import griffe
 import jedi
 import pytest
 
 import latent_core as lc
+import workbench
+from docs.api import public_objects
 
 ROOT = Path(__file__).resolve().parent.parent
 PROJECT = jedi.Project(ROOT)
@@ -181,3 +189,60 @@ def test_a_type_checker_passes_right_use_and_finds_wrong_use(tmp_path: Path) -> 
         if "  # " in line
     ]
     assert found == expected, done.stdout + done.stderr
+
+
+def test_importing_the_package_loads_nothing_heavy() -> None:
+    code = (
+        "import sys, workbench\n"
+        "heavy = {'torch', 'transformers', 'plotly', 'matplotlib', 'ipywidgets', 'pandas'}\n"
+        "assert not heavy & set(sys.modules), heavy & set(sys.modules)\n"
+        "assert not hasattr(workbench, 'Wrokbench')\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize("name", workbench.__all__)
+def test_every_public_name_is_there_with_a_docstring(name: str) -> None:
+    assert getattr(workbench, name).__doc__
+
+
+def test_an_editor_completes_names_and_shows_signatures() -> None:
+    script = jedi.Script("import workbench\nworkbench.a")
+    completed = {found.name for found in script.complete(2, 11)}
+    assert {"accuracy_curve", "attention_heatmap"} <= completed
+    (signature,) = jedi.Script("import workbench\nworkbench.cell_heatmap(").get_signatures(2, 23)
+    assert [parameter.name for parameter in signature.params[:3]] == ["frame", "x", "y"]
+
+
+def test_a_name_that_is_not_there_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="no attribute 'Wrokbench'"):
+        _ = workbench.Wrokbench
+
+
+OBJECTS = public_objects()
+#: Examples that start other processes.
+SLOW = {"lc.run_grid"}
+
+
+def example_of(path: str) -> doctest.DocTest:
+    docstring = OBJECTS[path].docstring
+    text = "" if docstring is None else docstring.value
+    return doctest.DocTestParser().get_doctest(text, {}, path, path, 0)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [pytest.param(p, marks=pytest.mark.slow) if p in SLOW else p for p in OBJECTS],
+)
+def test_the_example_of_a_public_name_runs(path: str) -> None:
+    example = example_of(path)
+    constant = isinstance(OBJECTS[path], griffe.Attribute)
+    assert example.examples or constant, f"{path} has no Example: section in its docstring"
+    said = io.StringIO()
+    doctest.DocTestRunner(optionflags=doctest.ELLIPSIS).run(example, out=said.write)
+    assert not said.getvalue(), said.getvalue()
+
+
+def test_an_example_that_gives_something_else_fails() -> None:
+    wrong = doctest.DocTestParser().get_doctest(">>> 1 + 1\n3\n", {}, "wrong", "wrong", 0)
+    assert doctest.DocTestRunner().run(wrong, out=lambda text: None).failed == 1

@@ -22,9 +22,8 @@ from workbench.panels.attention.panel import AttentionPanel
 from workbench.panels.attention.work import NEW_TOKENS
 from workbench.panels.base import Panel
 from workbench.panels.comparison.panel import ComparisonPanel
-from workbench.panels.exports import as_bytes
+from workbench.panels.exports import LastPicture, as_bytes, live_view
 from workbench.panels.hypotheses.panel import HypothesesPanel
-from workbench.panels.last_picture import LastPicture, live_view
 from workbench.panels.playground.panel import Playground
 from workbench.panels.training.panel import TrainingPanel
 from workbench.session import Session

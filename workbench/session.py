@@ -30,10 +30,9 @@ from latent_core.tasks.base import Example, Task
 from latent_core.tasks.conversations import asked_in
 from latent_core.tasks.table import load_task
 from latent_core.wording import isolated
-from workbench.adapter_names import adapter_title, best_shipped, shipped_like
-from workbench.draws import Draw
+from workbench.adapters import adapter_title, best_shipped, shipped_like
 from workbench.jobs import Jobs
-from workbench.level_words import level_words
+from workbench.levels import Draw, level_words
 
 __all__ = ["NO_LATENTS", "Proposal", "Session"]
 

@@ -21,10 +21,7 @@ from latent_core.slots.filling import Fused, Mix
 from latent_core.slots.placement import IGNORE
 from latent_core.slots.views import token_labels
 
-__all__ = [
-    "latent_contents",
-    "token_probabilities",
-]
+__all__ = ["latent_contents", "token_probabilities"]
 
 _COLUMNS: Final = [
     *("slot", "label", "group", "member", "occurrence", "filling", "norm", "vocabulary_median"),

@@ -25,12 +25,7 @@ from latent_core.backbones.fingerprints import WeightsSample, differences, weigh
 from latent_core.backbones.turns import turn
 from latent_core.errors import BackboneError, PromptError
 
-__all__ = [
-    "ContextLimit",
-    "Decoder",
-    "context_limit",
-    "slot_limit",
-]
+__all__ = ["ContextLimit", "Decoder", "context_limit", "slot_limit"]
 
 _CHANGES = (
     "beyond it, {scheme} changes the rotary frequencies of all tokens, so that cached keys and "

@@ -33,12 +33,7 @@ from latent_core.slots.layout import LatentGroup, LatentLayout
 from latent_core.slots.placement import SlotStream
 from latent_core.slots.places import After, Before, End, Every, Start
 
-__all__ = [
-    "export_model",
-    "export_prompt_embeddings",
-    "token_of",
-    "write_prompt_embeddings",
-]
+__all__ = ["export_model", "export_prompt_embeddings", "token_of", "write_prompt_embeddings"]
 
 CARD_NAME: Final = "README.md"
 

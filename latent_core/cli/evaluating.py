@@ -33,11 +33,7 @@ if TYPE_CHECKING:
     from latent_core.adapters.saved import Saved
     from latent_core.tasks.base import Task
 
-__all__ = [
-    "evaluate",
-    "evaluate_along",
-    "task_of_run",
-]
+__all__ = ["evaluate", "evaluate_along", "task_of_run"]
 
 
 def task_of_run(folder: Path, notes: dict[str, Any], task_file: Path | None) -> Task:

@@ -26,16 +26,7 @@ from latent_core.cli.app import (
 from latent_core.errors import BackboneError, SettingError
 from latent_core.wording import did_you_mean
 
-__all__ = [
-    "backbones",
-    "convert",
-    "fetch",
-    "methods",
-    "pretrain",
-    "shipped",
-    "show_check",
-    "tasks",
-]
+__all__ = ["backbones", "convert", "fetch", "methods", "pretrain", "shipped", "show_check", "tasks"]
 
 OWN_TASK: Final = """\
 Your own task: a .jsonl file with one object on each line, such as {"prompt": "2+3=", "answer": "5"}

@@ -29,11 +29,7 @@ from latent_core.errors import SettingError, needs_extra, whole_number
 from latent_core.grids.spec import RunSpec
 from latent_core.grids.work import RunOutcome, do_run, give_up
 
-__all__ = [
-    "LocalEngine",
-    "RayEngine",
-    "default_workers",
-]
+__all__ = ["LocalEngine", "RayEngine", "default_workers"]
 
 #: Bytes of weights up to which a backbone gains nothing from a second thread.
 SMALL: Final = 60e6

@@ -29,14 +29,7 @@ from latent_core.hypotheses.plan import Plan
 from latent_core.statistics.inference import Effect
 from latent_core.wording import as_html, counted
 
-__all__ = [
-    "Decision",
-    "Verdict",
-    "exact_text",
-    "interval_text",
-    "judge",
-    "more_seeds_or_examples",
-]
+__all__ = ["Decision", "Verdict", "exact_text", "interval_text", "judge", "more_seeds_or_examples"]
 
 _MOST_SEEDS: Final = 1000
 _MOST_TIMES: Final = 100

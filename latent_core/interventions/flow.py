@@ -28,15 +28,7 @@ from latent_core.slots.parts import Argument, Call
 from latent_core.slots.pointing import Part
 from latent_core.slots.selection import PassSlots, Selection
 
-__all__ = [
-    "Cut",
-    "EdgeRule",
-    "KnockOut",
-    "NearestRule",
-    "NoRule",
-    "PairRule",
-    "numbers",
-]
+__all__ = ["Cut", "EdgeRule", "KnockOut", "NearestRule", "NoRule", "PairRule", "numbers"]
 
 
 class EdgeRule(ABC):

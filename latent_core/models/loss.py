@@ -27,13 +27,7 @@ from latent_core.backbones.decoder import Decoder
 from latent_core.slots.batch import LatentBatch
 from latent_core.slots.placement import IGNORE, Placement
 
-__all__ = [
-    "Part",
-    "divide",
-    "losses_in_parts",
-    "parts_of",
-    "token_losses",
-]
+__all__ = ["Part", "divide", "losses_in_parts", "parts_of", "token_losses"]
 
 #: Elements of a chunk's logits: a few MB in float32, which the processor's caches can hold.
 CHUNK_ELEMENTS: Final = 1 << 22

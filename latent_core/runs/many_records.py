@@ -25,11 +25,7 @@ from latent_core.runs.evaluation_file import of_adapter_there
 from latent_core.runs.find import StoredRun, warn_of
 from latent_core.runs.own_files import RECORDS_FILE
 
-__all__ = [
-    "TableStack",
-    "constant",
-    "records_of_runs",
-]
+__all__ = ["TableStack", "constant", "records_of_runs"]
 
 
 def records_of_runs(

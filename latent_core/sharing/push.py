@@ -32,12 +32,7 @@ from latent_core.runs.own_files import CHECKPOINTS, RECORDS_FILE, RUN_FILE
 from latent_core.slots.layout import LatentLayout
 from latent_core.statistics.means import summarise
 
-__all__ = [
-    "CARD_NAME",
-    "model_card",
-    "push_folder",
-    "results_table",
-]
+__all__ = ["CARD_NAME", "model_card", "push_folder", "results_table"]
 
 CARD_NAME: Final = "README.md"
 TEMPLATE: Final = Path(__file__).with_name("model_card.md")

@@ -29,10 +29,7 @@ from latent_core.tasks.metrics import (
     split_items,
 )
 
-__all__ = [
-    "ChainTask",
-    "Rule",
-]
+__all__ = ["ChainTask", "Rule"]
 
 
 class Rule(ABC):

@@ -42,12 +42,7 @@ from latent_core.slots.layout import LatentLayout
 from latent_core.slots.methods import Method
 from latent_core.training.curriculum import Curriculum, CurriculumSource, Stage
 
-__all__ = [
-    "StageChanges",
-    "StagedModel",
-    "optimizer_of_stages",
-    "optimizer_of_two",
-]
+__all__ = ["StageChanges", "StagedModel", "optimizer_of_stages", "optimizer_of_two"]
 
 
 class StagedModel(nn.Module):

@@ -20,8 +20,8 @@ from latent_core.errors import AdapterError, BackboneError, SettingError
 from latent_core.interventions.vectors import Replace
 from latent_core.models.latent import LatentModel
 from latent_core.tasks import Example
-from tests.copying import LAYER, LAYERS, copying_model
 from tests.families import FAMILIES, MAIN_FAMILIES, tiny_backbone
+from tests.made_backbones import LAYER, LAYERS, copying_model
 
 
 def aimed() -> LatentModel:

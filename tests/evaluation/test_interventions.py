@@ -16,8 +16,8 @@ from latent_core.interventions.running import InterventionWarning
 from latent_core.models.latent import LatentModel
 from latent_core.statistics.means import paired_difference
 from latent_core.tasks import Example, Score, Task
-from tests.copying import HEAD, HEADS, LAYER, LAYERS, LAYOUT, copying_backbone, copying_model
 from tests.families import VOCABULARY, tiny_backbone
+from tests.made_backbones import HEAD, HEADS, LAYER, LAYERS, LAYOUT, copying_backbone, copying_model
 
 
 class Letters(Task):

@@ -19,8 +19,8 @@ from latent_core.hypotheses.seed_adapter import SeedAdapter
 from latent_core.hypotheses.sources import Given
 from latent_core.interventions.running import CHANGED_NOTHING
 from latent_core.progress import Progress, listening
-from tests.copying import copying_model
 from tests.hypotheses.made_up import MIXED, records, verdict_of
+from tests.made_backbones import copying_model
 
 
 def test_a_planted_effect_is_found_and_its_controls_have_lost_it(commas, tmp_path) -> None:

@@ -14,8 +14,8 @@ from latent_core.errors import LatentError
 from latent_core.hypotheses import journal, lab
 from latent_core.hypotheses.journal import Journal
 from latent_core.progress import Progress, listening
-from tests.copying import copying_model
 from tests.hypotheses.made_up import MIXED, records, verdict_of
+from tests.made_backbones import copying_model
 
 
 def test_the_journal_counts_the_family_and_shows_earlier_looks(gain, tmp_path) -> None:

@@ -15,9 +15,9 @@ from latent_core.hypotheses.power import Assumptions
 from latent_core.hypotheses.study import Study
 from latent_core.progress import Progress, listening
 from latent_core.statistics.inference import holm
-from tests.copying import copying_backbone, copying_model
 from tests.evaluation.test_edits import solver
 from tests.hypotheses.made_up import CUT, MIXED, records, verdict_of
+from tests.made_backbones import copying_backbone, copying_model
 
 
 def test_the_plan_says_what_it_takes(commas) -> None:

@@ -13,7 +13,7 @@ from latent_core.hypotheses.seed_adapter import SeedAdapter
 from latent_core.hypotheses.sources import Given
 from latent_core.hypotheses.studies.table import load_study
 from latent_core.hypotheses.targets import resolved
-from tests.copying import copying_backbone, copying_model
+from tests.made_backbones import copying_backbone, copying_model
 
 
 def test_adapters_are_trained_once_and_kept(commas, tmp_path) -> None:

@@ -29,8 +29,8 @@ from latent_core.models.latent import LatentModel
 from latent_core.slots.layout import LatentLayout
 from latent_core.slots.placement import IGNORE
 from latent_core.tasks import load_task
-from tests.copying import HEAD, LAYER, copying_model, holding
 from tests.families import FULL_ATTENTION, MAIN_FAMILIES, OTHER_FAMILIES, tiny_backbone
+from tests.made_backbones import HEAD, LAYER, copying_model, holding
 
 PROMPTS = ["ab,cd=", "12,3", "a,b,c,dddddd,e", "x"]
 LAYOUT = "Start_2+Comma_2+3_1"

@@ -31,8 +31,7 @@ from latent_core.cli import app
 from latent_core.errors import LatentError
 from latent_core.runs.removal import holds_results
 from tests.torture.harm import harm
-from tests.torture.report import Report
-from tests.torture.world import make_world
+from tests.torture.world import Report, make_world
 
 __all__ = ["torture"]
 

@@ -27,7 +27,7 @@ from latent_core.slots.selection import Selection
 from latent_core.statistics.inference import paired_effect
 from latent_core.statistics.means import mean_interval
 from latent_core.tasks.table import load_task
-from tests.torture.report import Report
+from tests.torture.world import Report
 
 __all__ = ["KINDS", "run", "torture"]
 

@@ -27,8 +27,7 @@ from latent_core.grids.grid import Grid
 from latent_core.grids.work import do_run
 from latent_core.training.train import train
 from latent_core.training.untrained import keep_untrained
-from tests.torture.report import Report
-from tests.torture.world import METHODS, STEPS, make_world
+from tests.torture.world import METHODS, STEPS, Report, make_world
 
 __all__ = ["torture"]
 

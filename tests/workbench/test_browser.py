@@ -19,7 +19,7 @@ from playwright.sync_api import Browser, Locator, Page, expect
 import latent_core as lc
 from latent_core.runs.shipped import SHIPPED
 from tests.browser import PATIENCE, Jupyter, Notebook, jupyter, watched
-from tests.hostile import PROMPT, RESPONSE, TOKENS, hostile_backbone, save_hostile
+from tests.made_backbones import PROMPT, RESPONSE, TOKENS, hostile_backbone, save_hostile
 from workbench.app import PANELS
 from workbench.session import NO_LATENTS
 from workbench.widgets.bertviz_bridge import bertviz_view

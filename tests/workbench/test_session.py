@@ -11,7 +11,7 @@ from latent_core.errors import AdapterError, LatentError, TaskError
 from latent_core.runs.shipped import SHIPPED, shipped_adapters
 from latent_core.slots.methods import Method
 from tests.families import tiny_backbone
-from workbench.adapter_names import adapter_title, best_shipped
+from workbench.adapters import adapter_title, best_shipped
 from workbench.session import NO_LATENTS, Session
 
 

@@ -18,10 +18,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from workbench.jobs import Job
-from workbench.panels.choosers import SessionChoosers
-from workbench.panels.exports import FORMATS, as_bytes, write_export
-from workbench.panels.last_picture import LastPicture, live_view
-from workbench.panels.step_sliders import StepSliders
+from workbench.panels.choosers import SessionChoosers, StepSliders
+from workbench.panels.exports import FORMATS, LastPicture, as_bytes, live_view, write_export
 from workbench.session import Session
 from workbench.widgets.export_bar import ExportBar
 from workbench.widgets.status_line import StatusLine

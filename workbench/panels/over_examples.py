@@ -21,7 +21,7 @@ from latent_core.models.latent import LatentModel
 from latent_core.statistics.means import Interval, accuracy_interval, paired_difference
 from latent_core.tasks.base import Example, Task
 from latent_core.wording import counted
-from workbench.level_words import split_words
+from workbench.levels import split_words
 from workbench.responses import fitting
 from workbench.templates import render
 

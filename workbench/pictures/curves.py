@@ -20,11 +20,17 @@ from matplotlib.figure import Figure
 
 from latent_core.statistics.means import summarise
 from latent_core.wording import counted
-from workbench.pictures.chart import DASHES, SYMBOLS, Band, Chart, Curve, Plot
-from workbench.pictures.chart_live import live_figure
-from workbench.pictures.chart_still import still_figure
-from workbench.pictures.palette import colours_of
-from workbench.pictures.theme import INK
+from workbench.pictures.chart import (
+    DASHES,
+    SYMBOLS,
+    Band,
+    Chart,
+    Curve,
+    Plot,
+    live_figure,
+    still_figure,
+)
+from workbench.pictures.theme import INK, colours_of
 
 __all__ = [
     "MOST_COLOURED",

@@ -16,8 +16,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from latent_core.errors import SettingError
 from latent_core.slots.views import SlotView
-from workbench.pictures.palette import DIVERGING, SEQUENTIAL, ColourScale
 from workbench.pictures.slots import slot_name
+from workbench.pictures.theme import DIVERGING, SEQUENTIAL, ColourScale
 
 __all__ = ["DECADES", "FLOOR_GREY", "Axis", "HeatMap", "largest_of", "nothing", "slot_axis"]
 

@@ -33,8 +33,8 @@ from latent_core.backbones.backbone import Backbone
 from latent_core.errors import BackboneError, LatentError, SettingError
 from latent_core.interventions.kinds import parse_intervention
 from latent_core.models.latent import LatentModel
-from workbench.pictures.palette import ink_on
 from workbench.pictures.slots import group_colours, slot_cells
+from workbench.pictures.theme import ink_on
 from workbench.templates import render
 
 __all__ = ["BertVizKind", "BertVizView", "bertviz_view"]

@@ -12,7 +12,7 @@ from typing import Any, Final
 import anywidget
 import traitlets
 
-from workbench.widgets.scripts import joined
+from workbench.templates import joined
 
 __all__ = ["RecordTable"]
 

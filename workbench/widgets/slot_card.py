@@ -10,7 +10,7 @@ from typing import Any, Final
 import anywidget
 import traitlets
 
-from workbench.pictures.palette import ink_on
+from workbench.pictures.theme import ink_on
 
 __all__ = ["CardText", "SlotCard"]
 

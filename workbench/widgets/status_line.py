@@ -16,7 +16,7 @@ from ipywidgets import DOMWidget
 from latent_core.slots.pointing import sentence_and_lines
 from latent_core.wording import duration
 from workbench.jobs import Job
-from workbench.widgets.scripts import joined
+from workbench.templates import joined
 
 __all__ = ["StatusLine", "standing"]
 

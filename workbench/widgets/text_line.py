@@ -1,14 +1,20 @@
-"""A line of text beside a view: a verdict, a note, or an error in place. Text is only text."""
+"""Text beside a view: a line with a verdict, a note or an error; an error with its place as HTML.
+
+Text is only text.
+"""
 
 from __future__ import annotations
 
+from html import escape
 from pathlib import Path
 from typing import Final, Literal
 
 import anywidget
 import traitlets
 
-__all__ = ["TextLine"]
+from latent_core.slots.pointing import sentence_and_lines
+
+__all__ = ["TextLine", "error_html"]
 
 STATIC: Final = Path(__file__).parent
 
@@ -35,3 +41,10 @@ class TextLine(anywidget.AnyWidget):
         """Show this instead."""
         with self.hold_sync():
             self.text, self.kind = text, kind
+
+
+def error_html(error: BaseException) -> str:
+    """The error's text, escaped."""
+    sentence, lines = sentence_and_lines(error)
+    style = "margin: 2px 0; overflow-x: auto; line-height: 1.3"
+    return escape(sentence) + (f'<pre style="{style}">{escape(lines)}</pre>' if lines else "")

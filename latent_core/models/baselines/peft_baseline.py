@@ -38,10 +38,7 @@ from latent_core.models.steered import SteeredModel
 from latent_core.slots.batch import LatentBatch
 from latent_core.slots.layout import LatentLayout
 
-__all__ = [
-    "PeftBaseline",
-    "PeftCompanion",
-]
+__all__ = ["PeftBaseline", "PeftCompanion"]
 
 
 class PeftCompanion:

@@ -34,11 +34,7 @@ from latent_core.models.size import check_layout_size, check_numbers
 from latent_core.slots.batch import LatentBatch
 from latent_core.slots.tables import place_rows
 
-__all__ = [
-    "PrefixCompanion",
-    "PrefixModel",
-    "PromptModel",
-]
+__all__ = ["PrefixCompanion", "PrefixModel", "PromptModel"]
 
 
 class PrefixCompanion(PeftCompanion):

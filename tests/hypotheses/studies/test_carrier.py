@@ -32,7 +32,7 @@ from latent_core.hypotheses.studies.carrier import (
 from latent_core.hypotheses.study import Study
 from latent_core.hypotheses.study_verdict import StudyVerdict
 from latent_core.tasks import Example, Score, Task
-from tests.copying import remembering_model
+from tests.made_backbones import remembering_model
 
 DECIDING = (DROPPED, UNREAD, NOISE, DONOR, MEAN, FILLER)
 OUTCOMES = {True: "supported", False: "refuted", None: "inconclusive"}

@@ -4,9 +4,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from workbench.pictures.chart import DASHES, SYMBOLS, Band, Chart, Curve, Plot
-from workbench.pictures.chart_live import live_figure
-from workbench.pictures.chart_still import still_figure
+from workbench.pictures.chart import (
+    DASHES,
+    SYMBOLS,
+    Band,
+    Chart,
+    Curve,
+    Plot,
+    live_figure,
+    still_figure,
+)
 
 POINTS = pd.DataFrame({"x": [1, 2, 4], "y": [0.5, 0.25, 0.75]})
 

@@ -2,7 +2,7 @@ from typing import Any, cast
 
 from latent_core.slots.views import SlotView
 from workbench.pictures.slots import SlotStrip
-from workbench.pictures.slots_still import _lines
+from workbench.pictures.still import _lines
 
 SLOTS = (
     SlotView("Start.0", "Start", 0, 0, None),

@@ -14,7 +14,7 @@ import torch
 import latent_core as lc
 from latent_core.errors import BackboneError, LatentError, LayoutError, SettingError
 from tests.families import tiny_backbone
-from tests.hostile import PROMPT, RESPONSE, TOKENS, hostile_backbone
+from tests.made_backbones import PROMPT, RESPONSE, TOKENS, hostile_backbone
 from workbench.app import Workbench
 from workbench.pictures.slots import group_colours
 from workbench.widgets import bertviz_bridge

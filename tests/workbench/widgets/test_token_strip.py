@@ -8,7 +8,7 @@ import pytest
 
 from latent_core.slots.views import SlotView
 from workbench.pictures.slots import slot_cells
-from workbench.widgets.scripts import joined
+from workbench.templates import joined
 from workbench.widgets.token_strip import STATIC, TokenStrip
 
 HOSTILE = (

@@ -30,7 +30,7 @@ from workbench.panels.attention.split_view import (
 )
 from workbench.panels.base import Panel
 from workbench.panels.controls import Controls, field, row
-from workbench.pictures.heat_still import heat_figure
+from workbench.pictures.still import heat_figure
 from workbench.responses import fitting
 from workbench.widgets.heat_grid import HeatGrid
 from workbench.widgets.text_line import TextLine

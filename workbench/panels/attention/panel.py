@@ -16,10 +16,14 @@ from latent_core.errors import SettingError
 from latent_core.progress import progress_bar
 from workbench.jobs import Job
 from workbench.panels.attention.code import attention_code
-from workbench.panels.attention.controls import OVER_SPLIT, AttentionControls, HeadChooser
+from workbench.panels.attention.controls import (
+    OVER_SPLIT,
+    AttentionControls,
+    HeadChooser,
+    link_strip,
+)
 from workbench.panels.attention.measures import DIRECTIONS
 from workbench.panels.attention.over_split import OverSplit
-from workbench.panels.attention.pointing import link_strip
 from workbench.panels.attention.view import AttentionView
 from workbench.panels.attention.work import (
     Capture,
@@ -30,9 +34,8 @@ from workbench.panels.attention.work import (
     trace_effects,
 )
 from workbench.panels.base import Panel
-from workbench.panels.controls import row
-from workbench.pictures.heat_still import heat_figure
-from workbench.quiet import Quiet
+from workbench.panels.controls import Quiet, row
+from workbench.pictures.still import heat_figure
 from workbench.session import Session
 from workbench.widgets.heat_grid import HeatGrid
 from workbench.widgets.token_strip import TokenStrip

@@ -17,12 +17,9 @@ from latent_core.tasks.table import TASKS, load_task
 from workbench.jobs import Job
 from workbench.panels.base import Panel
 from workbench.panels.code import model_code
-from workbench.panels.comparison.code import comparison_code
-from workbench.panels.comparison.examples import PointExamples
-from workbench.panels.comparison.method_choice import MethodChoice
-from workbench.panels.comparison.records import Records
+from workbench.panels.comparison.choices import MethodChoice, RunSources
+from workbench.panels.comparison.examples import PointExamples, Records
 from workbench.panels.comparison.runs import RunCollection
-from workbench.panels.comparison.sources import RunSources
 from workbench.panels.comparison.view import (
     NOW,
     difference_chart,
@@ -35,11 +32,11 @@ from workbench.panels.comparison.view import (
     readable_table,
     shown_table,
 )
-from workbench.panels.comparison.work import MethodComparison, compare_methods
+from workbench.panels.comparison.work import MethodComparison, compare_methods, comparison_code
 from workbench.panels.controls import Controls, field, row
 from workbench.panels.evaluating import Evaluating
 from workbench.panels.over_examples import OverExamples, tested_splits
-from workbench.pictures.chart_live import live_figure
+from workbench.pictures.chart import live_figure
 from workbench.pictures.curves import (
     accuracy_curve,
     accuracy_picture,

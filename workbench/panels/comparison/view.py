@@ -9,7 +9,7 @@ from typing import Any, Final
 import pandas as pd
 
 from latent_core.wording import counted
-from workbench.level_words import split_words
+from workbench.levels import split_words
 from workbench.panels.comparison.work import MethodComparison
 from workbench.pictures.chart import Chart
 from workbench.pictures.curves import MOST_COLOURED, accuracy_chart

@@ -23,7 +23,7 @@ from latent_core.tasks.table import TASKS, load_task
 from workbench.panels.base import Panel
 from workbench.panels.code import task_source
 from workbench.panels.controls import ROW, Controls
-from workbench.panels.hypotheses.asked import own_code
+from workbench.panels.hypotheses.work import own_code
 from workbench.session import Proposal
 from workbench.widgets.combo_box import ComboBox
 

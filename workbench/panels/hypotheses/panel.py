@@ -18,20 +18,20 @@ from latent_core.errors import LatentError, SettingError
 from latent_core.hypotheses.journal import Journal
 from workbench.jobs import Job
 from workbench.panels.base import Panel
-from workbench.panels.hypotheses.asked import Asked
 from workbench.panels.hypotheses.examples import VerdictExamples
-from workbench.panels.hypotheses.figure import effects_html, effects_picture
 from workbench.panels.hypotheses.form import ClaimForm
 from workbench.panels.hypotheses.source import SourceForm
-from workbench.panels.hypotheses.tables import (
+from workbench.panels.hypotheses.view import (
+    effects_html,
+    effects_picture,
     journal_html,
     outcome_html,
     plan_html,
     verdict_html,
 )
-from workbench.panels.hypotheses.work import Planned, Result, make_plans, run_plans
+from workbench.panels.hypotheses.work import Asked, Planned, Result, make_plans, run_plans
 from workbench.session import Session
-from workbench.widgets.error_html import error_html
+from workbench.widgets.text_line import error_html
 from workbench.widgets.visibility import Visibility
 
 __all__ = ["HypothesesPanel"]

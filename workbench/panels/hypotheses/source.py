@@ -18,10 +18,10 @@ from latent_core.hypotheses.lab import FULL_TEST, QUICK_TEST
 from latent_core.hypotheses.studies.forms import methods_of
 from latent_core.runs.find import find_runs
 from latent_core.runs.shipped import SHIPPED, shipped_adapters
+from workbench.adapters import runs_folder
 from workbench.panels.base import Panel
 from workbench.panels.code import backbone_code, model_code, path_code
-from workbench.panels.hypotheses.asked import Target
-from workbench.panels.runs_folder import runs_folder
+from workbench.panels.hypotheses.work import Target
 from workbench.session import NO_LATENTS
 
 __all__ = ["SourceForm"]

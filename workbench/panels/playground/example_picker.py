@@ -12,7 +12,7 @@ import ipywidgets as widgets
 
 from latent_core.evaluation.evaluate import response_limit
 from latent_core.tasks.table import TASKS, load_task
-from workbench.level_words import level_words
+from workbench.levels import level_words
 from workbench.panels.base import Panel
 from workbench.panels.controls import Controls, field, row
 from workbench.widgets.text_line import TextLine

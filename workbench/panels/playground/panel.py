@@ -25,7 +25,6 @@ from workbench.panels.over_examples import over_examples_table
 from workbench.panels.playground.code import playground_code
 from workbench.panels.playground.example_picker import ExamplePicker
 from workbench.panels.playground.intervention_controls import InterventionControls
-from workbench.panels.playground.slot_facts import FactFinder, SlotFacts
 from workbench.panels.playground.view import (
     ResponseView,
     change_line,
@@ -39,13 +38,15 @@ from workbench.panels.playground.work import (
     SIDES,
     Answerer,
     Answers,
+    FactFinder,
     NewSlots,
     Question,
     ResponseKind,
+    SlotFacts,
 )
-from workbench.pictures.palette import colours_of
 from workbench.pictures.slots import SlotStrip, member_of
-from workbench.pictures.slots_still import slots_figure
+from workbench.pictures.still import slots_figure
+from workbench.pictures.theme import colours_of
 from workbench.session import Session
 from workbench.widgets.slot_card import SlotCard
 from workbench.widgets.status_line import standing

@@ -19,8 +19,7 @@ from latent_core.slots.views import SlotView, view_slots
 from latent_core.wording import counted
 from workbench.panels.base import Panel
 from workbench.panels.choosers import AdapterChooser
-from workbench.panels.playground.slot_facts import SlotFacts
-from workbench.panels.playground.work import KINDS, ResponseKind
+from workbench.panels.playground.work import KINDS, ResponseKind, SlotFacts
 from workbench.pictures.slots import SlotStrip
 from workbench.responses import Chance, Held, Response, SlotMark, first_difference
 from workbench.widgets.slot_card import CardText

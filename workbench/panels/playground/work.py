@@ -1,16 +1,24 @@
-"""The responses of A and B to one question, in one job: clean first, then under the intervention.
+"""What the playground computes: responses of A and B to a question, and facts about a latent.
 
-The slots of a response are reported as they are generated, on the worker thread.
+The responses come in one job: clean first, then under the intervention. The facts are a latent's
+nearest tokens, its norm, and its logit lens. Nearest tokens and norm are those of the trained
+vector. Of a computed latent they are those of what it holds, in its example and under the
+intervention that is applied, as the lens always is.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Final, Literal, NamedTuple, final
+import math
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass, field
+from typing import Final, Generic, Literal, NamedTuple, TypeVar, final
 
+import pandas as pd
 from tqdm import tqdm
 
+from latent_core.analysis.geometry import latent_norms, logit_lens, nearest_tokens
+from latent_core.analysis.tokens import latent_contents
 from latent_core.evaluation.evaluate import response_limit
 from latent_core.interventions.base import Intervention
 from latent_core.interventions.kinds import parse_intervention
@@ -18,11 +26,41 @@ from latent_core.models.latent import LatentModel
 from latent_core.progress import progress_bar
 from latent_core.slots.views import SlotView
 from latent_core.tasks.base import Example, Task
-from workbench.panels.recent import Recent
 from workbench.responses import NOTHING, Response, fingerprint, respond
 from workbench.session import Session
 
-__all__ = ["KINDS", "SIDES", "Answerer", "Answers", "NewSlots", "Question", "ResponseKind"]
+__all__ = [
+    "KINDS",
+    "SIDES",
+    "Answerer",
+    "Answers",
+    "FactFinder",
+    "NewSlots",
+    "Question",
+    "Recent",
+    "ResponseKind",
+    "SlotFacts",
+]
+
+_V = TypeVar("_V")
+
+
+class Recent(Generic[_V]):
+    """A cache that forgets what was asked for longest ago."""
+
+    def __init__(self, limit: int = 64) -> None:
+        self._limit = limit
+        self._values: OrderedDict[Hashable, _V] = OrderedDict()
+
+    def get(self, key: Hashable, make: Callable[[], _V]) -> _V:
+        """The value of a key, made if it is not known."""
+        if key not in self._values:
+            self._values[key] = make()
+        self._values.move_to_end(key)
+        while len(self._values) > self._limit:
+            self._values.popitem(last=False)
+        return self._values[key]
+
 
 ResponseKind = Literal["clean", "changed"]
 KINDS: Final[tuple[ResponseKind, ResponseKind]] = ("clean", "changed")
@@ -128,3 +166,96 @@ class Answerer:
 
         key = (fingerprint(model), question.prompt, limit, str(intervention), question.judge)
         return self._known.get(key, make)
+
+
+#: Nearest tokens, and most likely tokens of the lens at each layer.
+_NEAREST: Final = 8
+_LIKELIEST: Final = 5
+
+
+@dataclass(frozen=True)
+class SlotFacts:
+    """One latent.
+
+    Attributes:
+        slot: its label, group and position.
+        trained: the latent whose vector it reads, such as `Comma.1`; of a computed latent, itself.
+        nearest: its nearest tokens, with `token` and `cosine`.
+        norm: `norm`, `vocabulary_median`, `ratio`, `share_shorter`, as `latent_norms` gives them.
+        predicted: of a computed latent, the tokens that the slot before predicts, with `token` and
+            `value`, a probability; empty for others.
+        lens: `layer`, `rank`, `token`, `probability`; empty if the slot is not in the text.
+    """
+
+    slot: SlotView
+    trained: str
+    nearest: pd.DataFrame
+    norm: pd.Series
+    predicted: pd.DataFrame
+    lens: pd.DataFrame
+
+
+@dataclass(frozen=True)
+class FactFinder:
+    """Finds facts of slots, and keeps them by model and by text."""
+
+    _tables: Recent[tuple[pd.DataFrame, pd.DataFrame]] = field(default_factory=lambda: Recent(16))
+    _contents: Recent[pd.DataFrame] = field(default_factory=lambda: Recent(16))
+    _lenses: Recent[pd.DataFrame] = field(default_factory=lambda: Recent(16))
+
+    def find(
+        self,
+        model: LatentModel,
+        slot: SlotView,
+        prompt: str,
+        response: str | None,
+        intervention: Intervention,
+    ) -> SlotFacts:
+        """Look up a latent slot.
+
+        Args:
+            model: the model.
+            slot: a latent of prompt and response.
+            prompt, response: the text. Re-encoding the response may change its tokens, so that the
+                slot is not found.
+            intervention: it has to fit the model.
+        """
+        key = fingerprint(model)
+        nearest, norms = self._tables.get(
+            key, lambda: (nearest_tokens(model, _NEAREST), latent_norms(model))
+        )
+        with intervention.on(model):
+            layout = model.placement.layout
+            lens = self._lenses.get(
+                (key, prompt, response, str(intervention)),
+                lambda: logit_lens(model, prompt, response, count=_LIKELIEST),
+            )
+        # If the group was moved or recounted, its latents use its own vectors in turn.
+        names = [group.name for group in layout.groups]
+        group = model.layout.groups[names.index(str(slot.group))]
+        member = int(slot.label.rpartition(".")[2])
+        trained = f"{group.name}.{member % group.count}"
+        here = (
+            (lens["group"] == slot.group)
+            & (lens["member"] == member)
+            & (lens["occurrence"] == slot.occurrence)
+        )
+        own = norms[norms["label"] == trained]
+        if len(own):
+            shown = nearest[nearest["label"] == trained]
+            return SlotFacts(slot, trained, shown, own.iloc[0], shown[:0], lens[here])
+        with intervention.on(model):
+            contents = self._contents.get(
+                (key, prompt, response, str(intervention)),
+                lambda: latent_contents(model, prompt, response, count=_NEAREST),
+            )
+        held = contents[
+            (contents["group"] == slot.group)
+            & (contents["member"] == member)
+            & (contents["occurrence"] == slot.occurrence)
+        ]
+        near = held[held["measure"] == "cosine"].rename(columns={"value": "cosine"})
+        norm = near.iloc[0] if len(near) else pd.Series({"norm": math.nan})
+        return SlotFacts(
+            slot, slot.label, near, norm, held[held["measure"] == "probability"], lens[here]
+        )

@@ -11,10 +11,10 @@ import pandas as pd
 from latent_core.errors import SettingError
 from workbench.jobs import Job
 from workbench.panels.base import Panel
+from workbench.panels.choosers import snapshot_steps
 from workbench.panels.controls import Controls, field, row
-from workbench.panels.step_sliders import snapshot_steps
 from workbench.panels.training.along_work import AlongQuestion, AlongRun, measure_along
-from workbench.pictures.chart_live import live_figure
+from workbench.pictures.chart import live_figure
 from workbench.widgets.plotly_view import PlotlyView
 from workbench.widgets.text_line import TextLine
 

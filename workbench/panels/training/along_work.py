@@ -22,11 +22,11 @@ from latent_core.runs.snapshots import load_snapshots
 from latent_core.statistics.means import summarise
 from latent_core.tasks.base import Task
 from latent_core.wording import counted
-from workbench.level_words import split_words
+from workbench.levels import split_words
+from workbench.panels.choosers import records_along
 from workbench.panels.code import path_code, task_source
-from workbench.panels.step_sliders import records_along
 from workbench.pictures.chart import DASHES, SYMBOLS, Chart, Curve, Plot
-from workbench.pictures.palette import colours_of
+from workbench.pictures.theme import colours_of
 
 __all__ = ["AlongRun", "measure_along"]
 

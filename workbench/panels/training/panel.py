@@ -16,12 +16,11 @@ from matplotlib.figure import Figure
 from latent_core.errors import LatentError, SettingError
 from latent_core.models.latent import LatentModel
 from latent_core.tasks.table import load_task
-from workbench.adapter_names import adapter_title
+from workbench.adapters import adapter_title
 from workbench.jobs import Job
 from workbench.panels.base import Panel
 from workbench.panels.controls import row
 from workbench.panels.training.along import AlongTraining
-from workbench.panels.training.cost import RunCost, estimate
 from workbench.panels.training.fields import TrainingFields
 from workbench.panels.training.plan import TrainingPlan
 from workbench.panels.training.view import (
@@ -30,10 +29,8 @@ from workbench.panels.training.view import (
     running_words,
     training_chart,
 )
-from workbench.panels.training.work import WatchedRun
-from workbench.pictures.chart import Chart
-from workbench.pictures.chart_live import live_figure
-from workbench.pictures.chart_still import still_figure
+from workbench.panels.training.work import RunCost, WatchedRun, estimate
+from workbench.pictures.chart import Chart, live_figure, still_figure
 from workbench.session import Session
 from workbench.widgets.plotly_view import PlotlyView
 from workbench.widgets.text_line import TextLine

@@ -22,8 +22,8 @@ from latent_core.slots.methods import Method
 from latent_core.tasks.base import Task
 from latent_core.training.parent import Parent
 from latent_core.training.settings import Settings
+from workbench.adapters import runs_folder
 from workbench.panels.code import path_code, task_source
-from workbench.panels.runs_folder import runs_folder
 
 __all__ = ["Outlook", "TrainingPlan"]
 

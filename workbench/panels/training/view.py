@@ -12,8 +12,7 @@ from latent_core.wording import counted
 from workbench.panels.training.plan import Outlook, TrainingPlan
 from workbench.panels.training.work import CHECKED_SPLIT, WatchedRun
 from workbench.pictures.chart import DASHES, Chart, Curve, Plot
-from workbench.pictures.palette import colours_of
-from workbench.pictures.theme import INK
+from workbench.pictures.theme import INK, colours_of
 
 __all__ = ["ending_words", "plan_words", "running_words", "training_chart"]
 

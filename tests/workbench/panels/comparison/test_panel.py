@@ -20,6 +20,8 @@ from latent_core.tasks import load_task
 from tests.workbench.panels.comparison.made_runs import METHODS, make_runs, records
 from workbench.panels.comparison.panel import ComparisonPanel
 from workbench.panels.comparison.runs import NOT_RECORDED
+from workbench.panels.comparison.view import methods_html
+from workbench.panels.comparison.work import method_table
 from workbench.session import Session
 
 pytestmark = pytest.mark.timed
@@ -339,3 +341,12 @@ def test_a_folder_is_added_and_a_wrong_one_refused(panel: ComparisonPanel, tmp_p
     panel.sources.field.value = "nowhere"
     assert "expected a folder of runs" in panel.status.message
     assert isinstance(panel.errors.pop(), SettingError)
+
+
+def test_names_are_data() -> None:
+    frame = pd.DataFrame(
+        {"method": ["Before[<img src=x>]_1"], "seed": [0], "split": ["id"], "graded": [1.0]}
+    )
+    html = methods_html(method_table(frame))
+    assert "<img" not in html
+    assert "Before[&lt;img" in html

@@ -1,15 +1,21 @@
-"""The comparison without a widget: methods of one task and backbone, averaged and subtracted."""
+"""The comparison without a widget: methods averaged and subtracted, in tables of known means."""
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from latent_core.errors import SettingError
 from latent_core.tasks.table import load_task
 from tests.workbench.panels.comparison.made_runs import METHODS, make_runs
 from workbench.panels.comparison import runs as run_collection
 from workbench.panels.comparison.runs import RunCollection
-from workbench.panels.comparison.view import empty_note, note_on
-from workbench.panels.comparison.work import compare_methods
+from workbench.panels.comparison.view import differences_html, empty_note, note_on
+from workbench.panels.comparison.work import (
+    compare_methods,
+    difference_table,
+    method_table,
+    split_order,
+)
 
 
 @pytest.fixture(scope="module")
@@ -59,3 +65,60 @@ def test_means_of_runs_have_no_differences(
     assert found is not None and not found.every_record
     assert "they need every record" in str(found.differences)
     assert "over the means of the runs" in note_on(found, found.points)
+
+
+def test_what_cannot_be_paired_is_missing_or_said() -> None:
+    frame = pd.DataFrame(
+        [
+            {"method": m, "seed": s, "split": split, "example": 0, "key": "k", "graded": 0.5}
+            for m, splits in {"a": ("id", "ood-6"), "b": ("id",)}.items()
+            for split in splits
+            for s in (0, 1)
+        ]
+    )
+    (row,) = difference_table(frame, "a").to_dict("records")
+    assert row["id"] == 0 and "gap" not in row and "ood-6" not in row
+    table = difference_table(frame, "a").assign(id=-0.001)
+    html = differences_html(table, "<a>")
+    assert "OOD" not in html and "&lt;a&gt;" in html
+    assert "<td>+0.00<" in html, "what rounds to zero has no minus"
+    assert list(difference_table(frame[frame["method"] == "a"], "a").columns) == [
+        *("method", "seeds", "records")
+    ]
+    with pytest.raises(SettingError, match="no column key"):
+        difference_table(frame.drop(columns="key"), "a")
+
+
+def test_the_gap_is_paired_by_seed_and_needs_every_ood_split() -> None:
+    rows = [
+        ("Start_2", seed, split, value)
+        for seed, values in ((0, (1.0, 0.5, 0.1)), (1, (0.8, 0.6, 0.2)), (2, (0.9, 0.5, None)))
+        for split, value in zip(("id", "ood-10", "ood-6"), values, strict=True)
+        if value is not None
+    ]
+    frame = pd.DataFrame(rows, columns=["method", "seed", "split", "graded"])
+    (row,) = method_table(frame).to_dict("records")
+    assert row["gap"] == pytest.approx((0.7 + 0.4) / 2)
+    assert (row["gap low"], row["gap high"]) == (-1.0, 1.0), "of two seeds"
+    assert list(row)[3::3][:3] == ["id", "ood-6", "ood-10"]
+    one = method_table(frame[frame["seed"] == 0])
+    assert "gap low" not in one.columns
+
+
+#: Mean accuracy by split, in no order.
+MEANS = {"ood-names": 0.2, "other": 1.0, "ood-20": 0.4, "ood-6": 0.6, "id": 1.0}
+
+
+def test_named_ood_splits_have_columns_after_levels_and_count_in_the_gap() -> None:
+    rows = [
+        ("Start_2", seed, split, 1, f"{split}{number}", number, value)
+        for seed in (0, 1)
+        for split, value in MEANS.items()
+        for number in range(3)
+    ]
+    columns = ["method", "seed", "split", "level", "key", "example", "graded"]
+    frame = pd.DataFrame(rows, columns=columns)
+    assert split_order(frame["split"]) == ["id", "ood-6", "ood-20", "ood-names", "other"]
+    (row,) = method_table(frame).to_dict("records")
+    assert row["ood-names"] == pytest.approx(0.2)
+    assert row["gap"] == pytest.approx(1.0 - (0.2 + 0.4 + 0.6) / 3)

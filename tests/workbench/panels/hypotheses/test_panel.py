@@ -17,12 +17,11 @@ from latent_core.hypotheses.journal import Journal
 from latent_core.hypotheses.study import Study
 from latent_core.models.latent import LatentModel
 from latent_core.progress import Progress, listening
-from tests.copying import copying_model
 from tests.evaluation.test_interventions import Letters
-from workbench.panels.hypotheses.asked import Asked, Target
+from tests.made_backbones import copying_model
 from workbench.panels.hypotheses.form import OWN
 from workbench.panels.hypotheses.panel import HypothesesPanel
-from workbench.panels.hypotheses.work import Result, make_plans, run_plans
+from workbench.panels.hypotheses.work import Asked, Result, Target, make_plans, run_plans
 from workbench.session import Proposal, Session
 
 pytestmark = pytest.mark.timed

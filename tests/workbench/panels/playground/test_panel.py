@@ -15,9 +15,9 @@ from latent_core.errors import SettingError
 from latent_core.evaluation.evaluate import response_limit
 from latent_core.progress import progress_bar
 from tests.families import talking_backbone
-from tests.hostile import PROMPT, TOKENS, hostile_backbone
+from tests.made_backbones import PROMPT, TOKENS, hostile_backbone
 from workbench.panels.exports import as_bytes
-from workbench.panels.playground import slot_facts
+from workbench.panels.playground import work
 from workbench.panels.playground.panel import Playground
 from workbench.pictures.slots import slot_text
 from workbench.pictures.theme import show_spaces
@@ -493,9 +493,9 @@ def test_a_clicked_chip_tells_its_words_length_and_lens(
 ) -> None:
     answered(panel)
     calls: list[Any] = []
-    lens = slot_facts.logit_lens
+    lens = work.logit_lens
     monkeypatch.setattr(
-        slot_facts, "logit_lens", lambda *args, **kw: calls.append(args) or lens(*args, **kw)
+        work, "logit_lens", lambda *args, **kw: calls.append(args) or lens(*args, **kw)
     )
     strip = panel.views["A"].strips["clean"]
     strip.selected = 1

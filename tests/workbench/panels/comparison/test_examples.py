@@ -1,15 +1,34 @@
-"""The records across methods: one row per example, its scores averaged over seeds."""
+"""Examples and records of a comparison: one row per example, with scores averaged over seeds."""
 
+import dataclasses
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
 import latent_core as lc
+from latent_core.tasks.base import Example
+from latent_core.tasks.table import load_task
 from tests.workbench.panels.comparison.made_runs import METHODS, make_runs, records
+from workbench.panels.comparison.examples import record_rows, recorded_example
 from workbench.panels.comparison.panel import ComparisonPanel
-from workbench.panels.comparison.records import record_rows
 from workbench.session import Session
+
+
+def test_a_record_whose_task_draws_another_example_is_not_opened() -> None:
+    task = load_task("repetition")
+    example = task.examples("id", 4, 1)[3]
+    record = pd.Series(
+        {"split": "id", "level": example.level, "example": 3, "key": example.key}
+        | {"response": "", "exact": False, "graded": 0.0, "seed": 0}
+    )
+    assert recorded_example(record, task).example == example
+    other = recorded_example(pd.Series(record.to_dict() | {"key": "1+1=2"}), task)
+    assert other.example is None
+    assert not other.row()["opens"]
+    typed = Example("p", "a", "id", 1, "k")
+    kept = pd.Series(record.to_dict() | dataclasses.asdict(typed))
+    assert recorded_example(kept, None).example == typed
 
 
 def test_an_example_has_the_mean_score_of_each_method_and_none_where_it_is_missing() -> None:

@@ -1,17 +1,22 @@
-"""A Llama set by hand in which one head of one layer copies from one latent, and nothing else acts.
+"""Backbones made by hand for tests: one copies from a latent, the tokens of one would do harm.
 
-Head `HEAD` of layer `LAYER` looks for the latent `Comma.1`, which alone carries a flag, and writes
-the character that this latent holds where the output head reads. Everything else is zero: without
-that edge the next-token distribution is exactly uniform, and the likeliest token the first one,
-which ends the response.
+The copying one is a Llama in which one head of one layer copies from one latent, and nothing else
+acts. Head `HEAD` of layer `LAYER` looks for the latent `Comma.1`, which alone carries a flag, and
+writes the character that this latent holds where the output head reads. Everything else is zero:
+without that edge the next-token distribution is exactly uniform, and the likeliest token the first
+one, which ends the response.
 """
+
+from functools import cache
+from pathlib import Path
 
 import torch
 import transformers as hf
+from tokenizers import AddedToken
 
 from latent_core.backbones.backbone import Backbone
 from latent_core.models.latent import LatentModel
-from tests.families import VOCABULARY, character_tokenizer
+from tests.families import EOS, FAMILIES, VOCABULARY, character_tokenizer, random_from
 
 LAYERS, HEADS, HEAD_WIDTH = 3, 4, 32
 LAYER, HEAD = 1, 2
@@ -92,3 +97,48 @@ def remembering_model() -> LatentModel:
     flagged[0, FLAG] = 1.0
     model.tables.assign({"Comma": flagged})
     return model
+
+
+TOKENS = (
+    "</script><script>top.pwned=1</script>",
+    "<img src=x onerror=top.pwned=2>",
+    "<b onmouseover=top.pwned=3>",
+    "\"'`${top.pwned=4}",
+    "--><svg onload=top.pwned=5>",
+    "</iframe></textarea></style>",
+    "&lt;i&gt;&#60;",
+    "$x^2$\\frac",
+    "שלום",
+    "👩‍🔬",
+    "\u2028\u2029",
+)
+"""One token each. Whatever shows one shows these characters; `top.pwned` stays undefined."""
+
+PROMPT = "".join(TOKENS) + ","
+RESPONSE = "a," + "".join(reversed(TOKENS))
+
+
+def tokenizer() -> hf.PreTrainedTokenizerFast:
+    made = character_tokenizer()
+    made.add_tokens([AddedToken(token, normalized=False) for token in TOKENS])
+    return made
+
+
+@cache
+def hostile_backbone() -> Backbone:
+    """A random llama, four heads on two key-value heads; none may change it."""
+    return Backbone("hostile", random_from(_config()), tokenizer())
+
+
+def save_hostile(folder: Path) -> Path:
+    """The same as a folder that `load_backbone` takes."""
+    random_from(_config()).save_pretrained(folder)
+    tokenizer().save_pretrained(folder)
+    return folder
+
+
+def _config() -> hf.PreTrainedConfig:
+    config = FAMILIES["llama"]()
+    config.vocab_size, config.eos_token_id = len(tokenizer()), EOS
+    config.max_position_embeddings = 256
+    return config

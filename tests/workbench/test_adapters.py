@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from workbench.panels.runs_folder import runs_folder
+from workbench.adapters import runs_folder
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from workbench.quiet import Quiet
+from workbench.panels.controls import Quiet
 
 
 def test_without_a_loop_each_change_calls_back() -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from workbench.level_words import level_words, split_words
+from workbench.levels import level_words, split_words
 
 
 @pytest.mark.parametrize(

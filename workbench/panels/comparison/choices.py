@@ -1,8 +1,11 @@
-"""The comparison panel's sources of runs: a checkbox for each folder, and a field to add one."""
+"""What a comparison shows: a checkbox for each source of runs and for each method.
+
+A field adds a source; buttons show all methods or none.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -12,12 +15,12 @@ from latent_core.archives.folders import has_file, is_folder
 from latent_core.runs.find import find_runs
 from latent_core.runs.own_files import RECORDS_FILE
 from latent_core.runs.shipped import SHIPPED
+from workbench.adapters import runs_folder
 from workbench.panels.base import Panel
 from workbench.panels.comparison.runs import RunCollection
-from workbench.panels.controls import checkbox, field, row
-from workbench.panels.runs_folder import runs_folder
+from workbench.panels.controls import ROW, Controls, checkbox, field, row
 
-__all__ = ["RunSources"]
+__all__ = ["MethodChoice", "RunSources"]
 
 #: Two runs that agree in these would be averaged as two of one.
 _SAME: Final = ("task", "backbone", "method", "seed")
@@ -108,3 +111,45 @@ def _share_a_run(ships: Path, own: Path) -> bool:
         key = tuple(str(run.about.get(name)) for name in _SAME)
         found[Path(run.path).is_relative_to(ships)].add(key)
     return not found[True].isdisjoint(found[False])
+
+
+class MethodChoice(widgets.HBox):
+    """Checkboxes that alone decide which curves and rows there are.
+
+    Attributes:
+        boxes: one for each method.
+    """
+
+    def __init__(self, panel: Panel, changed: Callable[[], None]) -> None:
+        """`changed` is called when other methods are to be shown."""
+        self._changed = changed
+        self.boxes = row()
+        every = panel.button("Show all", lambda: self._tick(True), "Show every method")
+        none = panel.button("Show none", lambda: self._tick(False), "Hide every method")
+        super().__init__([every, none, self.boxes], layout=widgets.Layout(**ROW))
+        self._controls = Controls(panel)
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """All methods."""
+        return tuple(box.description for box in self.boxes.children)
+
+    @property
+    def ticked(self) -> list[str]:
+        """The methods that are shown."""
+        return [box.description for box in self.boxes.children if box.value]
+
+    def offer(self, methods: Sequence[str]) -> None:
+        """Offer these methods; one that was hidden stays so."""
+        if self.methods == tuple(methods):
+            return
+        hidden = set(self.methods) - set(self.ticked)
+        boxes = [checkbox(name, f"Show {name}", name not in hidden) for name in methods]
+        self._controls.on(lambda _: self._changed(), *boxes)
+        self.boxes.children = boxes
+
+    def _tick(self, shown: bool) -> None:
+        with self._controls.unheard():
+            for box in self.boxes.children:
+                box.value = shown
+        self._changed()

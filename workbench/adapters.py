@@ -1,9 +1,11 @@
-"""Adapters by name: the title of a saved one, and which shipped ones a workbench opens with."""
+"""Saved adapters that a workbench finds: shipped ones, their titles, and the runs of one's own."""
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
+from typing import Final
 
 from latent_core.adapters.saved import read_saved
 from latent_core.archives.folders import SHIPPED
@@ -13,7 +15,7 @@ from latent_core.runs.shipped import ShippedAdapter, shipped_adapters
 from latent_core.slots.layout import LatentLayout
 from latent_core.slots.methods import Method
 
-__all__ = ["adapter_title", "best_shipped", "shipped_like"]
+__all__ = ["adapter_title", "best_shipped", "runs_folder", "shipped_like"]
 
 
 def adapter_title(folder: Path) -> str:
@@ -67,3 +69,24 @@ def _is_plain(method: Method) -> bool:
     """Whether it is latents at places and nothing else: no option, filling or companion."""
     places = "+".join(f"{group.name}_{group.count}" for group in method.layout.groups)
     return method.companion is None and method.layout == LatentLayout.parse(places)
+
+
+#: What a repository's root holds, any of them.
+_MARKS: Final = ("pyproject.toml", ".git")
+
+
+def runs_folder() -> Path:
+    """The nearest `runs`, from the working directory up to the root of its repository.
+
+    A notebook runs in its own folder, the command line mostly at the root: both mean the same one.
+    Where there is none yet, it is one to be made at the root; outside a repository, `runs` here.
+
+    Returns:
+        the path as seen from the working directory, such as `../runs`.
+    """
+    here = Path.cwd()
+    above = [here, *here.parents]
+    marked = (n for n, folder in enumerate(above) if any((folder / m).exists() for m in _MARKS))
+    within = above[: next(marked, 0) + 1]
+    found = (folder / "runs" for folder in within if (folder / "runs").is_dir())
+    return Path(os.path.relpath(next(found, within[-1] / "runs")))

@@ -1,4 +1,4 @@
-"""Which example of a split is looked at: the number-th, of a level if one is given."""
+"""Levels and splits: in words, and which example of one is looked at."""
 
 from __future__ import annotations
 
@@ -6,9 +6,20 @@ from typing import Final, NamedTuple
 
 from latent_core.errors import TaskError
 from latent_core.tasks.base import Example, Task
-from workbench.level_words import level_words
+from latent_core.wording import counted
 
-__all__ = ["Draw"]
+__all__ = ["Draw", "level_words", "split_words"]
+
+
+def level_words(level: int, name: str) -> str:
+    """`1 repeat`, `5 repeats`; `level 3` where a task does not say what its levels count."""
+    return f"level {level}" if name == "level" else counted(level, name.removesuffix("s"))
+
+
+def split_words(split: str) -> str:
+    """`ID`, `OOD 20`; another split by its own name."""
+    return "ID" if split == "id" else split.replace("ood-", "OOD ")
+
 
 #: Examples looked at for one of a certain level.
 _MOST_DRAWS: Final = 64
