@@ -89,12 +89,7 @@ class BertVizView:
         return target
 
     def _repr_html_(self) -> str:
-        return render(
-            "widgets/bertviz_frame.html",
-            title=self.title,
-            page=self.page,
-            script=_static("bertviz_frame.js"),
-        )
+        return render("widgets/bertviz_frame.html", title=self.title, page=self.page)
 
     def __repr__(self) -> str:
         return f"{self.title} ({len(self.page) / 1e6:.1f} MB)"
@@ -206,9 +201,7 @@ def _page(
         help=help_text,
         kind=kind,
         nonce=secrets.token_urlsafe(16),
-        style=_static("bertviz_page.css"),
         packed=packed,
-        script=_static("bertviz_page.js"),
     )
 
 

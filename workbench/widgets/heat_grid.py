@@ -38,9 +38,7 @@ STATIC: Final = Path(__file__).parent
 SCRIPTS: Final = (
     "reveal.js",
     "heat_numbers.js",
-    "heat_sides.js",
-    "heat_hatches.js",
-    "heat_legend.js",
+    "heat_drawing.js",
     "heat_zoom.js",
     "heat_grid.js",
 )
@@ -156,7 +154,7 @@ class HeatOutput:
             title=self.heat_map.title,
             picture=base64.b64encode(figure_bytes(self.picture(), "png", _DPI)).decode(),
             style=(STATIC / "heat_grid.css").read_text(encoding="utf-8"),
-            script=joined(*SCRIPTS, "heat_output.js").replace(EXPORT, ""),
+            script=joined(*SCRIPTS).replace(EXPORT, ""),
             values=base64.b64encode(traits.pop("values")).decode(),
             map=traits,
             settings=_SETTINGS,
