@@ -37,8 +37,8 @@ from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import eager_mask, sdpa_mask
 
-from latent_core.attention.switching import switched
 from latent_core.backbones.backbone import Backbone
+from latent_core.backbones.layers import switched
 from latent_core.errors import BackboneError
 
 __all__ = ["AttentionCall", "AttentionHook", "AttentionShape", "attention_shape", "hooked"]

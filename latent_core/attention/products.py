@@ -20,8 +20,8 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
 from latent_core.attention.hooks import attention_shape
-from latent_core.attention.switching import switched
 from latent_core.backbones.backbone import Backbone
+from latent_core.backbones.layers import switched
 from latent_core.errors import BackboneError
 
 __all__ = ["attend_by_products", "products_where_faster"]

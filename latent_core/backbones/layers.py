@@ -1,19 +1,20 @@
-"""The decoder layers of any family, and its norm after the last one."""
+"""The parts of any decoder that others reach into: its layers, its last norm, its attention."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from transformers import PreTrainedConfig, PreTrainedModel
 
 from latent_core.backbones.decoder import Decoder
 from latent_core.backbones.turns import turn
 from latent_core.errors import BackboneError, SettingError
 
-__all__ = ["decoder_layers", "final_norm", "hidden_output", "pick"]
+__all__ = ["decoder_layers", "final_norm", "hidden_output", "pick", "switched"]
 
 
 def decoder_layers(decoder: Decoder) -> list[nn.Module]:
@@ -107,3 +108,33 @@ def final_norm(decoder: Decoder) -> Callable[[Tensor], Tensor]:
             f"what {decoder.name} does after its last layer is not known here; expected a norm"
         )
     return norm
+
+
+@contextlib.contextmanager
+def switched(model: PreTrainedModel, name: str) -> Iterator[None]:
+    """Inside the block, the model attends by the registered function of a name.
+
+    On leaving, also by an exception, every configuration says what it said before.
+
+    Args:
+        model: the model. A family that does not attend through the registry stays as it is.
+        name: as it was registered.
+    """
+    # Outer configs first: setting one sets its sub-configs too, whose own value then follows.
+    before = [(config, config._attn_implementation) for config in _configs(model)]
+    try:
+        model.set_attn_implementation(name)
+        yield
+    finally:
+        for config, implementation in before:
+            config._attn_implementation = implementation
+
+
+def _configs(model: nn.Module) -> list[PreTrainedConfig]:
+    """Every config that the model's modules read, outer ones first."""
+    found: dict[int, PreTrainedConfig] = {}
+    for module in model.modules():
+        config = getattr(module, "config", None)
+        if isinstance(config, PreTrainedConfig):
+            found.setdefault(id(config), config)
+    return list(found.values())

@@ -84,7 +84,7 @@ def push(
 
     A README of yours, in the run folder or on the hub, stays unless --replace-readme is given.
     """
-    from latent_core.sharing.push import model_card, push_folder
+    from latent_core.sharing import model_card, push_folder
 
     if dry_run:
         console.print(model_card(folder, repo_id), markup=False, highlight=False, soft_wrap=True)

@@ -6,8 +6,8 @@ Each file imports only files that stand above it here; import-linter checks it:
 |-------------------------------------|------------------------------------------------------------|
 | `conditions`, `claim`, `study`      | values: the conditions, the claim, the question            |
 | `pairs`, `power`                    | paired records, power of a test                            |
-| `seed_adapter`, `sources`, `targets`| where adapters come from                                   |
-| `answers`, `costs`                  | answers under a condition, time of the work                |
+| `answers`, `sources`, `targets`     | an adapter and its answers, and where adapters come from   |
+| `costs`                             | the time of the work                                       |
 | `plan`                              | the plan of a test                                         |
 | `evidence`                          | estimates from adapters or records                         |
 | `verdict`, `study_verdict`          | the judgement                                              |

@@ -17,8 +17,8 @@ from latent_core.archives.folders import is_folder
 from latent_core.backbones.backbone import Backbone
 from latent_core.backbones.loading import load_backbone
 from latent_core.errors import SettingError
+from latent_core.hypotheses.answers import SeedAdapter, saved_adapter, stored_adapter
 from latent_core.hypotheses.conditions import ADAPTER
-from latent_core.hypotheses.seed_adapter import SeedAdapter, saved_adapter, stored_adapter
 from latent_core.models.build import build_model
 from latent_core.models.steered import SteeredModel
 from latent_core.runs.find import StoredRun, find_runs

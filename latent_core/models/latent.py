@@ -27,11 +27,11 @@ from latent_core.adapters.saved import (
 from latent_core.backbones.backbone import Backbone
 from latent_core.backbones.loading import load_backbone
 from latent_core.errors import AdapterError
-from latent_core.models.companion import Companion
 from latent_core.models.passes import filled_embeddings, hidden_states_in_passes
 from latent_core.models.provenance import backbone_for, kept_backbone, kept_notes
 from latent_core.models.size import check_layout_size
 from latent_core.models.steered import SteeredModel
+from latent_core.models.trained import Companion
 from latent_core.slots.batch import LatentBatch
 from latent_core.slots.layout import LatentLayout
 from latent_core.slots.tables import LatentTables, initial_rows

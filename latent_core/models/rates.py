@@ -14,8 +14,8 @@ from typing import Final, NamedTuple
 from torch import nn
 
 from latent_core.errors import SettingError
-from latent_core.models.companion import Companion
 from latent_core.models.steered import SteeredModel
+from latent_core.models.trained import Companion
 
 __all__ = ["LearningRate", "beside_rate", "default_rate", "trained_parts"]
 

@@ -23,10 +23,10 @@ from latent_core.backbones.chat import Prompt, as_prompts
 from latent_core.backbones.turns import turn
 from latent_core.errors import PromptError
 from latent_core.generation.generate import Generation, generate
-from latent_core.models.companion import Companion
 from latent_core.models.hesitation import best_probabilities
 from latent_core.models.loss import losses_in_parts, parts_of
-from latent_core.models.state import (
+from latent_core.models.trained import (
+    Companion,
     assign_weights,
     keep_trainable,
     miss_trainable_only,
@@ -108,12 +108,12 @@ class SteeredModel(nn.Module, ABC):
 
         Args:
             repo_id: `owner/name`.
-            options: those of `latent_core.sharing.push.push_folder`, such as `private` or `token`.
+            options: those of `latent_core.sharing.push_folder`, such as `private` or `token`.
 
         Returns:
             its address.
         """
-        from latent_core.sharing.push import push_folder  # whose card's intervals need SciPy
+        from latent_core.sharing import push_folder  # whose card's intervals need SciPy
 
         with tempfile.TemporaryDirectory() as folder:
             return push_folder(self.save_pretrained(folder), repo_id, **options)

@@ -28,16 +28,16 @@ from transformers import (
 )
 
 from latent_core.errors import SettingError, whole_number
-from latent_core.models.companion import Companion
 from latent_core.models.latent import LatentModel
 from latent_core.models.rates import default_rate, trained_parts
-from latent_core.models.state import (
+from latent_core.models.steered import SteeredModel
+from latent_core.models.trained import (
+    Companion,
     assign_weights,
     keep_trainable,
     miss_trainable_only,
     trainable_weights,
 )
-from latent_core.models.steered import SteeredModel
 from latent_core.slots.layout import LatentLayout
 from latent_core.slots.methods import Method
 from latent_core.training.curriculum import Curriculum, CurriculumSource, Stage

@@ -68,9 +68,8 @@ from latent_core.training.staged import (
 )
 from latent_core.training.thread_fitter import ThreadFitter
 from latent_core.training.trackers import Trackers
-from latent_core.training.turns import TurnOfEachStep
 from latent_core.training.validation import Validation
-from latent_core.training.watcher import Watcher
+from latent_core.training.watcher import TurnOfEachStep, Watcher
 
 __all__ = ["train"]
 

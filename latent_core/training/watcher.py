@@ -1,4 +1,8 @@
-"""What looks on at a training: progress, interruptions, lost losses, time spent, checkpoints."""
+"""Callbacks of a training: progress, interruptions, lost losses, time spent, checkpoints, turns.
+
+The backbone is had in turns, one for each training step, so that other threads may use it in
+between.
+"""
 
 from __future__ import annotations
 
@@ -6,17 +10,25 @@ import math
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final
+from types import TracebackType
+from typing import Any, Final, Self
 
-from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers import (
+    PreTrainedModel,
+    TrainerCallback,
+    TrainerControl,
+    TrainerState,
+    TrainingArguments,
+)
 from transformers.trainer_utils import SaveStrategy
 
+from latent_core.backbones.turns import turns_of
 from latent_core.errors import TrainingDivergedError
 from latent_core.progress import progress_bar
 from latent_core.runs.checkpoints import drop_old_checkpoints, keep_hashes
 from latent_core.runs.own_files import CHECKPOINTS
 
-__all__ = ["Watcher"]
+__all__ = ["TurnOfEachStep", "Watcher"]
 
 #: The seconds that a run has taken so far, in the rows of the Trainer's log.
 _SPENT: Final = "seconds_spent"
@@ -118,3 +130,53 @@ class Watcher(TrainerCallback):
         if self._run is not None:
             keep_hashes(self._run / CHECKPOINTS / f"checkpoint-{state.global_step}")
             drop_old_checkpoints(self._run, self._keep)
+
+
+class TurnOfEachStep(TrainerCallback):
+    """Takes a turn when a step begins and ends it with the step; in `with`, also if a step fails.
+
+    A step is forward and backward passes together: in the backward pass, layers may be computed
+    again, and have to be as they were. What a training sets on the backbone before its first step,
+    and restores after its last, is set and restored in a turn too: the `with` block begins with
+    one, and `hold` takes the last one.
+    """
+
+    def __init__(self, model: PreTrainedModel, method: str) -> None:
+        self._turns = turns_of(model)
+        self._doing = f"training of {method}"
+        self._held = False
+
+    def __enter__(self) -> Self:
+        self.hold()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._end()
+
+    def on_step_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Wait until the backbone is free."""
+        self.hold()
+
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Let others use the backbone."""
+        self._end()
+
+    def hold(self) -> None:
+        """Take the turn, unless it is held."""
+        if not self._held:
+            self._turns.take(self._doing)
+            self._held = True
+
+    def _end(self) -> None:
+        if self._held:
+            self._held = False
+            self._turns.end()

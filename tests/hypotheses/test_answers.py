@@ -5,10 +5,9 @@ from pathlib import Path
 import pytest
 
 import latent_core as lc
-from latent_core.hypotheses.answers import answers
+from latent_core.hypotheses.answers import SeedAdapter, answers
 from latent_core.hypotheses.claim import Hypothesis
 from latent_core.hypotheses.conditions import Contrast
-from latent_core.hypotheses.seed_adapter import SeedAdapter
 from latent_core.tasks.donors import donor_of
 
 

@@ -12,10 +12,10 @@ from scipy import stats
 from latent_core.errors import SettingError
 from latent_core.hypotheses import evidence as evidence_module
 from latent_core.hypotheses import lab
+from latent_core.hypotheses.answers import SeedAdapter
 from latent_core.hypotheses.claim import Hypothesis
 from latent_core.hypotheses.conditions import Contrast
 from latent_core.hypotheses.evidence import Evidence, evidence_from_records, gather_evidence
-from latent_core.hypotheses.seed_adapter import SeedAdapter
 from latent_core.hypotheses.sources import Given
 from latent_core.interventions.running import CHANGED_NOTHING
 from latent_core.progress import Progress, listening

@@ -8,8 +8,8 @@ import pytest
 import latent_core as lc
 from latent_core.errors import SettingError
 from latent_core.hypotheses import lab
+from latent_core.hypotheses.answers import SeedAdapter
 from latent_core.hypotheses.conditions import Contrast
-from latent_core.hypotheses.seed_adapter import SeedAdapter
 from latent_core.hypotheses.sources import Given
 from latent_core.hypotheses.studies.table import load_study
 from latent_core.hypotheses.targets import resolved

@@ -20,7 +20,7 @@ from latent_core.models.build import build_model, load_model
 from latent_core.models.latent import LatentModel
 from latent_core.runs.archive import pack_runs
 from latent_core.runs.own_files import delete_run
-from latent_core.sharing.push import model_card
+from latent_core.sharing import model_card
 from latent_core.slots.methods import Method
 from latent_core.slots.placement import IGNORE
 from tests.families import PROMPTS, character_tokenizer, random_model, tiny_backbone

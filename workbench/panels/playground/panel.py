@@ -22,7 +22,6 @@ from workbench.panels.base import Panel
 from workbench.panels.controls import checkbox, row
 from workbench.panels.evaluating import Evaluating
 from workbench.panels.over_examples import over_examples_table
-from workbench.panels.playground.code import playground_code
 from workbench.panels.playground.example_picker import ExamplePicker
 from workbench.panels.playground.intervention_controls import InterventionControls
 from workbench.panels.playground.view import (
@@ -43,6 +42,7 @@ from workbench.panels.playground.work import (
     Question,
     ResponseKind,
     SlotFacts,
+    playground_code,
 )
 from workbench.pictures.slots import SlotStrip, member_of
 from workbench.pictures.still import slots_figure

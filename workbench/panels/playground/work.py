@@ -1,4 +1,4 @@
-"""What the playground computes: responses of A and B to a question, and facts about a latent.
+"""What the playground computes: responses of A and B, facts about a latent, and the code for them.
 
 The responses come in one job: clean first, then under the intervention. The facts are a latent's
 nearest tokens, its norm, and its logit lens. Nearest tokens and norm are those of the trained
@@ -26,7 +26,9 @@ from latent_core.models.latent import LatentModel
 from latent_core.progress import progress_bar
 from latent_core.slots.views import SlotView
 from latent_core.tasks.base import Example, Task
-from workbench.responses import NOTHING, Response, fingerprint, respond
+from workbench.panels.code import session_code
+from workbench.panels.over_examples import OverExamples
+from workbench.responses import NOTHING, Response, asks_for_examples, fingerprint, respond
 from workbench.session import Session
 
 __all__ = [
@@ -40,6 +42,7 @@ __all__ = [
     "Recent",
     "ResponseKind",
     "SlotFacts",
+    "playground_code",
 ]
 
 _V = TypeVar("_V")
@@ -259,3 +262,65 @@ class FactFinder:
         return SlotFacts(
             slot, slot.label, near, norm, held[held["measure"] == "probability"], lens[here]
         )
+
+
+def playground_code(
+    session: Session, question: Question, answers: Answers, found: Sequence[OverExamples] = ()
+) -> str:
+    """Write code that ends with `responses`, and with `scores` unless the prompt was typed.
+
+    Args:
+        session: whose models answer.
+        question: what they are asked.
+        answers: the responses that are shown.
+        found: answers over examples, if they are shown; the code ends with their table then.
+    """
+    calls = [
+        f"    ({side!r}, {kind!r}): answer(session.model_{side.lower()}, "
+        f"{answer.intervention!r}, {question.limits[SIDES.index(side)]}),"
+        for (side, kind), answer in answers.items()
+    ]
+    helper = "from workbench.panels.over_examples import answer_examples, over_examples_table"
+    examples = question.judge is not None and any(
+        asks_for_examples(parse_intervention(answer.intervention)) for answer in answers.values()
+    )
+    known = ", answering(session.task, [session.example])" if examples else ""
+    lines = [
+        "import latent_core as lc",
+        *(["from latent_core.tasks.donors import answering"] if examples else []),
+        *([helper] if found else []),
+        session_code(session),
+        "",
+        "",
+        "def answer(model, intervention, limit):",
+        f"    with lc.parse_intervention(intervention).on(model){known}:",
+        "        (found,) = model.generate(session.prompt, limit, return_details=True)",
+        "    return found",
+        "",
+        "",
+        "responses = {",
+        *calls,
+        "}",
+    ]
+    if question.judge is None:
+        lines += ["for key, found in responses.items():", "    print(*key, repr(found.text))"]
+    else:
+        lines += [
+            "scores = {",
+            "    key: session.task.score(session.example, found.text)",
+            "    for key, found in responses.items()",
+            "}",
+            "for key, found in responses.items():",
+            "    print(*key, f'graded {scores[key].graded:.2f}', repr(found.text))",
+        ]
+    if found:
+        lines += ["", "found = [", *map(_over_examples, found), "]", "over_examples_table(found)"]
+    return "\n".join(lines) + "\n"
+
+
+def _over_examples(found: OverExamples) -> str:
+    """The call that gives the answers of one model again."""
+    splits = found.records["split"].unique().tolist()
+    examples = int(found.records.groupby(["split", "method"]).size().max())
+    model = f"{found.name!r}, session.models[{found.name!r}], session.task"
+    return f"    answer_examples({model}, {splits!r}, {examples}, {found.intervention!r}),"

@@ -16,7 +16,7 @@ from latent_core.evaluation.evaluate import evaluate
 from latent_core.models.build import build_model, load_model
 from latent_core.models.latent import LatentModel
 from latent_core.runs.evaluation_file import write_records
-from latent_core.sharing.push import model_card, push_folder, results_table
+from latent_core.sharing import model_card, push_folder, results_table
 from latent_core.tasks import load_task
 from latent_core.training.train import train
 from tests.families import tiny_backbone
@@ -60,7 +60,7 @@ class Hub:
 @pytest.fixture
 def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Hub:
     kept = Hub(tmp_path / "hub")
-    monkeypatch.setattr("latent_core.sharing.push.HfApi", kept)
+    monkeypatch.setattr("latent_core.sharing.HfApi", kept)
     monkeypatch.setattr("latent_core.adapters.locate.snapshot_download", kept.snapshot)
     return kept
 

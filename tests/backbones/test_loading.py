@@ -9,8 +9,7 @@ import torch
 from transformers import BitsAndBytesConfig
 
 from latent_core.backbones.backbone import Backbone
-from latent_core.backbones.gguf_source import GgufSource, gguf_source
-from latent_core.backbones.loading import load_backbone
+from latent_core.backbones.loading import GgufSource, gguf_source, load_backbone
 from latent_core.errors import BackboneError
 from latent_core.models.build import load_model
 from latent_core.models.latent import LatentModel
