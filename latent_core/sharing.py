@@ -191,6 +191,8 @@ def _what(config: Saved, method: str) -> str:
     )
 
 
+# --- the upload -----------------------------------------------------------------------------------
+
 #: The last line of a card that nobody has edited: a hash of the text before it.
 _MARK: Final = "<!-- made by Latent Workbench: "
 

@@ -182,6 +182,8 @@ def digest(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
+# --- tensors as bytes -----------------------------------------------------------------------------
+
 _LENGTH = 8
 
 

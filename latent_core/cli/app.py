@@ -176,6 +176,8 @@ def _options(
     """Take the options of `latent` itself; its help text stands in `app`."""
 
 
+# --- the accuracy that tables show ----------------------------------------------------------------
+
 Shares = Callable[[str, str], str]
 
 
@@ -207,6 +209,8 @@ def shares(frame: pd.DataFrame, by: pd.Series, split: pd.Series, metric: str) ->
     texts = {place: f"{mean:.2f}" for place, mean in means.items()}
     return lambda line, column: texts.get((line, column), "-")
 
+
+# --- threads --------------------------------------------------------------------------------------
 
 ThreadsOption = Annotated[
     int | None,

@@ -122,6 +122,8 @@ def lab_command(notebook: Path, browser: bool = True, port: int | None = None) -
     return command
 
 
+# --- `latent doctor` ------------------------------------------------------------------------------
+
 DISTRIBUTION: Final = "latent-workbench"
 GIGABYTE: Final = 1e9
 #: What a training of the largest backbone with a short name takes, in bytes.

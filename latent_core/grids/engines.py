@@ -180,6 +180,8 @@ def _die_with_the_driver() -> None:
         os._exit(1)
 
 
+# --- a Ray cluster --------------------------------------------------------------------------------
+
 #: Seconds that a restarted run waits for the lock: its former process may still be dying.
 WAIT: Final = 60.0
 

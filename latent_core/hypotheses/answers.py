@@ -132,6 +132,8 @@ def _backbone_of(run: StoredRun) -> tuple[str, str]:
     return str(run.about["backbone"]), str(run.about.get("dtype", "auto"))
 
 
+# --- its answers ----------------------------------------------------------------------------------
+
 _MOST_CELLS = 256
 _KEPT = (
     *("task", "task_fingerprint", "backbone", "split", "level", "example", "key"),

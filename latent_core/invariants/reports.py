@@ -151,6 +151,8 @@ def check_backbone(
     return pd.DataFrame(records, columns=columns).astype({"holds": "boolean"})
 
 
+# --- reports of many backbones --------------------------------------------------------------------
+
 VERSION: Final = 1
 _PACKAGES: Final = ("latent-workbench", "torch", "transformers")
 

@@ -82,6 +82,8 @@ class _ChunkedLosses(torch.autograd.Function):
         return (gradient.unsqueeze(-1) * derivatives).to(derivatives.dtype), None, None
 
 
+# --- parts of a batch -----------------------------------------------------------------------------
+
 #: A forward pass without gradients costs about a third of one with its backward pass.
 FORWARD: Final = 1 / 3
 #: What one more pass costs beside its slots, counted in slots: `benchmarks/training_parts.py`.

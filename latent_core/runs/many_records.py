@@ -109,6 +109,8 @@ def _of_archive(runs: Sequence[StoredRun]) -> Iterator[tuple[StoredRun, pa.Table
     yield from zip((run for run, _ in kept), current, strict=True)
 
 
+# --- tables stacked into one frame ----------------------------------------------------------------
+
 #: Up to so many different texts are numbered in two bytes.
 _SHORT: Final = int(np.iinfo(np.int16).max)
 

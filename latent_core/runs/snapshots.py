@@ -185,6 +185,8 @@ def join_snapshots(run: Path) -> None:
         write_file(run / SNAPSHOTS_FILE, save(weights))
 
 
+# --- records of the answers given then ------------------------------------------------------------
+
 _KEY: Final = b"snapshots"
 
 

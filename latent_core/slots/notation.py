@@ -235,6 +235,8 @@ def _parser(rule: str) -> Lark:
     )
 
 
+# --- values as text, and numbers ------------------------------------------------------------------
+
 #: No layer or head has a larger number.
 MOST_INDEX: Final = 9_999
 

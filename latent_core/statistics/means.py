@@ -223,6 +223,8 @@ def _coded(column: pd.Series) -> tuple[NDArray[Any], int]:
     return codes, len(values)
 
 
+# --- means of many columns ------------------------------------------------------------------------
+
 _AT_ONCE = 100_000
 _FIELDS = ("mean", "low", "high", "seeds", "records")
 

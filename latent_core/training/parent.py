@@ -76,6 +76,8 @@ def _identity(folder: Path) -> dict[str, str]:
     return identity
 
 
+# --- a finished run -------------------------------------------------------------------------------
+
 LOG_COLUMNS: Final = ["step", "loss", "learning_rate", "grad_norm"]
 """Columns of every run's log."""
 

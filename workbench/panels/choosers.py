@@ -124,6 +124,8 @@ class SessionChoosers(widgets.HBox):
             previous.disabled = drawn is None or drawn.number == 0
 
 
+# --- snapshots ------------------------------------------------------------------------------------
+
 #: A slider's value for what the run kept in the end.
 KEPT: Final = -1
 

@@ -130,6 +130,8 @@ FORMATS: Final[dict[str, Callable[[Exportable], bytes]]] = {
 }
 
 
+# --- the last picture -----------------------------------------------------------------------------
+
 #: Seconds without a change until the picture is made anew.
 _QUIET: Final = 2.0
 _DPI: Final = 96

@@ -113,6 +113,8 @@ class Chart:
     legend: Literal["beside", "above"] = "beside"
 
 
+# --- live, with Plotly ----------------------------------------------------------------------------
+
 #: A value in a curve's tip.
 _FIELD: Final = re.compile(r"\{(x|y|name|customdata\[\d+\])(:[^}]*)?\}")
 
@@ -204,6 +206,8 @@ def _above(y: float) -> dict[str, Any]:
     place = {"yref": "paper", "y": y, "xanchor": "left", "yanchor": "bottom"}
     return {"showarrow": False} | place
 
+
+# --- in print, with Matplotlib --------------------------------------------------------------------
 
 #: Matplotlib's names of our line styles and markers.
 _DASHES: Final[dict[str, Any]] = {

@@ -74,6 +74,8 @@ def ink_on(colour: str) -> str:
     return "#000000" if light > _BALANCE else "#ffffff"
 
 
+# --- ink and text ---------------------------------------------------------------------------------
+
 INK: Final = "#7f7f7f"  # readable on white and on JupyterLab's dark grey
 GRID: Final = "rgba(127,127,127,0.2)"
 

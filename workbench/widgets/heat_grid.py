@@ -113,6 +113,8 @@ class HeatGrid(anywidget.AnyWidget):
         self.observe(call, "selected")
 
 
+# --- the output of a cell -------------------------------------------------------------------------
+
 _DPI: Final = 100
 #: Sizes in pixels, and marks, as `HeatGrid` names them.
 _SETTINGS: Final[dict[str, object]] = {

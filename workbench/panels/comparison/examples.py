@@ -95,6 +95,8 @@ def _example(values: dict[str, Any], task: Task | None) -> Example | None:
     return None if task is None else drawn_again(task, values, int(values.get("eval_seed", 1)))
 
 
+# --- the examples behind a point ------------------------------------------------------------------
+
 _MOST_EXAMPLES: Final = 500
 
 
@@ -193,8 +195,10 @@ class PointExamples:
         self._panel.status.say(f"Opened in the playground. {how}")
 
 
-_MOST: Final = 2000
-_EXAMPLE: Final = ["split", "level", "example", "key"]
+# --- records across methods -----------------------------------------------------------------------
+
+_MOST_ROWS: Final = 2000
+_ONE_ROW: Final = ["split", "level", "example", "key"]
 
 
 def record_rows(
@@ -213,9 +217,9 @@ def record_rows(
     """
     chosen = records[records["method"].isin(methods)]
     scores = chosen.pivot_table(
-        index=_EXAMPLE, columns="method", values=metric, aggfunc="mean", sort=False
+        index=_ONE_ROW, columns="method", values=metric, aggfunc="mean", sort=False
     )
-    first = chosen.drop_duplicates(_EXAMPLE).set_index(_EXAMPLE, drop=False).loc[scores.index]
+    first = chosen.drop_duplicates(_ONE_ROW).set_index(_ONE_ROW, drop=False).loc[scores.index]
     table = scores.astype(float).reindex(columns=list(methods))
     found = [[None if pd.isna(v) else float(v) for v in line] for line in table.to_numpy()]
     return first.reset_index(drop=True), found
@@ -254,7 +258,7 @@ class Records:
 
         def work() -> tuple[list[Example | None], list[dict[str, Any]]]:
             first, scores = record_rows(records, methods, metric)
-            first, scores = first.head(_MOST), scores[:_MOST]
+            first, scores = first.head(_MOST_ROWS), scores[:_MOST_ROWS]
             examples = [recorded_example(row, task).example for _, row in first.iterrows()]
             rows = []
             for example, (_, row), line in zip(examples, first.iterrows(), scores, strict=True):

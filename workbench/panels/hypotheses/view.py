@@ -216,6 +216,8 @@ def _div(body: str) -> str:
     return f'{_STYLE}<div class="latent-lab">{body}</div>'
 
 
+# --- the effects ----------------------------------------------------------------------------------
+
 #: Pixels of a drawing to an inch of a picture.
 _DPI: Final = 80
 _MARKERS: Final = {"circle": "o", "cross": "x", "diamond": "D", "tick": "|"}

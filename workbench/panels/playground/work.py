@@ -65,6 +65,8 @@ class Recent(Generic[_V]):
         return self._values[key]
 
 
+# --- responses of A and B -------------------------------------------------------------------------
+
 ResponseKind = Literal["clean", "changed"]
 KINDS: Final[tuple[ResponseKind, ResponseKind]] = ("clean", "changed")
 SIDES: Final = ("A", "B")
@@ -170,6 +172,8 @@ class Answerer:
         key = (fingerprint(model), question.prompt, limit, str(intervention), question.judge)
         return self._known.get(key, make)
 
+
+# --- facts about a latent -------------------------------------------------------------------------
 
 #: Nearest tokens, and most likely tokens of the lens at each layer.
 _NEAREST: Final = 8
