@@ -1,4 +1,4 @@
-"""The attention panel's controls: what is captured, which map is open, and pointing at slots."""
+"""The attention panel's controls: which attention is captured, and which head's map is open."""
 
 from __future__ import annotations
 
@@ -9,12 +9,10 @@ from typing import Final, Literal, cast
 import ipywidgets as widgets
 
 from workbench.panels.attention.measures import DIRECTIONS, MEASURES, Cell, Direction
-from workbench.panels.attention.view import SCALES, shades_of
+from workbench.panels.attention.view import SCALES
 from workbench.panels.attention.work import CaptureRequest
 from workbench.panels.base import Panel
 from workbench.panels.controls import ROW, Controls, checkbox, field, row
-from workbench.widgets.heat_grid import HeatGrid
-from workbench.widgets.token_strip import TokenStrip
 
 __all__ = [
     "ANSWER",
@@ -25,7 +23,6 @@ __all__ = [
     "AttentionControls",
     "HeadChooser",
     "Side",
-    "link_strip",
 ]
 
 Side = Literal["A", "B"]
@@ -263,36 +260,3 @@ def _toggle(label: str, options: list[str], width: str) -> widgets.ToggleButtons
     """Make buttons of which one is pressed, behind their label."""
     style = {"description_width": "68px", "button_width": width}
     return widgets.ToggleButtons(options=options, description=label, style=style, layout=_INLINE)
-
-
-def link_strip(panel: Panel, strip: TokenStrip, heat: HeatGrid) -> None:
-    """Link the two: a cell marks its query and its key, and a slot marks its row and column.
-
-    The other slots are coloured by the weight of their edge to the slot that is pointed at, or
-    else chosen: those before it as keys of it, those after it as queries onto it.
-    """
-
-    def shade() -> None:
-        slot = strip.hovered if strip.hovered >= 0 else strip.selected
-        strip.shades = [] if slot < 0 else shades_of(heat.shown, slot, len(strip.slots))
-
-    def point_at_strip(hovered: list[int]) -> None:
-        row, column = hovered
-        rows, columns = heat.shown.rows, heat.shown.columns
-        if row < 0:
-            strip.hovered = strip.paired = -1
-            return
-        across, down = columns.places[column], rows.places[row]
-        first = columns.title == "query"
-        strip.hovered, strip.paired = (across, down) if first else (down, across)
-
-    def point_at_map(slot: int) -> None:
-        shade()
-        if heat.hovered != [-1, -1]:
-            return  # the map itself is pointed at
-        sides = [side.places for side in (heat.shown.rows, heat.shown.columns)]
-        heat.highlight = [side.index(slot) if slot in side else -1 for side in sides]
-
-    panel.on(heat, "hovered", point_at_strip)
-    panel.on(strip, "hovered", point_at_map)
-    panel.on(strip, "selected", lambda _: shade())

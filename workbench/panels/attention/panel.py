@@ -16,14 +16,10 @@ from latent_core.errors import SettingError
 from latent_core.progress import progress_bar
 from workbench.jobs import Job
 from workbench.panels.attention.code import attention_code
-from workbench.panels.attention.controls import (
-    OVER_SPLIT,
-    AttentionControls,
-    HeadChooser,
-    link_strip,
-)
+from workbench.panels.attention.controls import OVER_SPLIT, AttentionControls, HeadChooser
 from workbench.panels.attention.measures import DIRECTIONS
 from workbench.panels.attention.over_split import OverSplit
+from workbench.panels.attention.pointing import link_strip
 from workbench.panels.attention.view import AttentionView
 from workbench.panels.attention.work import (
     Capture,
