@@ -40,7 +40,7 @@ def test_the_floor_covers_what_another_batch_size_changes() -> None:
 
 
 def test_each_answer_token_has_a_floor_of_its_own() -> None:
-    frame = lc.trace(model(torch.bfloat16), PAIR, progress=False, per_token=True)
+    frame = lc.trace(random_latents(torch.bfloat16), PAIR, progress=False, per_token=True)
     assert (frame["noise"] > 0).all() and frame.groupby("token")["noise"].nunique().max() == 1
 
 
