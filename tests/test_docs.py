@@ -1,13 +1,12 @@
 """Pages that people read: their code runs, their links lead somewhere, the README is short."""
 
-import os
 import re
-import subprocess
-import sys
-import traceback
+import shlex
 from pathlib import Path
 
 import pytest
+
+from tests.forked import run_latent, run_python
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "AGENTS.md", *ROOT.glob("docs/*.md")]
@@ -40,49 +39,6 @@ def has(page: Path, language: str) -> bool:
     return page.is_file() and bool(blocks(page, language))
 
 
-ENVIRONMENT = os.environ | {
-    "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
-    "PYTHONPATH": str(ROOT),
-    "HF_HUB_OFFLINE": "1",
-    "MPLBACKEND": "agg",
-}
-
-
-def run(command: list[str], folder: Path, text: str) -> None:
-    done = subprocess.run(
-        command, input=text, cwd=folder, env=ENVIRONMENT, capture_output=True, text=True
-    )
-    assert done.returncode == 0, f"{text}\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}"
-
-
-def run_python(folder: Path, code: str) -> None:
-    """Run a script in a fork of this process, which has imported torch already."""
-    import latent_core.models.latent
-    import latent_core.training.train  # noqa: F401 for the fork
-
-    output = folder / "output.txt"
-    child = os.fork()
-    if child == 0:
-        status = 1
-        try:
-            with output.open("w") as file:
-                os.dup2(file.fileno(), 1)
-                os.dup2(file.fileno(), 2)
-            sys.stdout = os.fdopen(1, "w", buffering=1, closefd=False)
-            sys.stderr = os.fdopen(2, "w", buffering=1, closefd=False)
-            os.chdir(folder)
-            os.environ.update(ENVIRONMENT)
-            exec(compile(code, "page", "exec"), {"__name__": "__main__"})
-            status = 0
-        except BaseException:
-            traceback.print_exc()
-        finally:
-            sys.stdout.flush()
-            os._exit(status)
-    code_of = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    assert code_of == 0, f"{code}\n{output.read_text()[-4000:]}"
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "page", [page for page in PAGES if has(page, "python")], ids=lambda page: page.stem
@@ -96,14 +52,17 @@ def test_the_commands_of_the_readme_run(tmp_path: Path) -> None:
     """Its Python first, since its commands use what that has trained."""
     readme = ROOT / "README.md"
     run_python(tmp_path, quick(blocks(readme, "python")[0]))
-    lines = [
-        line
+    commands = [
+        shlex.split(quick(line), comments=True)
         for block in blocks(readme, "sh")
         for line in block.splitlines()
-        if line and not line.startswith(NOT_RUN)
+        if line and not line.startswith((*NOT_RUN, "#"))
     ]
-    assert lines, "the README shows no command that a test can run"
-    run(["bash", "-eu"], tmp_path, quick("\n".join(lines)))
+    assert len(commands) > 3, "the README shows no command that a test can run"
+    for program, *arguments in commands:
+        assert program == "latent"
+        ended = run_latent(tmp_path, *arguments)
+        assert ended.returncode == 0, f"{arguments}\n{ended.stdout[-2000:]}\n{ended.stderr}"
 
 
 @pytest.mark.parametrize("page", [p for p in PAGES if p.is_file()], ids=lambda page: page.stem)

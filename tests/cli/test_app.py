@@ -15,6 +15,7 @@ from latent_core.cli import app, main
 from latent_core.cli.app import COMMANDS
 from latent_core.models.latent import LatentModel
 from latent_core.tasks.metrics import METRICS
+from tests.forked import run_latent
 
 
 def latent(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -192,11 +193,14 @@ def test_train_evaluate_generate(tmp_path: Path) -> None:
     task.write_text("\n".join(lines) + "\n")
     layout, baseline = tmp_path / "layout", tmp_path / "baseline"
     common = ("train", "--task", str(task), "--backbone", "tiny", "--steps", "2")
-    trained = latent(*common, "--method", "Start_1+Equals_1", "--out", str(layout))
+    trained = run_latent(tmp_path, *common, "--method", "Start_1+Equals_1", "--out", str(layout))
     assert trained.returncode == 0, trained.stderr
-    assert latent(*common, "--method", "few-shot-2", "--out", str(baseline)).returncode == 0
+    assert (
+        run_latent(tmp_path, *common, "--method", "few-shot-2", "--out", str(baseline)).returncode
+        == 0
+    )
 
-    result = latent("evaluate", str(layout), str(baseline), "--examples", "3")
+    result = run_latent(tmp_path, "evaluate", str(layout), str(baseline), "--examples", "3")
     assert result.returncode == 0, result.stderr
     assert "Start_1+Equals_1" in result.stdout and "few-shot-2" in result.stdout
     records = pd.read_parquet(baseline / "records.parquet")
@@ -204,10 +208,12 @@ def test_train_evaluate_generate(tmp_path: Path) -> None:
     assert records["prompt"].nunique() == 3
     assert set(records["shots"]) == {2}
 
-    answer = latent("generate", str(layout), "--prompt", "10+1=", "--max-new-tokens", "2")
+    answer = run_latent(
+        tmp_path, "generate", str(layout), "--prompt", "10+1=", "--max-new-tokens", "2"
+    )
     assert answer.returncode == 0, answer.stderr
     assert answer.stdout.startswith("[Start.0]10+1[Equals.0]=")
 
-    again = latent(*common, "--method", "Start_1+Equals_1", "--out", str(layout))
+    again = run_latent(tmp_path, *common, "--method", "Start_1+Equals_1", "--out", str(layout))
     assert again.returncode == 2
     assert "already holds a run" in again.stderr

@@ -1,25 +1,27 @@
 """A sample of the torture and of its bad inputs; `python -m tests.torture` runs all of it."""
 
-import os
 import random
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from tests.forked import forked
 from tests.torture import inputs
-from tests.torture.__main__ import PARTS
+from tests.torture.__main__ import PARTS, main
 from tests.torture.inputs import KINDS, SAMPLE, run
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("part", PARTS)
-def test_a_sample_of_the_torture_finds_nothing(part: str, repository: Path) -> None:
+def test_a_sample_of_the_torture_finds_nothing(part: str, tmp_path: Path) -> None:
     """In a process of its own, which forks: in this one there are threads."""
-    env = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(repository)}
-    command = [sys.executable, "-m", "tests.torture", part, "--sample"]
-    done = subprocess.run(command, cwd=repository, env=env, capture_output=True, text=True)
+
+    def program() -> None:
+        sys.argv = ["torture", part, "--sample"]
+        sys.exit(main())
+
+    done = forked(program, tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr[-2000:]
     assert f"{part}: " in done.stdout and "0 failures" in done.stdout
 

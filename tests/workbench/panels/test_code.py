@@ -1,15 +1,13 @@
 """The code that a panel copies runs in a new script, from any folder, with the panel's numbers."""
 
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from tests.forked import run_python
 from workbench.panels.attention.panel import AttentionPanel
 from workbench.panels.base import Panel
 from workbench.panels.comparison.panel import ComparisonPanel
@@ -88,7 +86,6 @@ def training(session: Session) -> tuple[Panel, str, list[float]]:
 def test_copied_code_reproduces_the_panel_from_another_folder(
     make: Callable[[Session], tuple[Panel, str, list[float]]],
     tmp_path: Path,
-    repository: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     here, there = tmp_path / "here", tmp_path / "there"
@@ -98,12 +95,7 @@ def test_copied_code_reproduces_the_panel_from_another_folder(
     session = Session("tiny", ["Comma_2", "Start_6"])
     session.draw("id", level=2)
     panel, expression, wanted = make(session)
-    script = there / "copied.py"
-    script.write_text(f"{panel.code()}\nimport json\nprint('FOUND', json.dumps({expression}))\n")
-    environment = os.environ | {"PYTHONPATH": str(repository)}
-    ran = subprocess.run(
-        [sys.executable, script], cwd=there, env=environment, capture_output=True, text=True
-    )
-    assert ran.returncode == 0, ran.stderr
-    (found,) = [line for line in ran.stdout.splitlines() if line.startswith("FOUND")]
+    code = f"{panel.code()}\nimport json\nprint('FOUND', json.dumps({expression}))\n"
+    lines = run_python(there, code).splitlines()
+    (found,) = [line for line in lines if line.startswith("FOUND")]
     assert json.loads(found.removeprefix("FOUND")) == pytest.approx(wanted, abs=1e-6)
