@@ -4,8 +4,8 @@
     latent grid experiments/lookup-new-seeds.yaml --out runs/confirm/lookup-new-seeds
     python experiments/confirm_gains.py               write docs/confirmed-gains.md
 
-`experiments/gains.yaml` holds the claims and the analysis. The runs are in the archive
-experiments/runs, below `confirm/lookup-new-seeds`.
+`experiments/gains.yaml` and `gains-prefix.yaml` hold the claims and the analysis. The runs are in
+the archive experiments/runs, each grid below `confirm`.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from experiments.registry import register, registered_at
 from latent_core.statistics.inference import Effect, holm
 from latent_core.yaml_file import read_yaml
 
-CLAIMS: Final = Path(__file__).parent / "gains.yaml"
+FILES: Final = [Path(__file__).parent / name for name in ("gains.yaml", "gains-prefix.yaml")]
 ARCHIVE: Final = Path(__file__).parent / "runs"
 PAGE: Final = ROOT / "docs" / "confirmed-gains.md"
 LEVEL: Final = 0.05
@@ -32,18 +32,18 @@ LEVEL: Final = 0.05
 
 @dataclass(frozen=True)
 class Gain:
-    """A claim of `gains.yaml`: `method` scores higher than `baseline` on `split`.
+    """A claim of a file: `method` scores higher than `baseline` on `split`.
 
     Attributes:
         method, baseline, split: as they stand there.
-        grid: all settings of the runs that test it.
+        grid: all settings of the runs that test it; a list where there are several grids.
         family: number of claims in the file, which Holm's rule corrects for.
     """
 
     method: str
     baseline: str
     split: str
-    grid: dict[str, Any]
+    grid: Any
     family: int
 
     @property
@@ -61,25 +61,24 @@ class Gain:
         return lc.paired_effect(change, both["seed"], both["example"], exact=False)
 
 
-def read_gains(path: Path = CLAIMS) -> list[Gain]:
-    """The claims of a file."""
+def grids_of(path: Path) -> list[Path]:
+    """The grids that test the claims of a file."""
     content = read_yaml(path)
-    grid, claims = read_yaml(path.parent / content["grid"]), content["claims"]
-    return [Gain(**claim, grid=grid, family=len(claims)) for claim in claims]
+    return [path.parent / name for name in content.get("grids") or [content["grid"]]]
 
 
-def page(gains: Sequence[Gain], records: pd.DataFrame) -> str:
-    """The page of all claims of one file."""
+def read_gains(path: Path) -> list[Gain]:
+    """The claims of a file."""
+    claims, grids = read_yaml(path)["claims"], [read_yaml(grid) for grid in grids_of(path)]
+    stated = grids if len(grids) > 1 else grids[0]
+    return [Gain(**claim, grid=stated, family=len(claims)) for claim in claims]
+
+
+def table(gains: Sequence[Gain], records: pd.DataFrame) -> list[str]:
+    """A table of the claims of one file, which Holm's rule corrects for."""
     times = [registered_at(gain.stated) for gain in gains]
     effects = [gain.effect(records) for gain in gains]
     lines = [
-        "# Gains that were claimed first",
-        "",
-        "Each claim, with its analysis and the settings of its runs, stood in "
-        "[gains.yaml](../experiments/gains.yaml) and in "
-        "[registered.jsonl](../experiments/records/registered.jsonl) before these runs existed. "
-        "`python experiments/confirm_gains.py` wrote this page from the runs in the archive "
-        "`experiments/runs`.",
         "",
         "| method | baseline | split | registered | scores | difference | p (Holm) | |",
         "|---|---|---|---|---|---|---|---|",
@@ -95,7 +94,24 @@ def page(gains: Sequence[Gain], records: pd.DataFrame) -> str:
             f"| {effect.mean:+.2f} [{effect.low:+.2f}, {effect.high:+.2f}] | {p:.3f} "
             f"| {'**confirmed**' if confirmed else 'not confirmed'} |"
         )
-    return "\n".join([*lines, "", "## All scores of these runs", "", accuracy_table(records)])
+    return lines
+
+
+def page(families: Sequence[Sequence[Gain]], records: pd.DataFrame) -> str:
+    """The page of all claims."""
+    lines = [
+        "# Gains that were claimed first",
+        "",
+        "Each claim, with its analysis and the settings of its runs, stood in a file "
+        "([gains.yaml](../experiments/gains.yaml), "
+        "[gains-prefix.yaml](../experiments/gains-prefix.yaml)) "
+        "and in [registered.jsonl](../experiments/records/registered.jsonl) before these runs "
+        "existed. `python experiments/confirm_gains.py` wrote this page from the runs in the "
+        "archive `experiments/runs`. Each table is corrected for its number of claims.",
+        *(line for gains in families for line in table(gains, records)),
+        *("", "## All scores of these runs", "", accuracy_table(records)),
+    ]
+    return "\n".join(lines)
 
 
 def main() -> None:
@@ -104,14 +120,16 @@ def main() -> None:
     parser.add_argument("step", nargs="?", choices=["register", "page"], default="page")
     parser.add_argument("--runs", type=Path, default=ARCHIVE, help="default: the archive")
     options = parser.parse_args()
-    gains, grid = read_gains(), Path(read_yaml(CLAIMS)["grid"])
     if options.step == "register":
-        for gain in gains:
-            register(gain.stated, [ROOT / "runs" / "confirm" / grid.stem])
+        for path in FILES:
+            runs = [ROOT / "runs" / "confirm" / grid.stem for grid in grids_of(path)]
+            for gain in read_gains(path):
+                register(gain.stated, runs)
         return
     records = lc.load_runs(options.runs, records=True)
-    records = records[records["run"].str.contains(f"confirm/{grid.stem}/", regex=False)]
-    PAGE.write_text(page(gains, records))
+    stems = {grid.stem for path in FILES for grid in grids_of(path)}
+    records = records[records["run"].str.extract(r"confirm/([^/]+)/")[0].isin(stems)]
+    PAGE.write_text(page([read_gains(path) for path in FILES], records))
     print(f"written: {PAGE}")
 
 
