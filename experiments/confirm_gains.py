@@ -52,11 +52,16 @@ class Gain:
         said = f"{self.method} scores higher than {self.baseline} on {self.split}"
         return {"claim": said} | asdict(self)
 
-    def effect(self, records: pd.DataFrame) -> Effect:
-        """The difference, with its interval."""
+    def effect(self, records: pd.DataFrame) -> Effect | None:
+        """The difference, with its interval; None as long as a seed of a method is missing."""
         rows = records[records["split"] == self.split]
+        names = [self.method, self.baseline]
+        (first, *_) = self.grid if isinstance(self.grid, list) else [self.grid]
+        for name in names:
+            if set(rows.loc[rows["method"] == name, "seed"]) != set(first["seeds"]):
+                return None
         scores = rows.pivot(index=["seed", "example"], columns="method", values="graded")
-        both = scores[[self.method, self.baseline]].dropna().reset_index()
+        both = scores[names].dropna().reset_index()
         change = both[self.method] - both[self.baseline]
         return lc.paired_effect(change, both["seed"], both["example"], exact=False)
 
@@ -83,16 +88,19 @@ def table(gains: Sequence[Gain], records: pd.DataFrame) -> list[str]:
         "| method | baseline | split | registered | scores | difference | p (Holm) | |",
         "|---|---|---|---|---|---|---|---|",
     ]
-    adjusted = holm([effect.p for effect in effects])
+    adjusted = holm([1.0 if effect is None else effect.p for effect in effects])
     for gain, time, effect, p in zip(gains, times, effects, adjusted, strict=True):
+        row = (
+            f"| `{gain.method}` | `{gain.baseline}` | {gain.split} | {time[:16].replace('T', ' ')} "
+        )
+        if effect is None:
+            lines.append(f"{row}| | | | not tested yet |")
+            continue
         means = records[records["split"] == gain.split].groupby("method")["graded"].mean()
-        confirmed = effect.mean > 0 and p < LEVEL
+        outcome = "**confirmed**" if effect.mean > 0 and p < LEVEL else "not confirmed"
         lines.append(
-            f"| `{gain.method}` | `{gain.baseline}` | {gain.split} "
-            f"| {time[:16].replace('T', ' ')} "
-            f"| {means[gain.method]:.2f} / {means[gain.baseline]:.2f} "
-            f"| {effect.mean:+.2f} [{effect.low:+.2f}, {effect.high:+.2f}] | {p:.3f} "
-            f"| {'**confirmed**' if confirmed else 'not confirmed'} |"
+            f"{row}| {means[gain.method]:.2f} / {means[gain.baseline]:.2f} "
+            f"| {effect.mean:+.2f} [{effect.low:+.2f}, {effect.high:+.2f}] | {p:.3f} | {outcome} |"
         )
     return lines
 
@@ -109,9 +117,10 @@ def page(families: Sequence[Sequence[Gain]], records: pd.DataFrame) -> str:
         "existed. `python experiments/confirm_gains.py` wrote this page from the runs in the "
         "archive `experiments/runs`. Each table is corrected for its number of claims.",
         *(line for gains in families for line in table(gains, records)),
-        *("", "## All scores of these runs", "", accuracy_table(records)),
     ]
-    return "\n".join(lines)
+    if not records.empty:
+        lines += ["", "## All scores of these runs", "", accuracy_table(records)]
+    return "\n".join(lines) + "\n"
 
 
 def main() -> None:
