@@ -44,7 +44,7 @@ from latent_core.runs.own_files import CHECKPOINTS, LOG_FILE, delete_checkpoints
 from latent_core.slots.batch import collate
 from latent_core.tasks.base import Task
 from latent_core.tasks.table import load_task
-from latent_core.training.arguments import trainer_arguments
+from latent_core.training.arguments import Settings, trainer_arguments
 from latent_core.training.curriculum import CurriculumSource
 from latent_core.training.examples import TrainingExamples
 from latent_core.training.interrupts import interrupts_after_steps
@@ -58,7 +58,6 @@ from latent_core.training.parent import (
 )
 from latent_core.training.restoring import restored
 from latent_core.training.result import TrainingResult
-from latent_core.training.settings import Settings
 from latent_core.training.snapshots import SnapshotTaker, check_snapshots
 from latent_core.training.staged import (
     StageChanges,

@@ -10,7 +10,7 @@ from latent_core.models.steered import SteeredModel
 from latent_core.runs.folder import close_run, disk_errors, holds_finished_run, open_run
 from latent_core.runs.lock import run_lock
 from latent_core.tasks.base import Task
-from latent_core.training.settings import identity_of
+from latent_core.training.arguments import identity_of
 
 __all__ = ["keep_untrained"]
 

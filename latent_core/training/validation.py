@@ -24,8 +24,8 @@ from latent_core.models.steered import SteeredModel
 from latent_core.runs.checkpoints import LOSS_COLUMN
 from latent_core.runs.own_files import BEST_FILE, CHECKPOINTS
 from latent_core.tasks.base import Task
+from latent_core.training.arguments import VALIDATION, Settings
 from latent_core.training.result import Kept
-from latent_core.training.settings import VALIDATION, Settings
 
 __all__ = ["Validation"]
 

@@ -33,8 +33,7 @@ from workbench.panels.comparison.view import (
     shown_table,
 )
 from workbench.panels.comparison.work import MethodComparison, compare_methods, comparison_code
-from workbench.panels.controls import Controls, field, row
-from workbench.panels.evaluating import Evaluating
+from workbench.panels.controls import Controls, Evaluating, field, row
 from workbench.panels.over_examples import OverExamples, tested_splits
 from workbench.pictures.chart import live_figure
 from workbench.pictures.curves import (

@@ -19,8 +19,7 @@ from latent_core.interventions.base import Intervention
 from latent_core.interventions.kinds import parse_intervention
 from workbench.jobs import Job
 from workbench.panels.base import Panel
-from workbench.panels.controls import checkbox, row
-from workbench.panels.evaluating import Evaluating
+from workbench.panels.controls import Evaluating, checkbox, row
 from workbench.panels.over_examples import over_examples_table
 from workbench.panels.playground.example_picker import ExamplePicker
 from workbench.panels.playground.intervention_controls import InterventionControls

@@ -20,8 +20,8 @@ from latent_core.runs.lock import is_busy
 from latent_core.runs.own_files import RUN_FILE
 from latent_core.slots.methods import Method
 from latent_core.tasks.base import Task
+from latent_core.training.arguments import Settings
 from latent_core.training.parent import Parent
-from latent_core.training.settings import Settings
 from workbench.adapters import runs_folder
 from workbench.panels.code import path_code, task_source
 
