@@ -35,6 +35,10 @@ LONGEST = (
 )
 
 
+#: Needs what only npm has; the file says how to run it.
+collect_ignore = [] if os.environ.get("LATENT_VSCODE_RENDERER") else ["workbench/test_vscode.py"]
+
+
 def pytest_xdist_auto_num_workers() -> int:
     """One worker more than cores: a third of the time, a test waits for another process."""
     return 1 + len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 2
