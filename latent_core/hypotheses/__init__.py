@@ -5,10 +5,10 @@ Each file imports only files that stand above it here; import-linter checks it:
 | file                                | concept                                                    |
 |-------------------------------------|------------------------------------------------------------|
 | `conditions`, `claim`, `study`      | values: the conditions, the claim, the question            |
-| `pairs`, `power`                    | paired records, power of a test                            |
+| `pairs`                             | paired records                                             |
 | `answers`, `sources`, `targets`     | an adapter and its answers, and where adapters come from   |
 | `costs`                             | the time of the work                                       |
-| `plan`                              | the plan of a test                                         |
+| `plan`                              | the plan of a test, and its power                          |
 | `evidence`                          | estimates from adapters or records                         |
 | `verdict`, `study_verdict`          | the judgement                                              |
 | `journal`, `report`                 | the record of all tests, and the page for readers          |

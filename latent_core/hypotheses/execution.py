@@ -17,8 +17,7 @@ from latent_core.hypotheses.evidence import (
     gather_evidence,
 )
 from latent_core.hypotheses.journal import Journal
-from latent_core.hypotheses.plan import Plan, Plans, make_plan
-from latent_core.hypotheses.power import ASSUMED
+from latent_core.hypotheses.plan import ASSUMED, Plan, Plans, make_plan
 from latent_core.hypotheses.study import Study
 from latent_core.hypotheses.study_verdict import StudyVerdict
 from latent_core.hypotheses.targets import TargetSources

@@ -33,8 +33,7 @@ from latent_core.errors import LatentError, SettingError
 from latent_core.hypotheses.claim import Hypothesis
 from latent_core.hypotheses.costs import WorkKey, steps_of, trained_methods, work_of
 from latent_core.hypotheses.execution import Execution, PlannedClaim
-from latent_core.hypotheses.plan import Plan, Plans, make_plan
-from latent_core.hypotheses.power import ASSUMED, Assumptions
+from latent_core.hypotheses.plan import ASSUMED, Assumptions, Plan, Plans, make_plan
 from latent_core.hypotheses.report.page import write_report
 from latent_core.hypotheses.study import Study
 from latent_core.hypotheses.study_verdict import StudyVerdict

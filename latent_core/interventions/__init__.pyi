@@ -3,7 +3,7 @@
 from .base import Combined as Combined
 from .base import Intervention as Intervention
 from .flow import KnockOut as KnockOut
-from .freezing import Freeze as Freeze
+from .held import Freeze as Freeze
 from .kinds import VERBS as VERBS
 from .kinds import Patch as Patch
 from .kinds import parse_intervention as parse_intervention

@@ -20,7 +20,7 @@ from latent_core.interventions.borrowing import (
     OtherPrompt,
 )
 from latent_core.interventions.flow import KnockOut, numbers
-from latent_core.interventions.freezing import Freeze
+from latent_core.interventions.held import Freeze
 from latent_core.interventions.patching import Noise, Patching
 from latent_core.interventions.places import Drop, Move, Positions, Recount
 from latent_core.interventions.scene import Scene

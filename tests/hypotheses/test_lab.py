@@ -11,7 +11,7 @@ from latent_core.hypotheses import lab
 from latent_core.hypotheses.claim import Hypothesis
 from latent_core.hypotheses.conditions import Contrast
 from latent_core.hypotheses.journal import Journal
-from latent_core.hypotheses.power import Assumptions
+from latent_core.hypotheses.plan import Assumptions
 from latent_core.hypotheses.study import Study
 from latent_core.progress import Progress, listening
 from latent_core.statistics.inference import holm

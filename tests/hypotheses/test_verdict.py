@@ -15,7 +15,7 @@ from latent_core.hypotheses import lab
 from latent_core.hypotheses.claim import Hypothesis
 from latent_core.hypotheses.conditions import Contrast
 from latent_core.hypotheses.evidence import Evidence
-from latent_core.hypotheses.power import Assumptions
+from latent_core.hypotheses.plan import Assumptions
 from latent_core.hypotheses.verdict import exact_text, judge, more_seeds_or_examples
 from latent_core.statistics.inference import Effect
 from tests.hypotheses.made_up import (

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from latent_core.hypotheses.conditions import ADAPTER, CHANCE, Condition
 from latent_core.interventions.base import Combined, Intervention
 from latent_core.interventions.flow import KnockOut
-from latent_core.interventions.freezing import Freeze
+from latent_core.interventions.held import Freeze
 from latent_core.interventions.kinds import VERBS, Patch, parse_intervention
 from latent_core.interventions.places import Drop, Move, Positions, Recount
 from latent_core.interventions.vectors import Replace, Scale, Shuffle, Swap

@@ -18,7 +18,7 @@ from latent_core.hypotheses import lab
 from latent_core.hypotheses.claim import Hypothesis
 from latent_core.hypotheses.conditions import Contrast
 from latent_core.hypotheses.evidence import ControlEvidence, Evidence
-from latent_core.hypotheses.power import power
+from latent_core.hypotheses.plan import power
 from latent_core.hypotheses.verdict import judge
 from latent_core.statistics.inference import mean_ends_p, paired_effect
 from latent_core.statistics.means import mean_interval

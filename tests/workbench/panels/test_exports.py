@@ -205,7 +205,6 @@ def test_the_tables_that_a_reader_sees_are_whole_on_the_page(chromium: str, tmp_
         assert last is not None and code is not None and last["y"] < code["y"]
 
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 expect.set_options(timeout=PATIENCE)
 
 CELLS = (
@@ -226,10 +225,14 @@ def notebook(browser: Browser, jupyter_lab: Jupyter) -> Iterator[Notebook]:
         opened.watch.seen.clear()  # Jupyter says on the console that the models are gone
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_the_picture_is_there_but_hidden_while_the_panel_lives(notebook: Notebook) -> None:
     expect(notebook.page.locator(STILL)).to_be_hidden()
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_the_picture_follows_what_is_shown(notebook: Notebook) -> None:
     page = notebook.page
     before = page.locator(STILL).get_attribute("src")
@@ -239,6 +242,8 @@ def test_the_picture_follows_what_is_shown(notebook: Notebook) -> None:
     assert page.locator(STILL).get_attribute("alt") == "Attention, as it was last seen"
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_a_page_made_of_the_notebook_shows_the_picture_and_no_widget_as_words(
     notebook: Notebook,
 ) -> None:
@@ -248,6 +253,8 @@ def test_a_page_made_of_the_notebook_shows_the_picture_and_no_widget_as_words(
     assert "Tab(" not in page and "VBox(" not in page and "Workbench(children" not in page
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_reopened_without_a_kernel_the_notebook_shows_the_picture(
     notebook: Notebook, browser: Browser, jupyter_lab: Jupyter
 ) -> None:
@@ -260,6 +267,8 @@ def test_reopened_without_a_kernel_the_notebook_shows_the_picture(
         again.watch.seen.clear()
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_after_a_restart_the_picture_takes_the_place_of_the_panel(notebook: Notebook) -> None:
     """The last of these: it ends the kernel."""
     page = notebook.page

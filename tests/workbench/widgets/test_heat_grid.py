@@ -3,7 +3,6 @@
 import base64
 import json
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -127,7 +126,6 @@ def test_print_says_the_numbers_and_what_hatches_mean() -> None:
     assert not heat_figure("", [long]).axes[0].texts, "cells are too small"
 
 
-pytestmark = pytest.mark.slow
 LONG_ROWS, LONG_COLUMNS = 40, 300
 STRONGEST = (31, 222)
 
@@ -143,18 +141,15 @@ def long_map() -> HeatMap:
 
 
 @pytest.fixture(scope="module")
-def page(chromium: str) -> Iterator[Any]:
-    from tests.browser import chromium_browser
-
+def page(browser: Any) -> Any:
     script = joined(*SCRIPTS).replace(EXPORT, "window.render = render;")
-    with chromium_browser(chromium) as browser:
-        page = browser.new_page(viewport={"width": 900, "height": 800})
-        page.set_content("<div id=here style='width:800px'></div>")
-        page.add_style_tag(content=(STATIC / "heat_grid.css").read_text())
-        page.add_script_tag(content=MODEL)
-        page.add_script_tag(content=script, type="module")
-        page.wait_for_function("window.render !== undefined")
-        yield page
+    page = browser.new_page(viewport={"width": 900, "height": 800})
+    page.set_content("<div id=here style='width:800px'></div>")
+    page.add_style_tag(content=(STATIC / "heat_grid.css").read_text())
+    page.add_script_tag(content=MODEL)
+    page.add_script_tag(content=script, type="module")
+    page.wait_for_function("window.render !== undefined")
+    return page
 
 
 @pytest.fixture
@@ -184,6 +179,7 @@ def said(page: Any) -> str:
     return text
 
 
+@pytest.mark.slow
 def test_zooming_in_shows_the_strongest_cell_with_its_label(grid: Any, page: Any) -> None:
     button = page.get_by_role("button", name="Zoom in")
     expect(button).to_be_visible()
@@ -197,6 +193,7 @@ def test_zooming_in_shows_the_strongest_cell_with_its_label(grid: Any, page: Any
     assert said(page) == f"rows 1 to {LONG_ROWS}, columns 1 to {LONG_COLUMNS}"
 
 
+@pytest.mark.slow
 def test_keys_zoom_at_the_cursor_and_move_the_part_in_view(grid: Any, page: Any) -> None:
     grid.focus()
     grid.press("Control+Home")
@@ -212,6 +209,7 @@ def test_keys_zoom_at_the_cursor_and_move_the_part_in_view(grid: Any, page: Any)
     assert page.evaluate("model.get('hovered')") == [0, 40], "the cursor stays on its cell"
 
 
+@pytest.mark.slow
 def test_a_rectangle_is_enlarged_and_a_click_chooses_in_it(grid: Any, page: Any) -> None:
     box = page.locator(".latent-grid-body canvas").first.bounding_box()
     page.mouse.move(box["x"] + box["width"] - 60, box["y"] + box["height"] - 100)
@@ -226,6 +224,7 @@ def test_a_rectangle_is_enlarged_and_a_click_chooses_in_it(grid: Any, page: Any)
     assert row > 20 and column > 260
 
 
+@pytest.mark.slow
 def test_a_short_map_offers_no_zoom(page: Any, grid: Any) -> None:
     page.evaluate(
         """() => {
@@ -240,6 +239,7 @@ def test_a_short_map_offers_no_zoom(page: Any, grid: Any) -> None:
     expect(page.get_by_role("button", name="Zoom in")).to_be_hidden()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("cell", "number", "letters"),
     [(30, -0.25, {10}), (21, -0.25, {8, 9}), (21, 0.25, {10}), (10, 0.25, set())],
