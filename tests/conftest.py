@@ -31,7 +31,7 @@ LONGEST = (
     *("workbench/panels/test_code.py", "grids/test_kills.py", "torture/test_sample.py"),
     *("cli/test_app.py", "training/test_arguments.py", "workbench/panels/training/test_panel.py"),
     *("models/test_companion.py", "models/test_passes.py", "statistics/test_error_rates.py"),
-    *("backbones/test_families.py", "hypotheses/test_costs.py", "tiny/test_tiny.py"),
+    *("backbones/test_families.py", "hypotheses/test_plan.py", "tiny/test_tiny.py"),
 )
 
 
