@@ -47,5 +47,10 @@ def test_sentences_about_the_best_baselines_name_their_figures() -> None:
     a, b, c = (f"{score:.2f}" for score in prefix[far])
     said = f"score {prefix['id']:.2f} in distribution, {a} at 20 variables, {b} at 30 and {c} at 50"
     assert said in notes and f"scores {c} on lists of 50" in notes
+    readme = re.sub(r"\s+", " ", (ROOT / "README.md").read_text())
+    assert f"scores {a} on lists of 20 and {c} on lists of 50. It trains 90 times" in readme
+    sizes = load_runs(ROOT / "experiments" / "runs").groupby("method")["trainable"].first()
+    ratio = sizes["prefix-9; init=task"] / sizes["Start_1+Comma_1"]
+    assert ratio == 90
     a, b, c = (f"{score:.2f}" for score in prompt[far])
     assert f"(`Start_9; init=task`) scores {prompt['id']:.2f}, {a}, {b} and {c}," in notes
