@@ -19,10 +19,12 @@ from latent_core.progress import progress_bar
 from latent_core.tasks.base import Example, Task, resolve_splits
 from latent_core.tasks.donors import answering
 
-__all__ = ["BATCH_SIZE", "Asking", "evaluate", "response_limit"]
+__all__ = ["BATCH_SIZE", "Asking", "evaluate", "longest_first", "response_limit"]
 
 #: Prompts decoded side by side.
 BATCH_SIZE: Final = 32
+
+_Numbered = tuple[int, Example]
 
 
 def evaluate(
@@ -50,21 +52,23 @@ def evaluate(
             pair up. `seed` is the training seed everywhere else, and is refused here.
         shots: solved training examples in front of each prompt; by default as many as the model's
             method has.
-        batch_size: prompts decoded side by side, 32 by default. In float32 a response does not
-            depend on it. In bfloat16 and float16 rounding does, so a few responses differ.
+        batch_size: prompts decoded side by side, 32 by default. When some responses have ended,
+            waiting prompts take their places; long answers begin first. In float32 a response does
+            not depend on this. In bfloat16 and float16 rounding does, so a few responses differ
+            with another number, or with other examples beside them.
         deterministic: answer one prompt at a time, in whatever precision, so that no response can
             depend on the batch. Slower; an alternative is a backbone loaded in float32.
         progress: show a bar with the time left.
-        on_records: called with each batch's records as they come.
+        on_records: called with records as responses end, about as many as a batch has.
 
     Returns:
         one row per example: task, task_fingerprint, backbone, method, layout, shots, split, level,
         example, key, prompt, answer, response, exact (bool), graded (0 to 1), response_tokens,
         latent_slots (latents processed), extra_slots (those, the virtual tokens of a prefix, and
         the tokens of solved examples), decode_steps (forward passes), trainable (numbers of the
-        method), seconds (the batch's time, shared equally), eval_seed, dtype (of the backbone's
-        weights), batch_size. `attrs["evaluation"]` says what was asked of each split;
-        `write_records` keeps it.
+        method), seconds (the time of the records that came together, shared equally), eval_seed,
+        dtype (of the backbone's weights), batch_size. `attrs["evaluation"]` says what was asked of
+        each split; `write_records` keeps it.
 
     Raises:
         TaskError: for a split the task does not have.
@@ -134,19 +138,19 @@ class Asking:
         dtype = str(self.model.backbone.dtype).removeprefix("torch.")
         frames: list[pd.DataFrame] = []
         total = sum(len(found) for _, found in drawn)
+
+        def keep(records: dict[int, dict[str, Any]]) -> None:
+            frame = pd.DataFrame(list(records.values()), index=list(records))
+            frames.append(frame.assign(dtype=dtype, batch_size=batch_size))
+            if on_records is not None:
+                on_records(frames[-1].reset_index(drop=True))
+
         with progress_bar(total, "evaluate", "example", progress) as bar:
             for name, found in drawn:
                 bar.set_description(f"evaluate {name}")
-                # Answers of like length decode together; the records keep the drawn order.
-                order = sorted(range(len(found)), key=lambda i: len(found[i].answer))
-                for start in range(0, len(order), batch_size):
-                    numbers = order[start : start + batch_size]
-                    records = self._answer([(i, found[i]) for i in numbers])
-                    frames.append(pd.DataFrame(records).assign(dtype=dtype, batch_size=batch_size))
-                    if on_records is not None:
-                        on_records(frames[-1])
-                    bar.update(len(numbers))
-        frame = pd.concat(frames, ignore_index=True)
+                for part in self._parts(found, batch_size):
+                    self._answer(part, batch_size, keep, bar.update)
+        frame = pd.concat(frames).sort_index(kind="stable")  # an example's samples in order
         ranks = frame["split"].map({name: rank for rank, name in enumerate(names)})
         frame = frame.assign(rank=ranks).sort_values(
             ["rank", "example"], ignore_index=True, kind="stable"
@@ -156,29 +160,56 @@ class Asking:
         frame.attrs["evaluation"] = {"splits": {name: dict(asked) for name in names}}
         return frame
 
-    def _answer(self, batch: Sequence[tuple[int, Example]]) -> list[dict[str, Any]]:
+    def _parts(self, found: Sequence[Example], batch_size: int) -> list[list[_Numbered]]:
+        """Examples that go to the model together; the records keep the drawn order.
+
+        An intervention knows the examples by their rows in a batch, so it gets batch by batch.
+        """
+        order = longest_first(self.model, self.task, found)
+        size = batch_size if self.model.placement.is_edited else len(order)
+        whole = [(number, found[number]) for number in order]
+        return [whole[start : start + size] for start in range(0, len(whole), size)]
+
+    def _answer(
+        self,
+        part: Sequence[_Numbered],
+        batch_size: int,
+        keep: Callable[[dict[int, dict[str, Any]]], None],
+        done: Callable[[int], object],
+    ) -> None:
+        """Answer examples; `keep` gets records by row, a batch at a time, as responses end."""
         model, task, shots = self.model, self.task, self.shots
         prompts = [
             task.few_shot(example, shots, self.eval_seed) if shots else example.prompt
-            for _, example in batch
+            for _, example in part
         ]
-        limits = [response_limit(model, task, example) for _, example in batch]
-        asked = [one for one in batch for _ in range(self.samples)]
-        started = time.perf_counter()
+        limits = [response_limit(model, task, example) for _, example in part]
+        asked = [one for one in part for _ in range(self.samples)]
+        side_by_side = batch_size * self.samples
+        ended: list[tuple[int, Generation]] = []
+        total, since = 0, time.perf_counter()
+
+        def on_response(number: int, answer: Generation) -> None:
+            nonlocal total, since
+            ended.append((number, answer))
+            total += 1
+            done(total // self.samples - (total - 1) // self.samples)
+            if len(ended) == side_by_side or total == len(asked):
+                seconds = (time.perf_counter() - since) / len(ended)
+                cost = {"seconds": seconds, "eval_seed": self.eval_seed}
+                keep({place: self._record(*asked[place], one) | cost for place, one in ended})
+                ended.clear()
+                since = time.perf_counter()
+
         with answering(task, [example for _, example in asked], shots, self.eval_seed):
-            answers: list[Generation] = model.generate(
+            model.generate(
                 prompts,
                 limits,
                 return_details=True,
-                batch_size=len(asked),
+                batch_size=side_by_side,
+                on_response=on_response,
                 **self.settings,
             )
-        seconds = (time.perf_counter() - started) / len(answers)
-        return [
-            self._record(number, example, answer)
-            | {"seconds": seconds, "eval_seed": self.eval_seed}
-            for (number, example), answer in zip(asked, answers, strict=True)
-        ]
 
     def _record(self, number: int, example: Example, answer: Generation) -> dict[str, Any]:
         model, task = self.model, self.task
@@ -209,6 +240,23 @@ class Asking:
             "decode_steps": answer.decode_steps,
             "trainable": model.num_trainable,
         }
+
+
+def longest_first(model: SteeredModel, task: Task, examples: Sequence[Example]) -> list[int]:
+    """The order in which examples begin: by the length of the response, then of the prompt.
+
+    Long responses begin first, so that short ones fill the places that become free, and the last
+    rows end at about the same time.
+
+    Args:
+        model, task: which answers what.
+        examples: of one split.
+
+    Returns:
+        their numbers.
+    """
+    lengths = [(response_limit(model, task, one), len(one.prompt)) for one in examples]
+    return sorted(range(len(examples)), key=lambda number: lengths[number], reverse=True)
 
 
 def response_limit(model: SteeredModel, task: Task, example: Example) -> int:

@@ -6,7 +6,8 @@ extrapolated by tokens and rows:
 
 - reading the prompts takes time in proportion to their tokens;
 - a decoding step takes a fixed time and a time for each row;
-- a batch decodes in proportion to its longest limit.
+- a response decodes in proportion to its limit. Where waiting rows take the places of ended ones,
+  there are as many steps as the places need; else each batch takes those of its longest limit.
 
 A sample is kept and used again while the machine is as fast as it was. A probe of the backbone
 tells, at most every `FRESH` seconds.
@@ -18,6 +19,7 @@ A caller describes work by model, task and counts; the stopwatch knows no hypoth
 
 from __future__ import annotations
 
+import heapq
 import itertools
 import time
 from collections.abc import Callable, Sequence
@@ -28,7 +30,8 @@ from typing import Any, Final
 import torch
 
 from latent_core.backbones.backbone import Backbone
-from latent_core.evaluation.evaluate import response_limit
+from latent_core.evaluation.evaluate import longest_first, response_limit
+from latent_core.generation.decoding import can_refill
 from latent_core.models.build import build_model
 from latent_core.models.steered import SteeredModel
 from latent_core.progress import heartbeats_only
@@ -61,19 +64,23 @@ class _Batch:
     def longest(self) -> int:
         return max(self.limits)
 
-    def last(self, rows: int) -> _Batch:
-        """A batch of its last rows. Rows come sorted, so these have the longest answers."""
+    def first(self, rows: int) -> _Batch:
+        """A batch of its first rows. Rows come sorted, so these have the longest answers."""
         share = self.tokens * rows // len(self.prompts)
-        return _Batch(self.prompts[-rows:], share, self.limits[-rows:])
+        return _Batch(self.prompts[:rows], share, self.limits[:rows])
 
 
 @dataclass(frozen=True)
 class _Run:
-    """One timed batch: seconds until the first token, and between each further one."""
+    """One timed batch: seconds until the first token, and between each further one.
+
+    `refills` says whether rows of a larger one would take the places of ended ones.
+    """
 
     first: float
     steps: Sequence[float]
     ended: bool
+    refills: bool
 
     @property
     def step(self) -> float:
@@ -87,17 +94,30 @@ class _Decoding:
     Attributes:
         token: seconds to read one token of a prompt.
         fixed, row: seconds of a decoding step, and its further seconds for each row.
-        share: steps of a batch, as a share of its longest limit.
+        share: tokens of a response, as a share of its limit.
+        refills: whether waiting rows take the places of ended ones.
     """
 
     token: float
     fixed: float
     row: float
     share: float
+    refills: bool
 
-    def seconds(self, batch: _Batch) -> float:
-        steps = max(0.0, self.share * batch.longest - 1)
-        return self.token * batch.tokens + steps * (self.fixed + self.row * len(batch.prompts))
+    def seconds(self, batches: Sequence[_Batch]) -> float:
+        """Seconds of a split, whose batches have as many rows, but for the last."""
+        reading = self.token * sum(batch.tokens for batch in batches)
+        if not self.refills:
+            return reading + sum(
+                max(0.0, self.share * batch.longest - 1)
+                * (self.fixed + self.row * len(batch.prompts))
+                for batch in batches
+            )
+        steps = [max(0.0, self.share * one - 1) for batch in batches for one in batch.limits]
+        places = [0.0] * len(batches[0].prompts)
+        for one in steps:  # each goes to the place that is free first
+            heapq.heapreplace(places, places[0] + one)
+        return reading + self.fixed * max(places) + self.row * sum(steps)
 
 
 @dataclass(frozen=True)
@@ -156,13 +176,13 @@ class Stopwatch:
         """
         batches = _batches(model, task, split, examples, seed, batch_size)
         key = (model.backbone.fingerprint, model.method, "answers", state, task.fingerprint, split)
-        middle = batches[len(batches) // 2]
+        middle = batches[(len(batches) - 1) // 2]
         decoding = self._sampled(
             model.backbone,
             key,
             lambda: self._decoding(model, middle, task.open_ended, inside, times * len(batches)),
         )
-        return times * sum(decoding.seconds(batch) for batch in batches)
+        return times * decoding.seconds(batches)
 
     def seconds_of_training(
         self, backbone: Backbone, method: str, task: Task, steps: int, **settings: Any
@@ -220,7 +240,7 @@ class Stopwatch:
         inside: Callable[[], AbstractContextManager[Any]],
         times: int,
     ) -> _Decoding:
-        few = batch.last(min(FEW, len(batch.prompts)))
+        few = batch.first(min(FEW, len(batch.prompts)))
         _timed(model, few, 0.0, inside)  # the first answers of a model are slow
         small = _timed(model, few, self.budget / 8, inside)
         rows, a_row = len(batch.prompts), small.first / len(few.prompts)
@@ -228,7 +248,7 @@ class Stopwatch:
         budget = max(self.budget, SHARE * times * one)
         while rows > len(few.prompts) and a_row * rows > budget:
             rows = max(len(few.prompts), rows // 2)
-        sample = batch.last(rows)
+        sample = batch.first(rows)
         large = _timed(model, sample, budget, inside) if rows > len(few.prompts) else small
         more = len(sample.prompts) - len(few.prompts)
         row = max(0.0, (large.step - small.step) / more) if more else 0.0
@@ -242,6 +262,7 @@ class Stopwatch:
             max(0.0, large.step - row * len(sample.prompts)),
             row,
             share,
+            large.refills,
         )
 
     def _training(
@@ -305,8 +326,9 @@ class Pace:
 def _batches(
     model: SteeredModel, task: Task, split: str, examples: int, seed: int, batch_size: int
 ) -> list[_Batch]:
-    """The batches in which `evaluate` decodes a split: answers of like length together."""
-    found = sorted(task.examples(split, examples, seed), key=lambda example: len(example.answer))
+    """The examples of a split in the order in which `evaluate` decodes them, as batches."""
+    drawn = task.examples(split, examples, seed)
+    found = [drawn[number] for number in longest_first(model, task, drawn)]
     return [
         _batch(model, task, found[start : start + batch_size])
         for start in range(0, len(found), batch_size)
@@ -339,6 +361,7 @@ def _timed(
 
     ended, started = True, 0.0
     with inside():
+        refills = can_refill(model, [model.placement])
         started = time.perf_counter()
         try:
             model.generate(
@@ -347,7 +370,7 @@ def _timed(
         except _TimeIsUp:
             ended = False
     steps = [end - start for start, end in itertools.pairwise(ends)]
-    return _Run(ends[0] - started, steps, ended)
+    return _Run(ends[0] - started, steps, ended, refills)
 
 
 def _probe(backbone: Backbone) -> float:

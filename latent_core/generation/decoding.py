@@ -2,7 +2,8 @@
 
 A verbal token takes one forward pass, which also feeds the latents before or after it. Rows of a
 batch are independent of each other. Prompts are padded on the left. Where a row has fewer new slots
-than its neighbours, the holes are masked.
+than its neighbours, the holes are masked, and dropped when they are many. When rows have ended,
+waiting ones take their places: these are fed their prompts by themselves, and join the others.
 
 A computed latent needs the hidden state of the slot before it. So a pass takes slots up to the next
 computed latent. One before a trigger costs no pass, since the slot before the trigger was fed when
@@ -18,20 +19,26 @@ the second takes a pass per latent. The caller chooses the tokens.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 import torch
 from torch import Tensor
-from transformers import DynamicCache
 
 from latent_core.errors import PromptError
+from latent_core.generation.caching import decoding_cache, is_movable, join, move_together
 from latent_core.generation.steps import DecodingModel
 from latent_core.progress import heartbeat
 from latent_core.slots.batch import collate
 from latent_core.slots.placement import Placement, Slot, SlotStream
+from latent_core.threads import fit_threads
 
-__all__ = ["Row", "best_of", "decode", "decoding_passes"]
+__all__ = ["Row", "best_of", "can_refill", "decode", "decoding_passes"]
+
+#: New rows begin when this share of a batch is free, so that they read their prompts side by side.
+_SHARE: Final = 8
 
 
 @dataclass
@@ -94,32 +101,104 @@ def decode(
     model: DecodingModel,
     rows: Sequence[Row],
     extend: Callable[[Sequence[Row], Tensor], None],
+    batch_size: int | None = None,
+    on_end: Callable[[Row], None] = lambda row: None,
 ) -> None:
-    """Decode one batch of rows side by side to their ends.
+    """Decode rows side by side to their ends.
 
     Args:
         model: a backbone with latents, or what else steers it.
-        rows: R rows, their prompts queued.
+        rows: R rows, their prompts queued. They begin in this order.
         extend: called with the rows whose next token is due and with its logits, (rows, V) fp32;
             appends a token to each, and pushes it unless the row ends. A row without queued slots
             leaves the batch.
+        batch_size: rows side by side at most; all by default.
+        on_end: called with each row that has left.
+    """
+    size = len(rows) if batch_size is None else batch_size
+    refills = len(rows) > size and can_refill(model, [row.stream.placement for row in rows])
+    waiting, batch = deque(rows), _Batch(model, [])
+    while waiting or batch.rows:
+        free = min(size - len(batch.rows), len(waiting))
+        if free and (not batch.rows or (refills and free >= min(len(waiting), size // _SHARE))):
+            fit_threads()
+            fresh = _Batch(model, [waiting.popleft() for _ in range(free)])
+            while refills and fresh.is_reading:
+                fresh.advance(extend, on_end)
+            batch = batch.joined_by(fresh)
+        if batch.rows:
+            batch.advance(extend, on_end)
+
+
+def can_refill(model: DecodingModel, placements: Iterable[Placement]) -> bool:
+    """Whether waiting rows may take the places of ended ones while others go on.
+
+    They may not with a sliding window, which counts the holes that a later start leaves. Nor where
+    the cache has layers that do not keep all slots, nor inside an intervention, which knows the
+    rows of a batch by their numbers. Then a batch ends before the next one begins.
+
+    Args:
+        model: what decodes.
+        placements: those of the rows.
     """
     backbone = model.backbone
-    one_slot_a_pass = backbone.has_sliding_window and len(rows) > 1
-    cache = DynamicCache(config=backbone.model.config)
-    mask = torch.ones(len(rows), 0, dtype=torch.long, device=backbone.device)
-    active, width = list(rows), None  # the first pass takes the whole prompts
-    computed = any(row.stream.placement.has_computed for row in rows)
-    while active:
+    if backbone.has_sliding_window or backbone.slot_limit is not None:
+        return False
+    if any(placement.is_edited for placement in placements):
+        return False
+    return is_movable(decoding_cache(backbone.model.config))
+
+
+class _Batch:
+    """Rows that go through the backbone side by side, with their cache and its mask.
+
+    Args:
+        model: what decodes.
+        rows: none of them has been fed.
+    """
+
+    def __init__(self, model: DecodingModel, rows: Sequence[Row]) -> None:
+        self.rows = list(rows)
+        self._model = model
+        backbone = model.backbone
+        self._cache = decoding_cache(backbone.model.config)
+        self._mask = torch.ones(len(rows), 0, dtype=torch.long, device=backbone.device)
+        self._one_slot_a_pass = backbone.has_sliding_window and len(rows) > 1
+        self._first = True
+
+    @property
+    def is_reading(self) -> bool:
+        """Whether some row has not been fed its whole prompt."""
+        return any(not row.response_ids for row in self.rows)
+
+    def joined_by(self, other: _Batch) -> _Batch:
+        """The rows of both, to go on with; neither may be used by itself any more."""
+        if not self.rows or not other.rows:
+            return self if self.rows else other
+        self._narrow(least=1)
+        self._mask = join(self._cache, self._mask, other._cache, other._mask)
+        self.rows += other.rows
+        return self
+
+    def advance(
+        self,
+        extend: Callable[[Sequence[Row], Tensor], None],
+        on_end: Callable[[Row], None],
+    ) -> None:
+        """One pass, and the tokens that are due after it; arguments as in `decode`."""
         heartbeat()
+        backbone, active = self._model.backbone, self.rows
+        # The first pass takes the whole prompts.
+        width = 1 if self._one_slot_a_pass and not self._first else None
+        self._first = False
         chunks = [row.take(width) for row in active]
-        width = 1 if one_slot_a_pass else None
         batch = collate(chunks, "left").to(backbone.device)
-        _check_positions(model, active)
-        mask = torch.cat([mask, batch.attention_mask], dim=1)
-        hidden_states = model.hidden_states(batch, mask, cache, _before(active))
+        _check_positions(self._model, active)
+        self._mask = torch.cat([self._mask, batch.attention_mask], dim=1)
+        before = _before(active)
+        hidden_states = self._model.hidden_states(batch, self._mask, self._cache, before)
         for number, (row, chunk) in enumerate(zip(active, chunks, strict=True)):
-            if computed:
+            if row.stream.placement.has_computed:
                 row.newest = hidden_states[number, -1]
             from_right = row.num_fed - row.stream.predictor
             if 0 < from_right <= len(chunk):
@@ -133,12 +212,28 @@ def decode(
                 extend(ready, logits)
             elif sure:
                 extend([ready[number] for number in sure], logits[sure])
-        staying = [number for number, row in enumerate(active) if row.queue]
-        if len(staying) < len(active):
-            active = [active[number] for number in staying]
+        self._drop_ended(on_end)
+
+    def _drop_ended(self, on_end: Callable[[Row], None]) -> None:
+        staying = [number for number, row in enumerate(self.rows) if row.queue]
+        if len(staying) < len(self.rows):
+            ended = [row for row in self.rows if not row.queue]
+            self.rows = [self.rows[number] for number in staying]
             kept = torch.tensor(staying, dtype=torch.long)
-            mask = mask[kept.to(mask.device)]
-            cache.batch_select_indices(kept)  # on the CPU: layers may lie on several devices
+            self._mask = self._mask[kept.to(self._mask.device)]
+            # The indices are on the CPU: layers may lie on several devices.
+            self._cache.batch_select_indices(kept)
+            for row in ended:
+                on_end(row)
+        self._narrow(least=max(8, self._mask.shape[1] // 8))
+
+    def _narrow(self, least: int) -> None:
+        """Drop the holes, if that makes the cache narrower by so many columns."""
+        if not self.rows or self._model.backbone.has_sliding_window:
+            return
+        needed = max(row.num_fed for row in self.rows)
+        if self._mask.shape[1] - needed >= least and is_movable(self._cache):
+            self._mask = move_together(self._cache, self._mask)
 
 
 def decoding_passes(

@@ -7,7 +7,7 @@ tokens and ends rows.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,7 +24,6 @@ from latent_core.generation.steps import DecodingModel
 from latent_core.generation.writer import OnToken, ResponseWriter
 from latent_core.slots.placement import Placement, SlotStream
 from latent_core.slots.views import SlotView, view_slots
-from latent_core.threads import fit_threads
 
 __all__ = ["Generation", "generate"]
 
@@ -77,6 +76,7 @@ def generate(
     seed: int | None = None,
     batch_size: int = 32,
     on_token: OnToken | None = None,
+    on_response: Callable[[int, Generation], None] | None = None,
     streamer: BaseStreamer | None = None,
     placements: Sequence[Placement] | None = None,
     **settings: Any,
@@ -97,10 +97,14 @@ def generate(
         seed: of the sampling. The same seed draws the same for a prompt wherever it stands in the
             list, whatever stands beside it. A prompt that is given twice draws anew the second
             time, as with `num_return_sequences=2`. None draws something new each time.
-        batch_size: responses decoded side by side. In float32 none depends on the others; in
-            bfloat16 and float16 rounding depends on the batch.
+        batch_size: responses decoded side by side. When some have ended, waiting prompts take
+            their places, in the order given. In float32 no response depends on the others; in
+            bfloat16 and float16 rounding depends on the batch, that is, on the prompts, on their
+            order and on this number.
         on_token: called with the response's index, the token's id and the new text as each token is
             chosen. A character of several tokens comes with its last.
+        on_response: called with the index of a response and its `Generation` as soon as it has
+            ended.
         streamer: a `TextStreamer` or the like, for a single response.
         placements: that of each prompt, where these differ; by default the model's. Prompts of
             different placements draw as if each were alone.
@@ -144,15 +148,22 @@ def generate(
         for _ in range(copies):
             rows.append(Row(prompt, ids, limit, SlotStream(placement, len(ids))))
             writer.add(rows[-1], streamer)
+    found: dict[int, Generation] = {}
+    numbers = {id(row): number for number, row in enumerate(rows)}
+
+    def on_end(row: Row) -> None:
+        number = numbers[id(row)]
+        found[number] = _result(model, row, writer.has_ended(row))
+        if on_response is not None:
+            on_response(number, found[number])
+
     try:
         with torch.no_grad():
-            for start in range(0, len(rows), batch_size):
-                fit_threads()
-                decode(model, rows[start : start + batch_size], writer.extend)
+            decode(model, rows, writer.extend, batch_size, on_end)
     finally:
         if streamer is not None:
             streamer.end()  # also after an error, lest a thread that reads waits for ever
-    return [_result(model, row, writer.has_ended(row)) for row in rows]
+    return [found[number] for number in range(len(rows))]
 
 
 def _limits(

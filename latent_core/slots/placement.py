@@ -124,6 +124,11 @@ class Placement:
     computed: Callable[[int], bool] | None = None
 
     @property
+    def is_edited(self) -> bool:
+        """Whether it is that of an intervention."""
+        return self.mark is not None
+
+    @property
     def has_computed(self) -> bool:
         """Whether some slot may need the hidden state of the slot before it."""
         return self.computed is not None or self.layout.computed

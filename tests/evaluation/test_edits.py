@@ -20,10 +20,11 @@ def solver(knows_edits: bool, eval_seed: int = 1) -> LatentModel:
         answers[example.prompt] = example.answer if right else "x."
         answers[edited.prompt] = edited.answer if knows_edits else example.answer
 
-    def generate(prompts, limits, **settings) -> list[Generation]:
+    def generate(prompts, limits, *, on_response, **settings) -> list[Generation]:
         found = LatentModel.generate(model, prompts, 1, return_details=True)
-        for row, prompt in zip(found, prompts, strict=True):
+        for number, (row, prompt) in enumerate(zip(found, prompts, strict=True)):
             object.__setattr__(row, "text", answers[prompt])
+            on_response(number, row)
         return found
 
     model.generate = generate

@@ -7,6 +7,7 @@ import torch
 from latent_core.backbones.backbone import Backbone
 from latent_core.errors import LatentError, PromptError, SettingError, TaskError
 from latent_core.evaluation.evaluate import evaluate, response_limit
+from latent_core.interventions import Drop
 from latent_core.models.build import build_model
 from latent_core.models.latent import LatentModel
 from latent_core.tasks import Task
@@ -154,7 +155,8 @@ def test_records_do_not_depend_on_the_batch(batch_size: int) -> None:
     pd.testing.assert_frame_equal(frame, wanted)
 
 
-def test_a_batch_is_decoded_as_one(monkeypatch) -> None:
+def test_a_split_is_asked_at_once_and_under_an_intervention_batch_by_batch(monkeypatch) -> None:
+    """An intervention knows the examples by their rows in a batch."""
     rows = []
     decode = LatentModel.generate
 
@@ -164,7 +166,12 @@ def test_a_batch_is_decoded_as_one(monkeypatch) -> None:
 
     monkeypatch.setattr(LatentModel, "generate", watched)
     records(splits="id", examples=50, batch_size=40)
-    assert rows == [(40, 40), (10, 10)]
+    assert rows == [(50, 40)]
+    rows.clear()
+    latent = model()
+    with Drop("2", after=1).on(latent):
+        evaluate(latent, Letters(), "id", 50, batch_size=40, progress=False)
+    assert rows == [(40, 40), (10, 40)]
 
 
 def test_a_response_may_overrun_where_it_has_an_end() -> None:

@@ -57,7 +57,9 @@ class Simulated:
     def __init__(self, clock: Clock, fingerprint: str = "fake") -> None:
         self.clock, self.slowdown = clock, 1.0
         self.batches: list[int] = []
+        self.placement = None
         self.backbone = SimpleNamespace(
+            has_sliding_window=True,  # so that one batch ends before the next one begins
             fingerprint=fingerprint,
             encode=list,
             encode_response=lambda text, end, prompt: list(text),
@@ -81,7 +83,7 @@ class Simulated:
 
     def seconds(self, examples: int) -> float:
         """How long all of them really take."""
-        found, before = Words().examples("id", examples, 0), self.clock.now
+        found, before = Words().examples("id", examples, 0)[::-1], self.clock.now
         for start in range(0, examples, 32):
             batch = found[start : start + 32]
             prompts, limits = [e.prompt for e in batch], [len(e.answer) for e in batch]
@@ -229,3 +231,14 @@ def test_a_report_of_no_progress_changes_nothing(clock: Clock) -> None:
 )
 def test_an_estimate_is_shown_as_a_range(seconds: float, text: str) -> None:
     assert duration_range(seconds) == text
+
+
+def test_rows_that_take_the_places_of_ended_ones_take_fewer_steps() -> None:
+    """The longest ends last; the others fit beside it."""
+    limits = [[9, 5], [5, 2], [2]]
+    batches = [timing._Batch(["p"] * len(some), 10 * len(some), some) for some in limits]
+    plain = timing._Decoding(token=0.1, fixed=1.0, row=0.25, share=1.0, refills=False)
+    assert plain.seconds(batches) == pytest.approx(5.0 + 8 * 1.5 + 4 * 1.5 + 1 * 1.25)
+    refilled = timing._Decoding(token=0.1, fixed=1.0, row=0.25, share=1.0, refills=True)
+    steps = [8, 4, 4, 1, 1]  # 8 + 1 in one place, 4 + 4 + 1 in the other
+    assert refilled.seconds(batches) == pytest.approx(5.0 + 9 + 0.25 * sum(steps))
