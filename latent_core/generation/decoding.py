@@ -117,12 +117,13 @@ def decode(
     """
     size = len(rows) if batch_size is None else batch_size
     refills = len(rows) > size and can_refill(model, [row.stream.placement for row in rows])
-    waiting, batch = deque(rows), _Batch(model, [])
+    computed = any(row.stream.placement.has_computed for row in rows)
+    waiting, batch = deque(rows), _Batch(model, [], computed)
     while waiting or batch.rows:
         free = min(size - len(batch.rows), len(waiting))
         if free and (not batch.rows or (refills and free >= min(len(waiting), size // _SHARE))):
             fit_threads()
-            fresh = _Batch(model, [waiting.popleft() for _ in range(free)])
+            fresh = _Batch(model, [waiting.popleft() for _ in range(free)], computed)
             while refills and fresh.is_reading:
                 fresh.advance(extend, on_end)
             batch = batch.joined_by(fresh)
@@ -155,10 +156,12 @@ class _Batch:
     Args:
         model: what decodes.
         rows: none of them has been fed.
+        computed: whether some row, or one that may join, needs the state of the slot before.
     """
 
-    def __init__(self, model: DecodingModel, rows: Sequence[Row]) -> None:
+    def __init__(self, model: DecodingModel, rows: Sequence[Row], computed: bool) -> None:
         self.rows = list(rows)
+        self._computed = computed
         self._model = model
         backbone = model.backbone
         self._cache = decoding_cache(backbone.model.config)
@@ -198,7 +201,7 @@ class _Batch:
         before = _before(active)
         hidden_states = self._model.hidden_states(batch, self._mask, self._cache, before)
         for number, (row, chunk) in enumerate(zip(active, chunks, strict=True)):
-            if row.stream.placement.has_computed:
+            if self._computed:
                 row.newest = hidden_states[number, -1]
             from_right = row.num_fed - row.stream.predictor
             if 0 < from_right <= len(chunk):

@@ -141,10 +141,11 @@ def test_each_response_is_told_when_it_has_ended() -> None:
 
 def test_several_adapters_refill_one_batch() -> None:
     backbone = tiny_backbone("llama")
-    models = [LatentModel(backbone, layout, seed=2) for layout in ("Start_2", "none", "2_1")]
+    layouts = ("Start_2", "none", "2_1", "Start_1+3_1=hidden+End_1=hidden(norm)")
+    models = [LatentModel(backbone, layout, seed=2) for layout in layouts]
     prompts, limits = drawn(9, 12)
-    rows = generate_together(models * 4, prompts, limits, batch_size=3)
-    for model, prompt, limit, row in zip(models * 4, prompts, limits, rows, strict=True):
+    rows = generate_together(models * 3, prompts, limits, batch_size=3)
+    for model, prompt, limit, row in zip(models * 3, prompts, limits, rows, strict=True):
         assert model.generate([prompt], [limit], return_details=True) == [row]
 
 
