@@ -118,7 +118,7 @@ def page(families: Sequence[Sequence[Gain]], records: pd.DataFrame) -> str:
         "archive `experiments/runs`. Each table is corrected for its number of claims.",
         *(line for gains in families for line in table(gains, records)),
     ]
-    if not records.empty:
+    if all(gain.effect(records) for gain in families[0]):
         lines += ["", "## All scores of these runs", "", accuracy_table(records)]
     return "\n".join(lines) + "\n"
 
