@@ -68,8 +68,7 @@ class Gain:
 
 def grids_of(path: Path) -> list[Path]:
     """The grids that test the claims of a file."""
-    content = read_yaml(path)
-    return [path.parent / name for name in content.get("grids") or [content["grid"]]]
+    return [path.parent / name for name in read_yaml(path)["grids"]]
 
 
 def read_gains(path: Path) -> list[Gain]:

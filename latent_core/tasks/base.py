@@ -291,19 +291,21 @@ class SyntheticTask(Task):
     """A task whose examples are drawn at random; a subclass draws one.
 
     Beside `ood_levels`, every level beyond training has a split: `ood-40`.
-
-    Attributes:
-        longest: the highest level of which examples can be drawn; None if there is none.
     """
 
-    longest: int | None = None
+    @property
+    def longest(self) -> int | None:
+        """The highest level of which examples can be drawn; None if there is none."""
+        return None
 
     @final
     def has_split(self, name: str) -> bool:
         """See `Task.has_split`."""
         found = re.fullmatch(r"ood-([1-9][0-9]{0,8})", name)
-        far = found is not None and max(self.id_levels) < int(found[1]) <= (self.longest or 10**9)
-        return far or super().has_split(name)
+        if found is None or name in self.splits:
+            return name in self.splits
+        level = int(found[1])
+        return max(self.id_levels) < level and (self.longest is None or level <= self.longest)
 
     @property
     def splits_said(self) -> str:

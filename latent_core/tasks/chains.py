@@ -16,18 +16,10 @@ import random
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import cache
-from math import gcd
 from typing import Final, final
 
-from latent_core.tasks.base import (
-    Example,
-    Mark,
-    Score,
-    SyntheticTask,
-)
-from latent_core.tasks.metrics import (
-    split_items,
-)
+from latent_core.tasks.base import Example, Mark, Score, SyntheticTask
+from latent_core.tasks.metrics import split_items
 
 __all__ = ["ChainTask", "Rule"]
 
@@ -56,11 +48,16 @@ class Rule(ABC):
         return numbers
 
 
-class ChainTask(SyntheticTask):
-    """Chains under one rule.
+@cache
+def _smallest_of_orbit(rule: Rule, number: str) -> str:
+    return min(rule.orbit(number))
 
-    The key of an example names its chain's orbit. So no equation of a test chain, at any length,
-    occurs in any training chain.
+
+class ChainTask(SyntheticTask):
+    """Chains under one rule, all of whose orbits have the same length.
+
+    The key of an example is the smallest number of its chain's orbit. So no equation of a test
+    chain, at any length, occurs in any training chain.
 
     Attributes:
         rule: the hidden rule.
@@ -78,9 +75,10 @@ class ChainTask(SyntheticTask):
     rule: Rule
     shown: int = 0
 
-    @abstractmethod
-    def orbit_key(self, number: str) -> str:
-        """Return the name of a number's orbit under the rule."""
+    @property
+    def longest(self) -> int:
+        """After these equations, the numbers of a chain come back."""
+        return len(self.rule.orbit("0000")) - self.shown
 
     def draw(self, rng: random.Random, level: int) -> tuple[str, str, str]:
         """Draw a chain from a random number, 0000 to 9999; `level` equations are the answer."""
@@ -88,7 +86,7 @@ class ChainTask(SyntheticTask):
         chain = self.rule.chain(start, self.shown + level)
         shown, answer = chain[: self.shown], ",".join(chain[self.shown :])
         prompt = f"Chain: {''.join(f'{one},' for one in shown) or start}\n"
-        return prompt, answer, self.orbit_key(start)
+        return prompt, answer, _smallest_of_orbit(self.rule, start)
 
     def score(self, example: Example, response: str) -> Score:
         """Score the first `level` equations and ignore the rest.
@@ -137,11 +135,6 @@ class DigitRule(Rule):
 HIDDEN_RULE: Final = DigitRule(sources=(2, 0, 3, 1), increments=(0, 0, 0, 1))
 
 
-@cache
-def _smallest_of_orbit(number: str) -> str:
-    return min(HIDDEN_RULE.orbit(number))
-
-
 @final
 class GenerationTask(ChainTask):
     """Generation: a chain under a hidden rule on digits.
@@ -158,12 +151,7 @@ class GenerationTask(ChainTask):
     name = "generation"
     description = "Continue a chain of equations under a hidden rule for four-digit numbers."
     ood_levels = (12, 18, 24, 36)
-    longest = 40
     rule = HIDDEN_RULE
-
-    def orbit_key(self, number: str) -> str:
-        """Return the smallest number of the orbit."""
-        return _smallest_of_orbit(number)
 
 
 @final
@@ -177,13 +165,8 @@ class GenerationShown(ChainTask):
     name = "generation-shown"
     description = "Continue a chain under a hidden rule after its first two equations."
     ood_levels = (12, 18, 24, 34)
-    longest = 38
     rule = HIDDEN_RULE
     shown = 2
-
-    def orbit_key(self, number: str) -> str:
-        """Return the smallest number of the orbit."""
-        return _smallest_of_orbit(number)
 
 
 NUMBERS: Final = 10_000
@@ -220,12 +203,7 @@ class Counting(ChainTask):
     name = "counting"
     description = "Count on from a four-digit number by a step that is never stated."
     ood_levels = (9, 12, 18, 30)
-    longest = 100
     rule = HIDDEN_STEP
-
-    def orbit_key(self, number: str) -> str:
-        """Return the smallest number of the orbit."""
-        return f"{int(number) % gcd(HIDDEN_STEP.step, NUMBERS):04d}"
 
 
 @final
@@ -235,10 +213,5 @@ class CountingShown(ChainTask):
     name = "counting-shown"
     description = "Count on by a step that the prompt shows twice."
     ood_levels = (9, 12, 18, 30)
-    longest = 98
     rule = HIDDEN_STEP
     shown = 2
-
-    def orbit_key(self, number: str) -> str:
-        """Return the smallest number of the orbit."""
-        return f"{int(number) % gcd(HIDDEN_STEP.step, NUMBERS):04d}"
