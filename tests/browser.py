@@ -262,22 +262,10 @@ def jupyter(
     root: Path, repository: Path, app: Literal["lab", "notebook"] = "lab"
 ) -> Iterator[Jupyter]:
     """A server of its own settings in `root`, whose kernels import the repository's code."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    served, own = root / "served", root / "own"
+    port = free_port()
+    served = root / "served"
     served.mkdir(parents=True)
-    for name, text in _SETTINGS.items():
-        path = own / "settings" / "@jupyterlab" / f"{name}.jupyterlab-settings"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
-    environment = {k: v for k, v in os.environ.items() if not k.startswith("JUPYTER")} | {
-        "JUPYTER_CONFIG_DIR": str(own / "config"),
-        "JUPYTER_DATA_DIR": str(own / "data"),
-        "JUPYTERLAB_SETTINGS_DIR": str(own / "settings"),
-        "JUPYTERLAB_WORKSPACES_DIR": str(own / "workspaces"),
-        "PYTHONPATH": str(repository),
-    }
+    environment = own_settings(root / "own") | {"PYTHONPATH": str(repository)}
     log = (root / "log.txt").open("wb")
     process = subprocess.Popen(
         [
@@ -297,12 +285,38 @@ def jupyter(
         wait_for_server(f"http://127.0.0.1:{port}/api", process, root / "log.txt")
         yield Jupyter(port, served, app)
     finally:
-        process.terminate()  # it ends its kernels
-        try:
-            process.wait(timeout=20)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
+        end_server(process)
         log.close()
+
+
+def free_port() -> int:
+    """A port of this machine that nothing listens at."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def own_settings(own: Path) -> dict[str, str]:
+    """The environment of a server that keeps all settings in a folder, and saves no notebook."""
+    for name, text in _SETTINGS.items():
+        path = own / "settings" / "@jupyterlab" / f"{name}.jupyterlab-settings"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return {k: v for k, v in os.environ.items() if not k.startswith("JUPYTER")} | {
+        "JUPYTER_CONFIG_DIR": str(own / "config"),
+        "JUPYTER_DATA_DIR": str(own / "data"),
+        "JUPYTERLAB_SETTINGS_DIR": str(own / "settings"),
+        "JUPYTERLAB_WORKSPACES_DIR": str(own / "workspaces"),
+    }
+
+
+def end_server(process: subprocess.Popen[bytes]) -> None:
+    """End a server that leads a session of its own, and with it its kernels."""
+    process.terminate()
+    try:
+        process.wait(timeout=20)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
 
 
 def wait_for_server(address: str, process: subprocess.Popen[bytes], log: Path) -> None:
