@@ -4,7 +4,7 @@
     python benchmarks/attention_kernels.py --dtype float32 --heads 9 3 --width 64
 
 For each number of slots: seconds of one layer's attention with its backward pass, the ratio, and
-how far the gradients of each lie from those in float64. `latent_core.attention.products` chooses by
+how far the gradients of each lie from those in float64. `latent_core.backbones.kernels` chooses by
 a rule that rests on these figures. The two alternate, and the least time counts.
 """
 
@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from training_step import processor  # type: ignore[import-not-found]
 
-from latent_core.attention.products import attend_by_products
+from latent_core.backbones.kernels import attend_by_products
 
 SLOTS = (16, 32, 72, 128, 160, 256, 512)
 

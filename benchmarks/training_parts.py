@@ -18,7 +18,7 @@ import torch
 from training_step import processor  # type: ignore[import-not-found]
 
 import latent_core as lc
-from latent_core.attention.products import products_where_faster
+from latent_core.backbones.attention import products_where_faster
 
 ROWS = (1, 2, 4, 8, 16)
 

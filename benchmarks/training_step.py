@@ -33,7 +33,7 @@ import torch
 from torch.nn.utils.rnn import pad_sequence
 
 import latent_core as lc
-from latent_core.attention.products import products_where_faster
+from latent_core.backbones.attention import products_where_faster
 
 LATENT, PLAIN, PEFT = "latent tokens", "latent tokens, one pass", "PEFT prompt tuning"
 SIDES = (LATENT, PLAIN, PEFT)

@@ -20,7 +20,7 @@ import torch
 from scipy import stats
 from torch import Tensor
 
-from latent_core.attention.hooks import attention_shape
+from latent_core.backbones.attention import attention_shape
 from latent_core.backbones.layers import pick
 from latent_core.errors import SettingError
 from latent_core.interventions.flow import Cut, EdgeRule, KnockOut, NoRule

@@ -20,8 +20,8 @@ from torch.nn import functional as F
 from transformers import PreTrainedConfig
 
 from latent_core.attention.columns import ColumnCapture, FormulaError
-from latent_core.attention.hooks import attention_shape, hooked
 from latent_core.attention.record import AttentionRecord
+from latent_core.backbones.attention import attention_shape, hooked
 from latent_core.backbones.backbone import Backbone
 from latent_core.backbones.layers import pick
 from latent_core.backbones.turns import turn

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
-from latent_core.attention.hooks import AttentionCall, AttentionHook
+from latent_core.backbones.attention import AttentionCall, AttentionHook
 
 __all__ = ["ColumnCapture", "FormulaError", "attention_columns", "value_norms"]
 

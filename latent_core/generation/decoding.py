@@ -27,8 +27,10 @@ from typing import Final
 import torch
 from torch import Tensor
 
+from latent_core.backbones.attention import products_where_faster
 from latent_core.errors import PromptError
 from latent_core.generation.caching import decoding_cache, is_movable, join, move_together
+from latent_core.generation.packing import Packing, packing
 from latent_core.generation.steps import DecodingModel
 from latent_core.progress import heartbeat
 from latent_core.slots.batch import collate
@@ -118,17 +120,20 @@ def decode(
     size = len(rows) if batch_size is None else batch_size
     refills = len(rows) > size and can_refill(model, [row.stream.placement for row in rows])
     computed = any(row.stream.placement.has_computed for row in rows)
-    waiting, batch = deque(rows), _Batch(model, [], computed)
-    while waiting or batch.rows:
-        free = min(size - len(batch.rows), len(waiting))
-        if free and (not batch.rows or (refills and free >= min(len(waiting), size // _SHARE))):
-            fit_threads()
-            fresh = _Batch(model, [waiting.popleft() for _ in range(free)], computed)
-            while refills and fresh.is_reading:
-                fresh.advance(extend, on_end)
-            batch = batch.joined_by(fresh)
-        if batch.rows:
-            batch.advance(extend, on_end)
+    # A pass over computed latents is several passes, of other shapes.
+    skips_holes = packing(model.backbone.model, enabled=not computed)
+    with products_where_faster(model.backbone), skips_holes as packed:
+        waiting, batch = deque(rows), _Batch(model, [], computed, packed)
+        while waiting or batch.rows:
+            free = min(size - len(batch.rows), len(waiting))
+            if free and (not batch.rows or (refills and free >= min(len(waiting), size // _SHARE))):
+                fit_threads()
+                fresh = _Batch(model, [waiting.popleft() for _ in range(free)], computed, packed)
+                while refills and fresh.is_reading:
+                    fresh.advance(extend, on_end)
+                batch = batch.joined_by(fresh)
+            if batch.rows:
+                batch.advance(extend, on_end)
 
 
 def can_refill(model: DecodingModel, placements: Iterable[Placement]) -> bool:
@@ -157,10 +162,14 @@ class _Batch:
         model: what decodes.
         rows: none of them has been fed.
         computed: whether some row, or one that may join, needs the state of the slot before.
+        packed: told of each pass.
     """
 
-    def __init__(self, model: DecodingModel, rows: Sequence[Row], computed: bool) -> None:
+    def __init__(
+        self, model: DecodingModel, rows: Sequence[Row], computed: bool, packed: Packing
+    ) -> None:
         self.rows = list(rows)
+        self._packed = packed
         self._computed = computed
         self._model = model
         backbone = model.backbone
@@ -198,6 +207,7 @@ class _Batch:
         batch = collate(chunks, "left").to(backbone.device)
         _check_positions(self._model, active)
         self._mask = torch.cat([self._mask, batch.attention_mask], dim=1)
+        self._packed.begin(batch.attention_mask)
         before = _before(active)
         hidden_states = self._model.hidden_states(batch, self._mask, self._cache, before)
         for number, (row, chunk) in enumerate(zip(active, chunks, strict=True)):

@@ -24,7 +24,7 @@ import torch
 from latent_core.analysis.tracing import attention_against_effect, trace
 from latent_core.archives.folders import has_file, modified_ns
 from latent_core.attention.capture import capture_attention
-from latent_core.attention.hooks import attention_shape
+from latent_core.backbones.attention import attention_shape
 from latent_core.backbones.backbone import Backbone
 from latent_core.backbones.loading import load_backbone
 from latent_core.errors import SettingError

@@ -16,7 +16,7 @@ from typing import ClassVar, Self
 import torch
 from torch import Tensor
 
-from latent_core.attention.hooks import AttentionCall, AttentionHook, attention_shape, hooked
+from latent_core.backbones.attention import AttentionCall, AttentionHook, attention_shape, hooked
 from latent_core.backbones.backbone import Backbone
 from latent_core.backbones.layers import pick
 from latent_core.errors import SettingError

@@ -20,7 +20,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 from transformers import PrinterCallback, Trainer, TrainingArguments
 
-from latent_core.attention.products import products_where_faster
+from latent_core.backbones.attention import products_where_faster
 from latent_core.errors import SettingError, TrainingDivergedError
 from latent_core.files import write_file
 from latent_core.models.provenance import asked_dtype

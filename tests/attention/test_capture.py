@@ -15,8 +15,8 @@ from torch.nn import functional as F
 
 from latent_core.attention import columns as attention_columns
 from latent_core.attention.capture import AttentionRecord, capture_attention
-from latent_core.attention.hooks import AttentionCall, AttentionHook, hooked
 from latent_core.attention.rollout import attention_flow, attention_rollout
+from latent_core.backbones.attention import AttentionCall, AttentionHook, hooked
 from latent_core.backbones.backbone import Backbone
 from latent_core.errors import BackboneError, LayoutError, PromptError, SettingError
 from latent_core.interventions.base import Intervention

@@ -1,8 +1,12 @@
 """The decoding loop: passes, batches, windows. `test_families` holds it exact on every family."""
 
+from collections.abc import Callable
+
 import pytest
 import torch
+from torch import Tensor, nn
 
+import latent_core.generation.packing as packing_module
 from latent_core.errors import PromptError
 from latent_core.generation.decoding import Row, best_of, decode, decoding_passes
 from latent_core.models.hesitation import best_probabilities
@@ -10,6 +14,7 @@ from latent_core.models.latent import LatentModel
 from latent_core.progress import Progress, listening
 from latent_core.slots.placement import IGNORE, SlotStream
 from tests.families import (
+    FAMILIES,
     FULL_ATTENTION,
     LAYOUTS,
     PROMPTS,
@@ -245,3 +250,61 @@ def test_a_row_that_is_sure_goes_on_beside_one_that_is_not() -> None:
         told = decoding_passes(model.placement, row.prompt_ids, row.response_ids, best)
         assert told == row.decode_steps == len(best) + 2 * unsure
     assert sure > 2
+
+
+# --- linear layers skip holes ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_linear_layers_skip_holes_and_nothing_else_changes(
+    family: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Prompts of unlike length, and rows with commas beside rows without."""
+    model = LatentModel(tiny_backbone(family), "Start_1+2_3", seed=1)
+    wanted = traced(model, PROMPTS, 8)
+    monkeypatch.setattr(packing_module, "_SMALL", 0)
+    given: list[int] = []
+    own = packing_module.Packing.forward
+
+    def watched(self: object, layer: Callable[[Tensor], Tensor], states: Tensor) -> Tensor:
+        def counted(states: Tensor) -> Tensor:
+            given.append(states.shape[:-1].numel())
+            return layer(states)
+
+        return own(self, counted, states)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(packing_module.Packing, "forward", watched)
+    found = traced(model, PROMPTS, 8)
+    assert found.rows == wanted.rows and found.shapes == wanted.shapes
+    rows, slots = found.shapes[0]
+    fed = [len(model.insert(prompt, "").slots) - 1 for prompt in PROMPTS]  # the end is not fed
+    assert sum(fed) < rows * slots and sum(fed) in given
+
+
+def test_layers_are_as_they_were_also_after_a_failure() -> None:
+    backbone = tiny_backbone("llama")
+    layers = [one for one in backbone.model.modules() if isinstance(one, nn.Linear)]
+    own = layers[0].forward
+
+    def mine(states: Tensor) -> Tensor:
+        return own(states) + 0
+
+    layers[1].forward = mine  # as a library does that moves weights between devices
+    with pytest.raises(KeyError), packing_module.packing(backbone.model):
+        raise KeyError
+    assert [one for one in layers if "forward" in vars(one)] == [layers[1]]
+    assert layers[1].forward is mine
+    del layers[1].forward
+
+
+def test_holes_are_zeros_behind_a_layer_and_other_shapes_pass() -> None:
+    packed, layer = packing_module.Packing(), nn.Linear(3, 2)
+    states = torch.randn(2, 3, 3)
+    mask = torch.tensor([[0, 0, 1], [1, 1, 1]])
+    packed.begin(mask)
+    found = packed.forward(layer, states)
+    torch.testing.assert_close(found, layer(states) * mask.unsqueeze(-1))
+    other = torch.randn(2, 2, 3)
+    torch.testing.assert_close(packed.forward(layer, other), layer(other))
+    packed.begin(torch.ones(2, 3))  # no holes
+    torch.testing.assert_close(packed.forward(layer, states), layer(states))

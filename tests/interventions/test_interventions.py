@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from latent_core.attention.capture import capture_attention
-from latent_core.attention.hooks import AttentionHook, attention_shape, hooked
+from latent_core.backbones.attention import AttentionHook, attention_shape, hooked
 from latent_core.backbones.layers import decoder_layers
 from latent_core.errors import AdapterError, BackboneError, LatentError, LayoutError, SettingError
 from latent_core.evaluation.evaluate import evaluate

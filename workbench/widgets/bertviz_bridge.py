@@ -27,8 +27,8 @@ import torch
 from torch import Tensor
 
 from latent_core.attention.capture import capture_attention
-from latent_core.attention.hooks import AttentionCall, AttentionHook, attention_shape, hooked
 from latent_core.attention.record import AttentionRecord
+from latent_core.backbones.attention import AttentionCall, AttentionHook, attention_shape, hooked
 from latent_core.backbones.backbone import Backbone
 from latent_core.errors import BackboneError, LatentError, SettingError
 from latent_core.interventions.kinds import parse_intervention

@@ -15,7 +15,7 @@ import pandas as pd
 
 from latent_core.analysis.tracing import trace
 from latent_core.attention.capture import capture_attention
-from latent_core.attention.hooks import attention_shape
+from latent_core.backbones.attention import attention_shape
 from latent_core.errors import BackboneError, SettingError
 from latent_core.interventions.base import Intervention
 from latent_core.interventions.kinds import parse_intervention

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 from transformers import DynamicCache
 
-from latent_core.attention.hooks import AttentionCall, AttentionHook, attention_shape, hooked
+from latent_core.backbones.attention import AttentionCall, AttentionHook, attention_shape, hooked
 from latent_core.backbones.backbone import Backbone
 from latent_core.errors import BackboneError
 from latent_core.models.latent import LatentModel

@@ -24,24 +24,38 @@ Knows no latents, no slots and no records.
 from __future__ import annotations
 
 import contextlib
+import functools
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, NamedTuple, Protocol
+from typing import Any, ClassVar, Protocol
 from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
-from torch.utils._python_dispatch import TorchDispatchMode
-from transformers import AttentionInterface, AttentionMaskInterface
+from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import eager_mask, sdpa_mask
 
 from latent_core.backbones.backbone import Backbone
+from latent_core.backbones.kernels import (
+    NAME,
+    Denominators,
+    attend_where_faster,
+    fit_mask,
+    products_allowed,
+)
 from latent_core.backbones.layers import switched
 from latent_core.errors import BackboneError
 
-__all__ = ["AttentionCall", "AttentionHook", "AttentionShape", "attention_shape", "hooked"]
+__all__ = [
+    "AttentionCall",
+    "AttentionHook",
+    "AttentionShape",
+    "attention_shape",
+    "hooked",
+    "products_where_faster",
+]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -215,6 +229,22 @@ def hooked(backbone: Backbone, *hooks: AttentionHook) -> Iterator[None]:
         yield
 
 
+@contextlib.contextmanager
+def products_where_faster(backbone: Backbone) -> Iterator[None]:
+    """Inside the block, attention runs by products where they are faster than SDPA.
+
+    Families that use another attention than SDPA, or their own, are left as they are.
+
+    Args:
+        backbone: the decoder that trains something, or decodes.
+    """
+    own = backbone.model.config.get_text_config()._attn_implementation
+    switches = own == "sdpa" and _goes_through_registry(type(backbone.model))
+    switch = switched(backbone.model, NAME) if switches else contextlib.nullcontext()
+    with switch, products_allowed():
+        yield
+
+
 def attention_shape(backbone: Backbone) -> AttentionShape:
     """The layers and heads that hooks see, found once per model by a pass over five tokens.
 
@@ -223,8 +253,7 @@ def attention_shape(backbone: Backbone) -> AttentionShape:
     """
     known = _SHAPES.get(backbone.model)
     if known is None:
-        known = _probe(backbone)
-        _SHAPES[backbone.model] = known
+        known = _SHAPES[backbone.model] = _probe(backbone)
     if isinstance(known, str):
         raise BackboneError(known)
     return known
@@ -233,17 +262,11 @@ def attention_shape(backbone: Backbone) -> AttentionShape:
 # --- how it works ---------------------------------------------------------------------------------
 
 
-class _Stock(NamedTuple):
-    """A stock attention, the name its hooked form is registered under, and its mask function."""
+_MASKS: dict[str, Callable[..., Tensor | None]] = {"sdpa": sdpa_mask, "eager": eager_mask}
+"""Mask functions of the stock attentions."""
 
-    name: str
-    mask: Callable[..., Tensor | None]
-
-
-_STOCK = {
-    "sdpa": _Stock("latent_core_sdpa", sdpa_mask),
-    "eager": _Stock("latent_core_eager", eager_mask),
-}
+_NAMES = {stock: f"latent_core_{stock}" for stock in _MASKS}
+"""The names under which their hooked forms are registered."""
 
 _HOOKS: dict[int, list[AttentionHook]] = {}
 """Active hooks by id of a module, for every module of a hooked model: two models may share one
@@ -251,6 +274,12 @@ config, so the config says that attention is hooked, but not by whom."""
 
 _SHAPES: WeakKeyDictionary[nn.Module, AttentionShape | str] = WeakKeyDictionary()
 """What the probe of each model found: a shape, or why there is none."""
+
+
+@functools.cache
+def _goes_through_registry(model: type[PreTrainedModel]) -> bool:
+    """Whether Transformers would let this family attend by another function; no pass is run."""
+    return bool(model._can_set_attn_implementation())
 
 
 def _attention_function(stock: str) -> Callable[..., tuple[Tensor, Tensor | None]]:
@@ -263,10 +292,12 @@ def _attention_function(stock: str) -> Callable[..., tuple[Tensor, Tensor | None
         scaling: float | None = None,
         **kwargs: Any,
     ) -> tuple[Tensor, Tensor | None]:
-        # Every family keeps its eager attention in its own file; it is not in the registry.
-        eager = getattr(sys.modules[type(module).__module__], "eager_attention_forward", None)
-        forward = eager if stock == "eager" and eager is not None else sdpa_attention_forward
         hooks = _HOOKS.get(id(module), ())
+        asked = any(hook.needs_denominators for hook in hooks)
+        forward = sdpa_attention_forward if asked else attend_where_faster
+        if stock == "eager":  # every family keeps its own in its file; it is not in the registry
+            file = sys.modules[type(module).__module__]
+            forward = getattr(file, "eager_attention_forward", forward)
         is_causal = kwargs.get("is_causal")
         call = AttentionCall(
             layer=getattr(module, "layer_idx", 0),
@@ -284,14 +315,14 @@ def _attention_function(stock: str) -> Callable[..., tuple[Tensor, Tensor | None
         for hook in hooks:
             mask = hook.before(call)
             if mask is not None:
-                call = replace(call, mask=_fit(mask, call, eager=stock == "eager"))
-        kernel = _Kernel() if any(hook.needs_denominators for hook in hooks) else None
-        with kernel or contextlib.nullcontext():
+                mask = fit_mask(mask, query, call.num_keys, eager=stock == "eager")
+                call = replace(call, mask=mask)
+        with Denominators() if asked else contextlib.nullcontext() as kernel:
             output, weights = forward(
                 module, query, key, value, call.mask, scaling=scaling, **kwargs
             )
         if kernel is not None:
-            call = replace(call, denominators=kernel.denominators)
+            call = replace(call, denominators=kernel.found)
         if call.mask is not attention_mask:
             blind = ~call.allowed().any(dim=-1)  # (B or 1, H or 1, T_query)
             output = output.masked_fill(blind.transpose(1, 2).unsqueeze(-1), 0.0)
@@ -303,34 +334,10 @@ def _attention_function(stock: str) -> Callable[..., tuple[Tensor, Tensor | None
     return attend
 
 
-class _Kernel(TorchDispatchMode):
-    """Keeps what SDPA's kernel for processors computes beside its output, and SDPA drops."""
-
-    denominators: Tensor | None = None
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        result = func(*args, **(kwargs or {}))
-        if func is torch.ops.aten._scaled_dot_product_flash_attention_for_cpu.default:
-            self.denominators = result[1].detach()
-        return result
-
-
-def _fit(mask: Tensor, call: AttentionCall, eager: bool) -> Tensor:
-    """A hook's mask in the form the stock attention takes."""
-    batch, heads = (mask.shape[0], mask.shape[1]) if mask.dim() == 4 else (1, 1)
-    mask = mask.to(call.query.device).expand(batch, heads, call.num_queries, call.num_keys)
-    if mask.dtype != torch.bool:
-        return mask.to(call.query.dtype)
-    if eager:
-        lowest = torch.finfo(call.query.dtype).min
-        return torch.zeros_like(mask, dtype=call.query.dtype).masked_fill(~mask, lowest)
-    return mask
-
-
-for _stock, (_name, _mask) in _STOCK.items():
+for _stock, _name in _NAMES.items():
     AttentionInterface.register(_name, _attention_function(_stock))
     # Without a mask function of its own, Transformers would pass no mask and padding would count.
-    AttentionMaskInterface.register(_name, _mask)
+    AttentionMaskInterface.register(_name, _MASKS[_stock])
 
 
 @contextlib.contextmanager
@@ -348,7 +355,7 @@ def _attached(backbone: Backbone, hooks: tuple[AttentionHook, ...]) -> Iterator[
     own = model.config.get_text_config()._attn_implementation
     shared = list(hooks)
     try:
-        with switched(model, _STOCK["eager" if own == "eager" else "sdpa"].name):
+        with switched(model, _NAMES["eager" if own == "eager" else "sdpa"]):
             _HOOKS.update(dict.fromkeys(ids, shared))
             yield
     finally:
@@ -373,12 +380,11 @@ def _probe(backbone: Backbone) -> AttentionShape | str:
         f"attention of {backbone.name} ({family}) cannot be looked into or cut: its layers do not "
         "attend through Transformers' attention interface, so hooks would see nothing"
     )
-    names = {stock.name for stock in _STOCK.values()}
     ids = torch.arange(5, device=backbone.device).unsqueeze(0)
     counter = _Counter()
     with _attached(backbone, (counter,)):
         # Transformers itself declines, with a warning, for families that it knows do not.
-        if backbone.model.config.get_text_config()._attn_implementation not in names:
+        if backbone.model.config.get_text_config()._attn_implementation not in _NAMES.values():
             return refusal
         backbone.hidden_states(backbone.embed(ids), torch.ones_like(ids), position_ids=ids)
     if not counter.heads:
