@@ -62,7 +62,7 @@ def packing(model: nn.Module, enabled: bool = True) -> Iterator[Packing]:
     with contextlib.ExitStack() as stack:
         if enabled and next(model.parameters()).device.type == "cpu":
             for layer in model.modules():
-                if type(layer) in (nn.Linear, Conv1D) and _weights(layer) >= _SMALL:
+                if isinstance(layer, (nn.Linear, Conv1D)) and _weights(layer) >= _SMALL:
                     stack.callback(_restore, layer, vars(layer).get("forward"))
                     layer.forward = _packed(found, layer.forward)
         yield found
