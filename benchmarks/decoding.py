@@ -7,6 +7,7 @@ Two questions, each answered by ratios within one run:
 
 - How long does a batch take beside Transformers' `generate` on the same prompts, without latents,
   for as many tokens? No response ends by itself. Prompts and responses have commas.
+  Beside it stand the products with all weights, and nothing else: less time it cannot take.
 - How long do 100 responses of 4 to 64 tokens take, 32 side by side, beside batch after batch as
   responses were decoded before? Either their lengths are known: before, the shortest came first;
   now, the longest do. Or they are not, and responses come in any order.
@@ -79,6 +80,21 @@ def transformers_side(backbone: lc.Backbone, prompts: Sequence[str], tokens: int
     return work
 
 
+def weights_side(backbone: lc.Backbone, rows: int, tokens: int) -> Side:
+    """The products of each token with every matrix of the model, and nothing else."""
+    layers = [one for one in backbone.model.modules() if isinstance(one, torch.nn.Linear)]
+    dtype = backbone.dtype
+    inputs = {one.in_features: torch.randn(rows, one.in_features, dtype=dtype) for one in layers}
+
+    @torch.no_grad()
+    def work() -> None:
+        for _ in range(tokens):
+            for layer in layers:
+                torch.nn.functional.linear(inputs[layer.in_features], layer.weight)
+
+    return work
+
+
 def refilling_sides(
     model: SteeredModel, known: bool, count: int, longest: int, batch_size: int
 ) -> dict[str, Side]:
@@ -127,13 +143,15 @@ def main() -> None:
         return lambda: model.generate(prompts, options.tokens, eos_token_id=NEVER)
 
     if options.only != "refill":
-        print(f"| batch | Transformers, s | {' | '.join(LAYOUTS)} |")
+        print(f"| batch | Transformers, s | weights alone | {' | '.join(LAYOUTS)} |")
         for size in BATCHES:
             prompts = prompts_of(size)
             sides = {"": transformers_side(backbone, prompts, options.tokens)}
+            sides["weights"] = weights_side(backbone, size, options.tokens)
             sides |= {layout: ours(model, prompts) for layout, model in models.items()}
             found = least(sides, options.rounds, clock)
-            ratios = " | ".join(f"{found[layout] / found['']:.2f}" for layout in LAYOUTS)
+            beside = ("weights", *LAYOUTS)
+            ratios = " | ".join(f"{found[name] / found['']:.2f}" for name in beside)
             print(f"| {size} | {found['']:.2f} | {ratios} |", flush=True)
     if options.only != "beside":
         print("| lengths | layout | before, s | refilled, s | times as fast |")
