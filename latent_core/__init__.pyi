@@ -22,10 +22,10 @@ from .analysis.tokens import token_probabilities as token_probabilities
 from .analysis.tracing import attention_against_effect as attention_against_effect
 from .analysis.tracing import trace as trace
 from .attention.capture import capture_attention as capture_attention
-from .attention.hooks import AttentionCall as AttentionCall
-from .attention.hooks import AttentionHook as AttentionHook
-from .attention.hooks import hooked as hooked
 from .attention.record import AttentionRecord as AttentionRecord
+from .backbones.attention import AttentionCall as AttentionCall
+from .backbones.attention import AttentionHook as AttentionHook
+from .backbones.attention import hooked as hooked
 from .backbones.backbone import Backbone as Backbone
 from .backbones.loading import load_backbone as load_backbone
 from .bridges.export import export_prompt_embeddings as export_prompt_embeddings

@@ -24,7 +24,6 @@ Knows no latents, no slots and no records.
 from __future__ import annotations
 
 import contextlib
-import functools
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -33,7 +32,7 @@ from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
-from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
+from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import eager_mask, sdpa_mask
 
@@ -239,7 +238,8 @@ def products_where_faster(backbone: Backbone) -> Iterator[None]:
         backbone: the decoder that trains something, or decodes.
     """
     own = backbone.model.config.get_text_config()._attn_implementation
-    switches = own == "sdpa" and _goes_through_registry(type(backbone.model))
+    # Asked of Transformers and not by a pass, which whoever watches the model would see.
+    switches = own == "sdpa" and backbone.model._can_set_attn_implementation()
     switch = switched(backbone.model, NAME) if switches else contextlib.nullcontext()
     with switch, products_allowed():
         yield
@@ -274,12 +274,6 @@ config, so the config says that attention is hooked, but not by whom."""
 
 _SHAPES: WeakKeyDictionary[nn.Module, AttentionShape | str] = WeakKeyDictionary()
 """What the probe of each model found: a shape, or why there is none."""
-
-
-@functools.cache
-def _goes_through_registry(model: type[PreTrainedModel]) -> bool:
-    """Whether Transformers would let this family attend by another function; no pass is run."""
-    return bool(model._can_set_attn_implementation())
 
 
 def _attention_function(stock: str) -> Callable[..., tuple[Tensor, Tensor | None]]:

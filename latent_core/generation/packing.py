@@ -64,7 +64,7 @@ def packing(model: nn.Module, enabled: bool = True) -> Iterator[Packing]:
             for layer in model.modules():
                 if isinstance(layer, (nn.Linear, Conv1D)) and _weights(layer) >= _SMALL:
                     stack.callback(_restore, layer, vars(layer).get("forward"))
-                    layer.forward = _packed(found, layer.forward)
+                    layer.forward = _packed(found, layer.forward)  # type: ignore[method-assign]
         yield found
 
 
@@ -76,10 +76,9 @@ def _packed(state: Packing, forward: Callable[[Tensor], Tensor]) -> Callable[[Te
 
 
 def _restore(layer: nn.Module, own: Callable[[Tensor], Tensor] | None) -> None:
-    if own is None:
-        del layer.forward
-    else:
-        layer.forward = own
+    vars(layer).pop("forward", None)
+    if own is not None:
+        layer.forward = own  # type: ignore[method-assign]
 
 
 def _weights(layer: nn.Module) -> int:
