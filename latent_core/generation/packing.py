@@ -78,7 +78,7 @@ def _packed(state: Packing, forward: Callable[[Tensor], Tensor]) -> Callable[[Te
 def _restore(layer: nn.Module, own: Callable[[Tensor], Tensor] | None) -> None:
     vars(layer).pop("forward", None)
     if own is not None:
-        layer.forward = own  # type: ignore[method-assign]
+        layer.forward = own
 
 
 def _weights(layer: nn.Module) -> int:
