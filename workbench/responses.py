@@ -13,6 +13,8 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Final, Literal, NamedTuple
 
+import torch
+
 from latent_core.analysis.tokens import latent_contents, token_probabilities
 from latent_core.errors import LatentError
 from latent_core.generation.generate import Generation
@@ -20,6 +22,7 @@ from latent_core.interventions.base import Combined, Intervention
 from latent_core.interventions.kinds import Patch
 from latent_core.interventions.running import running
 from latent_core.models.latent import LatentModel
+from latent_core.models.together import generate_together, why_not_together
 from latent_core.slots.placement import SlotStream
 from latent_core.slots.views import SlotView, view_slots
 from latent_core.tasks.base import Example, Mark, Score, Task
@@ -33,10 +36,12 @@ __all__ = [
     "Response",
     "SlotMark",
     "asks_for_examples",
+    "can_share_passes",
     "fingerprint",
     "first_difference",
     "fitting",
     "respond",
+    "respond_together",
     "slot_chances",
     "slot_marks",
     "without_examples",
@@ -198,14 +203,82 @@ def respond(
         (generation,) = model.generate(prompt, limit, return_details=True, on_token=told)
         seconds = time.perf_counter() - started
         chances = slot_chances(model, prompt, generation.slots, generation.response_ids)
-    score: Score | None = None
-    no_mark: SlotMark = ""
-    marks: tuple[SlotMark, ...] = (no_mark,) * len(generation.slots)
-    if judge is not None:
-        score = judge[0].score(judge[1], generation.text)
-        marks = slot_marks(generation, score.marks, model.backbone.decode)
+    score, marks = _judged(model, generation, judge)
     note = " ".join(notes)
     return Response(str(fits), generation, limit, seconds, score, marks, left_out, note, chances)
+
+
+def can_share_passes(models: Sequence[LatentModel]) -> bool:
+    """Whether models give in one batch exactly what each gives alone: in float32, on one backbone.
+
+    In bfloat16 a row's rounding depends on the rows beside it.
+    """
+    exact = all(model.backbone.dtype == torch.float32 for model in models)
+    return exact and why_not_together(models) is None
+
+
+def respond_together(
+    models: Sequence[LatentModel],
+    prompt: str,
+    limits: Sequence[int],
+    judge: tuple[Task, Example] | None = None,
+    on_slots: Callable[[int, list[SlotView]], None] = lambda number, slots: None,
+    on_token: Callable[[], None] = lambda: None,
+) -> list[Response]:
+    """Answer a prompt greedily with several models, in one batch; each as `respond` does.
+
+    The seconds of a response go from the start of the batch to its own end.
+
+    Args:
+        models: those of which `can_share_passes` is true.
+        prompt: a text.
+        limits: verbal tokens at most, one for each model.
+        judge: as in `respond`.
+        on_slots: as in `respond`; the number is that of the model.
+        on_token: called with every token of any model.
+
+    Raises:
+        PromptError: if the prompt is empty or too long.
+    """
+    started = time.perf_counter()
+    follow = [_Follower(model, prompt) for model in models]
+    for number, one in enumerate(follow):
+        on_slots(number, one.prompt_slots)
+    seconds = [0.0] * len(models)
+
+    def told(number: int, token_id: int, text: str) -> None:
+        on_slots(number, follow[number].slots_of(token_id))
+        on_token()
+        seconds[number] = time.perf_counter() - started
+
+    found = generate_together(models, prompt, limits, on_token=told)
+    responses = []
+    for number, (model, generation) in enumerate(zip(models, found, strict=True)):
+        chances = slot_chances(model, prompt, generation.slots, generation.response_ids)
+        score, marks = _judged(model, generation, judge)
+        responses.append(
+            Response(
+                str(NOTHING),
+                generation,
+                limits[number],
+                seconds[number],
+                score,
+                marks,
+                chances=chances,
+            )
+        )
+    return responses
+
+
+def _judged(
+    model: LatentModel, generation: Generation, judge: tuple[Task, Example] | None
+) -> tuple[Score | None, tuple[SlotMark, ...]]:
+    """The verifier's verdict on a response, and its marks; no verdict without an example."""
+    if judge is None:
+        no_mark: SlotMark = ""
+        return None, (no_mark,) * len(generation.slots)
+    score = judge[0].score(judge[1], generation.text)
+    return score, slot_marks(generation, score.marks, model.backbone.decode)
 
 
 def slot_chances(

@@ -1,6 +1,7 @@
 """What the playground computes: responses of A and B, facts about a latent, and the code for them.
 
-The responses come in one job: clean first, then under the intervention. The facts are a latent's
+The responses come in one job: clean first, side by side in one batch where that changes neither,
+then under the intervention. The facts are a latent's
 nearest tokens, its norm, and its logit lens. Nearest tokens and norm are those of the trained
 vector. Of a computed latent they are those of what it holds, in its example and under the
 intervention that is applied, as the lens always is.
@@ -28,7 +29,15 @@ from latent_core.slots.views import SlotView
 from latent_core.tasks.base import Example, Task
 from workbench.panels.code import session_code
 from workbench.panels.over_examples import OverExamples
-from workbench.responses import NOTHING, Response, asks_for_examples, fingerprint, respond
+from workbench.responses import (
+    NOTHING,
+    Response,
+    asks_for_examples,
+    can_share_passes,
+    fingerprint,
+    respond,
+    respond_together,
+)
 from workbench.session import Session
 
 __all__ = [
@@ -57,12 +66,19 @@ class Recent(Generic[_V]):
 
     def get(self, key: Hashable, make: Callable[[], _V]) -> _V:
         """The value of a key, made if it is not known."""
-        if key not in self._values:
-            self._values[key] = make()
+        value = self._values[key] if key in self._values else make()
+        self.put(key, value)
+        return value
+
+    def put(self, key: Hashable, value: _V) -> None:
+        """Keep a value."""
+        self._values[key] = value
         self._values.move_to_end(key)
         while len(self._values) > self._limit:
             self._values.popitem(last=False)
-        return self._values[key]
+
+    def __contains__(self, key: Hashable) -> bool:
+        return key in self._values
 
 
 # --- responses of A and B -------------------------------------------------------------------------
@@ -113,6 +129,10 @@ class Question:
             intervention=parse_intervention(session.intervention),
         )
 
+    def change(self, kind: ResponseKind) -> Intervention:
+        """What is done to the models for a response of a kind."""
+        return self.intervention if kind == "changed" else NOTHING
+
 
 class NewSlots(NamedTuple):
     """Slots that a response has gained; `first`: they are those of its prompt."""
@@ -140,13 +160,44 @@ class Answerer:
         kinds = KINDS if question.intervention.parts else KINDS[:1]
         found: Answers = {}
         with progress_bar(sum(question.limits) * len(kinds), "generate", "token") as bar:
+            self._answer_together(question, tell, bar)
+            end = 0
             for kind in kinds:
                 for number, side in enumerate(SIDES):
                     bar.set_description(f"{side}, {question.adapters[number]}")
-                    end = bar.n + question.limits[number]
                     found[side, kind] = self._respond(question, number, kind, tell, bar)
-                    bar.update(end - bar.n)
+                    end += question.limits[number]
+                    bar.update(max(0, end - bar.n))
         return found
+
+    def _answer_together(
+        self, question: Question, tell: Callable[[NewSlots], None], bar: tqdm
+    ) -> None:
+        """Generate the clean responses of A and B in one batch, where that changes neither."""
+        keys = [self._key(question, number, "clean") for number in range(len(SIDES))]
+        if (
+            any(key in self._known for key in keys)
+            or keys[0] == keys[1]
+            or not can_share_passes(question.models)
+        ):
+            return
+        told: set[int] = set()
+
+        def more(number: int, slots: list[SlotView]) -> None:
+            tell(NewSlots(SIDES[number], "clean", slots, number not in told))
+            told.add(number)
+
+        bar.set_description("A and B")
+        responses = respond_together(
+            question.models, question.prompt, question.limits, question.judge, more, bar.update
+        )
+        for key, response in zip(keys, responses, strict=True):
+            self._known.put(key, response)
+
+    def _key(self, question: Question, number: int, kind: ResponseKind) -> Hashable:
+        model, limit = question.models[number], question.limits[number]
+        change = str(question.change(kind))
+        return fingerprint(model), question.prompt, limit, change, question.judge
 
     def _respond(
         self,
@@ -157,7 +208,7 @@ class Answerer:
         bar: tqdm,
     ) -> Response:
         model, limit = question.models[number], question.limits[number]
-        intervention = question.intervention if kind == "changed" else NOTHING
+        change = question.change(kind)
         first = True
 
         def more(slots: list[SlotView]) -> None:
@@ -167,10 +218,9 @@ class Answerer:
 
         def make() -> Response:
             judge, prompt = question.judge, question.prompt
-            return respond(model, prompt, limit, intervention, judge, more, lambda: bar.update())
+            return respond(model, prompt, limit, change, judge, more, bar.update)
 
-        key = (fingerprint(model), question.prompt, limit, str(intervention), question.judge)
-        return self._known.get(key, make)
+        return self._known.get(self._key(question, number, kind), make)
 
 
 # --- facts about a latent -------------------------------------------------------------------------
