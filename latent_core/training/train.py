@@ -65,10 +65,9 @@ from latent_core.training.staged import (
     optimizer_of_stages,
     optimizer_of_two,
 )
-from latent_core.training.thread_fitter import ThreadFitter
 from latent_core.training.trackers import Trackers
 from latent_core.training.validation import Validation
-from latent_core.training.watcher import TurnOfEachStep, Watcher
+from latent_core.training.watcher import ThreadFitter, TurnOfEachStep, Watcher
 
 __all__ = ["train"]
 

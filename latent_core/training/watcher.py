@@ -1,4 +1,4 @@
-"""Callbacks of a training: progress, interruptions, lost losses, time spent, checkpoints, turns.
+"""Callbacks of a training: progress, interruptions, lost losses, time, checkpoints, turns, threads.
 
 The backbone is had in turns, one for each training step, so that other threads may use it in
 between.
@@ -13,6 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
+from tqdm import tqdm
 from transformers import (
     PreTrainedModel,
     TrainerCallback,
@@ -27,8 +28,9 @@ from latent_core.errors import TrainingDivergedError
 from latent_core.progress import progress_bar
 from latent_core.runs.checkpoints import drop_old_checkpoints, keep_hashes
 from latent_core.runs.own_files import CHECKPOINTS
+from latent_core.threads import fit_threads
 
-__all__ = ["TurnOfEachStep", "Watcher"]
+__all__ = ["ThreadFitter", "TurnOfEachStep", "Watcher"]
 
 #: The seconds that a run has taken so far, in the rows of the Trainer's log.
 _SPENT: Final = "seconds_spent"
@@ -180,3 +182,30 @@ class TurnOfEachStep(TrainerCallback):
         if self._held:
             self._held = False
             self._turns.end()
+
+
+class ThreadFitter(TrainerCallback):
+    """Fits the number of threads before each step, and says it where it is not the most.
+
+    Attributes:
+        used: the numbers of threads that steps had, each once.
+    """
+
+    def __init__(self, bar: tqdm) -> None:
+        self.bar, self._described = bar, bar.desc
+        self.used: list[int] = []
+        self._last = 0
+
+    def on_step_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Look at the machine, at most once a second."""
+        choice = fit_threads()
+        if choice.threads == self._last:
+            return
+        self._last = choice.threads
+        if self.used or choice.threads < choice.most:
+            count = f"{choice.threads} of {choice.most} threads"
+            self.bar.set_description(f"{self._described} on {count}")
+        if choice.threads not in self.used:
+            self.used.append(choice.threads)

@@ -1,4 +1,7 @@
-"""Claims that were written down first: the file, the register, and the page of what came out."""
+"""Claims that were written down first: the files, the register, and the pages of what came out.
+
+And the sentences about the best baselines.
+"""
 
 import re
 from dataclasses import asdict, replace
@@ -10,8 +13,12 @@ import pytest
 import latent_core as lc
 from experiments.confirm import PAGE, read_claims
 from experiments.confirm import test as confirm
-from experiments.registry import REGISTERED, register
+from experiments.confirm_gains import FILES, grids_of, read_gains
+from experiments.confirm_gains import PAGE as GAINS_PAGE
+from experiments.readme import ROOT
+from experiments.registry import REGISTERED, register, registered_at
 from latent_core.hypotheses.studies.carrier import DONOR, DROPPED, TAKEN, WORDS, conclude
+from latent_core.runs.store import load_runs
 
 RECORDS = REGISTERED.with_name("confirmed.parquet")
 CLAIMS = read_claims()
@@ -93,3 +100,49 @@ def test_sentences_about_what_was_confirmed_name_its_figures() -> None:
         f"the latents, and to {rows['treatment'].mean():.2f} with the states of another example "
         f"({swapped.mean:+.2f} [{swapped.low:+.2f}, {swapped.high:+.2f}])"
     ) in notes
+
+
+def test_every_claim_of_a_gain_is_registered_as_it_stands() -> None:
+    for path in FILES:
+        gains = read_gains(path)
+        assert gains and all(registered_at(gain.stated) for gain in gains)
+        assert all(grid.is_file() for grid in grids_of(path))
+
+
+def test_the_page_of_gains_says_what_the_records_say() -> None:
+    """Every figure once more, without the code that wrote the page."""
+    lines = GAINS_PAGE.read_text().splitlines()
+    records = load_runs(ROOT / "experiments" / "runs", records=True)
+    records = records[records["run"].str.startswith("confirm/") & (records["seed"] >= 10)]
+    for gain in (gain for path in FILES for gain in read_gains(path)):
+        start = f"| `{gain.method}` | `{gain.baseline}` | {gain.split} |"
+        (line,) = [line for line in lines if line.startswith(start)]
+        if line.endswith("not tested yet |"):
+            continue
+        scores, difference, p, outcome = (cell.strip() for cell in line.split("|")[5:9])
+        rows = records[records["split"] == gain.split]
+        means = rows.groupby("method")["graded"].mean()
+        method, baseline = means[gain.method], means[gain.baseline]
+        assert scores == f"{method:.2f} / {baseline:.2f}"
+        assert float(difference.split()[0]) == pytest.approx(method - baseline, abs=6e-3)
+        assert (outcome == "**confirmed**") == (method > baseline and float(p) < 0.05)
+
+
+def test_sentences_about_the_best_baselines_name_their_figures() -> None:
+    records = load_runs(ROOT / "experiments" / "runs", records=True)
+    records = records[records["run"].str.contains("lookup-best-effort/lookup/")]
+    assert (records.groupby("method")["seed"].nunique() == 3).all()
+    means = records.groupby(["method", "split"])["graded"].mean()
+    prefix, prompt = means["prefix-9; init=task"], means["Start_9; init=task"]
+    far = ["ood-20", "ood-30", "ood-50"]
+    notes = re.sub(r"\s+", " ", (ROOT / "docs" / "results-notes.md").read_text())
+    a, b, c = (f"{score:.2f}" for score in prefix[far])
+    said = f"score {prefix['id']:.2f} in distribution, {a} at 20 variables, {b} at 30 and {c} at 50"
+    assert said in notes and f"scores {c} on lists of 50" in notes
+    readme = re.sub(r"\s+", " ", (ROOT / "README.md").read_text())
+    assert f"scores {a} on lists of 20 and {c} on lists of 50. It trains 90 times" in readme
+    sizes = load_runs(ROOT / "experiments" / "runs").groupby("method")["trainable"].first()
+    ratio = sizes["prefix-9; init=task"] / sizes["Start_1+Comma_1"]
+    assert ratio == 90
+    a, b, c = (f"{score:.2f}" for score in prompt[far])
+    assert f"(`Start_9; init=task`) scores {prompt['id']:.2f}, {a}, {b} and {c}," in notes

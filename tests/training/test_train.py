@@ -17,8 +17,8 @@ import pandas as pd
 import pytest
 import torch
 
-import latent_core.training.thread_fitter as thread_fitter_module
 import latent_core.training.train as training_module
+import latent_core.training.watcher as watcher_module
 from latent_core import files
 from latent_core.errors import (
     LatentError,
@@ -157,7 +157,7 @@ def test_a_run_records_its_rate_and_threads_and_where_the_rate_comes_from(
 
 def test_threads_that_change_are_said_and_recorded(tmp_path: Path, monkeypatch) -> None:
     choices = iter([ThreadChoice(4, 4, 0.1), ThreadChoice(3, 4, 1.0), ThreadChoice(4, 4, 0.0)])
-    monkeypatch.setattr(thread_fitter_module, "fit_threads", lambda: next(choices))
+    monkeypatch.setattr(watcher_module, "fit_threads", lambda: next(choices))
     told = []
     with listening(lambda progress: progress and told.append(progress.description)):
         result = run(shared(), steps=3)
