@@ -11,11 +11,10 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import Final, Literal, NamedTuple
+from typing import Final, Literal
 
 import torch
 
-from latent_core.analysis.tokens import latent_contents, token_probabilities
 from latent_core.errors import LatentError
 from latent_core.generation.generate import Generation
 from latent_core.interventions.base import Combined, Intervention
@@ -27,12 +26,10 @@ from latent_core.slots.placement import SlotStream
 from latent_core.slots.views import SlotView, view_slots
 from latent_core.tasks.base import Example, Mark, Score, Task
 from latent_core.tasks.donors import answering
+from workbench.chances import Chance, Held, slot_chances
 
 __all__ = [
     "NOTHING",
-    "Chance",
-    "ChanceChange",
-    "Held",
     "Response",
     "SlotMark",
     "asks_for_examples",
@@ -42,7 +39,6 @@ __all__ = [
     "fitting",
     "respond",
     "respond_together",
-    "slot_chances",
     "slot_marks",
     "without_examples",
 ]
@@ -50,87 +46,8 @@ __all__ = [
 #: The verdict on one slot of a response; empty for none.
 SlotMark = Literal["", "right", "wrong"]
 
-#: Tokens that are named of what a computed latent holds.
-_HELD: Final = 3
-
 #: No intervention.
 NOTHING: Final = Combined()
-
-
-class Chance(NamedTuple):
-    """How likely a token was.
-
-    Attributes:
-        log_probability: natural.
-        alternatives: the likeliest tokens in its place, and their probabilities.
-    """
-
-    log_probability: float
-    alternatives: tuple[tuple[str, float], ...]
-
-    @property
-    def short(self) -> str:
-        """The log-probability in at most four signs, as a position id has."""
-        digits = 1 if self.log_probability > -9.95 else 0
-        return f"{self.log_probability:.{digits}f}".replace("-0.0", "0")
-
-    @property
-    def words(self) -> str:
-        """The same in a line."""
-        return f"log-probability {self.log_probability:.2f}; most likely: {self.likely}"
-
-    @property
-    def likely(self) -> str:
-        """The alternatives in a line."""
-        return ", ".join(f"{text!r} {share:.1%}" for text, share in self.alternatives)
-
-
-class ChanceChange(NamedTuple):
-    """How likely the same token was under an intervention and without it."""
-
-    changed: Chance
-    clean: Chance
-
-    @property
-    def difference(self) -> float:
-        """Of log-probabilities: below zero, the intervention made the token less likely."""
-        return self.changed.log_probability - self.clean.log_probability
-
-    @property
-    def short(self) -> str:
-        """The difference in at most four signs."""
-        size = abs(self.difference)
-        text = f"{self.difference:+.{1 if size < 9.95 else 0}f}"
-        return "0" if size < 0.05 else text
-
-    @property
-    def words(self) -> str:
-        """The same in a line."""
-        return (
-            f"log-probability {self.clean.log_probability:.2f} clean, "
-            f"{self.changed.log_probability:.2f} intervened, difference {self.difference:+.2f}; "
-            f"most likely clean: {self.clean.likely}; intervened: {self.changed.likely}"
-        )
-
-
-class Held(NamedTuple):
-    """What a computed latent holds, in words: the tokens that the slot before it predicts.
-
-    Attributes:
-        predicted: the likeliest tokens and their probabilities; of a mixture, its weights.
-    """
-
-    predicted: tuple[tuple[str, float], ...]
-
-    @property
-    def short(self) -> str:
-        """The likeliest token."""
-        return self.predicted[0][0]
-
-    @property
-    def words(self) -> str:
-        """All of them in a line."""
-        return "holds " + ", ".join(f"{text!r} {share:.1%}" for text, share in self.predicted)
 
 
 @dataclass(frozen=True)
@@ -279,31 +196,6 @@ def _judged(
         return None, (no_mark,) * len(generation.slots)
     score = judge[0].score(judge[1], generation.text)
     return score, slot_marks(generation, score.marks, model.backbone.decode)
-
-
-def slot_chances(
-    model: LatentModel, prompt: str, slots: Sequence[SlotView], response_ids: Sequence[int]
-) -> tuple[Chance | Held | None, ...]:
-    """The chance of each response token, what each computed latent holds; None elsewhere."""
-    found: list[Chance | Held | None] = [None] * len(slots)
-    if response_ids:
-        frame = token_probabilities(model, prompt, list(response_ids))
-        places = [place for place, slot in enumerate(slots) if slot.group is None]
-        pairs = zip(frame["log_probability"], frame["alternatives"], strict=True)
-        response = places[-len(response_ids) :]
-        for place, (chance, likely) in zip(response, pairs, strict=False):
-            found[place] = Chance(float(chance), likely)
-    if model.placement.layout.computed:
-        held = latent_contents(model, prompt, list(response_ids), count=_HELD)
-        held = held[held["measure"] == "probability"]
-        known = {
-            key: Held(tuple(zip(rows["token"], map(float, rows["value"]), strict=True)))
-            for key, rows in held.groupby(["label", "occurrence"])
-        }
-        for place, slot in enumerate(slots):
-            if slot.group is not None:
-                found[place] = known.get((slot.label, slot.occurrence))
-    return tuple(found)
 
 
 class _Follower:

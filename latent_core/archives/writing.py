@@ -34,7 +34,7 @@ __all__ = ["write_archive"]
 
 #: Rows of records that are read together: enough to share repeated prompts, few enough that one
 #: folder's records are read at once.
-_GROUP_ROWS: Final = 16_384
+_GROUP_ROWS: Final = 32_768
 _PARQUET: Final[dict[str, Any]] = {
     "compression": "zstd",
     "compression_level": 19,

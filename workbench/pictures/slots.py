@@ -16,8 +16,9 @@ from typing import Any, Final
 from latent_core.generation.generate import Generation
 from latent_core.models.latent import LatentModel
 from latent_core.slots.views import SlotView, view_slots
+from workbench.chances import Chance, ChanceChange, Held
 from workbench.pictures.theme import colours_of, ink_on, show_spaces
-from workbench.responses import Chance, ChanceChange, Held, SlotMark
+from workbench.responses import SlotMark
 from workbench.templates import render
 
 __all__ = [

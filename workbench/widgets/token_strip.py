@@ -15,9 +15,10 @@ import anywidget
 import traitlets
 
 from latent_core.slots.views import SlotView
+from workbench.chances import Chance, ChanceChange, Held
 from workbench.pictures.slots import group_colours, slot_cells
 from workbench.pictures.theme import ink_on
-from workbench.responses import Chance, ChanceChange, Held, SlotMark
+from workbench.responses import SlotMark
 from workbench.templates import joined
 
 __all__ = ["TokenStrip"]

@@ -22,16 +22,9 @@ from latent_core.interventions.kinds import parse_intervention
 from latent_core.interventions.running import InterventionWarning, running
 from latent_core.models.latent import LatentModel
 from latent_core.progress import heartbeat
+from workbench.chances import Chance, ChanceChange, Held, slot_chances
 from workbench.panels.attention.measures import MEASURES, AttentionMaps, Direction, aligned
-from workbench.responses import (
-    NOTHING,
-    Chance,
-    ChanceChange,
-    Held,
-    fitting,
-    slot_chances,
-    without_examples,
-)
+from workbench.responses import NOTHING, fitting, without_examples
 
 __all__ = [
     "MOST_BYTES",

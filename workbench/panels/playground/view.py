@@ -17,11 +17,12 @@ from latent_core.generation.generate import Generation
 from latent_core.models.latent import LatentModel
 from latent_core.slots.views import SlotView, view_slots
 from latent_core.wording import counted
+from workbench.chances import Chance, Held
 from workbench.panels.base import Panel
 from workbench.panels.choosers import AdapterChooser
 from workbench.panels.playground.work import KINDS, ResponseKind, SlotFacts
 from workbench.pictures.slots import SlotStrip
-from workbench.responses import Chance, Held, Response, SlotMark, first_difference
+from workbench.responses import Response, SlotMark, first_difference
 from workbench.widgets.slot_card import CardText
 from workbench.widgets.text_line import TextLine
 from workbench.widgets.token_strip import TokenStrip

@@ -7,6 +7,7 @@ import torch
 
 import latent_core as lc
 from latent_core.errors import SettingError
+from workbench.chances import Held
 from workbench.panels.attention.measures import DIRECTIONS, MEASURES, difference
 from workbench.panels.attention.view import agreement_words
 from workbench.panels.attention.work import (
@@ -16,7 +17,6 @@ from workbench.panels.attention.work import (
     said_of_slots,
     trace_effects,
 )
-from workbench.responses import Held
 
 TEXT_TO_LATENT = DIRECTIONS["text → latent"]
 PROMPT, ANSWER = "Repeat 2 times: 70+30=100\n", "70+30=100,70+30=100"
