@@ -1,4 +1,4 @@
-"""Computed latents against learned ones, from records: lines of the results page."""
+"""Lines and tables of the results page, from records; computed latents against learned ones."""
 
 from __future__ import annotations
 
@@ -83,3 +83,24 @@ def differences(rows: pd.DataFrame, method: str, other: str, metric: str) -> str
 def ordered(splits: Any) -> list[str]:
     """In distribution first, then by level."""
     return sorted(map(str, splits), key=lambda s: (int(s[4:]) if s.startswith("ood-") else -1, s))
+
+
+def means_table(rows: pd.DataFrame, metric: str) -> str:
+    """A row per method, means alone."""
+    means = rows.groupby(["method", "split"], sort=False)[metric].mean().unstack()
+    splits = ordered(means.columns)
+    lines = [f"| method | {' | '.join(splits)} |", "|---" * (len(splits) + 1) + "|"]
+    for method, row in means[splits].iterrows():
+        shown = ("-" if pd.isna(mean) else f"{mean:.2f}" for mean in row)
+        lines.append(f"| `{method}` | {' | '.join(shown)} |")
+    return "\n".join(lines)
+
+
+def for_every_seed(rows: pd.DataFrame) -> pd.DataFrame:
+    """Records of a method without training stand for every seed: nothing in them would change."""
+    seeds = sorted(rows.loc[rows["trainable"] > 0, "seed"].unique()) or [0]
+    fixed = rows[rows["trainable"] == 0]
+    copies = [fixed.assign(seed=seed) for seed in seeds] if len(fixed) else []
+    order = list(dict.fromkeys(rows["method"]))
+    whole = pd.concat([*copies, rows[rows["trainable"] > 0]], ignore_index=True)
+    return whole.sort_values("method", key=lambda c: c.map(order.index), kind="stable")

@@ -18,7 +18,13 @@ import matplotlib
 import pandas as pd
 
 import latent_core as lc
-from experiments.computed import computed_against_learned, differences, ordered
+from experiments.computed import (
+    computed_against_learned,
+    differences,
+    for_every_seed,
+    means_table,
+    ordered,
+)
 from latent_core.errors import LatentError, SettingError
 from latent_core.runs.folder import read_run
 from latent_core.runs.shipped import SHIPPED
@@ -82,7 +88,7 @@ def results_page(folders: list[Path], out: Path, metric: str = "graded") -> str:
     for backbone, of_backbone in records.groupby("backbone", sort=False):
         parts.append(f"## {backbone}\n")
         for task, rows in of_backbone.groupby("task", sort=False):
-            paired = _for_every_seed(rows)
+            paired = for_every_seed(rows)
             kind = _task(str(task), rows)
             name = f"{out.stem}-{backbone}-{task}-{metric}.svg".replace("/", "-")
             out.parent.mkdir(parents=True, exist_ok=True)
@@ -93,7 +99,7 @@ def results_page(folders: list[Path], out: Path, metric: str = "graded") -> str:
             says = {"graded": kind.graded_metric, "exact": kind.exact_metric}
             parts.append(f"### {task}\n\n{metric.capitalize()}: {says[metric]}.\n")
             parts.append(f"{_accuracy(rows, metric)}\n")
-            parts.append(f"{other.capitalize()}: {says[other]}.\n\n{_means(rows, other)}\n")
+            parts.append(f"{other.capitalize()}: {says[other]}.\n\n{means_table(rows, other)}\n")
             parts.append(f"![{task} on {backbone}: {metric} accuracy by length]({name})\n")
             parts.append(_calibration(rows, metric))
             claim = _claim(str(backbone), str(task), paired, metric)
@@ -270,17 +276,6 @@ def _accuracy(rows: pd.DataFrame, metric: str) -> str:
     return "\n".join(lines)
 
 
-def _means(rows: pd.DataFrame, metric: str) -> str:
-    """A row per method, means alone."""
-    means = rows.groupby(["method", "split"], sort=False)[metric].mean().unstack()
-    splits = ordered(means.columns)
-    lines = [f"| method | {' | '.join(splits)} |", "|---" * (len(splits) + 1) + "|"]
-    for method, row in means[splits].iterrows():
-        shown = ("-" if pd.isna(mean) else f"{mean:.2f}" for mean in row)
-        lines.append(f"| `{method}` | {' | '.join(shown)} |")
-    return "\n".join(lines)
-
-
 def _calibration(rows: pd.DataFrame, metric: str) -> str:
     """Whether the task is neither too hard in distribution nor too easy out of it."""
     means = rows.groupby(["split", "method"])[metric].mean()
@@ -372,16 +367,6 @@ def _search(about: pd.DataFrame, backbone: str, task: str) -> str:
         edge = f"; the search chose its highest rate for {len(highest)} of {len(chosen)} methods"
     how = " or ".join(sorted(searches))
     return f"Learning rate (steps in brackets), {how}{edge}: {'; '.join(chosen)}.\n"
-
-
-def _for_every_seed(rows: pd.DataFrame) -> pd.DataFrame:
-    """Records of a method without training stand for every seed: nothing in them would change."""
-    seeds = sorted(rows.loc[rows["trainable"] > 0, "seed"].unique()) or [0]
-    fixed = rows[rows["trainable"] == 0]
-    copies = [fixed.assign(seed=seed) for seed in seeds] if len(fixed) else []
-    order = list(dict.fromkeys(rows["method"]))
-    whole = pd.concat([*copies, rows[rows["trainable"] > 0]], ignore_index=True)
-    return whole.sort_values("method", key=lambda c: c.map(order.index), kind="stable")
 
 
 def _is_latent(method: str) -> bool:
