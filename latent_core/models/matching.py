@@ -128,6 +128,7 @@ def matched(
     """
     if isinstance(layout, str):
         layout = Method.parse(layout)
+    asked = str(layout)
     companion, init = None, "vocab"
     if isinstance(layout, Method):
         companion, init = layout.companion, layout.init
@@ -140,7 +141,9 @@ def matched(
             f"against={' or '.join(BESIDE)}, or a layout alone"
         )
     if not layout.groups:
-        raise SettingError("layout none has no latents, so there is nothing to match")
+        raise SettingError(
+            f"{asked} has no latents, so there is nothing to match; expected a layout, such as Start_2"
+        )
     if by not in ("parameters", "compute"):
         raise SettingError(f"by is {by!r}; expected parameters or compute")
     if against == "learned":

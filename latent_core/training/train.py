@@ -185,6 +185,11 @@ def train(
         start_from=None if parent is None else parent.identity,
         curriculum=None if staged is None else staged.kept(),
     )
+    if model.placement.is_edited:
+        raise SettingError(
+            f"an intervention on {model.method} is on, so its latents cannot be trained; expected "
+            "train outside of the block of the intervention"
+        )
     if model.num_trainable == 0:
         raise SettingError(
             f"{model.method} has no latents, so there is nothing to train; "

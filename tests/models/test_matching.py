@@ -80,7 +80,8 @@ def test_compute_is_counted_on_whole_examples() -> None:
     [
         (("Comma_2", "size"), {}, "by is 'size'; expected parameters or compute"),
         (("Comma_2", "parameters", "middle"), {}, "against is 'middle'; expected one of start"),
-        (("none",), {}, "nothing to match"),
+        (("none",), {}, "none has no latents, so there is nothing to match"),
+        (("prefix-3; init=task",), {}, "prefix-3; init=task has no latents"),
         (("Comma_2", "compute"), {}, "give backbone= and task="),
         (("Comma_2", "parameters", "lora"), {}, "give backbone="),
         (("Comma_2", "parameters", "filler"), {}, "match them by compute"),

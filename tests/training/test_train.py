@@ -466,6 +466,14 @@ def test_a_layout_without_latents_has_nothing_to_train(tmp_path: Path) -> None:
     assert not (tmp_path / "run").exists()
 
 
+def test_nothing_is_trained_inside_an_intervention(tmp_path: Path) -> None:
+    model = shared()
+    change = lc.parse_intervention(f"scale({model.layout.groups[0].name}, 2)")
+    with change.on(model), pytest.raises(SettingError, match="train outside of the block"):
+        run(model, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
 @pytest.mark.parametrize(
     ("task", "change", "error", "reason"),
     [
