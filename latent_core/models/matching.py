@@ -142,7 +142,8 @@ def matched(
         )
     if not layout.groups:
         raise SettingError(
-            f"{asked} has no latents, so there is nothing to match; expected a layout, such as Start_2"
+            f"{asked} has no latents, so there is nothing to match; expected a layout, "
+            "such as Start_2"
         )
     if by not in ("parameters", "compute"):
         raise SettingError(f"by is {by!r}; expected parameters or compute")

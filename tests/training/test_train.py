@@ -27,6 +27,7 @@ from latent_core.errors import (
     TaskError,
     TrainingDivergedError,
 )
+from latent_core.interventions.kinds import parse_intervention
 from latent_core.models.latent import LatentModel
 from latent_core.models.rates import default_rate
 from latent_core.progress import listening
@@ -468,7 +469,7 @@ def test_a_layout_without_latents_has_nothing_to_train(tmp_path: Path) -> None:
 
 def test_nothing_is_trained_inside_an_intervention(tmp_path: Path) -> None:
     model = shared()
-    change = lc.parse_intervention(f"scale({model.layout.groups[0].name}, 2)")
+    change = parse_intervention(f"scale({model.layout.groups[0].name}, 2)")
     with change.on(model), pytest.raises(SettingError, match="train outside of the block"):
         run(model, tmp_path / "run")
     assert not (tmp_path / "run").exists()
