@@ -126,9 +126,9 @@ def matched(
         >>> lc.matched("Start_1+Comma_2", by="parameters", against="end").name
         'End_3'
     """
+    asked = str(layout)
     if isinstance(layout, str):
         layout = Method.parse(layout)
-    asked = str(layout)
     companion, init = None, "vocab"
     if isinstance(layout, Method):
         companion, init = layout.companion, layout.init
