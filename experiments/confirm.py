@@ -124,8 +124,16 @@ def records(found: list[tuple[Claim, StudyVerdict, str]]) -> pd.DataFrame:
 
 
 def picture_name(claim: Claim) -> str:
-    """The file of a claim's picture, beside the page."""
-    return f"confirmed-{claim.backbone}-{claim.loaded.task}.svg"
+    """The file of a claim's picture, beside the page; later claims on one task add their seeds."""
+    name = f"confirmed-{claim.backbone}-{claim.loaded.task}"
+    alike = [
+        one.hash
+        for one in read_claims()
+        if (one.backbone, one.loaded.task) == (claim.backbone, claim.loaded.task)
+    ]
+    if claim.hash in alike[1:]:
+        name += f"-{claim.seeds[0]}-{claim.seeds[-1]}"
+    return f"{name}.svg"
 
 
 def picture(claim: Claim, verdict: StudyVerdict) -> Figure:

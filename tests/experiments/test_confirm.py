@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 import latent_core as lc
-from experiments.confirm import PAGE, read_claims
+from experiments.confirm import PAGE, picture_name, read_claims
 from experiments.confirm import test as confirm
 from experiments.confirm_gains import FILES, grids_of, read_gains
 from experiments.confirm_gains import PAGE as GAINS_PAGE
@@ -30,6 +30,12 @@ def test_every_claim_is_registered_as_it_stands(tmp_path: Path) -> None:
     for claim in CLAIMS:
         register(asdict(claim), claim.runs(tmp_path))  # adds nothing
     assert REGISTERED.read_text() == before
+
+
+def test_each_claim_has_a_picture_of_its_own() -> None:
+    names = [picture_name(claim) for claim in CLAIMS]
+    assert len(set(names)) == len(names)
+    assert names[1] == "confirmed-smollm2-135m-lookup.svg"
 
 
 def test_a_claim_whose_runs_exist_is_not_registered(tmp_path: Path) -> None:
