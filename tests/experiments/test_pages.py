@@ -50,14 +50,6 @@ SCORES = [
     (
         README,
         "smollm2-135m",
-        "lookup",
-        "ood-20",
-        "one before each comma (`Start_1+Comma_1`) score {Start_1+Comma_1}. Prompt tuning with as "
-        "many vectors (`Start_2`) scores {Start_2}. Pause tokens (`End_2`) score {End_2}.",
-    ),
-    (
-        README,
-        "smollm2-135m",
         "counting",
         "ood-30",
         "scores below prompt tuning: {Start_1+Comma_1} against {Start_2} at 30 equations",
@@ -126,15 +118,6 @@ SCORES = [
 
 #: page, backbone, task, split, treatment, control, a sentence with {mean} and {interval}.
 DIFFERENCES = [
-    (
-        README,
-        "smollm2-135m",
-        "lookup",
-        "ood-50",
-        "Start_1+Comma_1",
-        "End_2",
-        "the difference from pause tokens is not significant ({mean} {interval}, five seeds)",
-    ),
     (
         README,
         "smollm2-135m",
