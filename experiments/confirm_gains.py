@@ -16,7 +16,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
+import matplotlib
 import pandas as pd
+from matplotlib.figure import Figure
 
 import latent_core as lc
 from experiments.readme import ROOT, accuracy_table
@@ -27,6 +29,7 @@ from latent_core.yaml_file import read_yaml
 FILES: Final = [Path(__file__).parent / name for name in ("gains.yaml", "gains-prefix.yaml")]
 ARCHIVE: Final = Path(__file__).parent / "runs"
 PAGE: Final = ROOT / "docs" / "confirmed-gains.md"
+PICTURE: Final = PAGE.with_name("gains-on-new-seeds.svg")
 LEVEL: Final = 0.05
 
 
@@ -104,6 +107,29 @@ def table(gains: Sequence[Gain], records: pd.DataFrame) -> list[str]:
     return lines
 
 
+def picture(families: Sequence[Sequence[Gain]], records: pd.DataFrame) -> Figure:
+    """The difference that each tested claim is about, with its interval; orange: confirmed."""
+    tested = []
+    for gains in families:
+        effects = [gain.effect(records) for gain in gains]
+        adjusted = holm([1.0 if effect is None else effect.p for effect in effects])
+        tested += [one for one in zip(gains, effects, adjusted, strict=True) if one[1] is not None]
+    figure = Figure(figsize=(7.2, 0.36 * len(tested) + 1.0), layout="constrained")
+    axes = figure.add_subplot()
+    for place, (_, effect, p) in enumerate(tested[::-1]):
+        colour = "#c2410c" if effect.mean > 0 and p < LEVEL else "#777777"
+        axes.plot([effect.low, effect.high], [place, place], color=colour, lw=2)
+        axes.plot(effect.mean, place, "o", color=colour)
+        axes.annotate(
+            f"p {p:.3f}", (1.01, place), xycoords=("axes fraction", "data"), va="center", size=8
+        )
+    axes.axvline(0, color="#999999", lw=0.8, zorder=0)
+    names = [f"{gain.method} - {gain.baseline}, {gain.split}" for gain, *_ in tested[::-1]]
+    axes.set_yticks(range(len(tested)), names, size=9)
+    axes.set_xlabel("difference of scores on new seeds (orange: confirmed)")
+    return figure
+
+
 def page(families: Sequence[Sequence[Gain]], records: pd.DataFrame) -> str:
     """The page of all claims."""
     lines = [
@@ -115,6 +141,8 @@ def page(families: Sequence[Sequence[Gain]], records: pd.DataFrame) -> str:
         "and in [registered.jsonl](../experiments/records/registered.jsonl) before these runs "
         "existed. `python experiments/confirm_gains.py` wrote this page from the runs in the "
         "archive `experiments/runs`. Each table is corrected for its number of claims.",
+        "",
+        f"![Differences of scores, with their intervals]({PICTURE.name})",
         *(line for gains in families for line in table(gains, records)),
     ]
     if all(gain.effect(records) for gain in families[0]):
@@ -137,7 +165,10 @@ def main() -> None:
     records = lc.load_runs(options.runs, records=True)
     stems = {grid.stem for path in FILES for grid in grids_of(path)}
     records = records[records["run"].str.extract(r"confirm/([^/]+)/")[0].isin(stems)]
-    PAGE.write_text(page([read_gains(path) for path in FILES], records))
+    families = [read_gains(path) for path in FILES]
+    PAGE.write_text(page(families, records))
+    with matplotlib.rc_context({"svg.hashsalt": PICTURE.name}):  # the same records, the same file
+        picture(families, records).savefig(PICTURE, metadata={"Date": None})
     print(f"written: {PAGE}")
 
 

@@ -42,7 +42,9 @@ PARTS: dict[str, Part] = {
     "mixed-model": Part("experiments/mixed_model.py", ("docs/hypotheses-lab.md",)),
     "rates": Part("experiments/rate_ranks.py", ("docs/methods.md",)),
     "confirmed": Part("experiments/confirm.py", ("docs/confirmed.md", "docs/confirmed-*.svg")),
-    "confirmed-gains": Part("experiments/confirm_gains.py", ("docs/confirmed-gains.md",)),
+    "confirmed-gains": Part(
+        "experiments/confirm_gains.py", ("docs/confirmed-gains.md", "docs/gains-*.svg")
+    ),
     "results": Part("experiments/results.py", ("docs/results.md", "docs/results-*.svg")),
     "tiny": Part("experiments/tiny_comparison.py", ("docs/tiny.md",)),
     "verdicts-lookup": Part(
