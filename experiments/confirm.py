@@ -2,7 +2,7 @@
 
     python experiments/confirm.py register      before the runs: the claims and their hashes
     python experiments/confirm.py               train the new seeds, test, write docs/confirmed.md
-    python experiments/confirm.py --only tiny   the claims about one backbone
+    python experiments/confirm.py --only 3      the third claim of the file; the others stay
 
 The runs are in the archive experiments/runs:
 
@@ -157,8 +157,15 @@ def picture(claim: Claim, verdict: StudyVerdict) -> Figure:
     return figure
 
 
-def page(found: list[tuple[Claim, StudyVerdict, str]], waiting: list[Claim]) -> str:
-    """The page of claims: confirmed, not confirmed, and not yet tested."""
+def page(every: list[Claim], found: list[tuple[Claim, StudyVerdict, str]], before: str = "") -> str:
+    """The page of claims: confirmed, not confirmed, and not yet tested.
+
+    Args:
+        every: all claims.
+        found: those that were tested now.
+        before: the page as it was. Claims that were tested earlier keep what it says of them.
+    """
+    tested = {claim.hash: (row(*one), section(*one[:2])) for one in found for claim in one[:1]}
     lines = [
         "# Claims that were written down first",
         "",
@@ -171,51 +178,79 @@ def page(found: list[tuple[Claim, StudyVerdict, str]], waiting: list[Claim]) -> 
         "| claim | registered | seeds | expected | found | |",
         "|---|---|---|---|---|---|",
     ]
-    for claim, verdict, time in found:
-        assert verdict.conclusion is not None
-        word = verdict.conclusion.word
-        outcome = "**confirmed**" if word == claim.word else "not confirmed"
-        seeds = f"{claim.seeds[0]}-{claim.seeds[-1]}"
-        lines.append(
-            f"| {claim.claim} | {time[:16].replace('T', ' ')} | {seeds} | {claim.word} | {word} "
-            f"| {outcome} |"
-        )
-    for claim in waiting:
-        seeds = f"{claim.seeds[0]}-{claim.seeds[-1]}"
-        lines.append(f"| {claim.claim} | | {seeds} | {claim.word} | | not tested yet |")
-    for claim, verdict, _ in found:
-        lines += ["", f"## {claim.claim[0].upper()}{claim.claim[1:]}", ""]
-        split = next(iter(verdict.parts.values())).hypothesis.split
-        lines += [
-            f"`{claim.layout}` on {claim.backbone}, {verdict.study.task} {split}, "
-            f"{len(claim.seeds)} new seeds of {claim.examples} examples. "
-            f"{verdict.title.capitalize()}: {verdict.reason}.",
-            "",
-            f"![What happens if each thing is taken away]({picture_name(claim)})",
-            "",
-            "| part | verdict | score with it / without | estimate |",
-            "|---|---|---|---|",
-        ]
-        for name, part in verdict.parts.items():
-            means = part.means().iloc[0]
-            scores = f"{means['treatment']:.2f} / {means['control']:.2f}"
-            row = verdict.table().set_index("part").loc[name]
-            lines.append(f"| {name} | {row['verdict']} | {scores} | {row['estimate']} |")
-    return "\n".join(lines) + "\n"
+    sections = []
+    for claim in every:
+        line, text = tested.get(claim.hash) or earlier(claim, before)
+        lines.append(line)
+        sections += ["", text] if text else []
+    return "\n".join([*lines, *sections]) + "\n"
+
+
+def row(claim: Claim, verdict: StudyVerdict, time: str) -> str:
+    """A claim in the table."""
+    assert verdict.conclusion is not None
+    word = verdict.conclusion.word
+    outcome = "**confirmed**" if word == claim.word else "not confirmed"
+    seeds = f"{claim.seeds[0]}-{claim.seeds[-1]}"
+    return (
+        f"| {claim.claim} | {time[:16].replace('T', ' ')} | {seeds} | {claim.word} | {word} "
+        f"| {outcome} |"
+    )
+
+
+def heading(claim: Claim) -> str:
+    """Of the section about a claim."""
+    return f"## {claim.claim[0].upper()}{claim.claim[1:]}"
+
+
+def earlier(claim: Claim, before: str) -> tuple[str, str]:
+    """A claim's row and section in the page as it was; a row that it waits if it has none."""
+    title = f"{heading(claim)}\n"
+    if title in before:
+        (line,) = [one for one in before.splitlines() if one.startswith(f"| {claim.claim} |")]
+        text = before.split(title)[1].split("\n## ")[0]
+        return line, f"{title}{text}".rstrip("\n")
+    seeds = f"{claim.seeds[0]}-{claim.seeds[-1]}"
+    return f"| {claim.claim} | | {seeds} | {claim.word} | | not tested yet |", ""
+
+
+def section(claim: Claim, verdict: StudyVerdict) -> str:
+    """What came out of each part."""
+    split = next(iter(verdict.parts.values())).hypothesis.split
+    lines = [
+        heading(claim),
+        "",
+        f"`{claim.layout}` on {claim.backbone}, {verdict.study.task} {split}, "
+        f"{len(claim.seeds)} new seeds of {claim.examples} examples. "
+        f"{verdict.title.capitalize()}: {verdict.reason}.",
+        "",
+        f"![What happens if each thing is taken away]({picture_name(claim)})",
+        "",
+        "| part | verdict | score with it / without | estimate |",
+        "|---|---|---|---|",
+    ]
+    for name, part in verdict.parts.items():
+        means = part.means().iloc[0]
+        scores = f"{means['treatment']:.2f} / {means['control']:.2f}"
+        shown = verdict.table().set_index("part").loc[name]
+        lines.append(f"| {name} | {shown['verdict']} | {scores} | {shown['estimate']} |")
+    return "\n".join(lines)
 
 
 def main() -> None:
     """Register, or test and write the page."""
+    every = read_claims()
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("step", nargs="?", choices=["register", "test"], default="test")
-    parser.add_argument("--only", help="the claims about one backbone")
+    parser.add_argument(
+        "--only", type=int, choices=range(1, len(every) + 1), help="number of a claim of the file"
+    )
     parser.add_argument("--runs", type=Path, default=ROOT / "runs" / "confirm")
     parser.add_argument("--folder", type=Path, default=ROOT / "runs" / "hypotheses-confirm")
     parser.add_argument("--page", type=Path, default=PAGE)
     parser.add_argument("--records", type=Path, default=REGISTERED.with_name("confirmed.parquet"))
     options = parser.parse_args()
-    every = read_claims()
-    claims = [claim for claim in every if options.only in (None, claim.backbone)]
+    claims = every if options.only is None else [every[options.only - 1]]
     if options.step == "register":
         for claim in claims:
             register(asdict(claim), claim.runs(options.runs))
@@ -225,12 +260,17 @@ def main() -> None:
         verdict, time = test(claim, options.runs, options.folder)
         print(verdict.summary(), flush=True)
         found.append((claim, verdict, time))
-    options.page.write_text(page(found, [claim for claim in every if claim not in claims]))
+    before = options.page.read_text() if options.page.is_file() else ""
+    options.page.write_text(page(every, found, before))
     for claim, verdict, _ in found:
         name = picture_name(claim)
         with matplotlib.rc_context({"svg.hashsalt": name}):  # the same records, the same file
             picture(claim, verdict).savefig(options.page.with_name(name), metadata={"Date": None})
-    records(found).to_parquet(options.records, index=False)
+    pairs = records(found)
+    if options.records.is_file():
+        kept = pd.read_parquet(options.records)
+        pairs = pd.concat([kept[~kept["claim"].isin(pairs["claim"])], pairs], ignore_index=True)
+    pairs.to_parquet(options.records, index=False)
     print(f"written: {options.page}")
 
 

@@ -108,6 +108,30 @@ def test_sentences_about_what_was_confirmed_name_its_figures() -> None:
     ) in notes
 
 
+def test_sentences_about_the_second_test_on_smollm2_name_its_figures() -> None:
+    records = pd.read_parquet(RECORDS)
+    records = records[records["claim"] == CLAIMS[2].hash]
+    parts = {str(part): rows for part, rows in records.groupby("part")}
+    notes = re.sub(r"\s+", " ", (PAGE.parent / "results-notes.md").read_text())
+
+    def said(part: str) -> str:
+        rows = parts[part]
+        found = lc.paired_effect(
+            rows["treatment"] - rows["control"], rows["seed"], rows["key"], exact=False
+        )
+        return (
+            f"{rows['treatment'].mean():.2f} "
+            f"({found.mean:+.2f} [{found.low:+.2f}, {found.high:+.2f}])"
+        )
+
+    control, dropped = (parts[DROPPED][side].mean() for side in ("control", "treatment"))
+    assert f"without them the score falls from {control:.2f} to {dropped:.2f}." in notes
+    assert f"states of another example it is {said(DONOR)}," in notes
+    assert f"with the mean of their states {said('the mean of their states')}." in notes
+    before = parts["the states of the occurrence before"]["treatment"].mean()
+    assert f"The states of the occurrence before leave {before:.2f}: the place" in notes
+
+
 def test_every_claim_of_a_gain_is_registered_as_it_stands() -> None:
     for path in FILES:
         gains = read_gains(path)

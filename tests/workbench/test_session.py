@@ -12,6 +12,7 @@ from latent_core.runs.shipped import SHIPPED, shipped_adapters
 from latent_core.slots.methods import Method
 from tests.families import tiny_backbone
 from workbench.adapters import adapter_title, best_shipped
+from workbench.levels import level_words, split_words
 from workbench.session import NO_LATENTS, Session
 
 
@@ -263,3 +264,22 @@ def test_the_header_says_task_example_models_and_intervention() -> None:
     )
     session.prompt = "1+1="
     assert "typed prompt" in session.about()
+
+
+# --- levels and splits are called alike everywhere ------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("split", "words"),
+    [("id", "ID"), ("ood-20", "OOD 20"), ("validation", "validation"), ("ood-names", "OOD names")],
+)
+def test_a_split_in_words_keeps_names_that_only_hold_id(split: str, words: str) -> None:
+    assert split_words(split) == words
+
+
+@pytest.mark.parametrize(
+    ("level", "name", "words"),
+    [(1, "repeats", "1 repeat"), (5, "repeats", "5 repeats"), (3, "level", "level 3")],
+)
+def test_a_level_in_words_counts_what_its_task_counts(level: int, name: str, words: str) -> None:
+    assert level_words(level, name) == words
