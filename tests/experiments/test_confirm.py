@@ -210,3 +210,25 @@ def test_how_many_gains_were_confirmed_is_what_the_page_says() -> None:
         [" `Start_1+Comma_1` ", " `End_2` ", " ood-20 "],
     ]
     assert len(confirmed) == 2 + 3
+
+
+def test_sentences_about_prompts_that_have_commas_name_their_figures() -> None:
+    records = load_runs(ROOT / "experiments" / "runs", {"status": "finished"}, records=True)
+    records = records[records["run"].str.startswith("commas-tiny/")]
+    assert (records.groupby(["task", "method"])["seed"].nunique() == 3).all()
+    means = records.groupby(["task", "method", "split"])["graded"].mean()
+    shown, listed = means["generation-shown"], means["repetition-listed"]
+    notes = re.sub(r"\s+", " ", (ROOT / "docs" / "results-notes.md").read_text())
+    assert (
+        f"it scores {shown['Comma_8', 'id']:.2f} in distribution and "
+        f"{shown['Comma_8', 'ood-34']:.2f} at 34 equations, where `Start_8` scores "
+        f"{shown['Start_8', 'ood-34']:.2f}."
+    ) in notes
+    others = ", ".join(
+        f"`{name}` {listed[name, 'id']:.2f} and {listed[name, 'ood-15']:.2f}"
+        for name in ("Start_8", "End_8")
+    )
+    assert (
+        f"it scores {listed['Comma_8', 'id']:.2f} in distribution and "
+        f"{listed['Comma_8', 'ood-15']:.2f} at 15 repetitions, {others}: no method counts far."
+    ) in notes
