@@ -165,7 +165,10 @@ def page(every: list[Claim], found: list[tuple[Claim, StudyVerdict, str]], befor
         found: those that were tested now.
         before: the page as it was. Claims that were tested earlier keep what it says of them.
     """
-    tested = {claim.hash: (row(*one), section(*one[:2])) for one in found for claim in one[:1]}
+    tested = {
+        claim.hash: (row(claim, verdict, time), section(claim, verdict))
+        for claim, verdict, time in found
+    }
     lines = [
         "# Claims that were written down first",
         "",
@@ -229,10 +232,11 @@ def section(claim: Claim, verdict: StudyVerdict) -> str:
         "| part | verdict | score with it / without | estimate |",
         "|---|---|---|---|",
     ]
+    table = verdict.table().set_index("part")
     for name, part in verdict.parts.items():
         means = part.means().iloc[0]
         scores = f"{means['treatment']:.2f} / {means['control']:.2f}"
-        shown = verdict.table().set_index("part").loc[name]
+        shown = table.loc[name]
         lines.append(f"| {name} | {shown['verdict']} | {scores} | {shown['estimate']} |")
     return "\n".join(lines)
 

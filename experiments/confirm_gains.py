@@ -81,17 +81,22 @@ def read_gains(path: Path) -> list[Gain]:
     return [Gain(**claim, grid=stated, family=len(claims)) for claim in claims]
 
 
+def tested(gains: Sequence[Gain], records: pd.DataFrame) -> list[tuple[Gain, Effect | None, float]]:
+    """The claims of one file with their effects, None before a test, and p-values after Holm."""
+    effects = [gain.effect(records) for gain in gains]
+    adjusted = holm([1.0 if effect is None else effect.p for effect in effects])
+    return list(zip(gains, effects, adjusted, strict=True))
+
+
 def table(gains: Sequence[Gain], records: pd.DataFrame) -> list[str]:
     """A table of the claims of one file, which Holm's rule corrects for."""
-    times = [registered_at(gain.stated) for gain in gains]
-    effects = [gain.effect(records) for gain in gains]
     lines = [
         "",
         "| method | baseline | split | registered | scores | difference | p (Holm) | |",
         "|---|---|---|---|---|---|---|---|",
     ]
-    adjusted = holm([1.0 if effect is None else effect.p for effect in effects])
-    for gain, time, effect, p in zip(gains, times, effects, adjusted, strict=True):
+    for gain, effect, p in tested(gains, records):
+        time = registered_at(gain.stated)
         row = (
             f"| `{gain.method}` | `{gain.baseline}` | {gain.split} | {time[:16].replace('T', ' ')} "
         )
@@ -109,14 +114,11 @@ def table(gains: Sequence[Gain], records: pd.DataFrame) -> list[str]:
 
 def picture(families: Sequence[Sequence[Gain]], records: pd.DataFrame) -> Figure:
     """The difference that each tested claim is about, with its interval; orange: confirmed."""
-    tested = []
-    for gains in families:
-        effects = [gain.effect(records) for gain in gains]
-        adjusted = holm([1.0 if effect is None else effect.p for effect in effects])
-        tested += [one for one in zip(gains, effects, adjusted, strict=True) if one[1] is not None]
-    figure = Figure(figsize=(7.2, 0.36 * len(tested) + 1.0), layout="constrained")
+    every = [one for gains in families for one in tested(gains, records)]
+    shown = [(gain, effect, p) for gain, effect, p in every if effect is not None][::-1]
+    figure = Figure(figsize=(7.2, 0.36 * len(shown) + 1.0), layout="constrained")
     axes = figure.add_subplot()
-    for place, (_, effect, p) in enumerate(tested[::-1]):
+    for place, (_, effect, p) in enumerate(shown):
         colour = "#c2410c" if effect.mean > 0 and p < LEVEL else "#777777"
         axes.plot([effect.low, effect.high], [place, place], color=colour, lw=2)
         axes.plot(effect.mean, place, "o", color=colour)
@@ -124,8 +126,8 @@ def picture(families: Sequence[Sequence[Gain]], records: pd.DataFrame) -> Figure
             f"p {p:.3f}", (1.01, place), xycoords=("axes fraction", "data"), va="center", size=8
         )
     axes.axvline(0, color="#999999", lw=0.8, zorder=0)
-    names = [f"{gain.method} - {gain.baseline}, {gain.split}" for gain, *_ in tested[::-1]]
-    axes.set_yticks(range(len(tested)), names, size=9)
+    names = [f"{gain.method} - {gain.baseline}, {gain.split}" for gain, *_ in shown]
+    axes.set_yticks(range(len(shown)), names, size=9)
     axes.set_xlabel("difference of scores on new seeds (orange: confirmed)")
     return figure
 

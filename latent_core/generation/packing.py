@@ -27,14 +27,21 @@ _SMALL: Final = 2**18
 
 
 class Packing:
-    """Which places of the current pass hold slots; made by `packing`."""
+    """Which places of the current pass hold slots; made by `packing`.
 
-    def __init__(self) -> None:
+    Args:
+        enabled: whether holes are skipped at all. If not, a pass costs nothing more.
+    """
+
+    def __init__(self, enabled: bool = True) -> None:
+        self._enabled = enabled
         self._shape: torch.Size | None = None
         self._places: Tensor | None = None
 
     def begin(self, mask: Tensor) -> None:
         """The next pass has slots where a mask (B, m) is 1, and holes elsewhere."""
+        if not self._enabled:
+            return  # to count slots would wait for a GPU in every pass
         places = mask.flatten().nonzero().squeeze(1)
         worth = len(places) <= _WORTH * mask.numel()
         self._shape = mask.shape if worth else None
@@ -55,12 +62,13 @@ def packing(model: nn.Module, enabled: bool = True) -> Iterator[Packing]:
     """In the block, linear layers of a model skip the holes of each pass that was announced.
 
     Args:
-        model: a backbone's model. Nothing is changed unless it is on the CPU.
+        model: a backbone's model. Nothing is changed unless all of it is on the CPU.
         enabled: whether anything is changed at all.
     """
-    found = Packing()
+    enabled &= all(weight.device.type == "cpu" for weight in model.parameters())
+    found = Packing(enabled)
     with contextlib.ExitStack() as stack:
-        if enabled and next(model.parameters()).device.type == "cpu":
+        if enabled:
             for layer in model.modules():
                 if isinstance(layer, (nn.Linear, Conv1D)) and _weights(layer) >= _SMALL:
                     stack.callback(_restore, layer, vars(layer).get("forward"))

@@ -281,7 +281,8 @@ def test_linear_layers_skip_holes_and_nothing_else_changes(
     assert sum(fed) < rows * slots and sum(fed) in given
 
 
-def test_layers_are_as_they_were_also_after_a_failure() -> None:
+def test_layers_are_as_they_were_also_after_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(packing_module, "_SMALL", 0)
     backbone = tiny_backbone("llama")
     layers = [one for one in backbone.model.modules() if isinstance(one, nn.Linear)]
     own = layers[0].forward
@@ -291,10 +292,20 @@ def test_layers_are_as_they_were_also_after_a_failure() -> None:
 
     layers[1].forward = mine  # as a library does that moves weights between devices
     with pytest.raises(KeyError), packing_module.packing(backbone.model):
+        assert all("forward" in vars(one) for one in layers) and layers[1].forward is not mine
         raise KeyError
     assert [one for one in layers if "forward" in vars(one)] == [layers[1]]
     assert layers[1].forward is mine
     del layers[1].forward
+
+
+def test_a_model_that_is_not_all_on_the_cpu_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor are slots counted, which would wait for a GPU in every pass."""
+    monkeypatch.setattr(packing_module, "_SMALL", 0)
+    model = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2, device="meta"))
+    with packing_module.packing(model) as packed:
+        assert not any("forward" in vars(one) for one in model)
+        packed.begin(None)  # type: ignore[arg-type]
 
 
 def test_holes_are_zeros_behind_a_layer_and_other_shapes_pass() -> None:
