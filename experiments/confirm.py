@@ -26,6 +26,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 import latent_core as lc
+from experiments.readme import draw_intervals
 from experiments.registry import REGISTERED, hash_of, register, registered_at
 from latent_core.hypotheses.journal import Journal
 from latent_core.hypotheses.sources import Given
@@ -138,20 +139,17 @@ def picture_name(claim: Claim) -> str:
 
 def picture(claim: Claim, verdict: StudyVerdict) -> Figure:
     """Each part's estimate with its interval; dotted: the smallest effect."""
-    parts = list(verdict.parts.items())[::-1]
-    figure = Figure(figsize=(7.2, 0.36 * len(parts) + 1.1), layout="constrained")
-    axes = figure.add_subplot()
     colours = {"supported": "#c2410c", "refuted": "#1f6fb4", "inconclusive": "#777777"}
     words = {"supported": "harm", "refuted": "no harm", "inconclusive": "open"}
-    for place, (_, part) in enumerate(parts):
-        effect, colour = part.effect, colours[part.outcome]
-        axes.plot([effect.low, effect.high], [place, place], color=colour, lw=2)
-        axes.plot(effect.mean, place, "o", color=colour)
+    rows = []
+    for name, part in verdict.parts.items():
         said = words[part.outcome] if part.hypothesis.sign < 0 else part.outcome
-        axes.annotate(said, (1.01, place), xycoords=("axes fraction", "data"), va="center", size=8)
+        rows.append((name, part.effect, colours[part.outcome], said))
+    figure = Figure(figsize=(7.2, 0.36 * len(rows) + 1.1), layout="constrained")
+    axes = figure.add_subplot()
+    draw_intervals(axes, rows)
     for at, style in ((0.0, "-"), (-0.1, ":"), (0.1, ":")):
         axes.axvline(at, color="#999999", lw=0.8, ls=style, zorder=0)
-    axes.set_yticks(range(len(parts)), [name for name, _ in parts], size=9)
     axes.set_xlabel("change of the graded score, 95 % interval")
     axes.set_title(f"{claim.layout} on {claim.backbone}, {verdict.study.task}", size=10)
     return figure

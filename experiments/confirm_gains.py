@@ -21,7 +21,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 import latent_core as lc
-from experiments.readme import ROOT, accuracy_table
+from experiments.readme import ROOT, accuracy_table, draw_intervals
 from experiments.registry import register, registered_at
 from latent_core.statistics.inference import Effect, holm
 from latent_core.yaml_file import read_yaml
@@ -114,20 +114,16 @@ def table(gains: Sequence[Gain], records: pd.DataFrame) -> list[str]:
 
 def picture(families: Sequence[Sequence[Gain]], records: pd.DataFrame) -> Figure:
     """The difference that each tested claim is about, with its interval; orange: confirmed."""
-    every = [one for gains in families for one in tested(gains, records)]
-    shown = [(gain, effect, p) for gain, effect, p in every if effect is not None][::-1]
-    figure = Figure(figsize=(7.2, 0.36 * len(shown) + 1.0), layout="constrained")
+    rows = []
+    for gain, effect, p in (one for gains in families for one in tested(gains, records)):
+        if effect is not None:
+            colour = "#c2410c" if effect.mean > 0 and p < LEVEL else "#777777"
+            name = f"{gain.method} - {gain.baseline}, {gain.split}"
+            rows.append((name, effect, colour, f"p {p:.3f}"))
+    figure = Figure(figsize=(7.2, 0.36 * len(rows) + 1.0), layout="constrained")
     axes = figure.add_subplot()
-    for place, (_, effect, p) in enumerate(shown):
-        colour = "#c2410c" if effect.mean > 0 and p < LEVEL else "#777777"
-        axes.plot([effect.low, effect.high], [place, place], color=colour, lw=2)
-        axes.plot(effect.mean, place, "o", color=colour)
-        axes.annotate(
-            f"p {p:.3f}", (1.01, place), xycoords=("axes fraction", "data"), va="center", size=8
-        )
+    draw_intervals(axes, rows)
     axes.axvline(0, color="#999999", lw=0.8, zorder=0)
-    names = [f"{gain.method} - {gain.baseline}, {gain.split}" for gain, *_ in shown]
-    axes.set_yticks(range(len(shown)), names, size=9)
     axes.set_xlabel("difference of scores on new seeds (orange: confirmed)")
     return figure
 

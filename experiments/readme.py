@@ -1,14 +1,17 @@
-"""Tables of results, and their places in docs. Imported by the scripts beside it."""
+"""Tables and pictures of results, and their places in docs. Imported by the scripts beside it."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
+from matplotlib.axes import Axes
 
 import latent_core as lc
+from latent_core.statistics.inference import Effect
 
-__all__ = ["ROOT", "accuracy_table", "write_section"]
+__all__ = ["ROOT", "accuracy_table", "draw_intervals", "write_section"]
 
 ROOT = Path(__file__).parent.parent
 
@@ -51,3 +54,17 @@ def accuracy_table(frame: pd.DataFrame) -> str:
         "".join(parts)
         + f"Graded accuracy, mean and 95 % interval; seeds per method: {seeds}; {per_split}.\n"
     )
+
+
+def draw_intervals(axes: Axes, rows: Sequence[tuple[str, Effect, str, str]]) -> None:
+    """Draw effects with their intervals, from top to bottom.
+
+    Args:
+        axes: where.
+        rows: of each effect its name, itself, its colour, and what stands beside it.
+    """
+    for place, (_, effect, colour, said) in enumerate(rows[::-1]):
+        axes.plot([effect.low, effect.high], [place, place], color=colour, lw=2)
+        axes.plot(effect.mean, place, "o", color=colour)
+        axes.annotate(said, (1.01, place), xycoords=("axes fraction", "data"), va="center", size=8)
+    axes.set_yticks(range(len(rows)), [name for name, *_ in rows[::-1]], size=9)
