@@ -255,7 +255,8 @@ def main() -> None:
     claims = every if options.only is None else [every[options.only - 1]]
     if options.step == "register":
         for claim in claims:
-            register(asdict(claim), claim.runs(options.runs))
+            runs = [path for path in claim.runs(options.runs) if path.exists()]
+            register(asdict(claim), runs)
         return
     found = []
     for claim in claims:

@@ -4,8 +4,8 @@
     latent grid experiments/lookup-new-seeds.yaml --out runs/confirm/lookup-new-seeds
     python experiments/confirm_gains.py               write docs/confirmed-gains.md
 
-`experiments/gains.yaml` and `gains-prefix.yaml` hold the claims and the analysis. The runs are in
-the archive experiments/runs, each grid below `confirm`.
+`experiments/gains.yaml` holds the claims, in families, and the analysis. The archive
+`experiments/runs` holds the runs.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import matplotlib
+import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
@@ -26,7 +27,7 @@ from experiments.registry import register, registered_at
 from latent_core.statistics.inference import Effect, holm
 from latent_core.yaml_file import read_yaml
 
-FILES: Final = [Path(__file__).parent / name for name in ("gains.yaml", "gains-prefix.yaml")]
+FILE: Final = Path(__file__).parent / "gains.yaml"
 ARCHIVE: Final = Path(__file__).parent / "runs"
 PAGE: Final = ROOT / "docs" / "confirmed-gains.md"
 PICTURE: Final = PAGE.with_name("gains-on-new-seeds.svg")
@@ -35,12 +36,13 @@ LEVEL: Final = 0.05
 
 @dataclass(frozen=True)
 class Gain:
-    """A claim of a file: `method` scores higher than `baseline` on `split`.
+    """A claim of `gains.yaml`: `method` scores higher than `baseline` on `split`.
 
     Attributes:
         method, baseline, split: as they stand there.
         grid: all settings of the runs that test it; a list where there are several grids.
-        family: number of claims in the file, which Holm's rule corrects for.
+        family: number of claims beside each other, which Holm's rule corrects for.
+        task: where the grid has several.
     """
 
     method: str
@@ -48,17 +50,28 @@ class Gain:
     split: str
     grid: Any
     family: int
+    task: str | None = None
+
+    @property
+    def place(self) -> str:
+        """Its split, and its task where it names one."""
+        return f"{self.split} of {self.task}" if self.task else self.split
 
     @property
     def stated(self) -> dict[str, Any]:
         """Everything that the claim states."""
-        said = f"{self.method} scores higher than {self.baseline} on {self.split}"
-        return {"claim": said} | asdict(self)
+        said = f"{self.method} scores higher than {self.baseline} on {self.place}"
+        stated = {"claim": said} | asdict(self)
+        return {name: value for name, value in stated.items() if value is not None}
+
+    def rows(self, records: pd.DataFrame) -> pd.DataFrame:
+        """The records that it is about."""
+        rows = records[records["split"] == self.split]
+        return rows[rows["task"] == self.task] if self.task else rows
 
     def effect(self, records: pd.DataFrame) -> Effect | None:
         """The difference, with its interval; None as long as a seed of a method is missing."""
-        rows = records[records["split"] == self.split]
-        names = [self.method, self.baseline]
+        rows, names = self.rows(records), [self.method, self.baseline]
         (first, *_) = self.grid if isinstance(self.grid, list) else [self.grid]
         for name in names:
             if set(rows.loc[rows["method"] == name, "seed"]) != set(first["seeds"]):
@@ -69,41 +82,56 @@ class Gain:
         return lc.paired_effect(change, both["seed"], both["example"], exact=False)
 
 
-def grids_of(path: Path) -> list[Path]:
-    """The grids that test the claims of a file."""
-    return [path.parent / name for name in read_yaml(path)["grids"]]
+@dataclass(frozen=True)
+class Family:
+    """Claims that Holm's rule corrects for together, and the names and seeds of their grids."""
+
+    gains: tuple[Gain, ...]
+    grids: dict[str, tuple[int, ...]]
+
+    def records(self, records: pd.DataFrame) -> pd.DataFrame:
+        """Those of its grids and seeds."""
+        grid = records["run"].str.extract(r"([^/]+)/[^/]+/[^/]+/[^/]+/[^/]+$")[0]
+        mine = [(grid == name) & records["seed"].isin(seeds) for name, seeds in self.grids.items()]
+        return records[np.logical_or.reduce(mine)]
+
+    def tested(self, records: pd.DataFrame) -> list[tuple[Gain, Effect | None, float]]:
+        """Its claims with their effects, None before a test, and p-values after Holm."""
+        effects = [gain.effect(records) for gain in self.gains]
+        adjusted = holm([1.0 if effect is None else effect.p for effect in effects])
+        return list(zip(self.gains, effects, adjusted, strict=True))
 
 
-def read_gains(path: Path) -> list[Gain]:
-    """The claims of a file."""
-    claims, grids = read_yaml(path)["claims"], [read_yaml(grid) for grid in grids_of(path)]
-    stated = grids if len(grids) > 1 else grids[0]
-    return [Gain(**claim, grid=stated, family=len(claims)) for claim in claims]
+def read_families(path: Path = FILE) -> list[Family]:
+    """The families of a file."""
+    families = []
+    for entry in read_yaml(path):
+        new = {"seeds": entry["seeds"]} if "seeds" in entry else {}
+        grids = {Path(name).stem: read_yaml(path.parent / name) | new for name in entry["grids"]}
+        stated = list(grids.values()) if len(grids) > 1 else next(iter(grids.values()))
+        gains = [Gain(**gain, grid=stated, family=len(entry["claims"])) for gain in entry["claims"]]
+        seeds = {name: tuple(grid["seeds"]) for name, grid in grids.items()}
+        families.append(Family(tuple(gains), seeds))
+    return families
 
 
-def tested(gains: Sequence[Gain], records: pd.DataFrame) -> list[tuple[Gain, Effect | None, float]]:
-    """The claims of one file with their effects, None before a test, and p-values after Holm."""
-    effects = [gain.effect(records) for gain in gains]
-    adjusted = holm([1.0 if effect is None else effect.p for effect in effects])
-    return list(zip(gains, effects, adjusted, strict=True))
-
-
-def table(gains: Sequence[Gain], records: pd.DataFrame) -> list[str]:
-    """A table of the claims of one file, which Holm's rule corrects for."""
+def table(family: Family, records: pd.DataFrame) -> list[str]:
+    """A table of the claims of one family, which Holm's rule corrects for."""
+    records = family.records(records)
     lines = [
         "",
         "| method | baseline | split | registered | scores | difference | p (Holm) | |",
         "|---|---|---|---|---|---|---|---|",
     ]
-    for gain, effect, p in tested(gains, records):
+    for gain, effect, p in family.tested(records):
         time = registered_at(gain.stated)
         row = (
-            f"| `{gain.method}` | `{gain.baseline}` | {gain.split} | {time[:16].replace('T', ' ')} "
+            f"| `{gain.method}` | `{gain.baseline}` | {gain.place} | {time[:16].replace('T', ' ')} "
         )
         if effect is None:
             lines.append(f"{row}| | | | not tested yet |")
             continue
-        means = records[records["split"] == gain.split].groupby("method")["graded"].mean()
+        means = gain.rows(records).groupby("method")["graded"].mean()
         outcome = "**confirmed**" if effect.mean > 0 and p < LEVEL else "not confirmed"
         lines.append(
             f"{row}| {means[gain.method]:.2f} / {means[gain.baseline]:.2f} "
@@ -112,13 +140,15 @@ def table(gains: Sequence[Gain], records: pd.DataFrame) -> list[str]:
     return lines
 
 
-def picture(families: Sequence[Sequence[Gain]], records: pd.DataFrame) -> Figure:
+def picture(families: Sequence[Family], records: pd.DataFrame) -> Figure:
     """The difference that each tested claim is about, with its interval; orange: confirmed."""
     rows = []
-    for gain, effect, p in (one for gains in families for one in tested(gains, records)):
-        if effect is not None:
+    for family in families:
+        for gain, effect, p in family.tested(family.records(records)):
+            if effect is None:
+                continue
             colour = "#c2410c" if effect.mean > 0 and p < LEVEL else "#777777"
-            name = f"{gain.method} - {gain.baseline}, {gain.split}"
+            name = f"{gain.method} - {gain.baseline}, {gain.place}"
             rows.append((name, effect, colour, f"p {p:.3f}"))
     figure = Figure(figsize=(7.2, 0.36 * len(rows) + 1.0), layout="constrained")
     axes = figure.add_subplot()
@@ -128,24 +158,37 @@ def picture(families: Sequence[Sequence[Gain]], records: pd.DataFrame) -> Figure
     return figure
 
 
-def page(families: Sequence[Sequence[Gain]], records: pd.DataFrame) -> str:
+def page(families: Sequence[Family], records: pd.DataFrame) -> str:
     """The page of all claims."""
     lines = [
         "# Gains that were claimed first",
         "",
-        "Each claim, with its analysis and the settings of its runs, stood in a file "
-        "([gains.yaml](../experiments/gains.yaml), "
-        "[gains-prefix.yaml](../experiments/gains-prefix.yaml)) "
+        "Each claim, with its analysis and the settings of its runs, stood in "
+        "[gains.yaml](../experiments/gains.yaml) "
         "and in [registered.jsonl](../experiments/records/registered.jsonl) before these runs "
         "existed. `python experiments/confirm_gains.py` wrote this page from the runs in the "
         "archive `experiments/runs`. Each table is corrected for its number of claims.",
         "",
         f"![Differences of scores, with their intervals]({PICTURE.name})",
-        *(line for gains in families for line in table(gains, records)),
+        *(line for family in families for line in table(family, records)),
+        "",
+        "## All scores of these runs",
     ]
-    if all(gain.effect(records) for gain in families[0]):
-        lines += ["", "## All scores of these runs", "", accuracy_table(records)]
+    of_grids = [family.records(records) for family in families]
+    every = pd.concat(of_grids).drop_duplicates(["run", "split", "example"])
+    for _, of_backbone in every.groupby("backbone", sort=False):
+        lines += ["", accuracy_table(of_backbone)]
     return "\n".join(lines) + "\n"
+
+
+def runs_of(family: Family) -> list[Path]:
+    """Its runs that exist, in the folder runs and in the archive."""
+    folders = {path.parent for path in (ROOT / "runs").glob("**/run.json")}
+    names = pd.Series([*map(str, folders), *lc.load_runs(ARCHIVE)["run"].unique()], dtype=str)
+    found = family.records(
+        pd.DataFrame({"run": names, "seed": names.str.extract(r"seed-(\d+)")[0].astype(float)})
+    )
+    return list(map(Path, found["run"]))
 
 
 def main() -> None:
@@ -154,16 +197,13 @@ def main() -> None:
     parser.add_argument("step", nargs="?", choices=["register", "page"], default="page")
     parser.add_argument("--runs", type=Path, default=ARCHIVE, help="default: the archive")
     options = parser.parse_args()
+    families = read_families()
     if options.step == "register":
-        for path in FILES:
-            runs = [ROOT / "runs" / "confirm" / grid.stem for grid in grids_of(path)]
-            for gain in read_gains(path):
-                register(gain.stated, runs)
+        for family in families:
+            for gain in family.gains:
+                register(gain.stated, runs_of(family))
         return
     records = lc.load_runs(options.runs, records=True)
-    stems = {grid.stem for path in FILES for grid in grids_of(path)}
-    records = records[records["run"].str.extract(r"confirm/([^/]+)/")[0].isin(stems)]
-    families = [read_gains(path) for path in FILES]
     PAGE.write_text(page(families, records))
     with matplotlib.rc_context({"svg.hashsalt": PICTURE.name}):  # the same records, the same file
         picture(families, records).savefig(PICTURE, metadata={"Date": None})

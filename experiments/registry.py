@@ -18,17 +18,22 @@ def hash_of(stated: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(stated, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def register(stated: dict[str, Any], runs: list[Path], registered: Path = REGISTERED) -> None:
+def register(stated: dict[str, Any], existing: list[Path], registered: Path = REGISTERED) -> None:
     """Write down what will be tested, before it can be; what is written down stays as it is.
 
+    Args:
+        stated: everything that the claim states.
+        existing: those of its runs that exist.
+        registered: the register.
+
     Raises:
-        SystemExit: if one of its runs exists.
+        SystemExit: if there are some.
     """
     mark = hash_of(stated)
     if mark in _times(registered):
         return
-    if exist := [path for path in runs if path.exists()]:
-        raise SystemExit(f"{exist[0]} exists; expected a claim written down before its runs")
+    if existing:
+        raise SystemExit(f"{existing[0]} exists; expected a claim written down before its runs")
     time = datetime.now(UTC).isoformat(timespec="seconds")
     registered.parent.mkdir(parents=True, exist_ok=True)
     with registered.open("a") as file:

@@ -13,8 +13,8 @@ import pytest
 import latent_core as lc
 from experiments.confirm import PAGE, picture_name, read_claims
 from experiments.confirm import test as confirm
-from experiments.confirm_gains import FILES, grids_of, read_gains
 from experiments.confirm_gains import PAGE as GAINS_PAGE
+from experiments.confirm_gains import read_families, runs_of
 from experiments.readme import ROOT
 from experiments.registry import REGISTERED, register, registered_at
 from latent_core.hypotheses.studies.carrier import DONOR, DROPPED, TAKEN, WORDS, conclude
@@ -28,7 +28,7 @@ def test_every_claim_is_registered_as_it_stands(tmp_path: Path) -> None:
     assert CLAIMS and all(claim.word in WORDS for claim in CLAIMS)
     before = REGISTERED.read_text()
     for claim in CLAIMS:
-        register(asdict(claim), claim.runs(tmp_path))  # adds nothing
+        register(asdict(claim), claim.runs(tmp_path)[:1])  # adds nothing
     assert REGISTERED.read_text() == before
 
 
@@ -41,7 +41,6 @@ def test_each_claim_has_a_picture_of_its_own() -> None:
 def test_a_claim_whose_runs_exist_is_not_registered(tmp_path: Path) -> None:
     claim = replace(CLAIMS[0], word="memory")
     (run,) = claim.runs(tmp_path)[:1]
-    run.mkdir(parents=True)
     with pytest.raises(SystemExit, match="expected a claim written down before its runs"):
         register(asdict(claim), [run], tmp_path / "registered.jsonl")
     assert not (tmp_path / "registered.jsonl").exists()
@@ -133,20 +132,30 @@ def test_sentences_about_the_second_test_on_smollm2_name_its_figures() -> None:
 
 
 def test_every_claim_of_a_gain_is_registered_as_it_stands() -> None:
-    for path in FILES:
-        gains = read_gains(path)
-        assert gains and all(registered_at(gain.stated) for gain in gains)
-        assert all(grid.is_file() for grid in grids_of(path))
+    for family in read_families():
+        assert family.gains and all(registered_at(gain.stated) for gain in family.gains)
+
+
+def test_a_gain_whose_runs_exist_is_not_registered(tmp_path: Path) -> None:
+    family = read_families()[0]
+    runs = runs_of(family)
+    assert len(runs) == sum(len(seeds) for seeds in family.grids.values()) * 6
+    with pytest.raises(SystemExit, match="expected a claim written down before its runs"):
+        register(family.gains[0].stated, runs, tmp_path / "registered.jsonl")
 
 
 def test_the_page_of_gains_says_what_the_records_say() -> None:
     """Every figure once more, without the code that wrote the page."""
     lines = GAINS_PAGE.read_text().splitlines()
-    records = load_runs(ROOT / "experiments" / "runs", records=True)
-    records = records[records["run"].str.startswith("confirm/") & (records["seed"] >= 10)]
-    for gain in (gain for path in FILES for gain in read_gains(path)):
-        start = f"| `{gain.method}` | `{gain.baseline}` | {gain.split} |"
+    all_records = load_runs(ROOT / "experiments" / "runs", records=True)
+    for family, gain in [(one, gain) for one in read_families() for gain in one.gains]:
+        start = f"| `{gain.method}` | `{gain.baseline}` | {gain.place} |"
         (line,) = [line for line in lines if line.startswith(start)]
+        seeds = gain.grid[0]["seeds"] if isinstance(gain.grid, list) else gain.grid["seeds"]
+        mine = all_records["run"].str.contains("|".join(f"{name}/" for name in family.grids))
+        records = all_records[mine & all_records["seed"].isin(seeds)]
+        if gain.task:
+            records = records[records["task"] == gain.task]
         if line.endswith("not tested yet |"):
             continue
         scores, difference, p, outcome = (cell.strip() for cell in line.split("|")[5:9])
@@ -182,7 +191,7 @@ def test_sentences_about_confirmed_gains_name_their_figures() -> None:
     readme, notes = (re.sub(r"\s+", " ", page.read_text()) for page in pages)
     ours, prompt, prefix = means["Start_1+Comma_1"], means["Start_2"], means["prefix-9; init=task"]
     far = ["ood-20", "ood-30", "ood-50"]
-    gain = read_gains(FILES[0])[0].effect(new)
+    gain = read_families()[0].gains[0].effect(new)
     assert gain is not None
     assert (
         f"(`Start_1+Comma_1`) score {ours['ood-30']:.2f}. Prompt tuning with as many vectors "
