@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 from string import ascii_letters
-from typing import final
+from typing import Final, final
 
 from latent_core.tasks.base import (
     Example,
@@ -18,6 +19,23 @@ from latent_core.tasks.metrics import (
     until_stop,
 )
 
+#: Names of a list that is longer than there are letters, after those of one letter.
+_TWO_LETTERS: Final = tuple(map("".join, itertools.product(ascii_letters, repeat=2)))
+_LONGEST: Final = len(ascii_letters) + len(_TWO_LETTERS)
+
+
+def _names(rng: random.Random, count: int) -> list[str]:
+    """Different names: letters, and from 53 on all letters among names of two."""
+    if count <= len(ascii_letters):
+        return rng.sample(ascii_letters, count)
+    more = rng.sample(_TWO_LETTERS, count - len(ascii_letters))
+    return rng.sample([*ascii_letters, *more], count)
+
+
+def _asked(rng: random.Random, names: list[str]) -> list[int]:
+    """The places of two names of one letter, so that no list asks for what training does not."""
+    return rng.sample([place for place, name in enumerate(names) if len(name) == 1], 2)
+
 
 @final
 class Summation(SyntheticTask):
@@ -28,8 +46,9 @@ class Summation(SyntheticTask):
         37+11=48.
 
     Training lists have 5 to 15 variables. In a longer list the sum is as easy, but its operands are
-    harder to find. The answer states the operands, which tells a failed look-up from a failed
-    addition. The key is the unordered pair of their values.
+    harder to find. From 53 variables on, some that are not asked for have names of two letters. The
+    answer states the operands, which tells a failed look-up from a failed addition. The key is the
+    unordered pair of their values.
     """
 
     name = "summation"
@@ -41,13 +60,13 @@ class Summation(SyntheticTask):
     level_name = "variables"
     id_levels = tuple(range(5, 16))
     ood_levels = (20, 30, 40, 50)
-    longest = len(ascii_letters)
+    longest = _LONGEST
 
     def draw(self, rng: random.Random, level: int) -> tuple[str, str, str]:
-        """Draw `level` different one-letter names with values of 10 to 49."""
-        names = rng.sample(ascii_letters, level)
+        """Draw `level` different names with values of 10 to 49, and ask for two."""
+        names = _names(rng, level)
         values = [rng.randint(10, 49) for _ in names]
-        first, second = rng.sample(range(level), 2)
+        first, second = _asked(rng, names)
         a, b = values[first], values[second]
         listed = ",".join(f"{name}={value}" for name, value in zip(names, values, strict=True))
         prompt = f"{listed}\n{names[first]}+{names[second]}\n"
@@ -85,8 +104,9 @@ class Lookup(SyntheticTask):
         k=37,z=11.
 
     A pre-trained model of 135 million parameters finds values by their names, less often in longer
-    lists. It cannot add them. So the answer repeats the two entries found. The key is the unordered
-    pair of their names and values.
+    lists. It cannot add them. So the answer repeats the two entries found. From 53 variables on,
+    some that are not asked for have names of two letters. The key is the unordered pair of their
+    names and values.
     """
 
     name = "lookup"
@@ -100,13 +120,13 @@ class Lookup(SyntheticTask):
     level_name = "variables"
     id_levels = (3, 4, 5, 6, 7, 8)
     ood_levels = (12, 20, 30, 50)
-    longest = len(ascii_letters)
+    longest = _LONGEST
 
     def draw(self, rng: random.Random, level: int) -> tuple[str, str, str]:
-        """Draw `level` different one-letter names with values of 10 to 99."""
-        names = rng.sample(ascii_letters, level)
+        """Draw `level` different names with values of 10 to 99, and ask for two."""
+        names = _names(rng, level)
         listed = [f"{name}={rng.randint(10, 99)}" for name in names]
-        first, second = rng.sample(range(level), 2)
+        first, second = _asked(rng, names)
         prompt = f"{','.join(listed)}\n{names[first]},{names[second]}\n"
         found = (listed[first], listed[second])
         return prompt, f"{','.join(found)}.", ",".join(sorted(found))

@@ -261,6 +261,23 @@ def test_lookup_finds_both_in_the_order_asked() -> None:
     assert task.score(example, f"{second},{first}.").graded == 0
 
 
+@pytest.mark.parametrize("name", ["lookup", "summation"])
+@pytest.mark.parametrize("level", [52, 53, 400])
+def test_long_lists_ask_for_names_as_in_training(name: str, level: int) -> None:
+    task = load_task(name)
+    places = []
+    for example in task.examples(f"ood-{level}", 40, seed=0):
+        listed, asked = example.prompt.splitlines()
+        names = [entry.split("=")[0] for entry in listed.split(",")]
+        assert len(set(names)) == len(names) == level
+        assert sum(len(one) == 1 for one in names) == 52
+        wanted = asked.replace("+", ",").split(",")
+        assert all(len(one) == 1 for one in wanted)
+        places += [names.index(one) / level for one in wanted]
+        assert len(task.roles(example)["asked"]) == 2
+    assert min(places) < 0.2 and max(places) > 0.8, "anywhere in the list"
+
+
 def test_summation_tells_look_up_from_addition() -> None:
     task, example = example_of("summation", "ood-20")
     a, rest = example.answer.split("+")
