@@ -29,6 +29,7 @@ __all__ = [
     "attend_where_faster",
     "fit_mask",
     "products_allowed",
+    "tell_room",
 ]
 
 #: The name under which Transformers knows this attention.
@@ -37,6 +38,9 @@ NAME: Final = "latent_core_products"
 LONGEST: Final = 256
 #: Queries up to which the products are faster than SDPA without gradients.
 FEW: Final = 16
+
+#: Under which a tensor of keys keeps the tensor that it lies in.
+_ROOM: Final = "latent_core_room"
 
 _ALLOWED: Final = ContextVar("products_allowed", default=False)
 
@@ -49,6 +53,15 @@ def products_allowed() -> Iterator[None]:
         yield
     finally:
         _ALLOWED.reset(token)
+
+
+def tell_room(keys: Tensor, room: Tensor) -> None:
+    """Say that keys (B, H, S, D) are the first columns of a contiguous tensor (B, H, capacity, D).
+
+    `attend_by_products` then reads them there. By itself, `torch.bmm` would copy them all in every
+    pass, since they have gaps between them.
+    """
+    keys.__dict__[_ROOM] = room
 
 
 def attend_by_products(
@@ -70,8 +83,9 @@ def attend_by_products(
     _, groups, keys, _ = key.shape
     # Heads that share keys go into one product, so that the keys need not be repeated.
     together = (query * scaling).reshape(rows * groups, -1, query.shape[-1])
-    logits = torch.bmm(together, key.reshape(rows * groups, keys, -1).mT)
-    logits = logits.view(rows, heads, length, keys)
+    room = key.__dict__.get(_ROOM, key)
+    logits = torch.bmm(together, room.reshape(rows * groups, room.shape[2], -1).mT)
+    logits = logits.view(rows, heads, length, -1)[..., :keys]
     if allowed is not None:
         logits = logits.masked_fill_(~allowed, torch.finfo(logits.dtype).min)
     weights = logits.softmax(dim=-1).view(rows * groups, -1, keys)  # in float32 inside

@@ -111,9 +111,9 @@ def decode(
     Args:
         model: a backbone with latents, or what else steers it.
         rows: R rows, their prompts queued. They begin in this order.
-        extend: called with the rows whose next token is due and with its logits, (rows, V) fp32;
-            appends a token to each, and pushes it unless the row ends. A row without queued slots
-            leaves the batch.
+        extend: called with the rows whose next token is due and with its logits, (rows, V) of the
+            backbone's dtype; appends a token to each, and pushes it unless the row ends. A row
+            without queued slots leaves the batch.
         batch_size: rows side by side at most; all by default.
         on_end: called with each row that has left.
     """
@@ -219,7 +219,7 @@ class _Batch:
         ready = [row for row in active if not row.queue]
         if ready:
             due = torch.stack([row.hidden for row in ready if row.hidden is not None])
-            logits = backbone.logits(due).float()
+            logits = backbone.logits(due)
             sure = _sure(ready, logits)
             if len(sure) == len(ready):
                 extend(ready, logits)

@@ -269,25 +269,29 @@ class Chooser:
         """Choose one token per row.
 
         Args:
-            logits: (R, V) fp32; not changed.
+            logits: (R, V), of any floating dtype; not changed.
             rows: what belongs to each of the R rows.
             verbal_ids: from a row's number to its verbal ids so far, prompt and response.
 
         Returns:
-            ids (R,), and the scores (R, V) that they were chosen from.
+            ids (R,), and the scores (R, V) that they were chosen from; fp32 where anything but the
+            logits themselves decided.
         """
-        scores = logits
-        if any(row.processors for row in rows):
+        processed = any(row.processors for row in rows)
+        if not (processed or self._warpers or self._settings.do_sample):
+            return logits.max(dim=-1).indices, logits  # as argmax, in a third of the time
+        scores = logits.float()
+        if processed:
             parts = []
             for number, row in enumerate(rows):
                 ids = _long([list(verbal_ids(number))], logits.device)
-                parts.append(row.processors(ids, logits[number : number + 1].clone()))
+                parts.append(row.processors(ids, scores[number : number + 1].clone()))
             scores = torch.cat(parts)
         if self._warpers:
             no_ids = _long([[]] * len(rows), logits.device)
             scores = self._warpers(no_ids, scores)
         if not self._settings.do_sample:
-            return scores.max(dim=-1).indices, scores  # as argmax, in a third of the time
+            return scores.max(dim=-1).indices, scores
         probabilities = scores.softmax(dim=-1)
         drawn = [
             torch.multinomial(probabilities[number], 1, generator=row.generator)

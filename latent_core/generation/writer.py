@@ -98,7 +98,7 @@ class ResponseWriter:
         return self._responses[id(row)].ended
 
     def extend(self, rows: Sequence[Row], logits: Tensor) -> None:
-        """Give every row its next token, as `decode` asks; `logits` are (R, V)."""
+        """Give every row its next token, as `decode` asks; `logits` are (R, V) of any dtype."""
         responses = [self._responses[id(row)] for row in rows]
         ids, scores = self._chooser.choose(
             logits,
@@ -123,7 +123,7 @@ class ResponseWriter:
         if self._criteria:
             ids = torch.tensor([[*row.prompt_ids, *row.response_ids]], device=scores.device)
             # Every one is asked, since some of them count their calls.
-            answers = [criterion(ids, scores) for criterion in self._criteria]
+            answers = [criterion(ids, scores.float()) for criterion in self._criteria]
             ended |= any(bool(torch.as_tensor(answer).all()) for answer in answers)
         return ended
 
