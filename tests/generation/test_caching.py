@@ -5,6 +5,7 @@ import torch
 from torch import Tensor
 from transformers import DynamicCache
 
+from latent_core.backbones.kernels import attend_by_products
 from latent_core.generation.caching import decoding_cache, is_movable, join, move_together
 from tests.families import random_model
 
@@ -89,6 +90,39 @@ def test_rows_join_with_holes_after_the_prefix(turned: bool) -> None:
         assert not one.keys[row][:, 2:4].any()
         torch.testing.assert_close(one.keys[1 if turned else 0], wide[0] + layer)
         torch.testing.assert_close(one.values, -one.keys)
+
+
+def test_what_was_moved_left_out_and_joined_goes_on() -> None:
+    """One after another, against plain indexing; a cache keeps room to spare after each."""
+    given = states(3, 6, 1)
+    cache = cache_of(given)
+    mask = move_together(cache, torch.tensor([[1, 0, 1, 1], [1, 1, 0, 0], [0, 1, 1, 0]]))
+    cache.batch_select_indices(torch.tensor([2, 0]))
+    rows = [given[2][:, [0, 1, 3, 4]], given[0][:, [0, 1, 2, 4, 5]]]
+    new, others = states(2, 20, 500), states(1, 4, 900)
+    for layer in range(2):
+        cache.update(new + layer, -new - layer, layer)
+    rows = [torch.cat([row, one], dim=1) for row, one in zip(rows, new, strict=True)]
+    mask = torch.cat([mask[[2, 0]], mask.new_ones(2, 20)], dim=1)
+    found = join(cache, mask, cache_of(others), torch.ones(1, 2, dtype=torch.long))
+    seen = torch.cat([found.new_ones(3, 2), found], dim=1).bool()
+    for number, row in enumerate([*rows, others[0]]):
+        for layer, one in enumerate(cache.layers):
+            assert torch.equal(one.keys[number][:, seen[number]], row + layer)
+            assert torch.equal(one.values[number][:, seen[number]], -row - layer)
+
+
+def test_keys_are_read_where_they_lie() -> None:
+    """In the room of the cache, whose further columns may hold anything."""
+    keys = torch.randn(3, HEADS, 6, 4)
+    cache = cache_of(keys)
+    layer = cache.layers[0]
+    for room in layer._rooms:
+        room._whole[:, :, 6:] = float("nan")
+    allowed = torch.tensor([[1, 1, 1, 1, 1, 1], [0, 1, 1, 1, 1, 1], [0, 0, 1, 0, 1, 1]]).bool()
+    query, *rest = torch.randn(3, 4, 1, 4), allowed[:, None, None], 0.5
+    seen = attend_by_products(query, layer.keys, layer.values, *rest)
+    torch.testing.assert_close(seen, attend_by_products(query, keys, -keys, *rest))
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,6 @@ import pytest
 import torch
 
 import latent_core as lc
-from latent_core.backbones.kernels import attend_by_products
-from latent_core.generation.caching import decoding_cache, join, move_together
 from latent_core.generation.decoding import can_refill
 from latent_core.models.build import build_model
 from latent_core.models.latent import LatentModel
@@ -174,68 +172,3 @@ def test_an_intervention_keeps_its_batches(change: str) -> None:
         ]
     assert [row.response_ids for row in rows] == [row.response_ids for row in alone]
     assert any(row not in plain for row in rows)
-
-
-def _cache(rows: int, slots: int, seed: int) -> tuple:
-    """A cache of three passes, and the keys of its first layer as they were given."""
-    cache = decoding_cache(tiny_backbone("llama").model.config)
-    given = torch.randn(rows, 2, slots, 4, generator=torch.Generator().manual_seed(seed))
-    for part in given.split([slots - 2, 1, 1], dim=2):
-        for number in range(len(cache.layers)):
-            cache.update(part, part * 2, number)
-    return cache, given
-
-
-def test_rows_and_slots_of_a_cache_stay_what_they_are() -> None:
-    """Whether they are moved, left out, joined or added to, against plain indexing."""
-    cache, given = _cache(3, 6, seed=0)
-    mask = torch.tensor([[1, 0, 1, 1], [1, 1, 0, 0], [0, 1, 1, 0]])  # two columns before are full
-    left = move_together(cache, mask)
-    given = torch.stack([
-        given[0][:, [0, 1, 2, 4, 5]], given[1][:, [0, 1, 4, 2, 3]], given[2][:, [0, 1, 2, 3, 4]],
-    ])  # fmt: skip
-    assert left.tolist() == [[1, 1, 1], [0, 1, 1], [0, 1, 1]]
-    kept = torch.tensor([2, 0])
-    cache.batch_select_indices(kept)
-    given, left = given[kept], left[kept]
-    slots = left.bool()
-
-    def check(keys: torch.Tensor, wanted: torch.Tensor, mask: torch.Tensor) -> None:
-        for row, right, seen in zip(keys, wanted, mask.bool(), strict=True):
-            before = torch.ones(keys.shape[2] - len(seen), dtype=torch.bool)
-            assert torch.equal(row[:, torch.cat([before, seen])], right)
-
-    def wanted() -> list[torch.Tensor]:
-        return [
-            row[:, torch.cat([torch.ones(2).bool(), s])]
-            for row, s in zip(given, slots, strict=True)
-        ]
-
-    for layer in cache.layers:
-        check(layer.keys, wanted(), left)
-        check(layer.values, [row * 2 for row in wanted()], left)
-    further = torch.randn(2, 2, 20, 4)
-    keys, values = cache.update(further, further * 2, 0)
-    assert torch.equal(keys[:, :, -20:], further) and torch.equal(values[:, :, -20:], further * 2)
-    cache.update(further, further * 2, 1)
-    other, others = _cache(1, 4, seed=1)
-    left = torch.cat([left, torch.ones(2, 20, dtype=torch.long)], dim=1)
-    both = join(cache, left, other, torch.ones(1, 2, dtype=torch.long))
-    assert both.tolist() == [*left.tolist(), [0] * 21 + [1, 1]]
-    full = [torch.cat([row, new], dim=1) for row, new in zip(wanted(), further, strict=True)]
-    for layer in cache.layers:
-        check(layer.keys, [*full, others[0]], both)
-        check(layer.values, [row * 2 for row in [*full, others[0]]], both)
-
-
-def test_keys_are_read_where_they_lie() -> None:
-    cache, given = _cache(3, 6, seed=0)
-    keys, values = cache.layers[0].keys, cache.layers[0].values
-    query = torch.randn(3, 4, 1, 4)
-    allowed = torch.tensor([[1, 1, 1, 1, 1, 1], [0, 1, 1, 1, 1, 1], [0, 0, 1, 0, 1, 1]]).bool()
-    arguments = allowed[:, None, None], 0.5
-    seen = attend_by_products(query, keys, values, *arguments)
-    for room in cache.layers[0]._rooms:
-        room._whole[:, :, 6:] = float("nan")  # what nobody may see
-    plain = attend_by_products(query, given, given * 2, *arguments)
-    torch.testing.assert_close(seen, plain)

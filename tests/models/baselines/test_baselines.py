@@ -7,7 +7,12 @@ from pathlib import Path
 import psutil
 import pytest
 import torch
-from peft import PeftModel
+from peft import (
+    CartridgeConfig,
+    PeftModel,
+    get_peft_model,
+    initialize_kv_prefix_from_text,
+)
 from torch import Tensor
 from transformers import AutoModelForCausalLM
 
@@ -81,6 +86,24 @@ def test_prompt_tuning_is_start_numbered_on(family: str) -> None:
         forward = theirs.peft_model(**verbal_batch(theirs.backbone)).loss
     assert float(loss_of(ours).detach()) == pytest.approx(float(forward), abs=1e-4)
     assert ours.generate(list(PROMPTS), 6) == theirs.generate(list(PROMPTS), 6)
+
+
+def test_a_prefix_that_starts_with_a_text_is_a_cartridge(monkeypatch: pytest.MonkeyPatch) -> None:
+    """PEFT's Cartridge that keeps no position frozen has the same start, loss and gradient."""
+    words = "abc,ab,"
+    monkeypatch.setattr("latent_core.models.build._words", lambda *rest: f"text:{words}")
+    ours = build_model(tiny_backbone("llama"), "prefix-3; init=task")
+    config = CartridgeConfig(task_type="CAUSAL_LM", num_virtual_tokens=3, num_frozen_tokens=0)
+    theirs = get_peft_model(random_model("llama").eval(), config)
+    initialize_kv_prefix_from_text(
+        theirs, ours.backbone.tokenizer, text=words, use_chat_template=False
+    )
+    theirs(**verbal_batch(ours.backbone)).loss.backward()
+    loss_of(ours).backward()
+    (wanted,) = (weight for weight in theirs.parameters() if weight.requires_grad)
+    (found,) = (weight for weight in ours.parameters() if weight.requires_grad)
+    torch.testing.assert_close(found, wanted.view_as(found))
+    torch.testing.assert_close(found.grad, wanted.grad.view_as(found))
 
 
 @pytest.mark.parametrize("method", PEFT_METHODS)
