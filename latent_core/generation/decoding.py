@@ -22,25 +22,55 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Protocol
 
 import torch
 from torch import Tensor
+from transformers import Cache
 
 from latent_core.backbones.attention import products_where_faster
+from latent_core.backbones.backbone import Backbone
 from latent_core.errors import PromptError
 from latent_core.generation.caching import decoding_cache, is_movable, join, move_together
 from latent_core.generation.packing import Packing, packing
-from latent_core.generation.steps import DecodingModel
 from latent_core.progress import heartbeat
-from latent_core.slots.batch import collate
+from latent_core.slots.batch import LatentBatch, collate
 from latent_core.slots.placement import Placement, Slot, SlotStream
 from latent_core.threads import fit_threads
 
-__all__ = ["Row", "best_of", "can_refill", "decode", "decoding_passes"]
+__all__ = ["DecodingModel", "Row", "best_of", "can_refill", "decode", "decoding_passes"]
 
 #: New rows begin when this share of a batch is free, so that they read their prompts side by side.
 _SHARE: Final = 8
+
+
+class DecodingModel(Protocol):
+    """A model that responses can be decoded with; `SteeredModel` is one."""
+
+    @property
+    def backbone(self) -> Backbone:
+        """Gives the tokenizer, the size of the window, and logits of hidden states."""
+
+    @property
+    def placement(self) -> Placement:
+        """Says where latents go between verbal tokens."""
+
+    def hidden_states(
+        self,
+        batch: LatentBatch,
+        attention_mask: Tensor | None = None,
+        past_key_values: Cache | None = None,
+        before: Tensor | None = None,
+    ) -> Tensor:
+        """Last hidden states (B, T, D) of a batch of slots.
+
+        Args:
+            batch: the new slots, B rows of T.
+            attention_mask: (B, T_past + T), of the cached slots and the new ones.
+            past_key_values: a cache of T_past slots, which is extended in place.
+            before: (B, D), the last hidden state of each row's slot before the new ones, if a row
+                begins with a computed latent.
+        """
 
 
 @dataclass

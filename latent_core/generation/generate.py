@@ -18,9 +18,8 @@ from transformers.generation.streamers import BaseStreamer
 from latent_core.backbones.backbone import Backbone
 from latent_core.backbones.chat import Prompt
 from latent_core.errors import PromptError, SettingError, whole_number
-from latent_core.generation.decoding import Row, decode
+from latent_core.generation.decoding import DecodingModel, Row, decode
 from latent_core.generation.sampling import read_settings
-from latent_core.generation.steps import DecodingModel
 from latent_core.generation.writer import OnToken, ResponseWriter
 from latent_core.slots.placement import Placement, SlotStream
 from latent_core.slots.views import SlotView, view_slots
