@@ -31,6 +31,18 @@ FILE: Final = Path(__file__).parent / "gains.yaml"
 ARCHIVE: Final = Path(__file__).parent / "runs"
 PAGE: Final = ROOT / "docs" / "confirmed-gains.md"
 PICTURE: Final = PAGE.with_name("gains-on-new-seeds.svg")
+CURVES: Final = PAGE.with_name("lookup-by-length.svg")
+#: The methods of its curves, with their colours.
+SHOWN: Final = {
+    "Start_1+Comma_1": "#c2410c",
+    "Start_2": "#2563eb",
+    "prefix-9; init=task": "#15803d",
+}
+#: The grids of its curves, with what they say and how they are drawn.
+TRAINED: Final = {
+    "converged-smollm2": ("360 steps", "-"),
+    "-new-seeds": ("120 steps", ":"),
+}
 LEVEL: Final = 0.05
 
 
@@ -158,6 +170,26 @@ def picture(families: Sequence[Family], records: pd.DataFrame) -> Figure:
     return figure
 
 
+def curves(records: pd.DataFrame) -> Figure:
+    """Scores of lookup by length: methods, each after few and after many steps."""
+    records = records[(records["task"] == "lookup") & records["method"].isin(SHOWN)]
+    figure = Figure(figsize=(7.2, 3.6), layout="constrained")
+    axes = figure.add_subplot()
+    for grid, (said, style) in TRAINED.items():
+        rows = records[records["run"].str.contains(f"{grid}/", regex=False)]
+        for method, of_method in rows.groupby("method"):
+            means = of_method.groupby("split")[["level", "graded"]].mean().sort_values("level")
+            name, colour = f"{method}, {said}", SHOWN[method]
+            axes.plot("level", "graded", style, data=means, marker="o", label=name, color=colour)
+    axes.set_xscale("log")
+    ticks = [6, 12, 20, 30, 50, 100, 200, 400]
+    axes.set_xticks(ticks, list(map(str, ticks)), minor=False)
+    axes.minorticks_off()
+    axes.set(xlabel="variables in the list (training: 3-8)", ylabel="graded accuracy", ylim=(0, 1))
+    figure.legend(loc="outside right upper", fontsize=8, frameon=False)
+    return figure
+
+
 def page(families: Sequence[Family], records: pd.DataFrame) -> str:
     """The page of all claims."""
     lines = [
@@ -171,6 +203,8 @@ def page(families: Sequence[Family], records: pd.DataFrame) -> str:
         "",
         f"![Differences of scores, with their intervals]({PICTURE.name})",
         *(line for family in families for line in table(family, records)),
+        "",
+        f"![lookup by length, after 120 and 360 steps]({CURVES.name})",
         "",
         "## All scores of these runs",
     ]
@@ -205,8 +239,9 @@ def main() -> None:
         return
     records = lc.load_runs(options.runs, records=True)
     PAGE.write_text(page(families, records))
-    with matplotlib.rc_context({"svg.hashsalt": PICTURE.name}):  # the same records, the same file
-        picture(families, records).savefig(PICTURE, metadata={"Date": None})
+    for path, figure in ((PICTURE, picture(families, records)), (CURVES, curves(records))):
+        with matplotlib.rc_context({"svg.hashsalt": path.name}):  # the same records, the same file
+            figure.savefig(path, metadata={"Date": None})
     print(f"written: {PAGE}")
 
 

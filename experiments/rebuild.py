@@ -43,7 +43,8 @@ PARTS: dict[str, Part] = {
     "rates": Part("experiments/rate_ranks.py", ("docs/methods.md",)),
     "confirmed": Part("experiments/confirm.py", ("docs/confirmed.md", "docs/confirmed-*.svg")),
     "confirmed-gains": Part(
-        "experiments/confirm_gains.py", ("docs/confirmed-gains.md", "docs/gains-*.svg")
+        "experiments/confirm_gains.py",
+        ("docs/confirmed-gains.md", "docs/gains-*.svg", "docs/lookup-by-length.svg"),
     ),
     "results": Part("experiments/results.py", ("docs/results.md", "docs/results-*.svg")),
     "tiny": Part("experiments/tiny_comparison.py", ("docs/tiny.md",)),
