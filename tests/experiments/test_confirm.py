@@ -224,6 +224,9 @@ def test_how_many_gains_were_confirmed_is_what_the_page_says() -> None:
 def test_sentences_about_prompts_that_have_commas_name_their_figures() -> None:
     records = load_runs(ROOT / "experiments" / "runs", {"status": "finished"}, records=True)
     records = records[records["run"].str.startswith("commas-tiny/")]
+    (family,) = [one for one in read_families() if "commas-tiny" in one.grids]
+    found = family.tested(family.records(records))
+    records = records[records["seed"] < 3]
     assert (records.groupby(["task", "method"])["seed"].nunique() == 3).all()
     means = records.groupby(["task", "method", "split"])["graded"].mean()
     shown, listed = means["generation-shown"], means["repetition-listed"]
@@ -240,4 +243,15 @@ def test_sentences_about_prompts_that_have_commas_name_their_figures() -> None:
     assert (
         f"it scores {listed['Comma_8', 'id']:.2f} in distribution and "
         f"{listed['Comma_8', 'ood-15']:.2f} at 15 repetitions, {others}: no method counts far."
+    ) in notes
+    assert all(effect is not None and p >= 0.05 for _, effect, p in found)
+    gain, effect, p = min(found, key=lambda one: one[2])
+    assert effect is not None and (gain.method, gain.place) == (
+        "Comma_8",
+        "id of repetition-listed",
+    )
+    assert (
+        "none of them was confirmed. The largest difference is that of `Comma_8` from `Start_8` "
+        f"in distribution, {effect.mean:+.2f} [{effect.low:+.2f}, {effect.high:+.2f}] "
+        f"(p {p:.2f} after"
     ) in notes
