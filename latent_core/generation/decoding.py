@@ -150,8 +150,9 @@ def decode(
     size = len(rows) if batch_size is None else batch_size
     refills = len(rows) > size and can_refill(model, [row.stream.placement for row in rows])
     computed = any(row.stream.placement.has_computed for row in rows)
-    # A pass over computed latents is several passes, of other shapes.
-    skips_holes = packing(model.backbone.model, enabled=not computed)
+    # One row has no holes. A pass over computed latents is several passes, of other shapes.
+    has_holes = min(size, len(rows)) > 1 and not computed
+    skips_holes = packing(model.backbone.model, enabled=has_holes)
     with products_where_faster(model.backbone), skips_holes as packed:
         waiting, batch = deque(rows), _Batch(model, [], computed, packed)
         while waiting or batch.rows:
