@@ -70,6 +70,11 @@ class Gain:
         return f"{self.split} of {self.task}" if self.task else self.split
 
     @property
+    def first_grid(self) -> dict[str, Any]:
+        """The settings of its runs, or of the first of its grids."""
+        return self.grid[0] if isinstance(self.grid, list) else self.grid
+
+    @property
     def stated(self) -> dict[str, Any]:
         """Everything that the claim states."""
         said = f"{self.method} scores higher than {self.baseline} on {self.place}"
@@ -84,9 +89,8 @@ class Gain:
     def effect(self, records: pd.DataFrame) -> Effect | None:
         """The difference, with its interval; None as long as a seed of a method is missing."""
         rows, names = self.rows(records), [self.method, self.baseline]
-        (first, *_) = self.grid if isinstance(self.grid, list) else [self.grid]
         for name in names:
-            if set(rows.loc[rows["method"] == name, "seed"]) != set(first["seeds"]):
+            if set(rows.loc[rows["method"] == name, "seed"]) != set(self.first_grid["seeds"]):
                 return None
         scores = rows.pivot(index=["seed", "example"], columns="method", values="graded")
         both = scores[names].dropna().reset_index()
@@ -106,6 +110,18 @@ class Family:
         grid = records["run"].str.extract(r"([^/]+)/[^/]+/[^/]+/[^/]+/[^/]+$")[0]
         mine = [(grid == name) & records["seed"].isin(seeds) for name, seeds in self.grids.items()]
         return records[np.logical_or.reduce(mine)]
+
+    @property
+    def trained(self) -> str:
+        """What was trained, and for how many steps."""
+        grid = self.gains[0].first_grid
+        return f"{grid['backbones'][0]}, {grid['training']['steps']} steps"
+
+    def complete(self, records: pd.DataFrame) -> pd.DataFrame:
+        """As `records`, of the methods that have every seed."""
+        rows = self.records(records)
+        seeds = rows.groupby(["task", "method"])["seed"].transform("nunique")
+        return rows[seeds == len(self.gains[0].first_grid["seeds"])]
 
     def tested(self, records: pd.DataFrame) -> list[tuple[Gain, Effect | None, float]]:
         """Its claims with their effects, None before a test, and p-values after Holm."""
@@ -129,8 +145,12 @@ def read_families(path: Path = FILE) -> list[Family]:
 
 def table(family: Family, records: pd.DataFrame) -> list[str]:
     """A table of the claims of one family, which Holm's rule corrects for."""
-    records = family.records(records)
+    records, grid = family.records(records), family.gains[0].first_grid
+    files = " and ".join(f"[{name}.yaml](../experiments/{name}.yaml)" for name in family.grids)
+    seeds = f"seeds {min(grid['seeds'])}-{max(grid['seeds'])}"
     lines = [
+        "",
+        f"{family.trained}, {seeds} of {files}:",
         "",
         "| method | baseline | split | registered | scores | difference | p (Holm) | |",
         "|---|---|---|---|---|---|---|---|",
@@ -160,13 +180,14 @@ def picture(families: Sequence[Family], records: pd.DataFrame) -> Figure:
             if effect is None:
                 continue
             colour = "#c2410c" if effect.mean > 0 and p < LEVEL else "#777777"
-            name = f"{gain.method} - {gain.baseline}, {gain.place}"
+            steps = gain.first_grid["training"]["steps"]
+            name = f"{gain.method} - {gain.baseline}, {gain.place}, {steps} steps"
             rows.append((name, effect, colour, f"p {p:.3f}"))
-    figure = Figure(figsize=(7.2, 0.36 * len(rows) + 1.0), layout="constrained")
+    figure = Figure(figsize=(8.4, 0.3 * len(rows) + 1.0), layout="constrained")
     axes = figure.add_subplot()
     draw_intervals(axes, rows)
     axes.axvline(0, color="#999999", lw=0.8, zorder=0)
-    axes.set_xlabel("difference of scores on new seeds (orange: confirmed)")
+    axes.set_xlabel("difference of scores (orange: confirmed)")
     return figure
 
 
@@ -208,10 +229,13 @@ def page(families: Sequence[Family], records: pd.DataFrame) -> str:
         "",
         "## All scores of these runs",
     ]
-    of_grids = [family.records(records) for family in families]
-    every = pd.concat(of_grids).drop_duplicates(["run", "split", "example"])
-    for _, of_backbone in every.groupby("backbone", sort=False):
-        lines += ["", accuracy_table(of_backbone)]
+    tables: dict[str, list[pd.DataFrame]] = {}
+    for family in families:
+        title = f"### {family.trained}"
+        tables.setdefault(title, []).append(family.complete(records))
+    for title, parts in tables.items():
+        every = pd.concat(parts).drop_duplicates(["run", "split", "example"])
+        lines += ["", title, "", accuracy_table(every)] if len(every) else []
     return "\n".join(lines) + "\n"
 
 

@@ -255,3 +255,39 @@ def test_sentences_about_prompts_that_have_commas_name_their_figures() -> None:
         f"in distribution, {effect.mean:+.2f} [{effect.low:+.2f}, {effect.high:+.2f}] "
         f"(p {p:.2f} after"
     ) in notes
+
+
+def test_sentences_about_three_times_as_many_steps_name_their_figures() -> None:
+    records = load_runs(ROOT / "experiments" / "runs", {"status": "finished"}, records=True)
+    records = records[records["run"].str.startswith("converged-smollm2/lookup/")]
+    pages = [ROOT / "README.md", ROOT / "docs" / "results-notes.md"]
+    readme, notes = (re.sub(r"\s+", " ", page.read_text()) for page in pages)
+    explored = records[records["seed"] < 3].groupby(["method", "split"])["graded"].mean()
+    ours, prompt, prefix = (
+        explored[name] for name in ("Start_1+Comma_1", "Start_2", "prefix-9; init=task")
+    )
+    a, b, c = (f"{ours[split]:.2f}" for split in ("ood-20", "ood-30", "ood-50"))
+    d, e, f = (f"{prompt[split]:.2f}" for split in ("ood-20", "ood-30", "ood-50"))
+    assert f"`Start_1+Comma_1` scores {a}, {b} and {c}, `Start_2` {d}, {e} and {f}" in notes
+    far = ("ood-100", "ood-200", "ood-400")
+    a, b, c = (f"{ours[split]:.2f}" for split in far)
+    d, e, f = (f"{prefix[split]:.2f}" for split in far)
+    assert (
+        f"On lists of 100, 200 and 400, `Start_1+Comma_1` scores {a}, {b} and {c}, the prefix {d}, "
+        f"{e} and {f}"
+    ) in notes
+    assert f"`Start_2` scores {prompt['ood-100']:.2f} at 100." in notes
+    (family,) = [one for one in read_families() if "converged-smollm2" in one.grids]
+    new = family.records(records)
+    means = new.groupby(["method", "split"])["graded"].mean()
+    for gain, effect, p in family.tested(new):
+        if effect is None:
+            continue
+        one, other = means[gain.method, gain.split], means[gain.baseline, gain.split]
+        difference = f"{effect.mean:+.2f} [{effect.low:+.2f}, {effect.high:+.2f}]"
+        assert f"{one:.2f} against {other:.2f} ({difference}, p {p:.3f}" in notes
+        assert p >= 0.05
+        if gain.split == "ood-30":
+            assert f"on lists of 30, {one:.2f} against {other:.2f} ({difference})" in readme
+            said = f"on lists of 30 the scores are {one:.2f} and {other:.2f} ({difference})"
+            assert said in notes
