@@ -218,7 +218,7 @@ def test_how_many_gains_were_confirmed_is_what_the_page_says() -> None:
         [" `Start_1+Comma_1` ", " `Start_2` ", " ood-30 "],
         [" `Start_1+Comma_1` ", " `End_2` ", " ood-20 "],
     ]
-    assert len(confirmed) == 2 + 3
+    assert len(confirmed) == 2 + 3 + 1
 
 
 def test_sentences_about_prompts_that_have_commas_name_their_figures() -> None:
@@ -281,12 +281,11 @@ def test_sentences_about_three_times_as_many_steps_name_their_figures() -> None:
     new = family.records(records)
     means = new.groupby(["method", "split"])["graded"].mean()
     for gain, effect, p in family.tested(new):
-        if effect is None:
-            continue
+        assert effect is not None
         one, other = means[gain.method, gain.split], means[gain.baseline, gain.split]
         difference = f"{effect.mean:+.2f} [{effect.low:+.2f}, {effect.high:+.2f}]"
         assert f"{one:.2f} against {other:.2f} ({difference}, p {p:.3f}" in notes
-        assert p >= 0.05
+        assert (p < 0.05) == gain.method.startswith("prefix-9")
         if gain.split == "ood-30":
             assert f"on lists of 30, {one:.2f} against {other:.2f} ({difference})" in readme
             said = f"on lists of 30 the scores are {one:.2f} and {other:.2f} ({difference})"
