@@ -125,7 +125,8 @@ class Family:
 
     def tested(self, records: pd.DataFrame) -> list[tuple[Gain, Effect | None, float]]:
         """Its claims with their effects, None before a test, and p-values after Holm."""
-        effects = [gain.effect(records) for gain in self.gains]
+        rows = self.records(records)
+        effects = [gain.effect(rows) for gain in self.gains]
         adjusted = holm([1.0 if effect is None else effect.p for effect in effects])
         return list(zip(self.gains, effects, adjusted, strict=True))
 
@@ -176,7 +177,7 @@ def picture(families: Sequence[Family], records: pd.DataFrame) -> Figure:
     """The difference that each tested claim is about, with its interval; orange: confirmed."""
     rows = []
     for family in families:
-        for gain, effect, p in family.tested(family.records(records)):
+        for gain, effect, p in family.tested(records):
             if effect is None:
                 continue
             colour = "#c2410c" if effect.mean > 0 and p < LEVEL else "#777777"
@@ -258,8 +259,9 @@ def main() -> None:
     families = read_families()
     if options.step == "register":
         for family in families:
+            existing = runs_of(family)
             for gain in family.gains:
-                register(gain.stated, runs_of(family))
+                register(gain.stated, existing)
         return
     records = lc.load_runs(options.runs, records=True)
     PAGE.write_text(page(families, records))

@@ -58,9 +58,11 @@ class _GrowingLayer(DynamicLayer):
 
     def join(self, other: _GrowingLayer, before: int, width: int) -> None:
         """Take the rows of another layer in, below one's own; see the function `join`."""
+        assert self.keys is not None and self.values is not None
         assert other.keys is not None and other.values is not None
-        parts = iter((other.keys, other.values))
-        self._replace(lambda room, states: room.join([states, next(parts)], before, width))
+        keys, values = self._rooms
+        self.keys = keys.join([self.keys, other.keys], before, width)
+        self.values = values.join([self.values, other.values], before, width)
 
     def _replace(self, changed: Callable[[_Room, Tensor], Tensor]) -> None:
         keys, values = self._rooms

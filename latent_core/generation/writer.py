@@ -122,8 +122,9 @@ class ResponseWriter:
             ended |= any(stop in response.marked.text for stop in self._stop_strings)
         if self._criteria:
             ids = torch.tensor([[*row.prompt_ids, *row.response_ids]], device=scores.device)
+            scores = scores.float()
             # Every one is asked, since some of them count their calls.
-            answers = [criterion(ids, scores.float()) for criterion in self._criteria]
+            answers = [criterion(ids, scores) for criterion in self._criteria]
             ended |= any(bool(torch.as_tensor(answer).all()) for answer in answers)
         return ended
 

@@ -225,7 +225,7 @@ def test_sentences_about_prompts_that_have_commas_name_their_figures() -> None:
     records = load_runs(ROOT / "experiments" / "runs", {"status": "finished"}, records=True)
     records = records[records["run"].str.startswith("commas-tiny/")]
     (family,) = [one for one in read_families() if "commas-tiny" in one.grids]
-    found = family.tested(family.records(records))
+    found = family.tested(records)
     records = records[records["seed"] < 3]
     assert (records.groupby(["task", "method"])["seed"].nunique() == 3).all()
     means = records.groupby(["task", "method", "split"])["graded"].mean()
